@@ -1,1 +1,3 @@
-//! x
+//! lib
+pub mod ivs;
+pub mod whip;

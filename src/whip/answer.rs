@@ -1,0 +1,292 @@
+//! The answer: what a 2xx to the POST must hold before it is worth applying.
+
+use std::fmt;
+
+use super::body::Body;
+use super::fingerprint::Fingerprint;
+use super::offer::{Offer, sends};
+use super::sdp::{Direction, Lines, Sdp};
+
+/// An SDP answer that fits its offer: a section for each, every sending one
+/// taken, and what a transport needs. Holds the server's ICE password, so it
+/// has no revealing `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Answer {
+    sdp: Sdp,
+}
+
+impl Answer {
+    /// Reads a reply's body against the offer that it answers.
+    ///
+    /// # Errors
+    /// [`AnswerError`]: the session exists on the server, but can't be used.
+    pub fn read(body: &Body, offer: &Offer) -> Result<Self, AnswerError> {
+        let bytes = match body {
+            Body::Whole(bytes) => bytes,
+            Body::TooLong(_) => return Err(AnswerError::TooLong),
+            Body::Broken(_) => return Err(AnswerError::Broken),
+        };
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Err(AnswerError::Empty);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| AnswerError::NotSdp)?;
+        let sdp = Sdp::parse(text).ok_or(AnswerError::NotSdp)?;
+        let answer = Self { sdp };
+        answer.fits(offer)?;
+        Ok(answer)
+    }
+
+    /// The text to apply as remote description.
+    pub fn text(&self) -> String {
+        self.sdp.to_string()
+    }
+
+    /// The fingerprints that the server's certificate may hash to; those of
+    /// unknown algorithms are left out.
+    pub fn fingerprints(&self) -> Vec<Fingerprint> {
+        std::iter::once(&self.sdp.session)
+            .chain(&self.sdp.sections)
+            .flat_map(|part| part.values("fingerprint"))
+            .filter_map(|value| value.parse().ok())
+            .collect()
+    }
+
+    fn fits(&self, offer: &Offer) -> Result<(), AnswerError> {
+        let offered = &offer.sdp().sections;
+        let answered = &self.sdp.sections;
+        if offered.len() != answered.len() {
+            return Err(AnswerError::Sections {
+                offered: offered.len(),
+                answered: answered.len(),
+            });
+        }
+        for (index, (asked, got)) in offered.iter().zip(answered).enumerate() {
+            if asked.kind() != got.kind() {
+                return Err(AnswerError::Kind { index });
+            }
+            if !sends(asked.direction()) {
+                continue;
+            }
+            if got.port() == 0 || !receives(got.direction()) {
+                return Err(AnswerError::Refused {
+                    kind: asked.kind().to_owned(),
+                });
+            }
+            self.has_transport(got)?;
+        }
+        Ok(())
+    }
+
+    fn has_transport(&self, section: &Lines) -> Result<(), AnswerError> {
+        for attribute in ["ice-ufrag", "ice-pwd", "fingerprint", "setup"] {
+            if self.sdp.inherited(section, attribute).is_none() {
+                return Err(AnswerError::Missing { attribute });
+            }
+        }
+        if self.fingerprints().is_empty() {
+            return Err(AnswerError::Missing {
+                attribute: "fingerprint",
+            });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({} sections)", self.sdp.sections.len())
+    }
+}
+
+/// Whether a section of this direction, written by the server, takes our media.
+fn receives(direction: Direction) -> bool {
+    matches!(direction, Direction::RecvOnly | Direction::SendRecv)
+}
+
+/// Why the body of a 2xx can't be the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnswerError {
+    /// No body.
+    Empty,
+    /// The body does not begin as SDP does.
+    NotSdp,
+    /// The body is longer than any answer.
+    TooLong,
+    /// The connection ended in the middle of the body.
+    Broken,
+    /// Not one section for each of the offer's (RFC 3264 6).
+    Sections {
+        /// How many the offer has.
+        offered: usize,
+        /// How many the answer has.
+        answered: usize,
+    },
+    /// A section of another kind than the offer's at that place.
+    Kind {
+        /// Which section, from 0.
+        index: usize,
+    },
+    /// A section that sends was not taken.
+    Refused {
+        /// `audio` or `video`.
+        kind: String,
+    },
+    /// A taken section lacks what its transport needs.
+    Missing {
+        /// The SDP attribute.
+        attribute: &'static str,
+    },
+}
+
+impl fmt::Display for AnswerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("expected an SDP answer, found an empty body"),
+            Self::NotSdp => f.write_str("expected an SDP answer, found something else"),
+            Self::TooLong => f.write_str("expected an SDP answer, found a body too long for one"),
+            Self::Broken => f.write_str("the connection ended in the middle of the SDP answer"),
+            Self::Sections { offered, answered } => write!(
+                f,
+                "expected {offered} media sections in the SDP answer, found {answered}; \
+                 it may have been cut short"
+            ),
+            Self::Kind { index } => {
+                write!(
+                    f,
+                    "media section {index} of the SDP answer is of another kind than offered"
+                )
+            }
+            Self::Refused { kind } => write!(f, "the SDP answer refuses {kind}"),
+            Self::Missing { attribute } => {
+                write!(
+                    f,
+                    "the SDP answer lacks a={attribute}; it may have been cut short"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for AnswerError {}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const OFFER: &str = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=sendonly\r\n\
+        m=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:1\r\na=inactive\r\n";
+
+    fn answer_text() -> String {
+        let fingerprint = Fingerprint::of_certificate(b"der");
+        format!(
+            "v=0\r\ns=-\r\na=group:BUNDLE 0 1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\n\
+             a=recvonly\r\na=ice-ufrag:u\r\na=ice-pwd:hidden\r\na=fingerprint:{fingerprint}\r\n\
+             a=setup:passive\r\nm=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:1\r\na=inactive\r\n"
+        )
+    }
+
+    fn read(text: &str) -> Result<Answer, AnswerError> {
+        let offer = Offer::new(OFFER, "s", None).unwrap();
+        Answer::read(
+            &Body::Whole(Bytes::copy_from_slice(text.as_bytes())),
+            &offer,
+        )
+    }
+
+    #[test]
+    fn fitting_answer_is_taken_as_it_is() {
+        let answer = read(&answer_text()).unwrap();
+        assert_eq!(answer.text(), answer_text());
+        assert!(answer.fingerprints()[0].matches(b"der"));
+        assert!(!format!("{answer:?}").contains("hidden"));
+    }
+
+    #[test]
+    fn refused_filler_is_no_error() {
+        assert!(read(&answer_text().replace("m=video 9", "m=video 0")).is_ok());
+    }
+
+    #[test]
+    fn transport_attributes_may_stand_at_session_level() {
+        let moved = answer_text()
+            .replace("a=setup:passive\r\n", "")
+            .replace("s=-", "s=-\r\na=setup:passive");
+        assert!(read(&moved).is_ok());
+    }
+
+    #[test]
+    fn empty() {
+        assert_eq!(read(" \r\n"), Err(AnswerError::Empty));
+    }
+
+    #[test]
+    fn not_sdp() {
+        assert_eq!(read("<html>hello</html>"), Err(AnswerError::NotSdp));
+        let offer = Offer::new(OFFER, "s", None).unwrap();
+        let binary = Body::Whole(Bytes::from_static(b"\xff\xfe"));
+        assert_eq!(Answer::read(&binary, &offer), Err(AnswerError::NotSdp));
+    }
+
+    #[test]
+    fn too_long_and_broken() {
+        let offer = Offer::new(OFFER, "s", None).unwrap();
+        assert_eq!(
+            Answer::read(&Body::TooLong(Bytes::new()), &offer),
+            Err(AnswerError::TooLong)
+        );
+        assert_eq!(
+            Answer::read(&Body::Broken(Bytes::new()), &offer),
+            Err(AnswerError::Broken)
+        );
+    }
+
+    #[test]
+    fn sections() {
+        let whole = answer_text();
+        let cut = whole.split("m=video").next().unwrap();
+        assert_eq!(
+            read(cut),
+            Err(AnswerError::Sections {
+                offered: 2,
+                answered: 1
+            })
+        );
+    }
+
+    #[test]
+    fn kind() {
+        let swapped = answer_text().replace("m=video", "m=application");
+        assert_eq!(read(&swapped), Err(AnswerError::Kind { index: 1 }));
+    }
+
+    #[test]
+    fn refused() {
+        let refused = AnswerError::Refused {
+            kind: "audio".into(),
+        };
+        for text in [
+            answer_text().replace("m=audio 9", "m=audio 0"),
+            answer_text().replace("a=recvonly", "a=inactive"),
+            answer_text().replace("a=recvonly", "a=sendonly"),
+        ] {
+            assert_eq!(read(&text), Err(refused.clone()));
+        }
+    }
+
+    #[test]
+    fn missing() {
+        for attribute in ["ice-ufrag", "ice-pwd", "fingerprint", "setup"] {
+            let text = answer_text().replace(&format!("a={attribute}"), "a=x");
+            assert_eq!(read(&text), Err(AnswerError::Missing { attribute }));
+        }
+        let weak = answer_text().replace("sha-256", "sha-1");
+        assert_eq!(
+            read(&weak),
+            Err(AnswerError::Missing {
+                attribute: "fingerprint"
+            })
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! ICE servers from `Link` headers (RFC 9725 4.6, RFC 8288 3).
+
+use std::fmt;
+
+use http::HeaderMap;
+use http::header::LINK;
+
+/// A STUN or TURN server that the WHIP server names.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IceServer {
+    /// `stun:`, `stuns:`, `turn:` or `turns:` with host, port and
+    /// `?transport=` as written (RFC 7064, RFC 7065).
+    pub url: String,
+    /// The `username` attribute.
+    pub username: Option<String>,
+    /// The `credential` attribute, a secret.
+    pub credential: Option<String>,
+}
+
+impl fmt::Debug for IceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IceServer({})", self.url)
+    }
+}
+
+/// Reads every `rel="ice-server"` link, whether the server writes one header
+/// for each or one for all; links of other relations are none of ours.
+pub(super) fn ice_servers(headers: &HeaderMap) -> Vec<IceServer> {
+    headers
+        .get_all(LINK)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| split_outside_quotes(value, ','))
+        .filter_map(|link| ice_server(&link))
+        .collect()
+}
+
+fn ice_server(link: &str) -> Option<IceServer> {
+    let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+    let mut server = IceServer {
+        url: unescape_query(target),
+        username: None,
+        credential: None,
+    };
+    let mut is_ice_server = false;
+    for parameter in split_outside_quotes(parameters, ';') {
+        let (name, value) = parameter.split_once('=').unwrap_or((&parameter, ""));
+        let value = unquote(value.trim());
+        match name.trim().to_ascii_lowercase().as_str() {
+            "rel" => is_ice_server = value.split(' ').any(|rel| rel == "ice-server"),
+            "username" => server.username = Some(value),
+            "credential" => server.credential = Some(value),
+            _ => {}
+        }
+    }
+    let scheme = server.url.split(':').next().unwrap_or_default();
+    let known = matches!(scheme, "stun" | "stuns" | "turn" | "turns");
+    (is_ice_server && known).then_some(server)
+}
+
+/// LiveKit's server escapes the `?` before `transport=`.
+fn unescape_query(target: &str) -> String {
+    target.replace("%3F", "?").replace("%3f", "?")
+}
+
+/// Splits at a separator that stands neither in a quoted string nor in `<…>`.
+fn split_outside_quotes(text: &str, separator: char) -> Vec<String> {
+    let (mut parts, mut part) = (Vec::new(), String::new());
+    let (mut quoted, mut escaped, mut in_target) = (false, false, false);
+    for character in text.chars() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' if !in_target => quoted = !quoted,
+            '<' if !quoted => in_target = true,
+            '>' if !quoted => in_target = false,
+            _ if character == separator && !quoted && !in_target => {
+                parts.push(std::mem::take(&mut part));
+                continue;
+            }
+            _ => {}
+        }
+        part.push(character);
+    }
+    parts.push(part);
+    parts.retain(|part| !part.trim().is_empty());
+    parts
+}
+
+fn unquote(value: &str) -> String {
+    let Some(inner) = value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    else {
+        return value.to_owned();
+    };
+    let mut text = String::with_capacity(inner.len());
+    let mut characters = inner.chars();
+    while let Some(character) = characters.next() {
+        let next = if character == '\\' {
+            characters.next()
+        } else {
+            Some(character)
+        };
+        text.extend(next);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn read(values: &[&str]) -> Vec<IceServer> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(LINK, HeaderValue::from_str(value).unwrap());
+        }
+        ice_servers(&headers)
+    }
+
+    #[test]
+    fn several_links_in_one_header_and_in_several() {
+        let servers = read(&[
+            "<stun:stun.example.net>; rel=\"ice-server\", \
+             <turn:turn.example.net?transport=tcp>; rel=\"ice-server\"; username=\"a,b;c\"; \
+             credential=\"p\\\"w\"; credential-type=\"password\"",
+            "<turns:turn.example.net:443>; rel=ice-server; username=u; credential=c",
+        ]);
+        let urls: Vec<_> = servers.iter().map(|server| server.url.as_str()).collect();
+        assert_eq!(
+            urls,
+            [
+                "stun:stun.example.net",
+                "turn:turn.example.net?transport=tcp",
+                "turns:turn.example.net:443"
+            ]
+        );
+        assert_eq!(servers[1].username.as_deref(), Some("a,b;c"));
+        assert_eq!(servers[1].credential.as_deref(), Some("p\"w"));
+        assert!(!format!("{servers:?}").contains("p\"w"));
+    }
+
+    #[test]
+    fn other_relations_and_schemes_are_left_out() {
+        assert_eq!(
+            read(&[
+                "<https://example.net/events>; rel=\"urn:ietf:params:whip:ivs-stages:session-delete\"",
+                "<https://example.net>; rel=\"ice-server\"",
+                "stun:no.brackets; rel=ice-server",
+            ]),
+            []
+        );
+    }
+
+    #[test]
+    fn escaped_question_mark_of_livekit() {
+        let servers = read(&["<turn:t.example.net%3Ftransport=udp>; rel=\"ice-server\""]);
+        assert_eq!(servers[0].url, "turn:t.example.net?transport=udp");
+    }
+}

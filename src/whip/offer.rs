@@ -1,0 +1,169 @@
+//! The offer as it is POSTed.
+
+use std::fmt;
+
+use super::fingerprint::Fingerprint;
+use super::sdp::{Direction, Sdp};
+
+/// An SDP offer in the form that goes into the POST.
+///
+/// The peer connection's own text stays as it is for its local description;
+/// what the server reads differs in lines that the peer connection can't
+/// write itself. Holds the ICE password, so it has no revealing `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Offer {
+    sdp: Sdp,
+}
+
+impl Offer {
+    /// Makes the POSTed form of a peer connection's offer:
+    /// - `a=msid` with one stream id in every section (RFC 9725 4.4.2), and
+    ///   the same stream id where an `a=ssrc` line repeats it;
+    /// - the fingerprint of the certificate that the handshake will really
+    ///   show, where it is not the one that the peer connection wrote.
+    ///
+    /// # Errors
+    /// [`OfferError`] when the text is no SDP, or has no section that sends.
+    pub fn new(
+        text: &str,
+        stream: &str,
+        certificate: Option<&Fingerprint>,
+    ) -> Result<Self, OfferError> {
+        let mut sdp = Sdp::parse(text).ok_or(OfferError::NotSdp)?;
+        if !sdp
+            .sections
+            .iter()
+            .any(|section| sends(section.direction()))
+        {
+            return Err(OfferError::SendsNothing);
+        }
+        for section in &mut sdp.sections {
+            let track = format!("{}-{}", stream, section.kind());
+            section.remove("msid");
+            section.push(&format!("msid:{stream} {track}"));
+            for line in &mut section.0 {
+                rename_source(line, stream, &track);
+            }
+        }
+        if let Some(certificate) = certificate {
+            for part in std::iter::once(&mut sdp.session).chain(&mut sdp.sections) {
+                if part.value("fingerprint").is_some() {
+                    part.remove("fingerprint");
+                    part.push(&format!("fingerprint:{certificate}"));
+                }
+            }
+        }
+        Ok(Self { sdp })
+    }
+
+    /// The body of the POST.
+    pub fn text(&self) -> String {
+        self.sdp.to_string()
+    }
+
+    /// Kind and direction of each section, in order.
+    pub fn sections(&self) -> Vec<(String, Direction)> {
+        self.sdp
+            .sections
+            .iter()
+            .map(|section| (section.kind().to_owned(), section.direction()))
+            .collect()
+    }
+
+    pub(super) fn sdp(&self) -> &Sdp {
+        &self.sdp
+    }
+}
+
+impl fmt::Debug for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Offer").field(&self.sections()).finish()
+    }
+}
+
+/// Whether a section of this direction, written by us, carries our media.
+pub(super) fn sends(direction: Direction) -> bool {
+    matches!(direction, Direction::SendOnly | Direction::SendRecv)
+}
+
+/// `a=ssrc:1 msid:a b` is the older writing of `a=msid:a b` (RFC 8830 names
+/// the latter); a server that reads both must not see two streams.
+fn rename_source(line: &mut String, stream: &str, track: &str) {
+    let Some(rest) = line.strip_prefix("a=ssrc:") else {
+        return;
+    };
+    let Some((ssrc, attribute)) = rest.split_once(' ') else {
+        return;
+    };
+    if attribute.starts_with("msid:") {
+        *line = format!("a=ssrc:{ssrc} msid:{stream} {track}");
+    }
+}
+
+/// Why a text can't be POSTed as an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfferError {
+    /// It does not begin as SDP does.
+    NotSdp,
+    /// No section is `sendonly` or `sendrecv` (RFC 9725 4.4.2 asks for a track).
+    SendsNothing,
+}
+
+impl fmt::Display for OfferError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotSdp => "the peer connection's offer is not SDP",
+            Self::SendsNothing => "the peer connection's offer has no section that sends media",
+        })
+    }
+}
+
+impl std::error::Error for OfferError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFFER: &str = "v=0\r\no=- 1 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE audio0 video1\r\n\
+        m=audio 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:audio0\r\na=sendonly\r\na=fingerprint:sha-256 00:11\r\n\
+        a=ssrc:7 msid:user1 webrtctransceiver0\r\na=ssrc:7 cname:user1\r\n\
+        m=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:video1\r\na=inactive\r\na=fingerprint:sha-256 00:11\r\n";
+
+    #[test]
+    fn every_section_carries_one_stream_id() {
+        let offer = Offer::new(OFFER, "s", None).unwrap();
+        let text = offer.text();
+        assert!(text.contains("a=msid:s s-audio\r\n") && text.contains("a=msid:s s-video\r\n"));
+        assert!(text.contains("a=ssrc:7 msid:s s-audio\r\na=ssrc:7 cname:user1\r\n"));
+        assert!(!text.contains("webrtctransceiver0"));
+    }
+
+    #[test]
+    fn certificate_replaces_every_fingerprint() {
+        let certificate = Fingerprint::of_certificate(b"der");
+        let text = Offer::new(OFFER, "s", Some(&certificate)).unwrap().text();
+        assert_eq!(
+            text.matches(&format!("a=fingerprint:{certificate}\r\n"))
+                .count(),
+            2
+        );
+        assert!(!text.contains("00:11"));
+    }
+
+    #[test]
+    fn not_sdp() {
+        assert_eq!(Offer::new("offer", "s", None), Err(OfferError::NotSdp));
+    }
+
+    #[test]
+    fn sends_nothing() {
+        let text = OFFER.replace("sendonly", "inactive");
+        assert_eq!(Offer::new(&text, "s", None), Err(OfferError::SendsNothing));
+    }
+
+    #[test]
+    fn debug_shows_sections_only() {
+        let text = format!("{OFFER}a=ice-pwd:hidden\r\n");
+        assert!(!format!("{:?}", Offer::new(&text, "s", None)).contains("hidden"));
+    }
+}

@@ -1,0 +1,270 @@
+//! The POST and its redirects: from an offer to a session on the server.
+
+use std::fmt;
+
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, Request, Response, StatusCode};
+use url::Url;
+
+use super::answer::{Answer, AnswerError};
+use super::body::Body;
+use super::endpoint::{Endpoint, origin};
+use super::link::{IceServer, ice_servers};
+use super::offer::Offer;
+use super::refusal::Refusal;
+use super::resource::Resource;
+use super::token::Token;
+use super::{SDP, request};
+
+/// How many redirects a POST follows. RFC 9110 15.4 leaves the number to the
+/// client; IVS sends more than one hop, and clients stop between 5 and 10.
+pub const MAX_HOPS: usize = 10;
+
+/// A POST that is to be sent: the offer, and the URL that is to be asked now.
+///
+/// Reading a reply consumes it, so a reply can only be read against the URL
+/// that gave it.
+#[derive(Debug)]
+pub struct Post {
+    offer: Offer,
+    url: Url,
+    asked: Vec<Url>,
+}
+
+impl Post {
+    /// The first POST of an offer, to the endpoint.
+    pub fn new(endpoint: &Endpoint, offer: Offer) -> Self {
+        Self {
+            offer,
+            url: endpoint.url().clone(),
+            asked: Vec::new(),
+        }
+    }
+
+    /// The URL that this POST asks.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// How many redirects led here.
+    pub fn hops(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// The request to send (RFC 9725 4.2). Without a token there is no
+    /// `Authorization` at all (RFC 9725 4.7).
+    pub fn request(&self, token: Option<&Token>) -> Request<String> {
+        let mut request = request(http::Method::POST, &self.url, token, self.offer.text());
+        request.headers_mut().insert(CONTENT_TYPE, SDP);
+        request
+    }
+
+    /// The session that a reply's head announces, for whoever has to delete
+    /// it though the rest of the reply never came.
+    pub fn resource(&self, status: StatusCode, headers: &HeaderMap) -> Option<Resource> {
+        if !status.is_success() {
+            return None;
+        }
+        let location = headers.get(LOCATION)?.to_str().ok()?;
+        // Resolved against the URL that answered (RFC 9110 10.2.2), which
+        // after a redirect is not the endpoint.
+        let url = self.url.join(location).ok()?;
+        matches!(url.scheme(), "http" | "https").then(|| Resource::new(url, headers))
+    }
+
+    /// Reads the reply.
+    ///
+    /// # Errors
+    /// [`PostError`] when the offer was not taken and no next URL is named.
+    pub fn read(self, response: &Response<Body>) -> Result<Reply, PostError> {
+        match response.status().as_u16() {
+            200..300 => Ok(Reply::Created(Box::new(self.created(response)))),
+            301 | 302 | 307 | 308 => self.redirected(response).map(Reply::Redirect),
+            300..400 => Err(PostError::OtherRedirect {
+                status: response.status(),
+            }),
+            _ => Err(PostError::Refused(Refusal::read(response))),
+        }
+    }
+
+    fn created(&self, response: &Response<Body>) -> Created {
+        let (status, headers) = (response.status(), response.headers());
+        let resource = self.resource(status, headers);
+        let mut oddities = Vec::new();
+        if status != StatusCode::CREATED {
+            oddities.push(Oddity::Status(status));
+        }
+        if resource.is_none() {
+            oddities.push(Oddity::NoLocation);
+        }
+        Created {
+            answer: Answer::read(response.body(), &self.offer),
+            ice_servers: ice_servers(headers),
+            resource,
+            oddities,
+        }
+    }
+
+    fn redirected(mut self, response: &Response<Body>) -> Result<Redirect, PostError> {
+        let status = response.status();
+        let location = response
+            .headers()
+            .get(LOCATION)
+            .ok_or(PostError::NoLocation { status })?;
+        let bad_location = || PostError::BadLocation { status };
+        let text = location.to_str().map_err(|_| bad_location())?;
+        let mut next = self.url.join(text).map_err(|_| bad_location())?;
+        if !matches!(next.scheme(), "http" | "https") || next.host().is_none() {
+            return Err(bad_location());
+        }
+        next.set_fragment(None);
+        let from = std::mem::replace(&mut self.url, next);
+        self.asked.push(from.clone());
+        if self.asked.contains(&self.url) {
+            return Err(PostError::Loop {
+                host: origin(&self.url),
+            });
+        }
+        if self.asked.len() > MAX_HOPS {
+            return Err(PostError::TooManyHops);
+        }
+        Ok(Redirect { from, to: self })
+    }
+}
+
+/// What a reply to the POST leads to.
+#[derive(Debug)]
+pub enum Reply {
+    /// Ask another URL.
+    Redirect(Redirect),
+    /// The server has made a session.
+    Created(Box<Created>),
+}
+
+/// A redirect. Whether the token may go along is not the RFC's to say, so
+/// the caller decides with both URLs at hand.
+#[derive(Debug)]
+pub struct Redirect {
+    /// The URL that redirected.
+    pub from: Url,
+    /// The POST to send next.
+    pub to: Post,
+}
+
+/// A session that the server has made, usable or not: also an unusable one
+/// is there until its resource is deleted.
+#[derive(Debug)]
+pub struct Created {
+    /// The SDP answer.
+    pub answer: Result<Answer, AnswerError>,
+    /// The session's resource; without one it can't be deleted.
+    pub resource: Option<Resource>,
+    /// STUN and TURN servers of `Link` headers.
+    pub ice_servers: Vec<IceServer>,
+    /// What is off the RFC, but no reason to give up.
+    pub oddities: Vec<Oddity>,
+}
+
+/// Something in a reply that is off the RFC and can be lived with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Oddity {
+    /// A success other than 201 (Monibuca and early Broadcast Box send 200).
+    Status(StatusCode),
+    /// No usable `Location` (Twitch, go2rtc): the session can't be deleted.
+    NoLocation,
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => {
+                write!(
+                    f,
+                    "the server answered {} where WHIP has 201",
+                    status.as_u16()
+                )
+            }
+            Self::NoLocation => f.write_str(
+                "the server named no session URL (Location), so the session can't be deleted \
+                 at stop and ends when the server notices",
+            ),
+        }
+    }
+}
+
+/// Why a POST led to no session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostError {
+    /// The server said no.
+    Refused(Refusal),
+    /// A redirect without `Location`.
+    NoLocation {
+        /// The redirect's status.
+        status: StatusCode,
+    },
+    /// A redirect whose `Location` is no http or https URL.
+    BadLocation {
+        /// The redirect's status.
+        status: StatusCode,
+    },
+    /// A redirect to a URL that was asked before.
+    Loop {
+        /// The host where the circle closes.
+        host: String,
+    },
+    /// More than [`MAX_HOPS`] redirects.
+    TooManyHops,
+    /// A 3xx that does not repeat the POST: 303 would make it a GET, the
+    /// others name no single next URL.
+    OtherRedirect {
+        /// The status.
+        status: StatusCode,
+    },
+}
+
+impl PostError {
+    /// The HTTP status that it goes back to.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.status),
+            Self::NoLocation { status }
+            | Self::BadLocation { status }
+            | Self::OtherRedirect { status } => Some(*status),
+            Self::Loop { .. } | Self::TooManyHops => None,
+        }
+    }
+}
+
+impl fmt::Display for PostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => write!(f, "the offer was refused: {refusal}"),
+            Self::NoLocation { status } => {
+                write!(
+                    f,
+                    "the server redirects (HTTP {}) without saying where to",
+                    status.as_u16()
+                )
+            }
+            Self::BadLocation { status } => write!(
+                f,
+                "the server redirects (HTTP {}) to something that is no http or https URL",
+                status.as_u16()
+            ),
+            Self::Loop { host } => write!(f, "the redirects go round in a circle through {host}"),
+            Self::TooManyHops => write!(f, "there are more than {MAX_HOPS} redirects"),
+            Self::OtherRedirect { status } => write!(
+                f,
+                "the server redirects with HTTP {}, which does not repeat a POST \
+                 (WHIP servers use 307)",
+                status.as_u16()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for PostError {}
+
+#[cfg(test)]
+#[path = "post_tests.rs"]
+mod tests;

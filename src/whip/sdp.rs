@@ -1,0 +1,191 @@
+//! An SDP text as lines by section: enough to read and edit single lines
+//! and give every other one back untouched.
+
+use std::fmt;
+
+/// Session lines and media sections, each line without its line end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sdp {
+    pub(crate) session: Lines,
+    pub(crate) sections: Vec<Lines>,
+}
+
+impl Sdp {
+    /// Splits a text at its `m=` lines; `None` when it does not begin as
+    /// SDP does (RFC 8866 5: `v=0` comes first). Takes LF for CRLF.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut lines = text
+            .lines()
+            .map(|line| line.trim_end_matches('\r'))
+            .filter(|line| !line.is_empty());
+        let first = lines.next().filter(|line| line.trim_end() == "v=0")?;
+        let mut session = Lines(vec![first.to_owned()]);
+        let mut sections: Vec<Lines> = Vec::new();
+        for line in lines {
+            if line.starts_with("m=") {
+                sections.push(Lines(Vec::new()));
+            }
+            sections
+                .last_mut()
+                .unwrap_or(&mut session)
+                .0
+                .push(line.to_owned());
+        }
+        Some(Self { session, sections })
+    }
+
+    /// The attribute's value in this section, else at session level.
+    pub(crate) fn inherited<'a>(
+        &'a self,
+        section: &'a Lines,
+        name: &'static str,
+    ) -> Option<&'a str> {
+        section.value(name).or_else(|| self.session.value(name))
+    }
+}
+
+impl fmt::Display for Sdp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in std::iter::once(&self.session)
+            .chain(&self.sections)
+            .flat_map(|part| &part.0)
+        {
+            write!(f, "{line}\r\n")?;
+        }
+        Ok(())
+    }
+}
+
+/// The lines of the session part or of one media section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lines(pub(crate) Vec<String>);
+
+impl Lines {
+    /// `audio` or `video` of `m=audio 9 UDP/TLS/RTP/SAVPF 96`.
+    pub(crate) fn kind(&self) -> &str {
+        self.media_line().next().unwrap_or_default()
+    }
+
+    /// The port of the `m=` line; 0 where there is none to read.
+    pub(crate) fn port(&self) -> u16 {
+        self.media_line()
+            .nth(1)
+            .and_then(|port| port.parse().ok())
+            .unwrap_or_default()
+    }
+
+    /// The value of `a=name:value` or, for a flag `a=name`, an empty text.
+    pub(crate) fn value(&self, name: &'static str) -> Option<&str> {
+        self.values(name).next()
+    }
+
+    /// Every value of an attribute that may stand more than once.
+    pub(crate) fn values(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(move |line| {
+            let rest = line.strip_prefix("a=")?.strip_prefix(name)?;
+            if rest.is_empty() {
+                Some(rest)
+            } else {
+                rest.strip_prefix(':')
+            }
+        })
+    }
+
+    /// Drops every line of an attribute.
+    pub(crate) fn remove(&mut self, name: &str) {
+        let prefix = format!("a={name}");
+        self.0.retain(|line| {
+            line.strip_prefix(&prefix)
+                .is_none_or(|rest| !rest.is_empty() && !rest.starts_with(':'))
+        });
+    }
+
+    /// Adds `a=attribute` at the end.
+    pub(crate) fn push(&mut self, attribute: &str) {
+        self.0.push(format!("a={attribute}"));
+    }
+
+    /// The section's direction; `sendrecv` where none is written (RFC 8866 6.7).
+    pub(crate) fn direction(&self) -> Direction {
+        let written = |name| self.value(name).is_some();
+        if written("sendonly") {
+            Direction::SendOnly
+        } else if written("recvonly") {
+            Direction::RecvOnly
+        } else if written("inactive") {
+            Direction::Inactive
+        } else {
+            Direction::SendRecv
+        }
+    }
+
+    fn media_line(&self) -> impl Iterator<Item = &str> {
+        self.0
+            .first()
+            .and_then(|line| line.strip_prefix("m="))
+            .unwrap_or_default()
+            .split(' ')
+    }
+}
+
+/// The direction of a media section, seen from the side that wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// `a=sendrecv`, or nothing written.
+    SendRecv,
+    /// `a=sendonly`.
+    SendOnly,
+    /// `a=recvonly`.
+    RecvOnly,
+    /// `a=inactive`.
+    Inactive,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\na=ice-lite\r\n\
+        m=audio 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=sendonly\r\n\
+        m=video 0 UDP/TLS/RTP/SAVPF 97\r\na=mid:1\r\na=mid-extra:x\r\na=inactive\r\n";
+
+    #[test]
+    fn gives_back_what_it_read() {
+        assert_eq!(Sdp::parse(TEXT).unwrap().to_string(), TEXT);
+        let line_feeds = TEXT.replace("\r\n", "\n");
+        assert_eq!(Sdp::parse(&line_feeds).unwrap().to_string(), TEXT);
+    }
+
+    #[test]
+    fn anything_but_v0_first_is_no_sdp() {
+        for bad in ["", "<html>", "{\"v\":0}", "m=audio 9 x 0\r\n", "v=1\r\n"] {
+            assert_eq!(Sdp::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn reads_sections() {
+        let sdp = Sdp::parse(TEXT).unwrap();
+        let [audio, video] = &sdp.sections[..] else {
+            panic!("two sections")
+        };
+        assert_eq!(
+            (audio.kind(), audio.port(), audio.direction()),
+            ("audio", 9, Direction::SendOnly)
+        );
+        assert_eq!(
+            (video.kind(), video.port(), video.direction()),
+            ("video", 0, Direction::Inactive)
+        );
+        assert_eq!(video.value("mid"), Some("1"));
+        assert_eq!(sdp.inherited(video, "ice-lite"), Some(""));
+    }
+
+    #[test]
+    fn edits_touch_their_line_only() {
+        let mut sdp = Sdp::parse(TEXT).unwrap();
+        sdp.sections[1].remove("mid");
+        let text = sdp.to_string();
+        assert!(text.contains("m=video 0 UDP/TLS/RTP/SAVPF 97\r\na=mid-extra:x\r\na=inactive\r\n"));
+    }
+}

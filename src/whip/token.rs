@@ -1,0 +1,133 @@
+//! The bearer token, as a type that does not show itself.
+
+use std::fmt;
+
+use http::HeaderValue;
+
+/// A bearer token (RFC 6750 2.1): for IVS, the participant token.
+///
+/// Neither `Debug` nor anything else of this type prints it; the header it
+/// becomes is marked sensitive, so that `http::Request`'s `Debug` hides it too.
+///
+/// ```
+/// use gstivs::whip::Token;
+///
+/// let token = Token::parse("eyJhbGciOi").unwrap();
+/// assert_eq!(format!("{token:?}"), "Token(hidden)");
+/// assert!(Token::parse("two\nlines").is_err());
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// Checks what a user gave as token.
+    ///
+    /// # Errors
+    /// [`TokenError`] when a header can't carry it: empty, a line break or
+    /// space inside, or anything that is not visible ASCII.
+    pub fn parse(text: &str) -> Result<Self, TokenError> {
+        if text.is_empty() {
+            return Err(TokenError::Empty);
+        }
+        for (position, character) in text.chars().enumerate() {
+            match character {
+                '\n' | '\r' => return Err(TokenError::LineBreak { position }),
+                '!'..='~' => {}
+                _ => return Err(TokenError::Character { position }),
+            }
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The value of the `Authorization` header, marked sensitive.
+    pub fn authorization(&self) -> HeaderValue {
+        let text = format!("Bearer {}", self.0);
+        // `parse` let visible ASCII through only, so the fallback is never taken.
+        let mut value =
+            HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
+        value.set_sensitive(true);
+        value
+    }
+
+    /// The token itself, for whoever reads its claims. Never for a message.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(hidden)")
+    }
+}
+
+/// Why a text can't be a bearer token. Positions count characters from 0;
+/// the text itself is never part of the error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenError {
+    /// Nothing was given.
+    Empty,
+    /// A line break inside the token.
+    LineBreak {
+        /// Where it stands.
+        position: usize,
+    },
+    /// A space, a control or a non-ASCII character inside the token.
+    Character {
+        /// Where it stands.
+        position: usize,
+    },
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the token is empty"),
+            Self::LineBreak { position } => write!(
+                f,
+                "the token holds a line break at character {position}; give it on one line"
+            ),
+            Self::Character { position } => write!(
+                f,
+                "the token holds a space or a character outside ASCII at character {position}; \
+                 copy it again, without quotes or blanks"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TokenError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_is_an_error() {
+        assert_eq!(Token::parse(""), Err(TokenError::Empty));
+    }
+
+    #[test]
+    fn line_break_is_an_error_that_does_not_show_the_token() {
+        let error = Token::parse("abc\ndef").unwrap_err();
+        assert_eq!(error, TokenError::LineBreak { position: 3 });
+        assert!(!error.to_string().contains("abc"));
+    }
+
+    #[test]
+    fn character_outside_visible_ascii_is_an_error() {
+        for bad in ["a b", "a\u{7f}", "é", "a\t"] {
+            assert!(
+                matches!(Token::parse(bad), Err(TokenError::Character { .. })),
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn header_is_sensitive() {
+        let value = Token::parse("secret").unwrap().authorization();
+        assert!(value.is_sensitive());
+        assert_eq!(value, "Bearer secret");
+    }
+}
