@@ -1,0 +1,285 @@
+//! What a refused POST means, and what its user can do.
+
+use crate::whip::Refusal;
+
+/// What kind of trouble it is, for the error code that an application sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The token, or what it may do.
+    NotAuthorized,
+    /// Nothing there to publish to.
+    NotFound,
+    /// Full, throttled or in use.
+    Busy,
+    /// The offer, or the server itself.
+    OpenWrite,
+}
+
+/// Whether asking again can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Not before somebody changes something.
+    Never,
+    /// Yes, after a while.
+    Later,
+}
+
+/// A refusal, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meaning {
+    /// The kind of trouble.
+    pub kind: Kind,
+    /// Whether asking again can help.
+    pub retry: Retry,
+    /// One sentence on what to do next.
+    pub advice: String,
+}
+
+/// The video that the refused offer had, as far as it bears on the advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfferedVideo {
+    /// A linked video pad's.
+    Media,
+    /// The filler section.
+    Filler,
+    /// None.
+    Nothing,
+}
+
+/// The code of IVS's JSON error body, `{"code": n, "message": "…"}`
+/// (seen: AWS's browser SDK).
+pub fn ivs_code(refusal: &Refusal) -> Option<u32> {
+    let json: serde_json::Value = serde_json::from_slice(&refusal.body).ok()?;
+    u32::try_from(json.get("code")?.as_u64()?).ok()
+}
+
+/// Explains a refusal: by IVS's code where the table knows it, else by status.
+pub fn meaning(refusal: &Refusal, video: OfferedVideo) -> Meaning {
+    let row = ivs_code(refusal).and_then(by_code);
+    let (kind, retry, advice) = row.unwrap_or_else(|| by_status(refusal.status.as_u16()));
+    let advice = match (ivs_code(refusal), video) {
+        (Some(2001), OfferedVideo::Nothing) => {
+            "IVS says this when an offer has no H.264 video section; video-filler=none is set: \
+             use video-filler=auto"
+        }
+        (Some(2014), OfferedVideo::Media) => {
+            "IVS takes H.264 video and Opus audio: use x264enc or another H.264 encoder with \
+             rtph264pay, and opusenc with rtpopuspay"
+        }
+        _ => advice,
+    };
+    Meaning {
+        kind,
+        retry,
+        advice: advice.to_owned(),
+    }
+}
+
+type Row = (Kind, Retry, &'static str);
+
+/// The codes' meanings are seen in AWS's browser SDK (npm
+/// amazon-ivs-web-broadcast 1.41.0), as is whether it retries; only codes of
+/// the service's own trouble are retried here where the SDK gives up, because
+/// nobody sits in front of an encoder to press the button again.
+fn by_code(code: u32) -> Option<Row> {
+    use Kind::{Busy, NotAuthorized, NotFound, OpenWrite};
+    use Retry::{Later, Never};
+    Some(match code {
+        2001 => (
+            OpenWrite,
+            Never,
+            "IVS gives no reason; check that video is H.264 and audio Opus",
+        ),
+        2002 => (
+            NotAuthorized,
+            Never,
+            "the participant token has expired: create a new one",
+        ),
+        2003 => (
+            NotAuthorized,
+            Never,
+            "the participant token does not allow publishing: create one with the PUBLISH capability",
+        ),
+        2004 => (
+            NotFound,
+            Never,
+            "the stage does not exist any more: create a token for another",
+        ),
+        2005 => (
+            Busy,
+            Never,
+            "the stage is at capacity (12 publishers at most): remove a publisher, then start again",
+        ),
+        2006..=2008 => (
+            OpenWrite,
+            Later,
+            "IVS could not check the token for reasons of its own",
+        ),
+        2010 => (
+            Busy,
+            Later,
+            "this participant is already publishing: stop the other publisher or use another token",
+        ),
+        2011 => (
+            NotAuthorized,
+            Never,
+            "the participant token is of an old kind that demands TURN: create a new one",
+        ),
+        2012 => (
+            Busy,
+            Later,
+            "an earlier session of this participant is still in the way; it goes by itself",
+        ),
+        2013 => (
+            Busy,
+            Later,
+            "IVS throttles requests: start fewer publishers at a time",
+        ),
+        2014 => (
+            OpenWrite,
+            Never,
+            "IVS shares no codec with the offer: use H.264 video and Opus audio",
+        ),
+        _ => return None,
+    })
+}
+
+fn by_status(status: u16) -> Row {
+    use Kind::{Busy, NotAuthorized, NotFound, OpenWrite};
+    use Retry::{Later, Never};
+    match status {
+        401 | 403 => (
+            NotAuthorized,
+            Never,
+            "check that the token is right, not expired, and allows publishing",
+        ),
+        404 | 410 => (
+            NotFound,
+            Never,
+            "check whip-endpoint: there is nothing to publish to",
+        ),
+        405 => (
+            OpenWrite,
+            Never,
+            "check whip-endpoint: the server takes no POST there",
+        ),
+        409 => (
+            Busy,
+            Later,
+            "somebody else publishes there: stop the other publisher",
+        ),
+        408 | 425 => (OpenWrite, Later, "the server asks for another attempt"),
+        429 | 503 => (
+            Busy,
+            Later,
+            "the server is busy: wait, or start fewer publishers at a time",
+        ),
+        400..500 => (
+            OpenWrite,
+            Never,
+            "the server does not take the offer; its words say why",
+        ),
+        _ => (OpenWrite, Later, "the server has trouble of its own"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    fn refusal(status: u16, body: &str) -> Refusal {
+        Refusal {
+            status: StatusCode::from_u16(status).unwrap(),
+            retry_after: None,
+            body: body.to_owned().into(),
+        }
+    }
+
+    fn of_code(code: u32) -> Meaning {
+        let body = format!(r#"{{"code":{code},"message":"m"}}"#);
+        meaning(&refusal(400, &body), OfferedVideo::Filler)
+    }
+
+    #[test]
+    fn each_code() {
+        use Kind::{Busy, NotAuthorized, NotFound, OpenWrite};
+        use Retry::{Later, Never};
+        for (code, kind, retry, word) in [
+            (2001, OpenWrite, Never, "no reason"),
+            (2002, NotAuthorized, Never, "expired"),
+            (2003, NotAuthorized, Never, "PUBLISH"),
+            (2004, NotFound, Never, "does not exist"),
+            (2005, Busy, Never, "capacity"),
+            (2006, OpenWrite, Later, "could not check"),
+            (2007, OpenWrite, Later, "could not check"),
+            (2008, OpenWrite, Later, "could not check"),
+            (2010, Busy, Later, "already publishing"),
+            (2011, NotAuthorized, Never, "TURN"),
+            (2012, Busy, Later, "still in the way"),
+            (2013, Busy, Later, "throttles"),
+            (2014, OpenWrite, Never, "codec"),
+        ] {
+            let meaning = of_code(code);
+            assert_eq!((meaning.kind, meaning.retry), (kind, retry), "{code}");
+            assert!(meaning.advice.contains(word), "{code}: {}", meaning.advice);
+        }
+    }
+
+    #[test]
+    fn code_2001_without_video_names_the_property() {
+        let refusal = refusal(
+            400,
+            r#"{"code":2001,"message":"failed to create publisher session"}"#,
+        );
+        let advice = meaning(&refusal, OfferedVideo::Nothing).advice;
+        assert!(advice.contains("video-filler=auto"), "{advice}");
+        assert_eq!(ivs_code(&refusal), Some(2001));
+    }
+
+    #[test]
+    fn unknown_codes_fall_back_to_the_status() {
+        let unknown = r#"{"code":2999,"message":"m"}"#;
+        assert_eq!(
+            meaning(&refusal(403, unknown), OfferedVideo::Media).kind,
+            Kind::NotAuthorized
+        );
+    }
+
+    #[test]
+    fn each_status() {
+        for (status, kind, retry) in [
+            (400, Kind::OpenWrite, Retry::Never),
+            (401, Kind::NotAuthorized, Retry::Never),
+            (403, Kind::NotAuthorized, Retry::Never),
+            (404, Kind::NotFound, Retry::Never),
+            (405, Kind::OpenWrite, Retry::Never),
+            (408, Kind::OpenWrite, Retry::Later),
+            (409, Kind::Busy, Retry::Later),
+            (410, Kind::NotFound, Retry::Never),
+            (422, Kind::OpenWrite, Retry::Never),
+            (429, Kind::Busy, Retry::Later),
+            (500, Kind::OpenWrite, Retry::Later),
+            (502, Kind::OpenWrite, Retry::Later),
+            (503, Kind::Busy, Retry::Later),
+        ] {
+            let meaning = meaning(&refusal(status, ""), OfferedVideo::Media);
+            assert_eq!((meaning.kind, meaning.retry), (kind, retry), "{status}");
+        }
+    }
+
+    #[test]
+    fn bodies_that_hold_no_code() {
+        for body in [
+            "",
+            "no",
+            "[]",
+            r#"{"code":"2001"}"#,
+            r#"{"code":-1}"#,
+            r#"{"code":99999999999}"#,
+        ] {
+            assert_eq!(ivs_code(&refusal(400, body)), None, "{body}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What is known about Amazon IVS Real-Time, as values: its endpoint, who may
+//! have the token, the video section that an audio-only offer needs, and what
+//! its refusals mean.
+//!
+//! Each fact names its source and how sure it is: *documented* by AWS, *seen*
+//! in public clients that work with IVS, or *inferred*. Nothing here does I/O.
+
+mod endpoint;
+mod filler;
+mod meaning;
+mod travel;
+
+pub use endpoint::{GLOBAL_ENDPOINT, is_ivs};
+pub use filler::{Filler, FillerCodec, filler_codec};
+pub use meaning::{Kind, Meaning, OfferedVideo, Retry, ivs_code, meaning};
+pub use travel::{HostsError, RedirectHosts, TravelDenied, may_travel};

@@ -1,0 +1,261 @@
+//! Which host may be sent the participant token.
+
+use std::fmt;
+
+use url::Url;
+
+use super::endpoint::is_ivs;
+use crate::whip::{is_loopback, origin};
+
+/// Decides whether the token may go from one URL to the next: of a redirect,
+/// or from the endpoint to the session's resource.
+///
+/// IVS's regional hosts refuse a POST without the token (403, seen), so it has
+/// to cross hosts; a token sent to the wrong host lets that host publish.
+///
+/// # Errors
+/// [`TravelDenied`] unless the URLs have one origin, both are IVS's, both are
+/// this machine, or the user listed the host. From https to http: always.
+pub fn may_travel(from: &Url, to: &Url, listed: &RedirectHosts) -> Result<(), TravelDenied> {
+    if from.scheme() == "https" && to.scheme() == "http" {
+        return Err(TravelDenied::Downgrade { host: origin(to) });
+    }
+    let allowed = from.origin() == to.origin()
+        || (is_ivs(from) && is_ivs(to))
+        || (is_loopback(from) && is_loopback(to))
+        || listed.contains(to);
+    if allowed {
+        Ok(())
+    } else {
+        Err(TravelDenied::Host { host: origin(to) })
+    }
+}
+
+/// Why the token stays where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TravelDenied {
+    /// From https to http, where anybody on the way could read it.
+    Downgrade {
+        /// Scheme, host and port.
+        host: String,
+    },
+    /// To a host that nothing vouches for.
+    Host {
+        /// Scheme, host and port.
+        host: String,
+    },
+}
+
+impl fmt::Display for TravelDenied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Downgrade { host } => write!(
+                f,
+                "the server redirects from https to {host}, where the token would go \
+                 unencrypted; that is never done"
+            ),
+            Self::Host { host } => write!(
+                f,
+                "the server redirects to {host}, which may not have the token; \
+                 if you trust that host, name it in the property redirect-hosts"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TravelDenied {}
+
+/// The hosts that a user vouches for: names, `*.` patterns and addresses,
+/// each with a port or for every port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedirectHosts(Vec<(String, Option<u16>)>);
+
+impl RedirectHosts {
+    /// Reads a comma-separated list.
+    ///
+    /// # Errors
+    /// [`HostsError`] names the first entry that is no host.
+    ///
+    /// ```
+    /// use gstivs::ivs::RedirectHosts;
+    ///
+    /// assert!(RedirectHosts::parse("media.example.net, *.example.com:8443, [::1]").is_ok());
+    /// assert!(RedirectHosts::parse("https://example.com/whip").is_err());
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, HostsError> {
+        text.split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+            .map(|entry| {
+                parse_entry(entry).ok_or_else(|| HostsError {
+                    entry: entry.to_owned(),
+                })
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    fn contains(&self, url: &Url) -> bool {
+        let Some(host) = url.host_str() else {
+            return false;
+        };
+        self.0.iter().any(|(pattern, port)| {
+            let named = match pattern.strip_prefix("*.") {
+                Some(domain) => host
+                    .strip_suffix(domain)
+                    .is_some_and(|label| label.ends_with('.')),
+                None => host == pattern,
+            };
+            named && (port.is_none() || *port == url.port_or_known_default())
+        })
+    }
+}
+
+/// Lets `Url` normalise the host (case, IDNA, address forms), so that it is
+/// compared in the form that a redirect's URL has.
+fn parse_entry(entry: &str) -> Option<(String, Option<u16>)> {
+    let (wildcard, rest) = match entry.strip_prefix("*.") {
+        Some(rest) => ("*.", rest),
+        None => ("", entry),
+    };
+    if rest.contains(['/', '@', '?', '#', '*']) {
+        return None;
+    }
+    // `ws` has a default port that `Url` would swallow; an unknown one is kept.
+    let url = Url::parse(&format!("http://{rest}/")).ok()?;
+    let port = rest
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok());
+    Some((format!("{wildcard}{}", url.host_str()?), port))
+}
+
+/// An entry of a host list that is no host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostsError {
+    /// The entry as given.
+    pub entry: String,
+}
+
+impl fmt::Display for HostsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "expected hosts such as 'media.example.net, *.example.com:8443', found '{}'",
+            self.entry
+        )
+    }
+}
+
+impl std::error::Error for HostsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn travel(from: &str, to: &str, listed: &str) -> Result<(), TravelDenied> {
+        let url = |text| Url::parse(text).unwrap();
+        may_travel(&url(from), &url(to), &RedirectHosts::parse(listed).unwrap())
+    }
+
+    #[test]
+    fn same_origin_may_have_it() {
+        assert!(travel("https://a.example/x", "https://a.example:443/y", "").is_ok());
+        assert!(travel("http://a.example/x", "http://a.example/y", "").is_ok());
+    }
+
+    #[test]
+    fn ivs_to_ivs_may_have_it() {
+        assert!(
+            travel(
+                "https://global.whip.live-video.net",
+                "https://x.y.live-video.net:8443/",
+                ""
+            )
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn loopback_to_loopback_may_have_it() {
+        assert!(travel("http://127.0.0.1:1/", "http://localhost:2/", "").is_ok());
+        assert!(travel("http://127.0.0.1:1/", "http://[::1]:2/", "").is_ok());
+    }
+
+    #[test]
+    fn listed_hosts_may_have_it() {
+        assert!(travel("https://a.example/", "https://B.example/", "b.example").is_ok());
+        assert!(
+            travel(
+                "https://a.example/",
+                "https://x.b.example:8443/",
+                "*.b.example:8443"
+            )
+            .is_ok()
+        );
+        assert!(
+            travel(
+                "http://a.example/",
+                "http://[2001:db8::1]:8080/",
+                "[2001:DB8::1]:8080"
+            )
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn https_to_http_never_has_it() {
+        for listed in ["", "a.example", "localhost"] {
+            for to in ["http://a.example/", "http://localhost/"] {
+                assert!(
+                    matches!(
+                        travel("https://a.example/", to, listed),
+                        Err(TravelDenied::Downgrade { .. })
+                    ),
+                    "{to} {listed}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn anybody_else_does_not_have_it() {
+        for (from, to, listed) in [
+            (
+                "https://global.whip.live-video.net",
+                "https://live-video.net.evil.example/",
+                "",
+            ),
+            ("https://a.example/", "https://b.example/", "c.example"),
+            (
+                "https://a.example/",
+                "https://b.example:444/",
+                "b.example:443",
+            ),
+            (
+                "https://a.example/",
+                "https://evilb.example/",
+                "*.b.example",
+            ),
+            ("https://a.example/", "https://b.example/", "*.b.example"),
+            ("http://a.example/", "http://127.0.0.1/", ""),
+        ] {
+            let denied = travel(from, to, listed).unwrap_err();
+            assert!(matches!(&denied, TravelDenied::Host { .. }), "{to}");
+            assert!(denied.to_string().contains("redirect-hosts"));
+        }
+    }
+
+    #[test]
+    fn entry_that_is_no_host() {
+        for bad in [
+            "https://b.example",
+            "b.example/path",
+            "u@b.example",
+            "b.*.example",
+            "b.example:port",
+        ] {
+            let error = RedirectHosts::parse(&format!("a.example,{bad}")).unwrap_err();
+            assert_eq!(error.entry, bad);
+        }
+    }
+}
