@@ -1,3 +1,4 @@
 //! lib
 pub mod ivs;
+pub mod session;
 pub mod whip;

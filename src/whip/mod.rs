@@ -76,6 +76,7 @@ mod refusal;
 mod resource;
 mod sdp;
 mod token;
+mod tracks;
 
 pub use answer::{Answer, AnswerError};
 pub use body::Body;
@@ -89,6 +90,7 @@ pub use refusal::{Refusal, RetryAfter};
 pub use resource::{DeleteError, Deleted, Resource, TrickleError, read_delete, read_trickle};
 pub use sdp::Direction;
 pub use token::{Token, TokenError};
+pub use tracks::{MAX_TRACKS, Track, TracksError, check_tracks};
 
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::{Method, Request, Uri};

@@ -78,7 +78,7 @@ impl Post {
     /// [`PostError`] when the offer was not taken and no next URL is named.
     pub fn read(self, response: &Response<Body>) -> Result<Reply, PostError> {
         match response.status().as_u16() {
-            200..300 => Ok(Reply::Created(Box::new(self.created(response)))),
+            200..300 => Ok(Reply::Created(self.created(response))),
             301 | 302 | 307 | 308 => self.redirected(response).map(Reply::Redirect),
             300..400 => Err(PostError::OtherRedirect {
                 status: response.status(),
@@ -138,7 +138,7 @@ pub enum Reply {
     /// Ask another URL.
     Redirect(Redirect),
     /// The server has made a session.
-    Created(Box<Created>),
+    Created(Created),
 }
 
 /// A redirect. Whether the token may go along is not the RFC's to say, so

@@ -37,7 +37,7 @@ fn redirect(post: Post, status: u16, location: &str) -> Redirect {
 
 fn created(post: Post, response: &Response<Body>) -> Created {
     match post.read(response) {
-        Ok(Reply::Created(created)) => *created,
+        Ok(Reply::Created(created)) => created,
         other => panic!("expected a session, found {other:?}"),
     }
 }

@@ -1,0 +1,140 @@
+//! The POST with its redirects, as one thing to wait for.
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::config::Config;
+use super::driver::{Event, Warning};
+use super::failure::{Cause, Failure, Phase};
+use super::http_io::send;
+use super::process::Process;
+use super::token::{TokenProblem, TokenSource};
+use crate::ivs::{OfferedVideo, TravelDenied, may_travel};
+use crate::whip::{Created, Offer, Post, Reply, Token, origin};
+
+/// A session that the server has made, with what its end needs.
+pub(super) struct Established {
+    pub(super) created: Created,
+    /// The host that answered the POST.
+    pub(super) host: String,
+    /// The token for the resource; none where the resource's host may not have it.
+    pub(super) token: Option<Token>,
+}
+
+pub(super) struct Exchange<'a> {
+    pub(super) process: &'static Process,
+    pub(super) config: &'a Config,
+    pub(super) video: OfferedVideo,
+    pub(super) attempt: u32,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+impl Exchange<'_> {
+    /// Sends the offer, follows redirects, and ends with a session or a
+    /// failure; `None` when a stop came before a session was made.
+    pub(super) async fn run(
+        mut self,
+        offer: Offer,
+        mut emit: impl FnMut(Event),
+    ) -> Option<Result<Established, Failure>> {
+        let deadline = self.config.http_timeout.map(|bound| Instant::now() + bound);
+        let mut post = Post::new(&self.config.endpoint, offer);
+        loop {
+            if *self.stop.borrow() {
+                return None;
+            }
+            let host = origin(post.url());
+            let step = self.step(post, deadline, &mut emit).await;
+            match step {
+                Ok(Step::Again(next)) => post = next,
+                Ok(Step::Done(established)) => return Some(Ok(*established)),
+                Err(cause) => return Some(Err(self.failure(host, cause))),
+            }
+        }
+    }
+
+    async fn step(
+        &mut self,
+        post: Post,
+        deadline: Option<Instant>,
+        emit: &mut impl FnMut(Event),
+    ) -> Result<Step, Cause> {
+        let token = read_token(&self.config.token).await.map_err(Cause::Token)?;
+        let request = post.request(token.as_ref());
+        let reply = send(self.process, request, deadline, &mut self.stop).await;
+        let asked = post.url().clone();
+        let video = self.video;
+        let read = post.read(&reply.map_err(Cause::Send)?);
+        match read.map_err(|error| Cause::Post { error, video })? {
+            Reply::Redirect(redirect) => {
+                self.check_travel(&token, &redirect.from, redirect.to.url())
+                    .map_err(Cause::Travel)?;
+                let (from, to) = (origin(&redirect.from), origin(redirect.to.url()));
+                emit(Event::Redirected { from, to });
+                Ok(Step::Again(redirect.to))
+            }
+            Reply::Created(created) => {
+                for oddity in &created.oddities {
+                    emit(Event::Warning(Warning::Oddity(oddity.clone())));
+                }
+                let mut token = token;
+                if let Some(resource) = &created.resource
+                    && let Err(denied) = self.check_travel(&token, &asked, resource.url())
+                {
+                    token = None;
+                    emit(Event::Warning(Warning::ResourceElsewhere(denied)));
+                }
+                let host = origin(&asked);
+                Ok(Step::Done(Box::new(Established {
+                    created,
+                    host,
+                    token,
+                })))
+            }
+        }
+    }
+
+    /// Without a token there is none to protect, but the offer has an ICE
+    /// password, so that a downgrade is refused all the same.
+    fn check_travel(
+        &self,
+        token: &Option<Token>,
+        from: &url::Url,
+        to: &url::Url,
+    ) -> Result<(), TravelDenied> {
+        match may_travel(from, to, &self.config.redirect_hosts) {
+            Err(TravelDenied::Host { .. }) if token.is_none() => Ok(()),
+            verdict => verdict,
+        }
+    }
+
+    fn failure(&self, host: String, cause: Cause) -> Failure {
+        Failure {
+            phase: Phase::Post,
+            host,
+            attempt: self.attempt,
+            cause,
+        }
+    }
+}
+
+enum Step {
+    Again(Post),
+    Done(Box<Established>),
+}
+
+/// Reads the token off the runtime's worker where that means reading a file.
+pub(super) async fn read_token(source: &TokenSource) -> Result<Option<Token>, TokenProblem> {
+    if source.given.is_some() || source.file.is_none() {
+        return source.read();
+    }
+    let owned = source.clone();
+    match tokio::task::spawn_blocking(move || owned.read()).await {
+        Ok(read) => read,
+        // Only a runtime that shuts down cancels the task.
+        Err(_) => Err(TokenProblem::Unreadable {
+            path: source.file.clone().unwrap_or_default(),
+            kind: std::io::ErrorKind::Interrupted,
+        }),
+    }
+}

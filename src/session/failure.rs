@@ -1,0 +1,351 @@
+//! Why a session could not be, with what an application and its user need.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::http_io::SendError;
+use super::token::TokenProblem;
+use crate::ivs::{Kind, OfferedVideo, Retry, TravelDenied, ivs_code, meaning};
+use crate::whip::{AnswerError, PostError};
+
+/// A failed session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What was being done.
+    pub phase: Phase,
+    /// The host it was done with: scheme, host and port.
+    pub host: String,
+    /// Which attempt it was, from 1.
+    pub attempt: u32,
+    /// What went wrong.
+    pub cause: Cause,
+}
+
+impl Failure {
+    /// The kind of error, for its code on the bus.
+    pub fn kind(&self) -> ErrorKind {
+        match &self.cause {
+            Cause::Token(_) => ErrorKind::Settings,
+            Cause::Travel(_) | Cause::Certificate => ErrorKind::NotAuthorized,
+            Cause::Post { error, video } => match error {
+                PostError::Refused(refusal) => meaning(refusal, *video).kind.into(),
+                _ => ErrorKind::OpenWrite,
+            },
+            Cause::Send(SendError::UnknownHost) => ErrorKind::NotFound,
+            Cause::Send(_) | Cause::Answer(_) | Cause::NotConnected { .. } => ErrorKind::OpenWrite,
+            Cause::Peer(_) => ErrorKind::OpenWrite,
+            Cause::Lost(_) => ErrorKind::Write,
+        }
+    }
+
+    /// Whether another attempt can help without a change by somebody.
+    pub fn is_retryable(&self) -> bool {
+        match &self.cause {
+            Cause::Post {
+                error: PostError::Refused(refusal),
+                video,
+            } => meaning(refusal, *video).retry == Retry::Later,
+            Cause::Send(SendError::NoCertificates | SendError::Tls(_)) => false,
+            Cause::Send(_) | Cause::NotConnected { .. } | Cause::Lost(_) => true,
+            Cause::Answer(error) => *error == AnswerError::Broken,
+            Cause::Token(_)
+            | Cause::Travel(_)
+            | Cause::Post { .. }
+            | Cause::Peer(_)
+            | Cause::Certificate => false,
+        }
+    }
+
+    /// The HTTP status that said no.
+    pub fn http_status(&self) -> Option<u16> {
+        match &self.cause {
+            Cause::Post { error, .. } => error.status().map(|status| status.as_u16()),
+            _ => None,
+        }
+    }
+
+    /// The code of IVS's JSON error body.
+    pub fn ivs_code(&self) -> Option<u32> {
+        match &self.cause {
+            Cause::Post {
+                error: PostError::Refused(refusal),
+                ..
+            } => ivs_code(refusal),
+            _ => None,
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        Some(match &self.cause {
+            Cause::Post {
+                error: PostError::Refused(refusal),
+                video,
+            } => meaning(refusal, *video).advice,
+            Cause::Post { .. } => "check whip-endpoint".to_owned(),
+            Cause::Send(SendError::UnknownHost | SendError::ConnectionRefused) => {
+                "check whip-endpoint and the network".to_owned()
+            }
+            Cause::Send(SendError::Timeout) => {
+                "check the network; the property timeout sets how long to wait".to_owned()
+            }
+            Cause::Answer(AnswerError::Refused { kind }) if kind == "audio" => {
+                "the server takes no such audio: use opusenc with rtpopuspay".to_owned()
+            }
+            Cause::Answer(AnswerError::Refused { .. }) => {
+                "the server takes no such video: use H.264 with rtph264pay".to_owned()
+            }
+            Cause::Answer(_) => "check that whip-endpoint is a WHIP server".to_owned(),
+            Cause::NotConnected { .. } => {
+                "check that UDP gets through (IVS needs ports 443 and 3478)".to_owned()
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// One sentence for a person: what was tried where, what came back, and what
+/// to do next.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = &self.host;
+        match &self.cause {
+            Cause::Token(problem) => write!(f, "{problem}")?,
+            Cause::Send(error) => write!(f, "POST to {host} failed: {error}")?,
+            Cause::Post {
+                error: PostError::Refused(refusal),
+                ..
+            } => {
+                write!(
+                    f,
+                    "{host} refused the offer (HTTP {}",
+                    refusal.status.as_u16()
+                )?;
+                if let Some(code) = self.ivs_code() {
+                    write!(f, ", IVS code {code}")?;
+                }
+                match refusal.message() {
+                    Some(message) => write!(f, ": {message})")?,
+                    None => f.write_str(")")?,
+                }
+            }
+            Cause::Post { error, .. } => write!(f, "POST to {host} failed: {error}")?,
+            Cause::Travel(denied) => write!(f, "{denied}")?,
+            Cause::Answer(error) => write!(f, "the answer of {host} can't be used: {error}")?,
+            Cause::Peer(reason) => write!(f, "no media session with {host}: {reason}")?,
+            Cause::NotConnected { after } => write!(
+                f,
+                "{host} answered, but no media connection came up within {} s",
+                after.as_secs()
+            )?,
+            Cause::Certificate => write!(
+                f,
+                "the media server of {host} showed another certificate than its answer \
+                 announced; no media was sent"
+            )?,
+            Cause::Lost(reason) => {
+                write!(f, "the media connection with {host} was lost: {reason}")?
+            }
+        }
+        match self.advice() {
+            Some(advice) => write!(f, "; {advice}."),
+            None => f.write_str("."),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// What a session was doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Making the offer.
+    Offer,
+    /// The POST and its redirects.
+    Post,
+    /// Reading and applying the answer.
+    Answer,
+    /// ICE and DTLS.
+    Connect,
+    /// Sending media.
+    Publish,
+}
+
+impl Phase {
+    /// Its name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Offer => "offer",
+            Self::Post => "post",
+            Self::Answer => "answer",
+            Self::Connect => "connect",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// There is no token where there should be one.
+    Token(TokenProblem),
+    /// No reply to the POST.
+    Send(SendError),
+    /// The POST led to no session.
+    Post {
+        /// What came back.
+        error: PostError,
+        /// What the offer had as video.
+        video: OfferedVideo,
+    },
+    /// The token may not go where the server sends us.
+    Travel(TravelDenied),
+    /// The answer can't be used.
+    Answer(AnswerError),
+    /// The peer connection refused, in its words.
+    Peer(String),
+    /// ICE or DTLS did not finish in time.
+    NotConnected {
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The peer's certificate does not match the answer's fingerprint.
+    Certificate,
+    /// A connection that stood is gone.
+    Lost(String),
+}
+
+/// The kind of error, as GStreamer's resource and library errors name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A property has to be changed.
+    Settings,
+    /// The token, its rights, or the peer's identity.
+    NotAuthorized,
+    /// Nothing there to publish to.
+    NotFound,
+    /// Full, throttled or in use.
+    Busy,
+    /// The session could not be opened.
+    OpenWrite,
+    /// An open session broke.
+    Write,
+}
+
+impl From<Kind> for ErrorKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::NotAuthorized => Self::NotAuthorized,
+            Kind::NotFound => Self::NotFound,
+            Kind::Busy => Self::Busy,
+            Kind::OpenWrite => Self::OpenWrite,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use http::StatusCode;
+
+    use super::*;
+    use crate::whip::Refusal;
+
+    fn failure(cause: Cause) -> Failure {
+        Failure {
+            phase: Phase::Post,
+            host: "https://a.example".into(),
+            attempt: 1,
+            cause,
+        }
+    }
+
+    fn refused(status: u16, body: &'static str) -> Failure {
+        let refusal = Refusal {
+            status: StatusCode::from_u16(status).unwrap(),
+            retry_after: None,
+            body: body.into(),
+        };
+        failure(Cause::Post {
+            error: PostError::Refused(refusal),
+            video: OfferedVideo::Nothing,
+        })
+    }
+
+    #[test]
+    fn refusal_without_video_is_one_helpful_sentence() {
+        let failure = refused(
+            400,
+            r#"{"code":2001,"message":"failed to create publisher session"}"#,
+        );
+        assert_eq!(
+            failure.to_string(),
+            "https://a.example refused the offer (HTTP 400, IVS code 2001: failed to create \
+             publisher session); IVS says this when an offer has no H.264 video section; \
+             video-filler=none is set: use video-filler=auto."
+        );
+        assert_eq!(
+            (failure.http_status(), failure.ivs_code()),
+            (Some(400), Some(2001))
+        );
+        assert_eq!(failure.kind(), ErrorKind::OpenWrite);
+    }
+
+    #[test]
+    fn retryable_as_the_table_says() {
+        assert!(refused(503, "").is_retryable());
+        assert!(!refused(403, "").is_retryable());
+        assert!(failure(Cause::Send(SendError::Timeout)).is_retryable());
+        assert!(failure(Cause::Answer(AnswerError::Broken)).is_retryable());
+        assert!(!failure(Cause::Answer(AnswerError::NotSdp)).is_retryable());
+        assert!(!failure(Cause::Certificate).is_retryable());
+    }
+
+    #[test]
+    fn every_cause_has_a_sentence_of_its_own() {
+        let causes = [
+            Cause::Token(TokenProblem::Unreadable {
+                path: "/t".into(),
+                kind: std::io::ErrorKind::NotFound,
+            }),
+            Cause::Send(SendError::Timeout),
+            Cause::Send(SendError::UnknownHost),
+            Cause::Send(SendError::ConnectionRefused),
+            Cause::Send(SendError::NoCertificates),
+            Cause::Send(SendError::Tls("bad".into())),
+            Cause::Send(SendError::Closed),
+            Cause::Post {
+                error: PostError::TooManyHops,
+                video: OfferedVideo::Filler,
+            },
+            Cause::Travel(TravelDenied::Host {
+                host: "https://b.example".into(),
+            }),
+            Cause::Answer(AnswerError::Empty),
+            Cause::Answer(AnswerError::Refused {
+                kind: "audio".into(),
+            }),
+            Cause::Answer(AnswerError::Refused {
+                kind: "video".into(),
+            }),
+            Cause::Peer("no".into()),
+            Cause::NotConnected {
+                after: Duration::from_secs(10),
+            },
+            Cause::Certificate,
+            Cause::Lost("silence".into()),
+        ];
+        let count = causes.len();
+        let sentences: HashSet<_> = causes
+            .into_iter()
+            .map(|cause| failure(cause).to_string())
+            .collect();
+        assert_eq!(sentences.len(), count);
+        for sentence in sentences {
+            assert!(
+                sentence.ends_with('.') && !sentence.contains(".."),
+                "{sentence}"
+            );
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! One request out, one reply in: bounded in time and size.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::process::Process;
+use crate::whip::Body;
+
+/// The longest body that is read. A WHIP answer has a few KB; the limit keeps
+/// a broken or hostile server from filling the memory.
+const BODY_CAP: usize = 512 * 1024;
+
+/// Sends a request and reads the reply up to [`BODY_CAP`].
+///
+/// Once the head is in, neither the deadline nor a stop makes it an error:
+/// the head may name a session that has to be deleted, so what is missing of
+/// the body is only told by [`Body::Broken`].
+pub(super) async fn send(
+    process: &Process,
+    request: Request<String>,
+    deadline: Option<Instant>,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Response<Body>, SendError> {
+    let request = reqwest::Request::try_from(request).map_err(|error| process.explain(error))?;
+    let answered = bounded(deadline, process.client.execute(request)).await;
+    let reply = answered
+        .ok_or(SendError::Timeout)?
+        .map_err(|error| process.explain(error))?;
+
+    let mut response = Response::builder().status(reply.status());
+    if let Some(headers) = response.headers_mut() {
+        headers.clone_from(reply.headers());
+    }
+    let body = tokio::select! {
+        body = read_body(reply, deadline) => body,
+        _ = stop.wait_for(|stop| *stop) => Body::Broken(Bytes::new()),
+    };
+    response
+        .body(body)
+        .map_err(|error| SendError::Other(error.to_string()))
+}
+
+async fn read_body(mut reply: reqwest::Response, deadline: Option<Instant>) -> Body {
+    let mut read = BytesMut::new();
+    loop {
+        match bounded(deadline, reply.chunk()).await {
+            Some(Ok(Some(chunk))) => {
+                let room = BODY_CAP - read.len();
+                read.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if chunk.len() > room {
+                    return Body::TooLong(read.freeze());
+                }
+            }
+            Some(Ok(None)) => return Body::Whole(read.freeze()),
+            Some(Err(_)) | None => return Body::Broken(read.freeze()),
+        }
+    }
+}
+
+async fn bounded<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, work).await.ok(),
+        None => Some(work.await),
+    }
+}
+
+/// Why there is no reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The time-out passed.
+    Timeout,
+    /// The host's name does not resolve.
+    UnknownHost,
+    /// Nothing listens at the address.
+    ConnectionRefused,
+    /// The system has no CA certificates to check the server's against.
+    NoCertificates,
+    /// The TLS handshake failed.
+    Tls(String),
+    /// The connection ended before a reply came.
+    Closed,
+    /// Anything else, in the HTTP client's words.
+    Other(String),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("no reply came in time"),
+            Self::UnknownHost => f.write_str("the host's name does not resolve"),
+            Self::ConnectionRefused => f.write_str("nothing listens there (connection refused)"),
+            Self::NoCertificates => f.write_str(
+                "this system has no CA certificates, so no https server can be trusted; \
+                 install them (Debian: apt install ca-certificates) or set SSL_CERT_FILE",
+            ),
+            Self::Tls(reason) => write!(f, "the TLS handshake failed: {reason}"),
+            Self::Closed => f.write_str("the server closed the connection without a reply"),
+            Self::Other(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl Error for SendError {}
+
+impl Process {
+    /// Finds the cause that a user can act on in the client's error chain.
+    /// The URL is left out, since its path can be a secret.
+    fn explain(&self, error: reqwest::Error) -> SendError {
+        let error = error.without_url();
+        if error.is_timeout() {
+            return SendError::Timeout;
+        }
+        let causes = causes(&error);
+        for cause in &causes {
+            if cause.to_string().starts_with("dns error") {
+                return SendError::UnknownHost;
+            }
+            if let Some(explained) = cause.downcast_ref().and_then(|io| self.explain_io(io)) {
+                return explained;
+            }
+            if cause
+                .downcast_ref::<hyper::Error>()
+                .is_some_and(hyper::Error::is_incomplete_message)
+            {
+                return SendError::Closed;
+            }
+        }
+        let words: Vec<String> = causes.iter().map(ToString::to_string).collect();
+        SendError::Other(words.join(": "))
+    }
+
+    fn explain_io(&self, error: &io::Error) -> Option<SendError> {
+        let inner = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match (inner, error.kind()) {
+            (Some(rustls::Error::InvalidCertificate(_)), _) if !self.has_certificates => {
+                Some(SendError::NoCertificates)
+            }
+            (Some(tls), _) => Some(SendError::Tls(tls.to_string())),
+            (None, io::ErrorKind::ConnectionRefused) => Some(SendError::ConnectionRefused),
+            (None, io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => {
+                Some(SendError::Closed)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// An error and what it goes back to, outermost first.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
+    let mut causes = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        causes.push(error);
+        next = error.source();
+    }
+    causes
+}

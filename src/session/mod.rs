@@ -1,0 +1,39 @@
+//! The driver of a publishing session: the part that waits.
+//!
+//! It knows HTTP, time and the order of steps, and no GStreamer type. The
+//! peer connection is somebody else's; the two talk by values:
+//!
+//! ```text
+//!            Input                                  Event
+//!  ───────────────────────►  ┌─────────────┐  ───────────────────────►
+//!  offer made, connected,    │   Driver    │  state, answer, warning,
+//!  lost, stop                │  (one task) │  failure, ended
+//!                            └──────┬──────┘
+//!                        POST, redirects, DELETE
+//! ```
+//!
+//! Invariants, each held by a test:
+//! - A session that the server has made is deleted on every way out, also when
+//!   its answer is unusable, and when the 201 arrives after the stop.
+//! - Nothing here blocks: the only wait that does is [`Ending::wait`], on the
+//!   caller's thread, with a bound.
+//! - No event, error or log line holds a token or the path of a URL.
+
+mod config;
+mod driver;
+mod ending;
+mod exchange;
+mod failure;
+mod http_io;
+mod identity;
+mod process;
+mod token;
+
+pub use config::{Config, MAX_TIMEOUT, NoToken};
+pub use driver::{Event, Input, Session, State, Warning};
+pub use ending::{Ended, Ending};
+pub use failure::{Cause, ErrorKind, Failure, Phase};
+pub use http_io::SendError;
+pub use identity::{Identity, IdentityError};
+pub use process::{Process, ProcessError};
+pub use token::{TokenProblem, TokenSource};

@@ -1,0 +1,182 @@
+//! Where the token comes from, read anew for each request.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use crate::whip::{Token, TokenError};
+
+/// Far above any token: IVS's hold 1 KB of attributes at most (documented).
+const MAX_FILE: u64 = 64 * 1024;
+
+/// The places to look for a token, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenSource {
+    /// Given as it is.
+    pub given: Option<Token>,
+    /// A file that holds nothing but the token.
+    pub file: Option<PathBuf>,
+    /// From the environment.
+    pub environment: Option<Token>,
+}
+
+impl TokenSource {
+    /// Whether there is any place to look.
+    pub fn is_empty(&self) -> bool {
+        self.given.is_none() && self.file.is_none() && self.environment.is_none()
+    }
+
+    /// The token as of now, or none if there is no place to look. Reads a
+    /// file, so it is not for a thread that must not wait.
+    ///
+    /// # Errors
+    /// [`TokenProblem`] when a file is named but gives no token.
+    pub fn read(&self) -> Result<Option<Token>, TokenProblem> {
+        if let Some(token) = &self.given {
+            return Ok(Some(token.clone()));
+        }
+        match &self.file {
+            Some(path) => read_file(path).map(Some),
+            None => Ok(self.environment.clone()),
+        }
+    }
+}
+
+fn read_file(path: &PathBuf) -> Result<Token, TokenProblem> {
+    let unreadable = |error: io::Error| TokenProblem::Unreadable {
+        path: path.clone(),
+        kind: error.kind(),
+    };
+    let mut text = String::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_FILE)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
+    // Editors and `aws … --output text` end the file with a line break.
+    Token::parse(text.trim()).map_err(|error| TokenProblem::NoToken {
+        path: path.clone(),
+        error,
+    })
+}
+
+/// Why there is no token where there should be one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenProblem {
+    /// The file can't be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        kind: io::ErrorKind,
+    },
+    /// The file holds no token.
+    NoToken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its text.
+        error: TokenError,
+    },
+}
+
+impl fmt::Display for TokenProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, kind } => {
+                write!(
+                    f,
+                    "auth-token-file {} can't be read: {kind}",
+                    path.display()
+                )
+            }
+            Self::NoToken { path, error } => {
+                write!(
+                    f,
+                    "auth-token-file {} holds no token: {error}",
+                    path.display()
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for TokenProblem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, text: &[u8]) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("ivs-token-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn token(text: &str) -> Option<Token> {
+        Some(Token::parse(text).unwrap())
+    }
+
+    #[test]
+    fn given_before_file_before_environment() {
+        let path = file("order", b"from-file\n");
+        let mut source = TokenSource {
+            given: token("given"),
+            file: Some(path.clone()),
+            environment: token("environment"),
+        };
+        assert_eq!(source.read(), Ok(token("given")));
+        source.given = None;
+        assert_eq!(source.read(), Ok(token("from-file")));
+        source.file = None;
+        assert_eq!(source.read(), Ok(token("environment")));
+        source.environment = None;
+        assert_eq!(source.read(), Ok(None));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn file_is_read_anew() {
+        let path = file("anew", b"one");
+        let source = TokenSource {
+            file: Some(path.clone()),
+            ..TokenSource::default()
+        };
+        assert_eq!(source.read(), Ok(token("one")));
+        std::fs::write(&path, "two").unwrap();
+        assert_eq!(source.read(), Ok(token("two")));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn unreadable() {
+        for path in ["/nowhere/token", "/"] {
+            let source = TokenSource {
+                file: Some(path.into()),
+                ..TokenSource::default()
+            };
+            assert!(
+                matches!(source.read(), Err(TokenProblem::Unreadable { .. })),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_token() {
+        let path = file("none", b"two\nlines");
+        let source = TokenSource {
+            file: Some(path.clone()),
+            ..TokenSource::default()
+        };
+        let error = source.read().unwrap_err();
+        assert!(matches!(
+            &error,
+            TokenProblem::NoToken {
+                error: TokenError::LineBreak { .. },
+                ..
+            }
+        ));
+        assert!(!error.to_string().contains("lines"));
+        std::fs::remove_file(path).unwrap();
+    }
+}

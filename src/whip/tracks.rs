@@ -1,0 +1,115 @@
+//! How many tracks a session may have.
+
+use std::fmt;
+
+/// One audio and one video track at most (RFC 9725 4.4.2).
+pub const MAX_TRACKS: usize = 2;
+
+/// The kind of a track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Track {
+    /// Audio.
+    Audio,
+    /// Video.
+    Video,
+}
+
+impl Track {
+    /// `audio` or `video`, as SDP writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Audio => "audio",
+            Self::Video => "video",
+        }
+    }
+
+    /// The kind of that SDP name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Audio, Self::Video]
+            .into_iter()
+            .find(|track| track.name() == name)
+    }
+}
+
+/// Checks a session's tracks, each with its RTP payload type.
+///
+/// # Errors
+/// [`TracksError`] when two are of one kind, or share a payload type: within
+/// a bundle the type tells the receiver which is which (RFC 9143 9.1).
+pub fn check_tracks(tracks: &[(Track, u8)]) -> Result<(), TracksError> {
+    for (index, (track, payload)) in tracks.iter().enumerate() {
+        for (other, taken) in &tracks[..index] {
+            if other == track {
+                return Err(TracksError::Twice { track: *track });
+            }
+            if taken == payload {
+                return Err(TracksError::Payload { payload: *payload });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Why tracks can't make a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TracksError {
+    /// Two tracks of one kind.
+    Twice {
+        /// The kind.
+        track: Track,
+    },
+    /// One payload type for both.
+    Payload {
+        /// The type.
+        payload: u8,
+    },
+}
+
+impl fmt::Display for TracksError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Twice { track } => write!(
+                f,
+                "a second {} stream is linked; WHIP takes one audio and one video at most",
+                track.name()
+            ),
+            Self::Payload { payload } => write!(
+                f,
+                "audio and video both use RTP payload type {payload}; give one of the payloaders \
+                 another, such as pt=97"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TracksError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_each_is_fine() {
+        assert_eq!(
+            check_tracks(&[(Track::Video, 96), (Track::Audio, 97)]),
+            Ok(())
+        );
+        assert_eq!(check_tracks(&[]), Ok(()));
+    }
+
+    #[test]
+    fn twice() {
+        let track = Track::Audio;
+        let tracks = [(track, 96), (track, 97)];
+        assert_eq!(check_tracks(&tracks), Err(TracksError::Twice { track }));
+    }
+
+    #[test]
+    fn payload() {
+        let tracks = [(Track::Audio, 96), (Track::Video, 96)];
+        assert_eq!(
+            check_tracks(&tracks),
+            Err(TracksError::Payload { payload: 96 })
+        );
+    }
+}
