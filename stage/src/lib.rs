@@ -1,1 +1,67 @@
-//! x
+//! A local stand-in for an Amazon IVS Real-Time stage.
+//!
+//! It is what a WHIP publisher is tested against where no AWS account is at
+//! hand: it takes the POST of an offer, redirects it, checks the participant
+//! token, asks for a video section, answers with a real WebRTC far end and
+//! counts the media that comes. It is no media server: nothing is forwarded.
+//!
+//! # What it imitates
+//!
+//! - **HTTP**: RFC 9725, and IVS's own ways as AWS documents them and as the
+//!   public clients show them: a global endpoint that answers 307 to a regional
+//!   host, a bearer token on every request, JSON errors with a code, code 2001
+//!   for an offer without an H.264 video section, no PATCH and no ETag, a
+//!   session URL that answers DELETE with 200 once and 404 after that.
+//! - **SDP**: the answer has its candidates in the first section only.
+//! - **Tokens**: JWTs as a self-signing IVS customer makes them: ES384 with a
+//!   key on P-384, claims as in the IVS user guide.
+//!
+//! What is not public is guessed, and each guess can be changed by a rule: see
+//! [`Rules`].
+//!
+//! # One run
+//!
+//! ```
+//! use ivs_stage::{Rules, Stage};
+//!
+//! let stage = Stage::start(Rules::default())?;
+//! let (endpoint, token) = (stage.endpoint(), stage.token());
+//! // … a publisher posts its offer to `endpoint` with `token` …
+//! assert_eq!(stage.live_sessions(), 0);
+//! # drop((endpoint, token));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The same as a command, for a publisher that is no Rust test: `ivs-stage serve`
+//! prints each event as a JSON line, `ivs-stage token` makes a token, and
+//! `ivs-stage report` tells in words what a run saw.
+//!
+//! # Invariants
+//!
+//! - No token, session URL or ICE credential gets into an [`Event`] or a
+//!   [`SessionReport`].
+//! - A panic of the stage's own code shows at its next use or at its drop.
+//! - After drop no socket of the stage is open.
+//! - Nothing is shared with the publisher that it tests, so that one misreading
+//!   of a standard can't hide another.
+
+mod answer;
+mod far_end;
+mod h264;
+mod http;
+mod media;
+mod offer;
+mod publish;
+mod record;
+mod rules;
+mod sessions;
+mod site;
+mod stage;
+mod token;
+
+pub use media::SectionReport;
+pub use offer::{Direction, OfferSection};
+pub use record::{Ending, Event, Happening, Kind, SessionReport};
+pub use rules::{KeySource, LastRedirect, LocationForm, Refusal, Rules, VideoRule};
+pub use stage::{Stage, StartError};
+pub use token::{KeyError, Lifetime, MintError, SigningKey, TokenWish};

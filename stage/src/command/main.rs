@@ -1,0 +1,92 @@
+//! `ivs-stage`: the local stage as a command.
+
+mod arguments;
+mod report;
+mod serve;
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use ivs_stage::{Event, SigningKey, TokenWish};
+
+use crate::arguments::{Command, HELP, Need};
+
+/// Exit code for arguments that make no sense, as shells and getopt have it.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let command = match arguments::parse(std::env::args_os().skip(1)) {
+        Ok(command) => command,
+        Err(error) => {
+            complain(&format!("{error}; see ivs-stage --help"));
+            return ExitCode::from(USAGE);
+        }
+    };
+    let outcome = match command {
+        Command::Help => print(HELP),
+        Command::Serve(rules, events) => serve::run(*rules, events.as_deref()),
+        Command::Token(key, wish) => token(&key, &wish),
+        Command::Report(need, file) => report(need, file.as_deref()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn token(key: &Path, wish: &TokenWish) -> Result<(), Box<dyn Error>> {
+    let key = SigningKey::from_file(key)
+        .map_err(|error| format!("the key file {} is no good: {error}", key.display()))?;
+    print(&format!("{}\n", key.mint(wish)?))
+}
+
+fn report(need: Need, file: Option<&Path>) -> Result<(), Box<dyn Error>> {
+    let lines: Box<dyn BufRead> = match file {
+        Some(path) => {
+            let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            Box::new(BufReader::new(file))
+        }
+        None => Box::new(io::stdin().lock()),
+    };
+    let events = read_events(lines)?;
+    let report = report::Report::of(&events, need);
+    print(&report.text)?;
+    if report.missing.is_empty() {
+        return Ok(());
+    }
+    Err(report.missing.join("\n").into())
+}
+
+fn read_events(lines: impl BufRead) -> Result<Vec<Event>, Box<dyn Error>> {
+    let mut events = Vec::new();
+    for (number, line) in lines.lines().enumerate() {
+        let line = line?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let event = serde_json::from_str(&line)
+            .map_err(|error| format!("line {} isn't an event of a stage: {error}", number + 1))?;
+        events.push(event);
+    }
+    Ok(events)
+}
+
+fn print(text: &str) -> Result<(), Box<dyn Error>> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+fn complain(text: &str) {
+    let mut err = io::stderr().lock();
+    for line in text.lines() {
+        // There is nowhere else to say that standard error is closed.
+        let _ = writeln!(err, "ivs-stage: {line}");
+    }
+}

@@ -1,0 +1,285 @@
+//! `report`: what a run saw, in words, and what it lacks.
+
+use std::fmt::Write;
+
+use ivs_stage::{Event, Happening, Kind, OfferSection, SectionReport};
+
+use crate::arguments::Need;
+
+/// A run in words.
+pub(crate) struct Report {
+    /// What the stage saw, a line for each thing.
+    pub(crate) text: String,
+    /// A sentence for each thing that should have been there.
+    pub(crate) missing: Vec<String>,
+}
+
+impl Report {
+    /// Tells of every session; asks for what's needed of the last one.
+    pub(crate) fn of(events: &[Event], need: Need) -> Self {
+        let mut text = String::new();
+        for line in events.iter().filter_map(|event| tell(&event.what)) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        Self {
+            text,
+            missing: missing(events, need),
+        }
+    }
+}
+
+fn tell(what: &Happening) -> Option<String> {
+    tell_request(what).or_else(|| tell_session(what))
+}
+
+/// What came over HTTP.
+fn tell_request(what: &Happening) -> Option<String> {
+    Some(match what {
+        Happening::Redirect {
+            from,
+            to,
+            status,
+            authorization,
+        } => {
+            format!(
+                "{from} redirected to {to} ({status}, {})",
+                token(*authorization)
+            )
+        }
+        Happening::Offer {
+            session, sections, ..
+        } => {
+            let sections: Vec<String> = sections.iter().map(tell_offered).collect();
+            format!("session {session}: offer of {}", sections.join(" and "))
+        }
+        Happening::Refused {
+            session,
+            host,
+            status,
+            code,
+            reason,
+            ..
+        } => {
+            let code = code.map_or(String::new(), |code| format!(", code {code}"));
+            format!("session {session}: refused by {host} with {status}{code}: {reason}")
+        }
+        Happening::Delete {
+            session,
+            host,
+            status,
+            authorization,
+        } => {
+            let whose = session.map_or("unknown session".into(), |id| format!("session {id}"));
+            format!(
+                "{whose}: DELETE on {host} ({}) answered {status}",
+                token(*authorization)
+            )
+        }
+        _ => return None,
+    })
+}
+
+/// What became of the stage and of a session.
+fn tell_session(what: &Happening) -> Option<String> {
+    Some(match what {
+        Happening::Listening {
+            endpoint,
+            media_address,
+            ..
+        } => {
+            format!("stage at {endpoint}, media at {media_address}")
+        }
+        Happening::Created { session, host, .. } => {
+            format!("session {session}: created by {host}")
+        }
+        Happening::Connected { session, after_ms } => {
+            format!("session {session}: connected {after_ms} ms after the POST")
+        }
+        Happening::FirstPacket {
+            session,
+            kind,
+            after_ms,
+            ..
+        } => {
+            format!(
+                "session {session}: first {} packet {after_ms} ms after the POST",
+                name(*kind)
+            )
+        }
+        Happening::PeerLost { session, reason } => {
+            format!("session {session}: peer lost: {reason}")
+        }
+        Happening::Ended {
+            session, sections, ..
+        } => {
+            let sections: Vec<String> = sections.iter().map(tell_received).collect();
+            format!("session {session}: received {}", sections.join("; "))
+        }
+        _ => return None,
+    })
+}
+
+fn tell_offered(section: &OfferSection) -> String {
+    let mut text = format!(
+        "{} {:?} {}, port {}, {} candidates",
+        name(section.kind),
+        section.direction,
+        section.codecs.join("/"),
+        section.port,
+        section.candidates,
+    )
+    .to_lowercase();
+    if section.bundle_only {
+        text.push_str(", bundle-only");
+    }
+    if section.msid {
+        text.push_str(", msid");
+    }
+    text
+}
+
+fn tell_received(section: &SectionReport) -> String {
+    let mut text = format!(
+        "{}: {} packets, {:.1} s, {} lost",
+        name(section.kind),
+        section.packets,
+        section.seconds,
+        section.lost
+    );
+    if section.kind == Kind::Video {
+        // Writing to a string can't fail.
+        let _ = write!(text, ", {} key frames", section.key_frames);
+    }
+    if let Some((width, height)) = section.size {
+        let _ = write!(text, ", {width}x{height}");
+    }
+    text
+}
+
+fn token(there: bool) -> &'static str {
+    if there { "with token" } else { "without token" }
+}
+
+fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Audio => "audio",
+        Kind::Video => "video",
+        Kind::Other => "other",
+    }
+}
+
+fn missing(events: &[Event], need: Need) -> Vec<String> {
+    let offered = last(events, |what| match what {
+        Happening::Offer { session, .. } => Some(*session),
+        _ => None,
+    });
+    let Some(id) = offered else {
+        return vec!["No offer came.".into()];
+    };
+    let mut missing = Vec::new();
+    let happened = |test: &dyn Fn(&Happening) -> bool| events.iter().any(|event| test(&event.what));
+    if !happened(&|what| matches!(what, Happening::Connected { session, .. } if *session == id)) {
+        missing.push(format!("Session {id} never connected."));
+    }
+    let kinds: &[Kind] = match need {
+        Need::Audio => &[Kind::Audio],
+        Need::Video => &[Kind::Video],
+        Need::Both => &[Kind::Audio, Kind::Video],
+    };
+    let received = received(events, id);
+    for kind in kinds.iter().filter(|kind| packets(&received, **kind) == 0) {
+        missing.push(format!("No {} packet came.", name(*kind)));
+    }
+    if !happened(
+        &|what| matches!(what, Happening::Delete { session, status: 200, .. } if *session == Some(id)),
+    ) {
+        missing.push(format!(
+            "No DELETE of session {id} was answered with 200 by its host."
+        ));
+    }
+    missing
+}
+
+/// The last counts of a session, from its end or from the way there.
+fn received(events: &[Event], id: u32) -> Vec<SectionReport> {
+    let counts = last(events, |what| match what {
+        Happening::Media { session, sections }
+        | Happening::Ended {
+            session, sections, ..
+        } if *session == id => Some(sections.clone()),
+        _ => None,
+    });
+    counts.unwrap_or_default()
+}
+
+fn packets(sections: &[SectionReport], kind: Kind) -> u64 {
+    let of_kind = sections.iter().filter(|section| section.kind == kind);
+    of_kind.map(|section| section.packets).sum()
+}
+
+fn last<T>(events: &[Event], look: impl Fn(&Happening) -> Option<T>) -> Option<T> {
+    events.iter().rev().find_map(|event| look(&event.what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: &str = r#"
+{"at_ms":0,"event":"listening","endpoint":"http://127.0.0.1:1/","hosts":["127.0.0.1:1","127.0.0.2:2"],"media_address":"192.0.2.1"}
+{"at_ms":9,"event":"redirect","from":"127.0.0.1:1","to":"http://127.0.0.2:2/","status":307,"authorization":true}
+{"at_ms":10,"event":"offer","session":1,"host":"127.0.0.2:2","sections":[{"kind":"audio","mid":"0","port":9,"bundle_only":false,"direction":"sendonly","codecs":["OPUS"],"candidates":0,"msid":true,"ssrc":true,"setup":"actpass"},{"kind":"video","mid":"1","port":9,"bundle_only":false,"direction":"inactive","codecs":["H264"],"candidates":0,"msid":true,"ssrc":false,"setup":"actpass"}]}
+{"at_ms":12,"event":"created","session":1,"host":"127.0.0.2:2","participant":"p"}
+{"at_ms":80,"event":"connected","session":1,"after_ms":70}
+{"at_ms":81,"event":"first_packet","session":1,"mid":"0","kind":"audio","after_ms":71}
+{"at_ms":6000,"event":"delete","session":1,"host":"127.0.0.2:2","status":200,"authorization":true}
+{"at_ms":6001,"event":"ended","session":1,"reason":"deleted","sections":[{"mid":"0","kind":"audio","direction":"sendonly","packets":296,"bytes":9000,"lost":1,"seconds":5.92,"key_frames":0,"size":null,"first_ms":81,"last_ms":5990},{"mid":"1","kind":"video","direction":"inactive","packets":0,"bytes":0,"lost":0,"seconds":0.0,"key_frames":0,"size":null,"first_ms":null,"last_ms":null}]}
+"#;
+
+    fn report(run: &str, need: Need) -> Report {
+        let events = crate::read_events(run.as_bytes()).unwrap();
+        Report::of(&events, need)
+    }
+
+    fn without(name: &str) -> String {
+        let lines = RUN.lines().filter(|line| !line.contains(name));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_good_run_lacks_nothing() {
+        let report = report(RUN, Need::Audio);
+        assert!(report.missing.is_empty(), "{:?}", report.missing);
+        for part in [
+            "with token",
+            "audio sendonly opus, port 9, 0 candidates, msid and video inactive h264",
+            "connected 70 ms after the POST",
+            "audio: 296 packets, 5.9 s, 1 lost",
+            "DELETE on 127.0.0.2:2 (with token) answered 200",
+        ] {
+            assert!(report.text.contains(part), "{part} in {}", report.text);
+        }
+    }
+
+    #[test]
+    fn each_lack_is_named() {
+        assert_eq!(report(RUN, Need::Both).missing, ["No video packet came."]);
+        assert_eq!(report(RUN, Need::Video).missing, ["No video packet came."]);
+        assert_eq!(report("", Need::Audio).missing, ["No offer came."]);
+        let unconnected = report(&without(r#""connected""#), Need::Audio);
+        assert_eq!(unconnected.missing, ["Session 1 never connected."]);
+        let silent = report(&without(r#""ended""#), Need::Audio);
+        assert_eq!(silent.missing, ["No audio packet came."]);
+        let left = report(&without(r#""delete""#), Need::Audio);
+        assert_eq!(left.missing.len(), 1);
+        assert!(left.missing[0].contains("DELETE of session 1"));
+    }
+
+    #[test]
+    fn a_delete_on_the_wrong_host_does_not_count() {
+        let stray = RUN.replace(r#""delete","session":1"#, r#""delete","session":null"#);
+        let stray = stray.replace(r#""status":200"#, r#""status":404"#);
+        assert_eq!(report(&stray, Need::Audio).missing.len(), 1);
+    }
+}

@@ -1,0 +1,86 @@
+//! `serve`: a stage in the foreground, its events as JSON lines.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use ivs_stage::{Event, Rules, Stage};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+/// How long the end of the last session may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Runs a stage until a signal, or until nobody takes the events any more.
+pub(crate) fn run(mut rules: Rules, events: Option<&Path>) -> Result<(), Box<dyn Error>> {
+    let out: Box<dyn Write + Send> = match events {
+        Some(path) => {
+            let file = File::create(path);
+            Box::new(file.map_err(|error| format!("{}: {error}", path.display()))?)
+        }
+        None => Box::new(io::stdout()),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    // Listened for before the first line is out: whoever reads it may signal.
+    let mut signals = {
+        let _context = runtime.enter();
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        )
+    };
+
+    let (follow, followed) = mpsc::channel();
+    rules.follow = Some(follow);
+    let stage = Stage::start(rules)?;
+    let (broken, breaks) = oneshot::channel::<()>();
+    let writer = thread::spawn(move || {
+        let written = write_lines(out, &followed);
+        drop(broken);
+        written
+    });
+    runtime.block_on(async {
+        tokio::select! {
+            _ = signals.0.recv() => {}
+            _ = signals.1.recv() => {}
+            _ = breaks => {}
+        }
+    });
+    end(stage);
+    match writer.join() {
+        Ok(written) => Ok(written?),
+        Err(_) => Err("the writer of the events panicked".into()),
+    }
+}
+
+fn write_lines(mut out: impl Write, events: &Receiver<Event>) -> io::Result<()> {
+    for event in events {
+        let line = serde_json::to_string(&event)?;
+        writeln!(out, "{line}")?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// Ends the sessions and waits for their last counts, then ends the stage and
+/// with it the writer's events.
+fn end(stage: Stage) {
+    let mut open: Vec<u32> = stage.sessions().iter().map(|report| report.id).collect();
+    stage.close_sessions();
+    // Late or not, the stage ends.
+    let _ = stage.wait_for(FAREWELL, |events| {
+        open.retain(|id| !events.iter().any(|event| ended(event, *id)));
+        open.is_empty().then_some(())
+    });
+    drop(stage);
+}
+
+fn ended(event: &Event, id: u32) -> bool {
+    matches!(event.what, ivs_stage::Happening::Ended { session, .. } if session == id)
+}

@@ -1,0 +1,247 @@
+//! A look into H.264 RTP payloads (RFC 6184), as far as to tell key frames and
+//! the picture size.
+
+/// NAL unit types of H.264 and, from 24 on, of RFC 6184.
+const IDR: u8 = 5;
+const SPS: u8 = 7;
+const STAP_A: u8 = 24;
+const FU_A: u8 = 28;
+
+/// What one payload holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// A picture that decoding can start at begins here.
+    pub(crate) key_frame: bool,
+    /// Width and height of a sequence parameter set.
+    pub(crate) size: Option<(u32, u32)>,
+}
+
+pub(crate) fn look(payload: &[u8]) -> Found {
+    let Some((&first, rest)) = payload.split_first() else {
+        return Found::default();
+    };
+    match first & 0x1f {
+        STAP_A => aggregated(rest),
+        FU_A => Found {
+            // The start bit, then the type of the unit that is cut in pieces.
+            key_frame: rest
+                .first()
+                .is_some_and(|fu| fu & 0x80 != 0 && fu & 0x1f == IDR),
+            size: None,
+        },
+        _ => unit(payload),
+    }
+}
+
+/// A STAP-A: units one after the other, each after its 16-bit length.
+fn aggregated(mut rest: &[u8]) -> Found {
+    let mut found = Found::default();
+    while let [high, low, tail @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let Some((nal, tail)) = tail.split_at_checked(length) else {
+            break;
+        };
+        let one = unit(nal);
+        found.key_frame |= one.key_frame;
+        found.size = one.size.or(found.size);
+        rest = tail;
+    }
+    found
+}
+
+fn unit(nal: &[u8]) -> Found {
+    let Some((&first, body)) = nal.split_first() else {
+        return Found::default();
+    };
+    match first & 0x1f {
+        IDR => Found {
+            key_frame: true,
+            size: None,
+        },
+        // A parameter set alone isn't a picture, but senders put one right in
+        // front of each key frame, with the same time.
+        SPS => Found {
+            key_frame: true,
+            size: picture_size(body),
+        },
+        _ => Found::default(),
+    }
+}
+
+/// Width and height from a sequence parameter set (H.264 7.3.2.1.1) of a
+/// 4:2:0 picture, which all of WebRTC's are.
+fn picture_size(sps: &[u8]) -> Option<(u32, u32)> {
+    let profile = *sps.first()?;
+    let mut bits = Bits::new(sps.get(3..)?);
+    bits.golomb()?; // seq_parameter_set_id
+    if !matches!(profile, 66 | 77 | 88) {
+        skip_high(&mut bits)?;
+    }
+    bits.golomb()?; // log2_max_frame_num_minus4
+    skip_order_count(&mut bits)?;
+    bits.golomb()?; // max_num_ref_frames
+    bits.bit()?; // gaps_in_frame_num_value_allowed_flag
+    let width = (bits.golomb()? + 1).checked_mul(16)?;
+    let map_units = bits.golomb()? + 1;
+    let frame_only = bits.bit()?;
+    if frame_only == 0 {
+        bits.bit()?; // mb_adaptive_frame_field_flag
+    }
+    let height = map_units.checked_mul(16 * (2 - frame_only))?;
+    bits.bit()?; // direct_8x8_inference_flag
+    let (cut_width, cut_height) = cropping(&mut bits, frame_only)?;
+    Some((
+        width.checked_sub(cut_width)?,
+        height.checked_sub(cut_height)?,
+    ))
+}
+
+/// The fields that High and the profiles above it have more.
+fn skip_high(bits: &mut Bits<'_>) -> Option<()> {
+    bits.golomb()?; // chroma_format_idc
+    bits.golomb()?; // bit_depth_luma_minus8
+    bits.golomb()?; // bit_depth_chroma_minus8
+    bits.bit()?; // qpprime_y_zero_transform_bypass_flag
+    let scaling_matrix = bits.bit()?;
+    // No live encoder is known to send matrices; the size stays unknown then.
+    (scaling_matrix == 0).then_some(())
+}
+
+fn skip_order_count(bits: &mut Bits<'_>) -> Option<()> {
+    match bits.golomb()? {
+        0 => {
+            bits.golomb()?; // log2_max_pic_order_cnt_lsb_minus4
+        }
+        1 => {
+            bits.bit()?; // delta_pic_order_always_zero_flag
+            bits.golomb()?; // offset_for_non_ref_pic
+            bits.golomb()?; // offset_for_top_to_bottom_field
+            let cycle = bits.golomb()?;
+            for _ in 0..cycle.min(255) {
+                bits.golomb()?; // offset_for_ref_frame
+            }
+        }
+        _ => {}
+    }
+    Some(())
+}
+
+/// What is cut off width and height, in the units of 4:2:0 pictures.
+fn cropping(bits: &mut Bits<'_>, frame_only: u32) -> Option<(u32, u32)> {
+    if bits.bit()? == 0 {
+        return Some((0, 0));
+    }
+    let (left, right) = (bits.golomb()?, bits.golomb()?);
+    let (top, bottom) = (bits.golomb()?, bits.golomb()?);
+    let width = left.checked_add(right)?.checked_mul(2)?;
+    let height = top.checked_add(bottom)?.checked_mul(2 * (2 - frame_only))?;
+    Some((width, height))
+}
+
+/// Bits of a NAL unit with the emulation prevention bytes taken out.
+struct Bits<'a> {
+    bytes: &'a [u8],
+    zeros: u8,
+    byte: u8,
+    left: u8,
+}
+
+impl<'a> Bits<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            zeros: 0,
+            byte: 0,
+            left: 0,
+        }
+    }
+
+    fn bit(&mut self) -> Option<u32> {
+        if self.left == 0 {
+            self.byte = self.next_byte()?;
+            self.left = 8;
+        }
+        self.left -= 1;
+        Some(u32::from(self.byte >> self.left & 1))
+    }
+
+    fn next_byte(&mut self) -> Option<u8> {
+        let (mut byte, mut rest) = self.bytes.split_first()?;
+        if self.zeros >= 2 && *byte == 3 {
+            self.zeros = 0;
+            (byte, rest) = rest.split_first()?;
+        }
+        self.bytes = rest;
+        self.zeros = if *byte == 0 { self.zeros + 1 } else { 0 };
+        Some(*byte)
+    }
+
+    /// An Exp-Golomb number. Signed ones are read as unsigned ones: they are
+    /// only skipped.
+    fn golomb(&mut self) -> Option<u32> {
+        let mut zeros = 0;
+        while self.bit()? == 0 {
+            zeros += 1;
+            if zeros > 16 {
+                return None;
+            }
+        }
+        let mut value = 1;
+        for _ in 0..zeros {
+            value = value << 1 | self.bit()?;
+        }
+        Some(value - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Parameter sets that x264 wrote, in constrained Baseline and High.
+    const SPS_320X240: &[u8] = &[
+        0x67, 0x42, 0xc0, 0x15, 0xd9, 0x01, 0x41, 0xfb, 0x01, 0x6a, 0x0c, 0x0c, 0x0d, 0x4a, 0x00,
+        0x00, 0x03, 0x00, 0x02, 0x00, 0x00, 0x03, 0x00, 0x79, 0x1e, 0x2c, 0x5c, 0x90,
+    ];
+    const SPS_640X360: &[u8] = &[
+        0x67, 0x42, 0xc0, 0x1e, 0xd9, 0x00, 0xa0, 0x2f, 0xf9, 0x70, 0x16, 0xa0, 0xc0, 0xc0, 0xd4,
+        0xa0, 0x00, 0x00, 0x03, 0x00, 0x20, 0x00, 0x00, 0x07, 0x91, 0xe2, 0xc5, 0xc9,
+    ];
+    const SPS_1280X720_HIGH: &[u8] = &[
+        0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x6a, 0x02, 0x02, 0x02,
+        0x80, 0x00, 0x00, 0x03, 0x00, 0x80, 0x00, 0x00, 0x1e, 0x47, 0x8c, 0x18, 0xcb,
+    ];
+
+    #[test]
+    fn single_units() {
+        assert!(look(&[0x65, 0x88]).key_frame);
+        assert!(!look(&[0x41, 0x9a]).key_frame);
+        assert!(!look(&[0x68, 0xce]).key_frame);
+        assert!(look(&[0x67, 66, 0, 31]).key_frame);
+        assert_eq!(look(&[]), Found::default());
+    }
+
+    #[test]
+    fn fragments_count_at_their_start() {
+        assert!(look(&[0x7c, 0x85, 0x88]).key_frame);
+        assert!(!look(&[0x7c, 0x05, 0x88]).key_frame);
+        assert!(!look(&[0x7c, 0x81, 0x88]).key_frame);
+        assert!(!look(&[0x7c]).key_frame);
+    }
+
+    #[test]
+    fn aggregates_are_searched() {
+        assert!(look(&[0x78, 0, 1, 0x68, 0, 2, 0x65, 1]).key_frame);
+        assert!(!look(&[0x78, 0, 1, 0x68, 0, 2, 0x41, 1]).key_frame);
+        assert!(!look(&[0x78, 0, 9, 0x65]).key_frame);
+    }
+
+    #[test]
+    fn the_picture_size_is_read() {
+        assert_eq!(look(SPS_320X240).size, Some((320, 240)));
+        assert_eq!(look(SPS_640X360).size, Some((640, 360)));
+        assert_eq!(look(SPS_1280X720_HIGH).size, Some((1280, 720)));
+        assert_eq!(look(&[0x67, 66, 0, 31]).size, None);
+        assert_eq!(look(&[0x67]).size, None);
+    }
+}

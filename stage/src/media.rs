@@ -1,0 +1,214 @@
+//! Counting what comes in one section of a session, without depacketizing it.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::h264;
+use crate::offer::{Direction, OfferSection};
+use crate::record::Kind;
+
+/// What came in one section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SectionReport {
+    /// The section's `mid`.
+    pub mid: String,
+    /// Audio, video or other.
+    pub kind: Kind,
+    /// Its direction in the offer.
+    pub direction: Direction,
+    /// RTP packets.
+    pub packets: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+    /// Packets missing between the first and the last one.
+    pub lost: u64,
+    /// Media time from the first packet to the last one, by RTP timestamps, to the
+    /// millisecond.
+    pub seconds: f64,
+    /// H.264 pictures that decoding can start at.
+    pub key_frames: u64,
+    /// Width and height of the last H.264 parameter set seen.
+    pub size: Option<(u32, u32)>,
+    /// When the first packet came, in milliseconds since the stage started.
+    pub first_ms: Option<u64>,
+    /// When the last packet came, in milliseconds since the stage started.
+    pub last_ms: Option<u64>,
+}
+
+impl SectionReport {
+    pub(crate) fn new(section: &OfferSection) -> Self {
+        Self {
+            mid: section.mid.clone(),
+            kind: section.kind,
+            direction: section.direction,
+            packets: 0,
+            bytes: 0,
+            lost: 0,
+            seconds: 0.0,
+            key_frames: 0,
+            size: None,
+            first_ms: None,
+            last_ms: None,
+        }
+    }
+}
+
+/// An RTP packet as far as it is counted.
+#[derive(Debug)]
+pub(crate) struct Packet<'a> {
+    pub(crate) ssrc: u32,
+    /// Extended, so that it never wraps.
+    pub(crate) sequence: u64,
+    /// Extended RTP time in seconds.
+    pub(crate) seconds: f64,
+    pub(crate) payload: &'a [u8],
+    pub(crate) at_ms: u64,
+}
+
+/// The running counts of one section.
+#[derive(Debug)]
+pub(crate) struct Counter {
+    report: SectionReport,
+    sources: HashMap<u32, Source>,
+    key_frame_at: Option<(u32, f64)>,
+}
+
+/// Spans of one synchronisation source. Sequence numbers and times of two
+/// sources have nothing in common.
+#[derive(Debug)]
+struct Source {
+    packets: u64,
+    sequence: (u64, u64),
+    seconds: (f64, f64),
+}
+
+impl Counter {
+    pub(crate) fn new(section: &OfferSection) -> Self {
+        Self {
+            report: SectionReport::new(section),
+            sources: HashMap::new(),
+            key_frame_at: None,
+        }
+    }
+
+    pub(crate) fn report(&self) -> &SectionReport {
+        &self.report
+    }
+
+    pub(crate) fn add(&mut self, packet: &Packet<'_>) {
+        let source = self.sources.entry(packet.ssrc).or_insert(Source {
+            packets: 0,
+            sequence: (packet.sequence, packet.sequence),
+            seconds: (packet.seconds, packet.seconds),
+        });
+        source.add(packet);
+
+        let report = &mut self.report;
+        report.packets += 1;
+        report.bytes += packet.payload.len() as u64;
+        report.lost = self.sources.values().map(Source::lost).sum();
+        let seconds: f64 = self.sources.values().map(Source::span).sum();
+        // Sums of clock ticks as fractions have a long tail of nothing.
+        report.seconds = (seconds * 1000.0).round() / 1000.0;
+        report.first_ms.get_or_insert(packet.at_ms);
+        report.last_ms = Some(packet.at_ms);
+        if self.report.kind == Kind::Video {
+            self.look_into(packet);
+        }
+    }
+
+    /// One picture takes many packets, all with the same time: it counts once.
+    fn look_into(&mut self, packet: &Packet<'_>) {
+        let found = h264::look(packet.payload);
+        self.report.size = found.size.or(self.report.size);
+        let picture = Some((packet.ssrc, packet.seconds));
+        if found.key_frame && self.key_frame_at != picture {
+            self.key_frame_at = picture;
+            self.report.key_frames += 1;
+        }
+    }
+}
+
+impl Source {
+    fn add(&mut self, packet: &Packet<'_>) {
+        self.packets += 1;
+        self.sequence.0 = self.sequence.0.min(packet.sequence);
+        self.sequence.1 = self.sequence.1.max(packet.sequence);
+        self.seconds.0 = self.seconds.0.min(packet.seconds);
+        self.seconds.1 = self.seconds.1.max(packet.seconds);
+    }
+
+    fn lost(&self) -> u64 {
+        let expected = self.sequence.1 - self.sequence.0 + 1;
+        expected.saturating_sub(self.packets)
+    }
+
+    fn span(&self) -> f64 {
+        self.seconds.1 - self.seconds.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offer::read_sections;
+
+    fn counter(kind: &str) -> Counter {
+        let sdp = format!("v=0\r\nm={kind} 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\n");
+        Counter::new(&read_sections(&sdp).unwrap()[0])
+    }
+
+    fn packet(sequence: u64, seconds: f64, payload: &[u8]) -> Packet<'_> {
+        Packet {
+            ssrc: 7,
+            sequence,
+            seconds,
+            payload,
+            at_ms: sequence,
+        }
+    }
+
+    #[test]
+    fn gaps_and_seconds_hold_whatever_the_order() {
+        let mut counter = counter("audio");
+        for sequence in [10, 12, 11, 15] {
+            let seconds = sequence as f64 * 0.02;
+            counter.add(&packet(sequence, seconds, b"abc"));
+        }
+        let report = counter.report();
+        assert_eq!((report.packets, report.bytes, report.lost), (4, 12, 2));
+        assert!((report.seconds - 0.1).abs() < 1e-9);
+        assert_eq!((report.first_ms, report.last_ms), (Some(10), Some(15)));
+    }
+
+    #[test]
+    fn a_second_source_makes_no_gap() {
+        let mut counter = counter("audio");
+        counter.add(&packet(10, 1.0, b""));
+        counter.add(&Packet {
+            ssrc: 8,
+            ..packet(50_000, 900.0, b"")
+        });
+        assert_eq!(counter.report().lost, 0);
+        assert!(counter.report().seconds.abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_key_frame_in_several_packets_counts_once() {
+        let mut counter = counter("video");
+        counter.add(&packet(1, 1.0, &[0x67, 66, 0, 31]));
+        counter.add(&packet(2, 1.0, &[0x65, 1]));
+        counter.add(&packet(3, 1.0, &[0x65, 2]));
+        counter.add(&packet(4, 1.1, &[0x41, 2]));
+        counter.add(&packet(5, 1.2, &[0x65, 2]));
+        assert_eq!(counter.report().key_frames, 2);
+    }
+
+    #[test]
+    fn audio_is_not_searched_for_key_frames() {
+        let mut counter = counter("audio");
+        counter.add(&packet(1, 1.0, &[0x65, 2]));
+        assert_eq!(counter.report().key_frames, 0);
+    }
+}

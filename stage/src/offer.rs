@@ -1,0 +1,241 @@
+//! An own reading of an offer: only what the stage judges or reports, and
+//! nothing that is secret (ICE credentials stay where they are).
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::Kind;
+use crate::rules::VideoRule;
+
+/// One `m=` section of an offer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferSection {
+    /// Audio, video or other.
+    pub kind: Kind,
+    /// The section's `mid`; empty where it has none.
+    pub mid: String,
+    /// The port of the `m=` line.
+    pub port: u16,
+    /// Whether `a=bundle-only` is there.
+    pub bundle_only: bool,
+    /// Which way media may go, from the offerer's side.
+    pub direction: Direction,
+    /// Names of the codecs of `a=rtpmap` lines, as written.
+    pub codecs: Vec<String>,
+    /// How many candidates came along.
+    pub candidates: usize,
+    /// Whether `a=msid` is there.
+    pub msid: bool,
+    /// Whether `a=ssrc` is there.
+    pub ssrc: bool,
+    /// The value of `a=setup`, of the section or else of the session.
+    pub setup: Option<String>,
+}
+
+/// Direction attribute of a section.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Also what holds where the SDP says nothing.
+    #[default]
+    SendRecv,
+    /// Sends only.
+    SendOnly,
+    /// Receives only.
+    RecvOnly,
+    /// Neither.
+    Inactive,
+}
+
+impl Direction {
+    pub(crate) fn from_attribute(name: &str) -> Option<Self> {
+        match name {
+            "sendrecv" => Some(Self::SendRecv),
+            "sendonly" => Some(Self::SendOnly),
+            "recvonly" => Some(Self::RecvOnly),
+            "inactive" => Some(Self::Inactive),
+            _ => None,
+        }
+    }
+
+    fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+}
+
+impl OfferSection {
+    fn has_codec(&self, name: &str) -> bool {
+        self.codecs
+            .iter()
+            .any(|codec| codec.eq_ignore_ascii_case(name))
+    }
+
+    fn will_send(&self) -> bool {
+        self.direction.sends() && (self.port != 0 || self.bundle_only)
+    }
+}
+
+/// Reads the sections of an SDP text; `None` if it isn't SDP with at least one
+/// section.
+pub(crate) fn read_sections(sdp: &str) -> Option<Vec<OfferSection>> {
+    let mut lines = sdp.lines().map(str::trim_end);
+    if lines.next() != Some("v=0") {
+        return None;
+    }
+    let mut defaults = OfferSection::blank();
+    let mut sections: Vec<OfferSection> = Vec::new();
+    for line in lines {
+        if let Some(media) = line.strip_prefix("m=") {
+            sections.push(OfferSection::start(media, &defaults)?);
+        } else if let Some(attribute) = line.strip_prefix("a=") {
+            let section = sections.last_mut().unwrap_or(&mut defaults);
+            section.take(attribute);
+        }
+    }
+    (!sections.is_empty()).then_some(sections)
+}
+
+/// Whether the offer has the video that the rule asks for. Every rule wants an
+/// H.264 section, as IVS refuses audio alone with code 2001.
+pub(crate) fn has_video(sections: &[OfferSection], rule: VideoRule) -> bool {
+    sections
+        .iter()
+        .filter(|section| section.kind == Kind::Video && section.has_codec("H264"))
+        .any(|section| match rule {
+            VideoRule::Any => true,
+            VideoRule::RefuseInactive => section.will_send(),
+            VideoRule::RefuseSilent => section.will_send() && section.ssrc && section.msid,
+        })
+}
+
+impl OfferSection {
+    fn blank() -> Self {
+        Self {
+            kind: Kind::Other,
+            mid: String::new(),
+            port: 0,
+            bundle_only: false,
+            direction: Direction::default(),
+            codecs: Vec::new(),
+            candidates: 0,
+            msid: false,
+            ssrc: false,
+            setup: None,
+        }
+    }
+
+    /// A section from the rest of its `m=` line. Direction and setup of the
+    /// session level hold until the section has its own (RFC 8866 6.7).
+    fn start(media: &str, defaults: &Self) -> Option<Self> {
+        let mut words = media.split(' ');
+        let kind = match words.next()? {
+            "audio" => Kind::Audio,
+            "video" => Kind::Video,
+            _ => Kind::Other,
+        };
+        Some(Self {
+            kind,
+            port: words.next()?.parse().ok()?,
+            direction: defaults.direction,
+            setup: defaults.setup.clone(),
+            ..Self::blank()
+        })
+    }
+
+    fn take(&mut self, attribute: &str) {
+        let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
+        if let Some(direction) = Direction::from_attribute(name) {
+            self.direction = direction;
+        }
+        match name {
+            "mid" => self.mid = value.to_owned(),
+            "bundle-only" => self.bundle_only = true,
+            "candidate" => self.candidates += 1,
+            "msid" => self.msid = true,
+            "ssrc" => self.ssrc = true,
+            "setup" => self.setup = Some(value.to_owned()),
+            "rtpmap" => self.codecs.extend(codec_name(value)),
+            _ => {}
+        }
+    }
+}
+
+/// `H264` of `96 H264/90000`.
+fn codec_name(rtpmap: &str) -> Option<String> {
+    let (_, codec) = rtpmap.split_once(' ')?;
+    let name = codec.split('/').next()?;
+    Some(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFFER: &str = "v=0\r\no=- 1 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n\
+        a=setup:actpass\r\na=group:BUNDLE 0 1\r\n\
+        m=audio 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=sendonly\r\n\
+        a=rtpmap:96 OPUS/48000/2\r\na=msid:s t\r\na=ssrc:1 cname:c\r\n\
+        a=candidate:1 1 UDP 1 192.0.2.1 5000 typ host\r\n\
+        m=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:1\r\na=inactive\r\n\
+        a=rtpmap:97 H264/90000\r\n";
+
+    #[test]
+    fn sections_are_read_with_the_sessions_defaults() {
+        let sections = read_sections(OFFER).unwrap();
+        assert_eq!(sections.len(), 2);
+        let audio = &sections[0];
+        assert_eq!(
+            (audio.kind, audio.mid.as_str(), audio.port),
+            (Kind::Audio, "0", 9)
+        );
+        assert_eq!(audio.direction, Direction::SendOnly);
+        assert_eq!(audio.codecs, ["OPUS"]);
+        assert_eq!((audio.candidates, audio.msid, audio.ssrc), (1, true, true));
+        assert_eq!(audio.setup.as_deref(), Some("actpass"));
+        assert_eq!(sections[1].direction, Direction::Inactive);
+        assert_eq!(sections[1].candidates, 0);
+    }
+
+    #[test]
+    fn text_that_is_no_sdp_has_no_sections() {
+        assert_eq!(read_sections("{}"), None);
+        assert_eq!(read_sections(""), None);
+        assert_eq!(read_sections("v=0\r\ns=-\r\n"), None);
+        assert_eq!(read_sections("v=0\r\nm=audio x\r\n"), None);
+    }
+
+    #[test]
+    fn video_rules() {
+        let inactive = read_sections(OFFER).unwrap();
+        assert!(has_video(&inactive, VideoRule::Any));
+        assert!(!has_video(&inactive, VideoRule::RefuseInactive));
+
+        let silent = read_sections(&OFFER.replace("a=inactive", "a=sendonly")).unwrap();
+        assert!(has_video(&silent, VideoRule::RefuseInactive));
+        assert!(!has_video(&silent, VideoRule::RefuseSilent));
+
+        let announced = OFFER.replace("a=inactive", "a=sendonly\r\na=msid:s v\r\na=ssrc:2 cname:c");
+        let announced = read_sections(&announced).unwrap();
+        assert!(has_video(&announced, VideoRule::RefuseSilent));
+    }
+
+    #[test]
+    fn video_must_be_h264() {
+        let vp8 = read_sections(&OFFER.replace("H264", "VP8")).unwrap();
+        assert!(!has_video(&vp8, VideoRule::Any));
+        let audio_only = read_sections(OFFER.split("m=video").next().unwrap()).unwrap();
+        assert!(!has_video(&audio_only, VideoRule::Any));
+    }
+
+    #[test]
+    fn a_section_of_port_0_sends_only_if_bundle_only() {
+        let sending = OFFER
+            .replace("m=video 9", "m=video 0")
+            .replace("a=inactive", "a=sendonly");
+        let rejected = read_sections(&sending).unwrap();
+        assert!(!has_video(&rejected, VideoRule::RefuseInactive));
+
+        let bundled = sending.replace("a=mid:1", "a=mid:1\r\na=bundle-only");
+        let bundled = read_sections(&bundled).unwrap();
+        assert!(has_video(&bundled, VideoRule::RefuseInactive));
+    }
+}

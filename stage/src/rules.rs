@@ -1,0 +1,182 @@
+//! How one stage behaves. [`Rules::default`] is Amazon IVS as far as it is
+//! known in public; a test changes the one field that it is about.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use crate::record::Event;
+
+/// Everything that can be set about a stage before it starts.
+///
+/// ```
+/// use ivs_stage::{Rules, VideoRule};
+///
+/// let rules = Rules { hops: 2, video: VideoRule::RefuseInactive, ..Rules::default() };
+/// # assert_eq!(rules.redirect_status, 307);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Port of the global listener; 0 takes a free one.
+    pub port: u16,
+    /// Port of the regional listener (the last hop); 0 takes a free one. Not
+    /// used with no hops, as the global listener is then the regional one.
+    pub regional_port: u16,
+    /// How many redirects lie between the global and the regional listener.
+    pub hops: usize,
+    /// Status of those redirects.
+    pub redirect_status: u16,
+    /// Whether the regional host redirects once more, within itself.
+    pub last_redirect: LastRedirect,
+    /// Address the far end takes media on; unset, the host's first IPv4
+    /// address that is not loopback.
+    pub media_address: Option<IpAddr>,
+    /// Where the key that signs and checks tokens comes from.
+    pub key: KeySource,
+    /// What is asked of the offer's video section.
+    pub video: VideoRule,
+    /// What the 201 says about the session URL.
+    pub location: LocationForm,
+    /// Value of the `ETag` header of the 201, quotes included. IVS sends none.
+    pub etag: Option<String>,
+    /// Values of `Link` headers of the 201, such as
+    /// `<stun:stun.example.net:3478>; rel="ice-server"`.
+    pub links: Vec<String>,
+    /// More headers of the 201, as name and value.
+    pub headers: Vec<(String, String)>,
+    /// Status of every PATCH to a session.
+    pub patch_status: u16,
+    /// Time between having the answer and sending it.
+    pub answer_delay: Duration,
+    /// Replies to the first POSTs that reach the regional host, one each,
+    /// whatever is in them.
+    pub refusals: Vec<Refusal>,
+    /// Whether a key frame is asked for as soon as media can flow.
+    pub key_frame_on_connect: bool,
+    /// How long a session may stay without its peer (never connected, or lost)
+    /// before the stage ends it by itself.
+    pub patience: Duration,
+    /// How often a [`Media`](crate::Happening::Media) event tells each
+    /// session's counts; unset, never.
+    pub media_interval: Option<Duration>,
+    /// Gets a copy of each event as it happens, the first one included.
+    pub follow: Option<Sender<Event>>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            regional_port: 0,
+            hops: 1,
+            redirect_status: 307,
+            last_redirect: LastRedirect::None,
+            media_address: None,
+            key: KeySource::Fresh,
+            video: VideoRule::Any,
+            location: LocationForm::Absolute,
+            etag: None,
+            links: Vec::new(),
+            headers: Vec::new(),
+            patch_status: 405,
+            answer_delay: Duration::ZERO,
+            refusals: Vec::new(),
+            key_frame_on_connect: true,
+            patience: Duration::from_secs(30),
+            media_interval: None,
+            follow: None,
+        }
+    }
+}
+
+/// Where a stage's signing key comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum KeySource {
+    /// Made at start; tokens come from the running stage only.
+    #[default]
+    Fresh,
+    /// A PEM file, made with mode 0600 where there is none, so that another
+    /// process or a later stage signs with the same key.
+    File(PathBuf),
+}
+
+/// A redirect by the regional host to another path of its own, with a
+/// path-only `Location`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastRedirect {
+    /// The regional host answers itself.
+    #[default]
+    None,
+    /// A POST to any other path is sent on to `/regional`.
+    PathOnly,
+}
+
+/// The form of the `Location` header of a 201.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LocationForm {
+    /// A whole URL.
+    #[default]
+    Absolute,
+    /// A path, to be resolved against the host that answered.
+    PathOnly,
+    /// No such header.
+    Missing,
+}
+
+/// What is asked of the offer's video section. An offer without any H.264
+/// video section is refused under every rule, with code 2001.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VideoRule {
+    /// Any H.264 section will do, inactive included.
+    #[default]
+    Any,
+    /// The section has to be one that sends: inactive, recvonly and port 0
+    /// (unless bundle-only) are refused.
+    RefuseInactive,
+    /// As [`RefuseInactive`](Self::RefuseInactive), and the section has to
+    /// announce its source by `ssrc` and `msid`. That is what SDP tells of a
+    /// section that will stay silent.
+    RefuseSilent,
+}
+
+/// A reply made up in advance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status code.
+    pub status: u16,
+    /// Headers as name and value.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl Refusal {
+    /// A reply with a status only.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: String::new(),
+        }
+    }
+
+    /// A reply in the form of IVS's errors: a status, and JSON with a code and
+    /// a message.
+    #[must_use]
+    pub fn ivs(status: u16, code: u32, message: &str) -> Self {
+        Self {
+            status,
+            headers: vec![("Content-Type".into(), "application/json".into())],
+            body: serde_json::json!({ "code": code, "message": message }).to_string(),
+        }
+    }
+
+    /// The same reply with one more header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+}

@@ -1,0 +1,168 @@
+//! The command: a stage in its own process, tokens from another, a report.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use common::{Publisher, delete, post};
+use serde_json::Value;
+
+fn ivs_stage(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ivs-stage"));
+    command
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    ivs_stage(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// A key file that goes with the test.
+struct Key(PathBuf);
+
+impl Key {
+    fn new(name: &str) -> Self {
+        let name = format!("ivs-stage-{name}-{}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A served stage; its first line says where.
+fn serve(key: &Key) -> (Child, BufReader<impl Read>, Value) {
+    let mut child = ivs_stage(&["serve", "--key-file", key.path()])
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    lines.read_line(&mut first).unwrap();
+    let listening: Value = serde_json::from_str(&first).unwrap();
+    assert_eq!(listening["event"], "listening");
+    (child, lines, listening)
+}
+
+fn terminate(child: &Child) {
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+#[test]
+fn a_run_is_served_and_reported() {
+    let key = Key::new("run");
+    let (mut child, mut lines, listening) = serve(&key);
+    let token = output(&["token", "--key-file", key.path()]);
+    let token = text(&token.stdout).trim().to_owned();
+    let regional = format!("http://{}/", listening["hosts"][1].as_str().unwrap());
+
+    assert_eq!(
+        post(listening["endpoint"].as_str().unwrap(), &token, "").status,
+        307
+    );
+    let mut publisher = Publisher::new();
+    let reply = post(&regional, &token, &publisher.offer);
+    assert_eq!(reply.status, 201, "{}", reply.body);
+    publisher.accept(&reply.body);
+    publisher.connect();
+    publisher.send_audio(20, &[]);
+    publisher.run_until(Duration::from_millis(200), |_| false);
+    assert_eq!(
+        delete(reply.header("location").unwrap(), &token).status,
+        200
+    );
+
+    terminate(&child);
+    let mut run = listening.to_string() + "\n";
+    lines.read_to_string(&mut run).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(!run.contains(&token));
+
+    let report = report("audio", &run);
+    assert!(report.status.success(), "{}", text(&report.stderr));
+    assert!(
+        text(&report.stdout).contains("audio: 20 packets"),
+        "{}",
+        text(&report.stdout)
+    );
+    let report = self::report("av", &run);
+    assert_eq!(report.status.code(), Some(1));
+    assert_eq!(text(&report.stderr), "ivs-stage: No video packet came.\n");
+}
+
+fn report(need: &str, run: &str) -> Output {
+    let mut child = ivs_stage(&["report", "--require", need]).spawn().unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(run.as_bytes())
+        .unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_signal_ends_live_sessions_before_the_stage() {
+    let key = Key::new("signal");
+    let (mut child, mut lines, listening) = serve(&key);
+    let token = output(&["token", "--key-file", key.path()]);
+    let regional = format!("http://{}/", listening["hosts"][1].as_str().unwrap());
+    let reply = post(&regional, text(&token.stdout).trim(), &common::offer());
+    assert_eq!(reply.status, 201);
+
+    terminate(&child);
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(rest.contains(r#""reason":"closed""#), "{rest}");
+}
+
+#[test]
+fn a_token_without_the_publish_capability_is_refused() {
+    let key = Key::new("mute");
+    let (mut child, _lines, listening) = serve(&key);
+    let token = output(&["token", "--key-file", key.path(), "--no-publish"]);
+    let regional = format!("http://{}/", listening["hosts"][1].as_str().unwrap());
+    let reply = post(&regional, text(&token.stdout).trim(), &common::offer());
+    assert_eq!(reply.status, 403);
+    terminate(&child);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn bad_arguments_get_one_sentence() {
+    let bad = output(&["serve", "--hops", "many"]);
+    assert_eq!(bad.status.code(), Some(2));
+    assert_eq!(text(&bad.stderr).lines().count(), 1);
+    assert!(text(&bad.stderr).contains("many"));
+
+    let help = output(&["--help"]);
+    assert!(help.status.success());
+    assert!(text(&help.stdout).contains("--key-file"));
+}

@@ -1,0 +1,228 @@
+//! A WHIP client by hand: HTTP over a plain socket, and str0m as the publisher.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ivs_stage::{Happening, SessionReport, Stage};
+use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::format::Codec;
+use str0m::media::{Direction, MediaKind, Mid};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::RtpWrite;
+use str0m::{Candidate, Event, Input, Output, Rtc};
+
+/// How long a test waits for what has to come.
+pub(crate) const BOUND: Duration = Duration::from_secs(10);
+
+/// A reply as it came.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
+/// One request on its own connection.
+pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    let rest = url.strip_prefix("http://").expect("an http URL");
+    let (host, path) = rest.split_once('/').expect("a URL with a path");
+    let mut text = format!("{method} /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+    let mut stream = TcpStream::connect(host).unwrap();
+    stream.set_read_timeout(Some(BOUND)).unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    parse(&reply)
+}
+
+fn parse(reply: &str) -> Reply {
+    let (head, body) = reply.split_once("\r\n\r\n").expect("a whole head");
+    let mut lines = head.lines();
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap();
+    let headers = lines.map(|line| {
+        let (name, value) = line.split_once(": ").unwrap_or((line, ""));
+        (name.to_lowercase(), value.to_owned())
+    });
+    Reply {
+        status: status.parse().unwrap(),
+        headers: headers.collect(),
+        body: body.to_owned(),
+    }
+}
+
+pub(crate) fn post(url: &str, token: &str, offer: &str) -> Reply {
+    let authorization = format!("Bearer {token}");
+    let headers = [
+        ("Content-Type", "application/sdp"),
+        ("Authorization", authorization.as_str()),
+    ];
+    request("POST", url, &headers, offer)
+}
+
+pub(crate) fn delete(url: &str, token: &str) -> Reply {
+    request(
+        "DELETE",
+        url,
+        &[("Authorization", &format!("Bearer {token}"))],
+        "",
+    )
+}
+
+/// URL of the regional host's endpoint.
+pub(crate) fn regional(stage: &Stage) -> String {
+    format!("http://{}/", stage.regional_host())
+}
+
+pub(crate) fn happened(stage: &Stage, test: impl Fn(&Happening) -> bool) -> bool {
+    stage
+        .wait_for(BOUND, |events| {
+            events.iter().find(|event| test(&event.what)).map(|_| ())
+        })
+        .is_some()
+}
+
+/// Waits for a state of the only session.
+pub(crate) fn session_is(stage: &Stage, test: impl Fn(&SessionReport) -> bool) -> bool {
+    stage
+        .wait_for_sessions(BOUND, |sessions| {
+            sessions.iter().find(|one| test(one)).map(|_| ())
+        })
+        .is_some()
+}
+
+/// An offer that no far end has to understand: audio, and inactive H.264.
+pub(crate) fn offer() -> String {
+    Publisher::new().offer
+}
+
+/// A publisher that sends audio and offers inactive H.264 video.
+pub(crate) struct Publisher {
+    pub(crate) rtc: Rtc,
+    pub(crate) offer: String,
+    pending: Option<SdpPendingOffer>,
+    audio: Mid,
+    socket: UdpSocket,
+}
+
+impl Publisher {
+    pub(crate) fn new() -> Self {
+        Self::with_video(Direction::Inactive)
+    }
+
+    /// Sends audio, and video in the direction given.
+    pub(crate) fn with_video(video: Direction) -> Self {
+        let address = if_addrs::get_if_addrs().unwrap();
+        let address = address
+            .iter()
+            .find(|one| !one.is_loopback() && one.ip().is_ipv4());
+        let socket = UdpSocket::bind((address.unwrap().ip(), 0)).unwrap();
+        let mut rtc = Rtc::builder()
+            .set_crypto_provider(Arc::new(str0m::crypto::from_feature_flags()))
+            .clear_codecs()
+            .enable_opus(true, false)
+            .enable_h264(true)
+            .set_rtp_mode(true)
+            .enable_raw_packets(true)
+            .build(Instant::now());
+        let local = socket.local_addr().unwrap();
+        rtc.add_local_candidate(Candidate::host(local, "udp").unwrap());
+        let mut change = rtc.sdp_api();
+        let audio = change.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
+        change.add_media(MediaKind::Video, video, None, None, None);
+        let (offer, pending) = change.apply().unwrap();
+        Self {
+            rtc,
+            offer: offer.to_sdp_string(),
+            pending: Some(pending),
+            audio,
+            socket,
+        }
+    }
+
+    pub(crate) fn accept(&mut self, answer: &str) {
+        let answer = SdpAnswer::from_sdp_string(answer).unwrap();
+        let pending = self.pending.take().unwrap();
+        self.rtc.sdp_api().accept_answer(pending, answer).unwrap();
+    }
+
+    /// Runs until an event passes the test; whether one did in time.
+    pub(crate) fn run_until(
+        &mut self,
+        bound: Duration,
+        mut test: impl FnMut(&Event) -> bool,
+    ) -> bool {
+        let end = Instant::now() + bound;
+        while Instant::now() < end && self.rtc.is_alive() {
+            match self.rtc.poll_output().unwrap() {
+                Output::Timeout(at) => self.wait(at.min(end)),
+                Output::Transmit(out) => {
+                    self.socket.send_to(&out.contents, out.destination).unwrap();
+                }
+                Output::Event(event) if test(&event) => return true,
+                Output::Event(_) => {}
+            }
+        }
+        false
+    }
+
+    pub(crate) fn connect(&mut self) {
+        assert!(self.run_until(BOUND, |event| matches!(event, Event::Connected)));
+    }
+
+    /// Sends Opus packets of 20 ms, faster than real time, leaving out those
+    /// that `lose` names.
+    pub(crate) fn send_audio(&mut self, packets: u64, lose: &[u64]) {
+        let params = self.rtc.codec_config().params().iter();
+        let opus = params
+            .clone()
+            .find(|params| params.spec().codec == Codec::Opus);
+        let pt = opus.unwrap().pt();
+        for number in (0..packets).filter(|number| !lose.contains(number)) {
+            let mut direct = self.rtc.direct_api();
+            let stream = direct.stream_tx_by_mid(self.audio, None).unwrap();
+            let time = u32::try_from(number * 960).unwrap();
+            let payload: &[u8] = &[0xf8; 80];
+            stream.write_rtp(RtpWrite::new(
+                pt,
+                (1000 + number).into(),
+                time,
+                Instant::now(),
+                payload,
+            ));
+            self.run_until(Duration::from_millis(2), |_| false);
+        }
+    }
+
+    fn wait(&mut self, until: Instant) {
+        let left = until.saturating_duration_since(Instant::now());
+        self.socket
+            .set_read_timeout(Some(left.max(Duration::from_millis(1))))
+            .unwrap();
+        let mut datagram = [0; 2000];
+        let now = Instant::now;
+        let input = match self.socket.recv_from(&mut datagram) {
+            Ok((length, source)) => {
+                let local = self.socket.local_addr().unwrap();
+                let receive = Receive::new(Protocol::Udp, source, local, &datagram[..length]);
+                Input::Receive(now(), receive.unwrap())
+            }
+            Err(_) => Input::Timeout(now()),
+        };
+        self.rtc.handle_input(input).unwrap();
+    }
+}
