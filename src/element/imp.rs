@@ -1,0 +1,410 @@
+//! The GObject class: properties, signals, pads and state changes.
+
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_webrtc::WebRTCICETransportPolicy;
+
+use super::SessionState;
+use super::messages;
+use super::pads::MediaPad;
+use super::run::{Run, StartError};
+use super::settings::{
+    DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, Settings, VideoFiller, parse_token,
+};
+use crate::ivs::GLOBAL_ENDPOINT;
+use crate::session::ErrorKind;
+use crate::whip::MAX_TRACKS;
+
+pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "ivswhipsink",
+        gst::DebugColorFlags::empty(),
+        Some("Amazon IVS Real-Time WHIP sink"),
+    )
+});
+
+pub(super) const SIGNAL_WEBRTCBIN_READY: &str = "webrtcbin-ready";
+
+/// What webrtcbin is made of, besides GStreamer's core.
+const NEEDED_ELEMENTS: [&str; 8] = [
+    "webrtcbin",
+    "rtpbin",
+    "nicesrc",
+    "nicesink",
+    "dtlssrtpenc",
+    "dtlssrtpdec",
+    "srtpenc",
+    "rtpfunnel",
+];
+
+/// The instance of an `ivswhipsink`.
+#[derive(Default, glib::Properties)]
+#[properties(wrapper_type = super::IvsWhipSink)]
+pub struct IvsWhipSink {
+    /// The WHIP endpoint's URL.
+    #[property(name = "whip-endpoint", get, set, type = Option<String>, member = whip_endpoint,
+        default = Some(GLOBAL_ENDPOINT), mutable_ready,
+        nick = "WHIP endpoint",
+        blurb = "URL that takes the offer; the default is the global endpoint of Amazon IVS Real-Time")]
+    /// The file that holds the token.
+    #[property(name = "auth-token-file", get, set, type = Option<String>, member = auth_token_file,
+        mutable_ready,
+        nick = "Token file",
+        blurb = "File that holds the participant token, read anew for each request; used if auth-token is not set")]
+    /// Whether the server's ICE servers are used.
+    #[property(name = "use-link-headers", get, set, type = bool, member = use_link_headers,
+        mutable_ready,
+        nick = "Use Link headers",
+        blurb = "Use the STUN and TURN servers that the server names in Link headers; gathering then waits for the answer")]
+    /// The STUN server.
+    #[property(name = "stun-server", get, set, type = Option<String>, member = stun_server,
+        mutable_ready,
+        nick = "STUN server",
+        blurb = "STUN server as stun://host:port; Amazon IVS needs none")]
+    /// The TURN server.
+    #[property(name = "turn-server", get, set, type = Option<String>, member = turn_server,
+        mutable_ready,
+        nick = "TURN server",
+        blurb = "TURN server as turn(s)://user:password@host:port; Amazon IVS needs none")]
+    /// Which candidates are used.
+    #[property(name = "ice-transport-policy", get, set, type = WebRTCICETransportPolicy,
+        member = ice_transport_policy, nick = "ICE transport policy",
+        blurb = "Which ICE candidates are used: all, or those of the TURN server only",
+        builder(WebRTCICETransportPolicy::All).mutable_ready())]
+    /// Bounds the HTTP exchange.
+    #[property(name = "timeout", get, set, type = u32, member = timeout,
+        default = DEFAULT_TIMEOUT, maximum = 3600, mutable_ready,
+        nick = "HTTP timeout",
+        blurb = "Seconds for the HTTP exchange, redirects and body included; 0 is without bound")]
+    /// Bounds ICE and DTLS.
+    #[property(name = "connect-timeout", get, set, type = u32, member = connect_timeout,
+        default = DEFAULT_CONNECT_TIMEOUT, minimum = 1, maximum = 3600, mutable_ready,
+        nick = "Connect timeout",
+        blurb = "Seconds from the server's answer to a connected media transport")]
+    /// What an audio-only offer has as video.
+    #[property(name = "video-filler", get, set, type = VideoFiller, member = video_filler,
+        nick = "Video filler",
+        blurb = "The video section that is offered when no video is linked; Amazon IVS refuses an offer without one",
+        builder(VideoFiller::Auto).mutable_ready())]
+    /// Who may have the token.
+    #[property(name = "redirect-hosts", get, set, type = Option<String>, member = redirect_hosts,
+        mutable_ready,
+        nick = "Redirect hosts",
+        blurb = "Comma-separated hosts, *.domains and host:ports that may have the token after a redirect, besides the endpoint's own and those of Amazon IVS")]
+    settings: Mutex<Settings>,
+
+    /// The token; write-only, because a readable one is printed in graph dumps.
+    #[property(name = "auth-token", set = Self::set_auth_token, type = Option<String>,
+        mutable_playing,
+        nick = "Token",
+        blurb = "Participant token; unset, it comes from auth-token-file or the environment's IVS_STAGE_TOKEN. Can be renewed at any time")]
+    /// The session's state.
+    #[property(name = "session-state", get = Self::session_state, type = SessionState,
+        nick = "Session state",
+        blurb = "What the session is doing",
+        builder(SessionState::Idle))]
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) pads: Vec<MediaPad>,
+    pub(super) run: Option<Run>,
+    pub(super) session_state: SessionState,
+    runs: u64,
+    playing: Option<Instant>,
+}
+
+impl State {
+    pub(super) fn next_run_id(&mut self) -> u64 {
+        self.runs += 1;
+        self.runs
+    }
+
+    /// How long ago PLAYING was asked for; zero before that.
+    pub(super) fn since_playing(&self) -> gst::ClockTime {
+        let elapsed = self
+            .playing
+            .map(|playing| playing.elapsed())
+            .unwrap_or_default();
+        elapsed.try_into().unwrap_or(gst::ClockTime::ZERO)
+    }
+}
+
+impl IvsWhipSink {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settings(&self) -> Settings {
+        self.settings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn session_state(&self) -> SessionState {
+        self.lock().session_state
+    }
+
+    /// A running session takes a new token at once, for its next request; one
+    /// that can't be a token leaves the old one in force.
+    fn set_auth_token(&self, token: Option<String>) {
+        let parsed = token.as_deref().map(parse_token).transpose();
+        let is_running = self.lock().run.is_some();
+        match parsed {
+            Err(error) if is_running => {
+                return messages::post_settings_warning(&self.obj(), &error);
+            }
+            Ok(Some(token)) => {
+                if let Some(run) = &self.lock().run {
+                    run.renew_token(token);
+                }
+            }
+            // Before the session starts, its start judges the token.
+            _ => {}
+        }
+        self.settings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .auth_token = token;
+    }
+
+    /// NULL→READY: says what is wrong with what is set, and with the system.
+    fn prepare(&self) -> Result<(), gst::StateChangeError> {
+        let missing: Vec<&str> = NEEDED_ELEMENTS
+            .into_iter()
+            .filter(|name| gst::ElementFactory::find(name).is_none())
+            .collect();
+        if !missing.is_empty() {
+            messages::post_missing_elements(&self.obj(), &missing);
+            return Err(gst::StateChangeError);
+        }
+        let checked = self.settings().config();
+        checked
+            .map(drop)
+            .map_err(|error| self.refuse_start(StartError::Settings(error)))
+    }
+
+    /// READY→PAUSED: properties may have changed since [`Self::prepare`].
+    fn start(&self) -> Result<(), gst::StateChangeError> {
+        let started = self.start_run(&self.settings());
+        started.map_err(|error| self.refuse_start(error))
+    }
+
+    fn refuse_start(&self, error: StartError) -> gst::StateChangeError {
+        match error {
+            StartError::Settings(error) => messages::post_settings_error(&self.obj(), &error),
+            StartError::Other(kind, text) => {
+                messages::post_error(&self.obj(), kind, "start", &text);
+            }
+        }
+        gst::StateChangeError
+    }
+
+    fn stop(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        let stopped = self.stop_run();
+        let changed = self.parent_change_state(transition);
+        if let Some(stopped) = stopped
+            && !stopped.finish()
+        {
+            gst::warning!(
+                CAT,
+                imp = self,
+                "the session is still being ended, in the background"
+            );
+        }
+        let was = std::mem::take(&mut self.lock().session_state);
+        if was != SessionState::Idle {
+            self.obj().notify("session-state");
+        }
+        changed
+    }
+
+    fn add_media_pad(
+        &self,
+        template: &gst::PadTemplate,
+        name: Option<&str>,
+    ) -> Result<gst::Pad, glib::BoolError> {
+        let name = name
+            .map(str::to_owned)
+            .unwrap_or_else(|| self.free_pad_name());
+        let element = self.obj().downgrade();
+        let pad = MediaPad::new(&name, template, move |news| {
+            if let Some(element) = element.upgrade() {
+                element.imp().pad_news(news);
+            }
+        })?;
+        // In the list before it is in the bin: a caps event can come at once.
+        self.lock().pads.push(pad.clone());
+        if let Err(error) = pad.enter(self.obj().upcast_ref()) {
+            self.drop_media_pad(&pad.ghost);
+            return Err(error);
+        }
+        Ok(pad.ghost.upcast())
+    }
+
+    fn free_pad_name(&self) -> String {
+        let state = self.lock();
+        let taken = |name: &String| {
+            state
+                .pads
+                .iter()
+                .any(|pad| pad.ghost.name() == name.as_str())
+        };
+        (0..=MAX_TRACKS)
+            .map(|number| format!("sink_{number}"))
+            .find(|name| !taken(name))
+            .unwrap_or_default()
+    }
+
+    fn drop_media_pad(&self, ghost: &gst::GhostPad) {
+        let pad = {
+            let mut state = self.lock();
+            let index = state.pads.iter().position(|pad| pad.ghost == *ghost);
+            index.map(|index| state.pads.remove(index))
+        };
+        if let Some(pad) = pad {
+            pad.leave(self.obj().upcast_ref());
+        }
+    }
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for IvsWhipSink {
+    const NAME: &'static str = "GstIvsWhipSink";
+    type Type = super::IvsWhipSink;
+    type ParentType = gst::Bin;
+}
+
+#[glib::derived_properties]
+impl ObjectImpl for IvsWhipSink {
+    fn constructed(&self) {
+        self.parent_constructed();
+        let element = self.obj();
+        // A sink for its parent whatever is inside, webrtcbin or nothing yet.
+        element.set_suppressed_flags(gst::ElementFlags::SINK | gst::ElementFlags::SOURCE);
+        element.set_element_flags(gst::ElementFlags::SINK);
+    }
+
+    fn signals() -> &'static [glib::subclass::Signal] {
+        static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
+            vec![
+                // A fresh webrtcbin, before it is linked: for settings that the
+                // element has no property for.
+                glib::subclass::Signal::builder(SIGNAL_WEBRTCBIN_READY)
+                    .param_types([gst::Element::static_type()])
+                    .build(),
+            ]
+        });
+        &SIGNALS
+    }
+}
+
+impl GstObjectImpl for IvsWhipSink {}
+
+impl ElementImpl for IvsWhipSink {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Amazon IVS Real-Time WHIP sink",
+                "Sink/Network/WebRTC",
+                "Publishes RTP audio and video to an Amazon IVS Real-Time stage over WHIP",
+                "The gst-plugin-ivs authors",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let caps = gst::Caps::new_empty_simple("application/x-rtp");
+            let template = gst::PadTemplate::new(
+                "sink_%u",
+                gst::PadDirection::Sink,
+                gst::PadPresence::Request,
+                &caps,
+            );
+            template.into_iter().collect()
+        });
+        &TEMPLATES
+    }
+
+    fn request_new_pad(
+        &self,
+        template: &gst::PadTemplate,
+        name: Option<&str>,
+        _caps: Option<&gst::Caps>,
+    ) -> Option<gst::Pad> {
+        if self.lock().pads.len() >= MAX_TRACKS {
+            messages::post_error(
+                &self.obj(),
+                ErrorKind::Settings,
+                "start",
+                "A third pad was requested; WHIP takes one audio and one video stream at most.",
+            );
+            return None;
+        }
+        match self.add_media_pad(template, name) {
+            Ok(pad) => Some(pad),
+            Err(error) => {
+                let text = format!("The pad could not be made: {}.", error.message);
+                messages::post_error(&self.obj(), ErrorKind::Settings, "start", &text);
+                None
+            }
+        }
+    }
+
+    fn release_pad(&self, pad: &gst::Pad) {
+        if let Some(ghost) = pad.downcast_ref::<gst::GhostPad>() {
+            self.drop_media_pad(ghost);
+        }
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        match transition {
+            gst::StateChange::NullToReady => self.prepare()?,
+            gst::StateChange::ReadyToPaused => self.start()?,
+            gst::StateChange::PausedToPlaying => self.lock().playing = Some(Instant::now()),
+            gst::StateChange::PausedToReady => return self.stop(transition),
+            _ => {}
+        }
+        let changed = self.parent_change_state(transition);
+        if transition == gst::StateChange::ReadyToPaused && changed.is_err() {
+            self.stop_run().map(super::run::StoppedRun::finish);
+        }
+        if transition == gst::StateChange::PlayingToPaused {
+            self.lock().playing = None;
+        }
+        changed
+    }
+}
+
+impl BinImpl for IvsWhipSink {
+    fn handle_message(&self, message: gst::Message) {
+        if let gst::MessageView::Error(error) = message.view()
+            && let Some(child) = message.src()
+            && self.child_failed(child, &error.error())
+        {
+            gst::debug!(
+                CAT,
+                imp = self,
+                "{} failed: {}",
+                child.name(),
+                error.error()
+            );
+            return;
+        }
+        self.parent_handle_message(message);
+    }
+}

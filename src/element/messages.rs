@@ -1,0 +1,130 @@
+//! What goes onto the bus.
+
+use gst::prelude::*;
+
+use super::imp::CAT;
+use super::settings::SettingsError;
+use super::{IvsWhipSink, SessionState};
+use crate::session::{ErrorKind, Failure};
+
+/// The name of the element message that tells each change of session state.
+pub(super) const STATE_MESSAGE: &str = "ivswhipsink-session-state";
+
+/// Posts an error with code, sentence and details: what an application may
+/// want to act on without reading the sentence.
+pub(super) fn post_failure(element: &IvsWhipSink, failure: &Failure) {
+    let mut details = gst::Structure::builder("details")
+        .field("phase", failure.phase.name())
+        .field("attempt", failure.attempt)
+        .field("retryable", failure.is_retryable());
+    if let Some(status) = failure.http_status() {
+        details = details.field("http-status", u32::from(status));
+    }
+    if let Some(code) = failure.ivs_code() {
+        details = details.field("ivs-code", code);
+    }
+    post(
+        element,
+        failure.kind(),
+        &failure.to_string(),
+        &format!("{:?}", failure.phase),
+        details.build(),
+    );
+}
+
+/// Posts a setting that can't be used.
+pub(super) fn post_settings_error(element: &IvsWhipSink, error: &SettingsError) {
+    let details = details("settings")
+        .field("property", error.property)
+        .build();
+    post(
+        element,
+        ErrorKind::Settings,
+        &error.to_string(),
+        "settings",
+        details,
+    );
+}
+
+/// Posts an error that no property causes and no server.
+pub(super) fn post_error(element: &IvsWhipSink, kind: ErrorKind, phase: &str, text: &str) {
+    post(element, kind, text, phase, details(phase).build());
+}
+
+/// Posts a GStreamer that lacks the elements this one is made of.
+pub(super) fn post_missing_elements(element: &IvsWhipSink, missing: &[&str]) {
+    let text = format!(
+        "GStreamer's element{} {} not installed; install the plugins \"bad\" and \"good\" and \
+         libnice's (Debian: apt install gstreamer1.0-plugins-bad gstreamer1.0-plugins-good \
+         gstreamer1.0-nice).",
+        if missing.len() == 1 { "" } else { "s" },
+        match missing {
+            [one] => format!("{one} is"),
+            _ => format!("{} are", missing.join(", ")),
+        }
+    );
+    gst::error!(CAT, obj = element, "{text}");
+    let message = gst::message::Error::builder(gst::CoreError::MissingPlugin, &text)
+        .debug(&missing.join(", "))
+        .details(details("start").build())
+        .src(element)
+        .build();
+    // Without a bus nobody is there to be told.
+    let _ = element.post_message(message);
+}
+
+/// Posts a setting that can't be used now and leaves an older one in force.
+pub(super) fn post_settings_warning(element: &IvsWhipSink, error: &SettingsError) {
+    post_warning(element, &format!("{error} The one before stays in force."));
+}
+
+/// Posts something off that the session lives with.
+pub(super) fn post_warning(element: &IvsWhipSink, text: &str) {
+    gst::warning!(CAT, obj = element, "{text}");
+    let message = gst::message::Warning::builder(gst::ResourceError::Settings, text)
+        .src(element)
+        .build();
+    let _ = element.post_message(message);
+}
+
+/// Posts a change of the session's state.
+pub(super) fn post_state(
+    element: &IvsWhipSink,
+    state: SessionState,
+    since_playing: gst::ClockTime,
+) {
+    gst::info!(CAT, obj = element, "session is {}", state.nick());
+    let structure = gst::Structure::builder(STATE_MESSAGE)
+        .field("state", state.nick())
+        .field("since-playing", since_playing)
+        .build();
+    let message = gst::message::Element::builder(structure)
+        .src(element)
+        .build();
+    let _ = element.post_message(message);
+}
+
+fn details(phase: &str) -> gst::structure::Builder {
+    gst::Structure::builder("details")
+        .field("phase", phase)
+        .field("attempt", 0u32)
+        .field("retryable", false)
+}
+
+fn post(element: &IvsWhipSink, kind: ErrorKind, text: &str, debug: &str, details: gst::Structure) {
+    gst::error!(CAT, obj = element, "{text}");
+    let code = match kind {
+        ErrorKind::Settings => gst::ResourceError::Settings,
+        ErrorKind::NotAuthorized => gst::ResourceError::NotAuthorized,
+        ErrorKind::NotFound => gst::ResourceError::NotFound,
+        ErrorKind::Busy => gst::ResourceError::Busy,
+        ErrorKind::OpenWrite => gst::ResourceError::OpenWrite,
+        ErrorKind::Write => gst::ResourceError::Write,
+    };
+    let message = gst::message::Error::builder(code, text)
+        .debug(debug)
+        .details(details)
+        .src(element)
+        .build();
+    let _ = element.post_message(message);
+}

@@ -1,0 +1,240 @@
+//! A sink pad of the bin and what stands behind it:
+//!
+//! ```text
+//! ghost pad ──► clocksync ──► gate (a probe) ──► webrtcbin, when there is one
+//! ```
+//!
+//! clocksync paces media that comes faster than real time (a file), also
+//! while the gate drops it; live media passes it as it comes. The gate drops
+//! buffers until media may flow, so upstream is never blocked by a session.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gst::prelude::*;
+
+use super::media::{Media, MediaError};
+
+/// What a pad's stream tells the element. Called on the streaming thread.
+pub(super) enum PadNews {
+    Media(Result<Media, MediaError>),
+    EndOfStream,
+}
+
+/// One sink pad of the bin.
+#[derive(Clone)]
+pub(super) struct MediaPad {
+    pub(super) ghost: gst::GhostPad,
+    sync: gst::Element,
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    open: AtomicBool,
+    stream: Mutex<Stream>,
+}
+
+#[derive(Default)]
+struct Stream {
+    media: Option<Media>,
+    ended: bool,
+}
+
+impl MediaPad {
+    /// Makes the pad's parts; nothing is in the bin yet.
+    pub(super) fn new(
+        name: &str,
+        template: &gst::PadTemplate,
+        news: impl Fn(PadNews) + Send + Sync + 'static,
+    ) -> Result<Self, glib::BoolError> {
+        // Named after the pad, so that a graph dump shows what belongs to what.
+        let sync = gst::ElementFactory::make("clocksync")
+            .name(format!("{name}-sync"))
+            .build()?;
+        let ghost = gst::GhostPad::builder_from_template(template)
+            .name(name)
+            .build();
+        let pad = Self {
+            ghost,
+            sync,
+            inner: Arc::default(),
+        };
+        pad.watch(news)?;
+        pad.advise_caps();
+        Ok(pad)
+    }
+
+    /// Puts the parts into the bin, up to its state.
+    pub(super) fn enter(&self, bin: &gst::Bin) -> Result<(), glib::BoolError> {
+        bin.add(&self.sync)?;
+        // Only now, since a bin unlinks what it adds.
+        self.ghost
+            .set_target(Some(&static_pad(&self.sync, "sink")?))?;
+        self.sync.sync_state_with_parent()?;
+        // An application that requests a pad in a running pipeline pushes at once.
+        self.ghost
+            .set_active(bin.current_state() >= gst::State::Paused)?;
+        bin.add_pad(&self.ghost)
+    }
+
+    /// Takes the parts out of the bin again.
+    pub(super) fn leave(&self, bin: &gst::Bin) {
+        self.close_gate();
+        let _ = self.ghost.set_active(false);
+        let _ = bin.remove_pad(&self.ghost);
+        let _ = bin.remove(&self.sync);
+        let _ = self.sync.set_state(gst::State::Null);
+    }
+
+    /// The pad that gets linked to webrtcbin's.
+    pub(super) fn source(&self) -> Option<gst::Pad> {
+        self.sync.static_pad("src")
+    }
+
+    pub(super) fn open_gate(&self) {
+        self.inner.open.store(true, Ordering::Release);
+    }
+
+    pub(super) fn close_gate(&self) {
+        self.inner.open.store(false, Ordering::Release);
+    }
+
+    /// The stream's caps, once they came.
+    pub(super) fn media(&self) -> Option<Media> {
+        self.inner
+            .stream
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .media
+            .clone()
+    }
+
+    pub(super) fn is_linked(&self) -> bool {
+        self.ghost.is_linked()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.inner
+            .stream
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .ended
+    }
+
+    /// Forgets the stream: the next one tells its caps anew.
+    pub(super) fn reset(&self) {
+        self.close_gate();
+        *self
+            .inner
+            .stream
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Stream::default();
+    }
+
+    /// Asks upstream for a key frame, with headers, from which on a far end
+    /// can decode.
+    pub(super) fn request_key_frame(&self) {
+        let event = gst_video::UpstreamForceKeyUnitEvent::builder()
+            .all_headers(true)
+            .build();
+        // Without a link upstream or an encoder there is nobody to hear it.
+        let _ = self.ghost.push_event(event);
+    }
+
+    fn watch(&self, news: impl Fn(PadNews) + Send + Sync + 'static) -> Result<(), glib::BoolError> {
+        let inner = self.inner.clone();
+        let mask = gst::PadProbeType::BUFFER
+            | gst::PadProbeType::BUFFER_LIST
+            | gst::PadProbeType::EVENT_DOWNSTREAM
+            | gst::PadProbeType::EVENT_FLUSH;
+        let source = static_pad(&self.sync, "src")?;
+        source.add_probe(mask, move |_, info| match &info.data {
+            Some(gst::PadProbeData::Event(event)) => inner.event(event, &news),
+            _ if inner.open.load(Ordering::Acquire) => gst::PadProbeReturn::Ok,
+            _ => gst::PadProbeReturn::Drop,
+        });
+        Ok(())
+    }
+
+    /// Answers upstream's question for caps with a payload type for each codec
+    /// that IVS takes: both payloaders' own default is 96, and a bundle can't
+    /// have that twice. Whatever else upstream insists on is taken too.
+    fn advise_caps(&self) {
+        let advice = advised_caps();
+        self.ghost
+            .add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, move |_, info| {
+                let Some(gst::PadProbeData::Query(query)) = &mut info.data else {
+                    return gst::PadProbeReturn::Ok;
+                };
+                let gst::QueryViewMut::Caps(query) = query.view_mut() else {
+                    return gst::PadProbeReturn::Ok;
+                };
+                let caps = match query.filter() {
+                    Some(filter) => {
+                        advice.intersect_with_mode(filter, gst::CapsIntersectMode::First)
+                    }
+                    None => advice.clone(),
+                };
+                query.set_result(&caps);
+                gst::PadProbeReturn::Handled
+            });
+    }
+}
+
+impl Inner {
+    fn event(&self, event: &gst::Event, news: &impl Fn(PadNews)) -> gst::PadProbeReturn {
+        match event.view() {
+            gst::EventView::Caps(caps) => {
+                let media = Media::read(caps.caps());
+                let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+                stream.media = media.as_ref().ok().cloned();
+                drop(stream);
+                news(PadNews::Media(media));
+                gst::PadProbeReturn::Ok
+            }
+            gst::EventView::Eos(_) => {
+                self.set_ended(true);
+                news(PadNews::EndOfStream);
+                // webrtcbin makes nothing of it. Handled, not Drop, with which
+                // GStreamer 1.22 unrefs the event once too often.
+                gst::PadProbeReturn::Handled
+            }
+            gst::EventView::FlushStop(_) => {
+                self.set_ended(false);
+                gst::PadProbeReturn::Ok
+            }
+            _ => gst::PadProbeReturn::Ok,
+        }
+    }
+
+    fn set_ended(&self, ended: bool) {
+        self.stream
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .ended = ended;
+    }
+}
+
+/// Browsers' payload types for the two codecs that IVS takes, then anything.
+fn advised_caps() -> gst::Caps {
+    let codec = |media: &str, encoding: &str, clock_rate: i32, payload: i32| {
+        gst::Structure::builder("application/x-rtp")
+            .field("media", media)
+            .field("encoding-name", encoding)
+            .field("clock-rate", clock_rate)
+            .field("payload", payload)
+            .build()
+    };
+    gst::Caps::builder_full()
+        .structure(codec("audio", "OPUS", 48_000, 111))
+        .structure(codec("video", "H264", 90_000, 102))
+        .structure(gst::Structure::new_empty("application/x-rtp"))
+        .build()
+}
+
+fn static_pad(element: &gst::Element, name: &str) -> Result<gst::Pad, glib::BoolError> {
+    element
+        .static_pad(name)
+        .ok_or_else(|| glib::bool_error!("{} has no pad {name}", element.name()))
+}

@@ -1,0 +1,231 @@
+//! What a user set, and how it becomes what can be run.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gst_webrtc::WebRTCICETransportPolicy;
+
+use crate::ivs::{Filler, GLOBAL_ENDPOINT, RedirectHosts};
+use crate::session::{Config, TokenSource};
+use crate::whip::{Endpoint, Token};
+
+pub(super) const ENVIRONMENT_TOKEN: &str = "IVS_STAGE_TOKEN";
+pub(super) const DEFAULT_TIMEOUT: u32 = 15;
+pub(super) const DEFAULT_CONNECT_TIMEOUT: u32 = 10;
+
+/// The property `video-filler`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstIvsWhipSinkVideoFiller")]
+pub enum VideoFiller {
+    /// See [`Filler::Auto`].
+    #[default]
+    #[enum_value(
+        name = "What IVS is known to take: today an inactive section",
+        nick = "auto"
+    )]
+    Auto,
+    /// See [`Filler::Inactive`].
+    #[enum_value(
+        name = "An inactive video section, which never sends",
+        nick = "inactive"
+    )]
+    Inactive,
+    /// See [`Filler::None`].
+    #[enum_value(name = "No video section; Amazon IVS refuses that", nick = "none")]
+    None,
+}
+
+impl From<VideoFiller> for Filler {
+    fn from(filler: VideoFiller) -> Self {
+        match filler {
+            VideoFiller::Auto => Self::Auto,
+            VideoFiller::Inactive => Self::Inactive,
+            VideoFiller::None => Self::None,
+        }
+    }
+}
+
+/// The properties as they were set.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) whip_endpoint: Option<String>,
+    pub(super) auth_token: Option<String>,
+    pub(super) auth_token_file: Option<String>,
+    pub(super) use_link_headers: bool,
+    pub(super) stun_server: Option<String>,
+    pub(super) turn_server: Option<String>,
+    pub(super) ice_transport_policy: WebRTCICETransportPolicy,
+    pub(super) timeout: u32,
+    pub(super) connect_timeout: u32,
+    pub(super) video_filler: VideoFiller,
+    pub(super) redirect_hosts: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            whip_endpoint: Some(GLOBAL_ENDPOINT.to_owned()),
+            auth_token: None,
+            auth_token_file: None,
+            use_link_headers: false,
+            stun_server: None,
+            turn_server: None,
+            ice_transport_policy: WebRTCICETransportPolicy::All,
+            timeout: DEFAULT_TIMEOUT,
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            video_filler: VideoFiller::Auto,
+            redirect_hosts: None,
+        }
+    }
+}
+
+impl Settings {
+    /// Checks what is set; what is not set may still come, up to the
+    /// session's start.
+    pub(super) fn config(&self) -> Result<Config, SettingsError> {
+        let endpoint = self.whip_endpoint.as_deref().unwrap_or(GLOBAL_ENDPOINT);
+        let hosts = self.redirect_hosts.as_deref().unwrap_or_default();
+        check_ice_url("stun-server", self.stun_server.as_deref(), &["stun://"])?;
+        check_ice_url(
+            "turn-server",
+            self.turn_server.as_deref(),
+            &["turn://", "turns://"],
+        )?;
+        Ok(Config {
+            endpoint: Endpoint::parse(endpoint).map_err(wrong("whip-endpoint"))?,
+            token: self.token_source()?,
+            redirect_hosts: RedirectHosts::parse(hosts).map_err(wrong("redirect-hosts"))?,
+            http_timeout: (self.timeout > 0).then(|| Duration::from_secs(self.timeout.into())),
+            connect_timeout: Duration::from_secs(self.connect_timeout.into()),
+        })
+    }
+
+    fn token_source(&self) -> Result<TokenSource, SettingsError> {
+        let given = self.auth_token.as_deref().map(parse_token).transpose()?;
+        let environment = std::env::var(ENVIRONMENT_TOKEN)
+            .ok()
+            .filter(|_| given.is_none());
+        let environment = environment
+            .as_deref()
+            .map(str::trim)
+            .filter(|text| !text.is_empty());
+        Ok(TokenSource {
+            given,
+            file: self.auth_token_file.as_deref().map(PathBuf::from),
+            environment: environment
+                .map(Token::parse)
+                .transpose()
+                .map_err(wrong(ENVIRONMENT_TOKEN))?,
+        })
+    }
+
+    /// What webrtcbin is told.
+    pub(super) fn ice(&self) -> IceSettings {
+        IceSettings {
+            stun_server: self.stun_server.clone(),
+            turn_server: self.turn_server.clone(),
+            policy: self.ice_transport_policy,
+            use_link_headers: self.use_link_headers,
+        }
+    }
+}
+
+/// The settings that webrtcbin gets as they are.
+#[derive(Clone)]
+pub(super) struct IceSettings {
+    pub(super) stun_server: Option<String>,
+    pub(super) turn_server: Option<String>,
+    pub(super) policy: WebRTCICETransportPolicy,
+    pub(super) use_link_headers: bool,
+}
+
+/// Reads the property `auth-token`.
+pub(super) fn parse_token(text: &str) -> Result<Token, SettingsError> {
+    Token::parse(text).map_err(wrong("auth-token"))
+}
+
+fn check_ice_url(
+    property: &'static str,
+    url: Option<&str>,
+    schemes: &[&str],
+) -> Result<(), SettingsError> {
+    match url {
+        Some(url) if !schemes.iter().any(|scheme| url.starts_with(scheme)) => {
+            let text = format!("expected a URL that begins with {}", schemes.join(" or "));
+            Err(SettingsError { property, text })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn wrong<E: fmt::Display>(property: &'static str) -> impl FnOnce(E) -> SettingsError {
+    move |error| SettingsError {
+        property,
+        text: error.to_string(),
+    }
+}
+
+/// A property that can't be used. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SettingsError {
+    pub(super) property: &'static str,
+    text: String,
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}.", self.property, self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn property_at_fault(change: impl FnOnce(&mut Settings)) -> &'static str {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        settings.config().expect_err("an error").property
+    }
+
+    #[test]
+    fn defaults_are_the_global_endpoint_and_whipsinks_timeout() {
+        let config = Settings::default().config().unwrap();
+        assert_eq!(config.endpoint.host(), GLOBAL_ENDPOINT);
+        assert_eq!(config.http_timeout, Some(Duration::from_secs(15)));
+    }
+
+    #[test]
+    fn timeout_of_zero_is_without_bound() {
+        let settings = Settings {
+            timeout: 0,
+            ..Settings::default()
+        };
+        assert_eq!(settings.config().unwrap().http_timeout, None);
+    }
+
+    #[test]
+    fn errors_name_the_property() {
+        assert_eq!(
+            property_at_fault(|s| s.whip_endpoint = Some("nonsense".into())),
+            "whip-endpoint"
+        );
+        assert_eq!(
+            property_at_fault(|s| s.auth_token = Some("a\nb".into())),
+            "auth-token"
+        );
+        assert_eq!(
+            property_at_fault(|s| s.redirect_hosts = Some("a/b".into())),
+            "redirect-hosts"
+        );
+        assert_eq!(
+            property_at_fault(|s| s.stun_server = Some("stun.example".into())),
+            "stun-server"
+        );
+        assert_eq!(
+            property_at_fault(|s| s.turn_server = Some("stun://x".into())),
+            "turn-server"
+        );
+    }
+}
