@@ -11,6 +11,7 @@ use gst_webrtc::WebRTCICETransportPolicy;
 use super::SessionState;
 use super::messages;
 use super::pads::MediaPad;
+use super::peer::warm_up;
 use super::run::{Run, StartError};
 use super::settings::{
     DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, Settings, VideoFiller, parse_token,
@@ -184,6 +185,7 @@ impl IvsWhipSink {
             messages::post_missing_elements(&self.obj(), &missing);
             return Err(gst::StateChangeError);
         }
+        warm_up();
         let checked = self.settings().config();
         checked
             .map(drop)

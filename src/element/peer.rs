@@ -10,7 +10,8 @@
 //!   ([`Peer::certificate_fits`]).
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::thread;
 
 use gst::prelude::*;
 use gst_webrtc::{
@@ -26,6 +27,24 @@ use super::settings::IceSettings;
 use crate::ivs::{Filler, filler_codec};
 use crate::session::{Cause, Identity, Input};
 use crate::whip::{Answer, Fingerprint, IceServer, Offer, Track};
+
+/// Loads webrtcbin's plugins ahead of the first session of a process, without
+/// waiting for it. Above all the first `dtlsdec` of a process makes an RSA key
+/// before GStreamer 1.28, which takes 125 to 450 ms, used or not.
+pub(super) fn warm_up() {
+    static WARMED_UP: Once = Once::new();
+    WARMED_UP.call_once(|| {
+        let load = || {
+            for name in ["dtlsdec", "webrtcbin", "nicesink", "srtpenc"] {
+                drop(gst::ElementFactory::make(name).build());
+            }
+        };
+        // Without a thread the first session does the work itself.
+        let _ = thread::Builder::new()
+            .name("ivswhipsink:load".to_owned())
+            .spawn(load);
+    });
+}
 
 /// A pad to publish: what is on it, and the pad that its media comes out of.
 pub(super) struct Source {
