@@ -126,6 +126,10 @@ impl State {
         self.runs
     }
 
+    pub(super) fn is_playing(&self) -> bool {
+        self.playing.is_some()
+    }
+
     /// How long ago PLAYING was asked for; zero before that.
     pub(super) fn since_playing(&self) -> gst::ClockTime {
         let elapsed = self
@@ -275,6 +279,7 @@ impl IvsWhipSink {
         };
         if let Some(pad) = pad {
             pad.leave(self.obj().upcast_ref());
+            self.end_without_pads();
         }
     }
 }
@@ -385,8 +390,10 @@ impl ElementImpl for IvsWhipSink {
         if transition == gst::StateChange::ReadyToPaused && changed.is_err() {
             self.stop_run().map(super::run::StoppedRun::finish);
         }
-        if transition == gst::StateChange::PlayingToPaused {
-            self.lock().playing = None;
+        match transition {
+            gst::StateChange::PausedToPlaying => self.open_when_ready(),
+            gst::StateChange::PlayingToPaused => self.lock().playing = None,
+            _ => {}
         }
         changed
     }

@@ -130,10 +130,15 @@ impl IvsWhipSink {
         }
     }
 
-    /// Has the session opened once every linked pad has its caps.
-    fn open_when_ready(&self) {
+    /// Has the session opened once every linked pad has its caps, in PLAYING:
+    /// in PAUSED webrtcbin's ICE source, a live one, hears no answer, so that
+    /// the connect would only time out.
+    pub(super) fn open_when_ready(&self) {
         let verdict = {
             let mut state = self.lock();
+            if !state.is_playing() {
+                return;
+            }
             let pads: Vec<MediaPad> = state.pads.clone();
             let Some(run) = state.run.as_mut().filter(|run| !run.opened) else {
                 return;
@@ -189,6 +194,21 @@ impl IvsWhipSink {
                 imp = self,
                 "end of stream on every pad: ending the session"
             );
+            session.tell(Input::Stop);
+        }
+    }
+
+    /// There is nothing to publish without pads: the session ends.
+    pub(super) fn end_without_pads(&self) {
+        let session = {
+            let state = self.lock();
+            let run = state
+                .run
+                .as_ref()
+                .filter(|run| run.opened && state.pads.is_empty());
+            run.map(|run| run.session.clone())
+        };
+        if let Some(session) = session {
             session.tell(Input::Stop);
         }
     }
@@ -348,10 +368,8 @@ impl IvsWhipSink {
 
     fn ended(&self, id: u64) {
         self.close_peer(id);
+        self.enter_state(id, SessionState::Ended);
         if self.of_run(id, |run| run.end_of_stream) == Some(true) {
-            if self.lock().session_state != SessionState::Failed {
-                self.enter_state(id, SessionState::Ended);
-            }
             let element = self.obj();
             let message = gst::message::Eos::builder().src(&*element).build();
             // Without a bus nobody waits for it.

@@ -1,0 +1,224 @@
+//! A pipeline with one `ivswhipsink` in it, whose test reads as a list of what
+//! is expected on the bus.
+
+use std::sync::Arc;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use ivs_stage::{Rules, Stage};
+
+/// Long enough for a loaded machine; no test waits this long when it passes.
+pub const BOUND: Duration = Duration::from_secs(20);
+
+pub const AUDIO: &str = "audiotestsrc is-live=true ! opusenc ! rtpopuspay name=audio-pay ! whip. ";
+pub const VIDEO: &str = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 \
+     ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 bitrate=500 \
+     ! video/x-h264,profile=constrained-baseline ! rtph264pay name=video-pay ! whip. ";
+
+pub fn init() {
+    static INIT: Once = Once::new();
+    INIT.call_once(|| {
+        gst::init().unwrap();
+        gstivs::plugin_register_static().unwrap();
+    });
+}
+
+pub fn stage() -> Stage {
+    Stage::start(Rules::default()).unwrap()
+}
+
+/// An error as it stood on the bus.
+#[derive(Debug)]
+pub struct SeenError {
+    pub source: String,
+    pub error: glib::Error,
+    pub details: Option<gst::Structure>,
+}
+
+impl SeenError {
+    pub fn text(&self) -> String {
+        self.error.message().to_owned()
+    }
+
+    pub fn is(&self, code: gst::ResourceError) -> bool {
+        self.error.matches(code)
+    }
+
+    pub fn detail<T: for<'a> glib::value::FromValue<'a>>(&self, name: &str) -> Option<T> {
+        let value = self.details.as_ref()?.value(name).ok()?;
+        value.get::<T>().ok()
+    }
+}
+
+/// A pipeline that is taken down at the end, whatever the test did.
+pub struct Publisher {
+    pub pipeline: gst::Pipeline,
+    pub whip: gst::Element,
+    bus: gst::Bus,
+    seen: Vec<gst::Message>,
+}
+
+impl Publisher {
+    /// Parses a launch line that links to `whip.`, the element under test.
+    pub fn new(launch: &str) -> Self {
+        Self::parsed(&format!("{launch} ivswhipsink name=whip"))
+    }
+
+    /// Parses a whole launch line, with the element in it as `whip`.
+    pub fn parsed(launch: &str) -> Self {
+        init();
+        let pipeline = gst::parse::launch(launch).unwrap();
+        let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+        let whip = pipeline.by_name("whip").unwrap();
+        let bus = pipeline.bus().unwrap();
+        Self {
+            pipeline,
+            whip,
+            bus,
+            seen: Vec::new(),
+        }
+    }
+
+    /// The same for a stage, with a token of it.
+    pub fn to_stage(launch: &str, stage: &Stage) -> Self {
+        let publisher = Self::new(launch);
+        publisher
+            .whip
+            .set_property("whip-endpoint", stage.endpoint());
+        publisher.whip.set_property("auth-token", stage.token());
+        publisher
+    }
+
+    /// The same for any endpoint, with a token that nobody checks.
+    pub fn to_endpoint(launch: &str, endpoint: &str) -> Self {
+        let publisher = Self::new(launch);
+        publisher.whip.set_property("whip-endpoint", endpoint);
+        publisher.whip.set_property("auth-token", "some-token");
+        publisher
+    }
+
+    pub fn play(&self) {
+        self.pipeline.set_state(gst::State::Playing).unwrap();
+    }
+
+    /// Sets the pipeline playing where it may fail to.
+    pub fn try_play(&self) -> bool {
+        self.pipeline.set_state(gst::State::Playing).is_ok()
+    }
+
+    /// Sets the pipeline to NULL and says how long that took.
+    pub fn stop(&self) -> Duration {
+        let before = Instant::now();
+        self.pipeline.set_state(gst::State::Null).unwrap();
+        before.elapsed()
+    }
+
+    /// The next message that `pick` takes something from, in bounds.
+    pub fn wait<T>(&mut self, what: &str, mut pick: impl FnMut(&gst::Message) -> Option<T>) -> T {
+        let deadline = Instant::now() + BOUND;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = gst::ClockTime::from_nseconds(left.as_nanos() as u64);
+            let Some(message) = self.bus.timed_pop(left) else {
+                panic!("no {what} on the bus; seen: {:#?}", self.seen);
+            };
+            self.seen.push(message.clone());
+            if let Some(picked) = pick(&message) {
+                return picked;
+            }
+        }
+    }
+
+    /// Waits for a session state; an error that comes first fails the test.
+    pub fn wait_state(&mut self, state: &str) -> gst::ClockTime {
+        self.wait(state, |message| match message.view() {
+            gst::MessageView::Error(error) => panic!("{state} expected, found {error:?}"),
+            gst::MessageView::Element(element) => {
+                let structure = element.structure()?;
+                let is = structure.name() == "ivswhipsink-session-state"
+                    && structure.get::<String>("state").unwrap() == state;
+                is.then(|| structure.get("since-playing").unwrap())
+            }
+            _ => None,
+        })
+    }
+
+    pub fn wait_error(&mut self) -> SeenError {
+        self.wait("error", |message| match message.view() {
+            gst::MessageView::Error(error) => Some(SeenError {
+                source: message.src().unwrap().name().to_string(),
+                error: error.error(),
+                details: error.details().map(ToOwned::to_owned),
+            }),
+            _ => None,
+        })
+    }
+
+    pub fn wait_warning(&mut self) -> String {
+        self.wait("warning", |message| match message.view() {
+            gst::MessageView::Warning(warning) => Some(warning.error().message().to_owned()),
+            gst::MessageView::Error(error) => panic!("a warning expected, found {error:?}"),
+            _ => None,
+        })
+    }
+
+    pub fn wait_eos(&mut self) {
+        self.wait("end of stream", |message| match message.view() {
+            gst::MessageView::Eos(_) => Some(()),
+            gst::MessageView::Error(error) => panic!("end of stream expected, found {error:?}"),
+            _ => None,
+        });
+    }
+
+    /// Everything that stood on the bus so far.
+    pub fn messages(&mut self) -> &[gst::Message] {
+        while let Some(message) = self.bus.pop() {
+            self.seen.push(message);
+        }
+        &self.seen
+    }
+
+    pub fn session_state(&self) -> String {
+        let value = self.whip.property_value("session-state");
+        glib::EnumValue::from_value(&value)
+            .unwrap()
+            .1
+            .nick()
+            .to_owned()
+    }
+
+    /// Counts the packets that leave an element, from now on.
+    pub fn count_packets(&self, element: &str) -> Arc<AtomicU64> {
+        let count = Arc::new(AtomicU64::new(0));
+        let counter = count.clone();
+        let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+        let pad = self
+            .pipeline
+            .by_name(element)
+            .unwrap()
+            .static_pad("src")
+            .unwrap();
+        pad.add_probe(mask, move |_, info| {
+            let packets = match &info.data {
+                Some(gst::PadProbeData::BufferList(list)) => list.len() as u64,
+                _ => 1,
+            };
+            counter.fetch_add(packets, Ordering::SeqCst);
+            gst::PadProbeReturn::Ok
+        });
+        count
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+/// The host and port of `http://host:port/…`.
+pub fn host_of(url: &str) -> &str {
+    url.trim_start_matches("http://").split('/').next().unwrap()
+}

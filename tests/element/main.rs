@@ -1,0 +1,24 @@
+//! Whole pipelines against the local stage, and against a scripted server
+//! where the stage is too well-behaved.
+#![cfg(feature = "element")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub
+)]
+
+#[path = "../common/mod.rs"]
+#[allow(dead_code)]
+mod common;
+mod harness;
+
+mod bad_replies;
+mod bad_settings;
+mod missing_elements;
+mod pads;
+mod publishing;
+mod restarting;
+mod secrets;
+mod stopping;

@@ -1,0 +1,130 @@
+//! What may be linked, and what it gets when it may not.
+
+use gst::prelude::*;
+
+use crate::harness::{AUDIO, Publisher, VIDEO, stage};
+
+/// A live source of a single kind of RTP caps.
+fn source(caps: &str) -> String {
+    format!(
+        "fakesrc is-live=true sizetype=fixed sizemax=100 datarate=10000 format=time \
+             ! capsfilter caps=\"{caps}\" ! whip. "
+    )
+}
+
+fn settings_error(launch: &str) -> String {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(launch, &stage);
+    publisher.play();
+    let error = publisher.wait_error();
+    assert!(error.is(gst::ResourceError::Settings), "{error:?}");
+    assert_eq!(error.source, "whip");
+    assert_eq!(publisher.session_state(), "failed");
+    publisher.stop();
+    assert_eq!(stage.live_sessions(), 0);
+    error.text()
+}
+
+#[test]
+fn a_third_pad_is_refused() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(&format!("{AUDIO} {VIDEO}"), &stage);
+    assert!(publisher.whip.request_pad_simple("sink_%u").is_none());
+    let error = publisher.wait_error();
+    assert!(error.is(gst::ResourceError::Settings));
+    assert!(
+        error.text().contains("one audio and one video"),
+        "{}",
+        error.text()
+    );
+    assert_eq!(publisher.whip.num_sink_pads(), 2);
+}
+
+#[test]
+fn a_second_audio_is_refused() {
+    let second = AUDIO.replace("audio-pay", "audio-pay-2");
+    let text = settings_error(&format!("{AUDIO} {second}"));
+    assert!(text.contains("a second audio stream"), "{text}");
+}
+
+#[test]
+fn rtp_that_is_neither_audio_nor_video_is_refused() {
+    let text = settings_error(&source(
+        "application/x-rtp,media=application,encoding-name=X,clock-rate=90000,payload=100",
+    ));
+    assert!(text.contains("found media=application"), "{text}");
+}
+
+#[test]
+fn rtp_without_a_payload_type_is_refused() {
+    let text = settings_error(&source(
+        "application/x-rtp,media=audio,encoding-name=OPUS,clock-rate=48000",
+    ));
+    assert!(text.contains("payload type"), "{text}");
+}
+
+#[test]
+fn one_payload_type_for_both_is_refused() {
+    let audio =
+        "audiotestsrc is-live=true ! opusenc ! rtpopuspay ! application/x-rtp,payload=96 ! whip. ";
+    let video = VIDEO.replace("name=video-pay", "! application/x-rtp,payload=96");
+    let text = settings_error(&format!("{audio} {video}"));
+    assert!(text.contains("payload type 96"), "{text}");
+}
+
+#[test]
+fn anything_but_rtp_does_not_link() {
+    crate::harness::init();
+    let error = gst::parse::launch("audiotestsrc ! ivswhipsink").unwrap_err();
+    assert!(error.message().contains("could not link"), "{error}");
+}
+
+#[test]
+fn names_count_for_the_pad_only() {
+    let stage = stage();
+    let launch = AUDIO.replace("whip. ", "whip.sink_1 ");
+    let mut publisher = Publisher::to_stage(&launch, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    assert!(publisher.whip.static_pad("sink_1").is_some());
+}
+
+#[test]
+fn payload_types_are_chosen_apart_without_capsfilters() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(&format!("{AUDIO} {VIDEO}"), &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let payload = |name: &str| {
+        let pad = publisher
+            .pipeline
+            .by_name(name)
+            .unwrap()
+            .static_pad("src")
+            .unwrap();
+        pad.current_caps()
+            .unwrap()
+            .structure(0)
+            .unwrap()
+            .get::<i32>("payload")
+            .unwrap()
+    };
+    assert_ne!(payload("audio-pay"), payload("video-pay"));
+}
+
+#[test]
+fn a_payloaders_own_payload_type_is_kept() {
+    let stage = stage();
+    let launch = "audiotestsrc is-live=true ! opusenc ! rtpopuspay pt=120 name=audio-pay ! whip. ";
+    let mut publisher = Publisher::to_stage(launch, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let pad = publisher
+        .pipeline
+        .by_name("audio-pay")
+        .unwrap()
+        .static_pad("src")
+        .unwrap();
+    let caps = pad.current_caps().unwrap();
+    assert_eq!(caps.structure(0).unwrap().get::<i32>("payload"), Ok(120));
+}
