@@ -5,12 +5,16 @@
 //! Each fact names its source and how sure it is: *documented* by AWS, *seen*
 //! in public clients that work with IVS, or *inferred*. Nothing here does I/O.
 
+mod claims;
 mod endpoint;
 mod filler;
+mod limits;
 mod meaning;
 mod travel;
 
+pub use claims::{Claims, Verdict};
 pub use endpoint::{GLOBAL_ENDPOINT, is_ivs};
 pub use filler::{Filler, FillerCodec, filler_codec};
+pub use limits::{AudioWatch, Breach, Sps, VideoWatch, check_codec};
 pub use meaning::{Kind, Meaning, OfferedVideo, Retry, ivs_code, meaning};
 pub use travel::{HostsError, RedirectHosts, TravelDenied, may_travel};

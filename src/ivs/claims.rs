@@ -1,0 +1,537 @@
+//! What a participant token says of itself.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::{Map, Value};
+
+use crate::whip::Token;
+
+/// Longer ones are left to the server. Documented: 1 KB of attributes at
+/// most; the rest of a token is some ten short claims.
+const MAX_TOKEN: usize = 16 * 1024;
+
+/// Longer texts are none of IVS's. Documented: 64 characters for a
+/// participant id, 128 for a user id; ARNs and URLs are about that long too.
+const MAX_TEXT: usize = 512;
+
+/// The two clocks may differ this much before an end in the past counts: what
+/// JWT readers commonly grant ("a few minutes" at most, RFC 7519 4.1.4), and
+/// the shortest life that IVS gives a token (documented: one minute).
+const SKEW: Duration = Duration::from_secs(60);
+
+/// How far ahead the end is announced: time for a person or an application to
+/// fetch the next token, in which a session that breaks can still come back
+/// (its attempts are at most half a minute apart).
+const SOON: Duration = Duration::from_secs(5 * 60);
+
+/// JWTs go without padding (RFC 7515 2); one that has it is read all the same.
+const BASE64URL: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A participant token's claims, read but **not verified**: good for a warning
+/// ahead of the POST, while the server decides.
+///
+/// AWS asks to treat tokens as opaque, so a claim that is missing or of
+/// another form is no error: it is just not known. The names are documented
+/// ("Distribute tokens", on self-signed tokens), and seen in API-issued ones.
+///
+/// `Debug` shows nothing of whoever publishes: the attributes are not even
+/// kept, and the user id is hidden.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// `exp`: when the token ends.
+    pub expiry: Option<SystemTime>,
+    /// `iat`: when it was made.
+    pub issued: Option<SystemTime>,
+    /// `jti`: the participant's id.
+    pub participant_id: Option<String>,
+    /// `resource`: the stage's ARN; without it `topic`, which is the ARN's last part.
+    pub stage_arn: Option<String>,
+    /// `capabilities.allow_publish`; `None` when the token says nothing
+    /// about capabilities and is none of IVS's.
+    pub allow_publish: Option<bool>,
+    /// `whip_url`: the stage's own endpoint.
+    pub whip_url: Option<String>,
+    /// `user_id`: the application's name for whoever publishes.
+    pub user_id: Option<String>,
+    /// `version`: `1.0` when self-signed (documented), `0.0` from the API (seen).
+    pub version: Option<String>,
+}
+
+impl Claims {
+    /// Reads a token's claims, or none when it is not a JWT: IVS's are, other
+    /// WHIP servers take any text.
+    pub fn read(token: &Token) -> Option<Self> {
+        let json = payload(token.reveal())?;
+        let Ok(Value::Object(claims)) = serde_json::from_slice(&json) else {
+            return None;
+        };
+        let stage_arn = text(&claims, "resource").or_else(|| text(&claims, "topic"));
+        Some(Self {
+            expiry: date(&claims, "exp"),
+            issued: date(&claims, "iat"),
+            participant_id: text(&claims, "jti"),
+            allow_publish: allow_publish(&claims, stage_arn.as_deref()),
+            stage_arn,
+            whip_url: text(&claims, "whip_url"),
+            user_id: text(&claims, "user_id"),
+            version: text(&claims, "version"),
+        })
+    }
+
+    /// Whether the token names an IVS stage.
+    pub fn is_ivs_stage(&self) -> bool {
+        self.stage_arn.as_deref().is_some_and(is_stage_arn)
+    }
+
+    /// What is to be expected of a POST with this token now.
+    ///
+    /// `now` is this computer's clock, which may be wrong: a warning is all
+    /// that should follow.
+    pub fn verdict(&self, now: SystemTime) -> Verdict {
+        if let Some(since) = self.expiry.and_then(|end| now.duration_since(end).ok())
+            && since > SKEW
+        {
+            return Verdict::Expired { since };
+        }
+        if self.allow_publish == Some(false) {
+            return Verdict::NoPublish;
+        }
+        // An end within the skew is in the past: nothing is left then.
+        match self
+            .expiry
+            .map(|end| end.duration_since(now).unwrap_or_default())
+        {
+            Some(left) if left < SOON => Verdict::ExpiringSoon { left },
+            _ => Verdict::Fine,
+        }
+    }
+}
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claims")
+            .field("expiry", &self.expiry)
+            .field("issued", &self.issued)
+            .field("participant_id", &self.participant_id)
+            .field("stage_arn", &self.stage_arn)
+            .field("allow_publish", &self.allow_publish)
+            .field("whip_url", &self.whip_url)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a token's claims let expect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing in the claims speaks against it.
+    Fine,
+    /// It ends within minutes.
+    ExpiringSoon {
+        /// How long it is still good; zero at its end, give or take a clock.
+        left: Duration,
+    },
+    /// It has ended.
+    Expired {
+        /// How long ago.
+        since: Duration,
+    },
+    /// It does not allow publishing.
+    NoPublish,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fine => f.write_str("nothing in the participant token speaks against it"),
+            Self::ExpiringSoon { left } if left.as_secs() == 0 => f.write_str(
+                "the participant token expires now: create a new one before the next connection",
+            ),
+            // Documented: the token is checked when the participant joins. That
+            // a running session outlives it is not stated.
+            Self::ExpiringSoon { left } => write!(
+                f,
+                "the participant token expires in {}: create a new one, any connection after \
+                 that needs it",
+                Span(*left)
+            ),
+            Self::Expired { since } => write!(
+                f,
+                "the participant token expired {} ago by this computer's clock: create a new one",
+                Span(*since)
+            ),
+            Self::NoPublish => f.write_str(
+                "the participant token does not allow publishing: create one with the PUBLISH \
+                 capability",
+            ),
+        }
+    }
+}
+
+/// A span of time in its two largest units.
+struct Span(Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+        match (days, hours, minutes) {
+            (0, 0, 0) => write!(f, "{seconds} s"),
+            (0, 0, _) => write!(f, "{minutes} min {} s", seconds % 60),
+            (0, _, _) => write!(f, "{hours} h {} min", minutes % 60),
+            _ => write!(f, "{days} d {} h", hours % 24),
+        }
+    }
+}
+
+/// The middle one of a JWT's three parts (RFC 7519 3, RFC 7515 7.1).
+fn payload(token: &str) -> Option<Vec<u8>> {
+    if token.len() > MAX_TOKEN {
+        return None;
+    }
+    let mut parts = token.split('.');
+    let (_header, claims, _signature) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() {
+        return None;
+    }
+    BASE64URL.decode(claims).ok()
+}
+
+/// A claim for a log line or a property: without line breaks, and not endless.
+fn text(claims: &Map<String, Value>, name: &str) -> Option<String> {
+    let text = claims.get(name)?.as_str()?;
+    let shown = !text.is_empty() && text.len() <= MAX_TEXT && !text.contains(char::is_control);
+    shown.then(|| text.to_owned())
+}
+
+/// A NumericDate: seconds, fractions allowed (RFC 7519 2). IVS writes whole
+/// ones (documented). A number in quotes is none, so nothing is known then.
+fn date(claims: &Map<String, Value>, name: &str) -> Option<SystemTime> {
+    let value = claims.get(name)?;
+    let since_epoch = match value.as_u64() {
+        Some(seconds) => Duration::from_secs(seconds),
+        None => Duration::try_from_secs_f64(value.as_f64()?).ok()?,
+    };
+    UNIX_EPOCH.checked_add(since_epoch)
+}
+
+/// A missing key means no (documented), which goes for all keys at once in a
+/// token of IVS (inferred). Only the object of booleans is known as a form.
+fn allow_publish(claims: &Map<String, Value>, stage_arn: Option<&str>) -> Option<bool> {
+    match claims.get("capabilities") {
+        Some(Value::Object(capabilities)) => {
+            Some(capabilities.get("allow_publish") == Some(&Value::Bool(true)))
+        }
+        Some(_) => None,
+        None => stage_arn.is_some_and(is_stage_arn).then_some(false),
+    }
+}
+
+/// Documented (API reference, `stageArn`): `arn:aws:ivs:region:account:stage/id`;
+/// other partitions have another second field (`aws-cn`, documented for ARNs).
+fn is_stage_arn(arn: &str) -> bool {
+    let word = |text: &str, allowed: fn(&u8) -> bool| {
+        !text.is_empty() && text.bytes().all(|byte| allowed(&byte))
+    };
+    let label = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    let mut fields = arn.splitn(6, ':');
+    let mut field = || fields.next().unwrap_or_default();
+    let (head, partition, service) = (field(), field(), field());
+    let (region, account, resource) = (field(), field(), field());
+    head == "arn"
+        && (partition == "aws" || partition.starts_with("aws-"))
+        && service == "ivs"
+        && word(region, label)
+        && word(account, u8::is_ascii_digit)
+        && resource
+            .strip_prefix("stage/")
+            .is_some_and(|id| word(id, label))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::{URL_SAFE as PADDED, URL_SAFE_NO_PAD};
+    use serde_json::json;
+
+    use super::*;
+
+    const ARN: &str = "arn:aws:ivs:us-east-1:123456789012:stage/AbCdEf012345";
+    const EXP: u64 = 1_800_000_000;
+
+    fn token(claims: &Value) -> Token {
+        let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        let header = json!({"alg": "ES384", "typ": "JWT", "kid": "k"});
+        Token::parse(&format!("{}.{}.c2ln", part(&header), part(claims))).unwrap()
+    }
+
+    fn read(claims: &Value) -> Claims {
+        Claims::read(&token(claims)).unwrap()
+    }
+
+    fn self_signed() -> Value {
+        json!({
+            "exp": EXP, "iat": EXP - 3600, "jti": "Mx6clRRHODPy", "resource": ARN,
+            "topic": "AbCdEf012345", "events_url": "wss://global.events.live-video.net",
+            "whip_url": "https://0123456789ab.global-bm.whip.live-video.net",
+            "user_id": "ann@example.com", "attributes": {"secret": "attribute"},
+            "capabilities": {"allow_publish": true, "allow_subscribe": true},
+            "version": "1.0",
+        })
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn with(name: &str, value: Value) -> Value {
+        let mut claims = self_signed();
+        claims[name] = value;
+        claims
+    }
+
+    fn without(name: &str) -> Value {
+        let mut claims = self_signed();
+        claims.as_object_mut().unwrap().remove(name);
+        claims
+    }
+
+    #[test]
+    fn self_signed_token() {
+        let claims = read(&self_signed());
+        assert_eq!(claims.expiry, Some(at(EXP)));
+        assert_eq!(claims.issued, Some(at(EXP - 3600)));
+        assert_eq!(claims.participant_id.as_deref(), Some("Mx6clRRHODPy"));
+        assert_eq!(claims.stage_arn.as_deref(), Some(ARN));
+        assert_eq!(claims.allow_publish, Some(true));
+        assert_eq!(
+            claims.whip_url.as_deref(),
+            Some("https://0123456789ab.global-bm.whip.live-video.net")
+        );
+        assert_eq!(claims.user_id.as_deref(), Some("ann@example.com"));
+        assert_eq!(claims.version.as_deref(), Some("1.0"));
+        assert!(claims.is_ivs_stage());
+        assert_eq!(claims.verdict(at(EXP - 3600)), Verdict::Fine);
+    }
+
+    #[test]
+    fn api_issued_token() {
+        let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"KMS","typ":"JWT"}"#);
+        let body = json!({
+            "exp": EXP, "iat": EXP - 43_200, "jti": "abc", "resource": ARN, "topic": "AbCdEf012345",
+            "capabilities": {"allow_publish": true}, "version": "0.0",
+        });
+        let text = format!("{header}.{}.c2ln", URL_SAFE_NO_PAD.encode(body.to_string()));
+        let claims = Claims::read(&Token::parse(&text).unwrap()).unwrap();
+        assert_eq!(claims.version.as_deref(), Some("0.0"));
+        assert_eq!(claims.allow_publish, Some(true));
+        assert!(claims.is_ivs_stage());
+    }
+
+    #[test]
+    fn what_is_no_jwt() {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        for text in [
+            "opaque".to_owned(),
+            "..".to_owned(),
+            format!("{}.{}", part("{}"), part("{}")),
+            format!("{0}.{0}.{0}.{0}.{0}", part("{}")),
+            "a.!!!.c".to_owned(),
+            "a.b.c".to_owned(),
+            format!("a.{}.c", part("[1,2]")),
+            format!("a.{}.c", part("7")),
+            format!("a.{}.c", part(r#"{"exp":"#)),
+            format!("a.{}.c", part(&"[".repeat(4000))),
+            format!("a.{}.c", URL_SAFE_NO_PAD.encode([0xff, 0xfe])),
+        ] {
+            assert_eq!(Claims::read(&Token::parse(&text).unwrap()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn huge_token() {
+        let huge = token(&with("attributes", "x".repeat(MAX_TOKEN).into()));
+        assert_eq!(Claims::read(&huge), None);
+    }
+
+    #[test]
+    fn padding_is_tolerated() {
+        for filler in ["", "1", "12"] {
+            let body = PADDED.encode(with("version", filler.into()).to_string());
+            let token = Token::parse(&format!("a.{body}.c")).unwrap();
+            assert!(Claims::read(&token).is_some(), "{body}");
+        }
+    }
+
+    #[test]
+    fn empty_claims_say_nothing() {
+        let claims = read(&json!({}));
+        assert_eq!(claims.verdict(at(EXP)), Verdict::Fine);
+        assert!(!claims.is_ivs_stage());
+        assert_eq!(claims.allow_publish, None);
+    }
+
+    #[test]
+    fn no_exp_never_expires() {
+        assert_eq!(
+            read(&without("exp")).verdict(at(EXP + 86_400)),
+            Verdict::Fine
+        );
+    }
+
+    #[test]
+    fn exp_may_have_a_fraction() {
+        let claims = read(&with("exp", json!(1_800_000_000.5)));
+        assert_eq!(claims.expiry, Some(at(EXP) + Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn exp_of_another_form_is_not_known() {
+        for odd in [
+            json!("1800000000"),
+            json!(-5),
+            json!(1e300),
+            json!(u64::MAX),
+            json!(null),
+            json!([1]),
+        ] {
+            assert_eq!(read(&with("exp", odd.clone())).expiry, None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn expired() {
+        let claims = read(&self_signed());
+        let since = Duration::from_secs(2 * 3600 + 5 * 60);
+        let verdict = claims.verdict(at(EXP) + since);
+        assert_eq!(verdict, Verdict::Expired { since });
+        assert_eq!(
+            verdict.to_string(),
+            "the participant token expired 2 h 5 min ago by this computer's clock: create a new one"
+        );
+    }
+
+    #[test]
+    fn expired_within_the_skew_is_not_expired() {
+        let claims = read(&self_signed());
+        let now = Verdict::ExpiringSoon {
+            left: Duration::ZERO,
+        };
+        assert_eq!(claims.verdict(at(EXP)), now);
+        assert_eq!(claims.verdict(at(EXP + 60)), now);
+        assert!(now.to_string().contains("expires now"));
+        assert!(matches!(
+            claims.verdict(at(EXP + 61)),
+            Verdict::Expired { .. }
+        ));
+    }
+
+    #[test]
+    fn expiring_soon() {
+        let claims = read(&self_signed());
+        let verdict = claims.verdict(at(EXP - 299));
+        let left = Duration::from_secs(299);
+        assert_eq!(verdict, Verdict::ExpiringSoon { left });
+        assert!(verdict.to_string().contains("in 4 min 59 s"), "{verdict}");
+        assert_eq!(claims.verdict(at(EXP - 300)), Verdict::Fine);
+    }
+
+    #[test]
+    fn missing_capability_means_no() {
+        for capabilities in [
+            json!({}),
+            json!({"allow_subscribe": true}),
+            json!({"allow_publish": false}),
+            json!({"allow_publish": "true"}),
+        ] {
+            let claims = read(&with("capabilities", capabilities.clone()));
+            let verdict = claims.verdict(at(EXP - 3600));
+            assert_eq!(verdict, Verdict::NoPublish, "{capabilities}");
+            assert!(verdict.to_string().contains("PUBLISH"));
+        }
+    }
+
+    #[test]
+    fn no_capabilities_mean_no_in_a_token_of_ivs_only() {
+        assert_eq!(read(&without("capabilities")).allow_publish, Some(false));
+        let mut other = without("capabilities");
+        other["resource"] = "https://example.net".into();
+        assert_eq!(read(&other).allow_publish, None);
+    }
+
+    #[test]
+    fn capabilities_of_another_form_are_not_known() {
+        let claims = read(&with("capabilities", json!(["PUBLISH"])));
+        assert_eq!(claims.allow_publish, None);
+        assert_eq!(claims.verdict(at(EXP - 3600)), Verdict::Fine);
+    }
+
+    #[test]
+    fn topic_stands_in_for_the_resource() {
+        let claims = read(&without("resource"));
+        assert_eq!(claims.stage_arn.as_deref(), Some("AbCdEf012345"));
+        assert!(!claims.is_ivs_stage());
+    }
+
+    #[test]
+    fn stage_arns() {
+        let is = |arn: &str| read(&with("resource", arn.into())).is_ivs_stage();
+        assert!(is("arn:aws-cn:ivs:cn-north-1:1:stage/a-b"));
+        for other in [
+            "arn:aws:ivs:us-east-1:123456789012:channel/AbC",
+            "arn:aws:s3:us-east-1:123456789012:stage/AbC",
+            "arn:awsome:ivs:us-east-1:123456789012:stage/AbC",
+            "arn:aws:ivs::123456789012:stage/AbC",
+            "arn:aws:ivs:us-east-1:account:stage/AbC",
+            "arn:aws:ivs:us-east-1:123456789012:stage/",
+            "arn:aws:ivs:us-east-1:123456789012:stage/a:b",
+            "AbC",
+        ] {
+            assert!(!is(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn texts_that_could_not_be_shown_are_left_out() {
+        for odd in [
+            json!("two\nlines"),
+            json!(""),
+            json!(7),
+            json!("x".repeat(600)),
+        ] {
+            assert_eq!(
+                read(&with("jti", odd.clone())).participant_id,
+                None,
+                "{odd}"
+            );
+        }
+    }
+
+    #[test]
+    fn debug_shows_nobody() {
+        let shown = format!("{:?}", read(&self_signed()));
+        for secret in ["ann@", "attribute", "c2ln"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        assert!(shown.contains("Mx6clRRHODPy"));
+    }
+
+    #[test]
+    fn spans() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min 0 s"),
+            (3600, "1 h 0 min"),
+            (90_000, "1 d 1 h"),
+        ] {
+            assert_eq!(Span(Duration::from_secs(seconds)).to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The setting that cures a breach, for the encoders that GStreamer has.
+
+use super::breach::Breach;
+use crate::whip::Track;
+
+/// What to change, in the words of the encoder if it is a known one.
+pub(super) fn cure(breach: &Breach, encoder: Option<&str>) -> String {
+    let settings = encoder.and_then(Settings::of);
+    match breach {
+        Breach::Codec { track, .. } => encoder_for(*track).to_owned(),
+        Breach::Profile { .. } => {
+            let encoder = encoder.unwrap_or("the encoder");
+            format!("put the caps video/x-h264,profile=constrained-baseline behind {encoder}")
+        }
+        Breach::BFrames { .. } => match settings.and_then(|settings| settings.b_frames) {
+            Some(setting) => set(encoder, setting),
+            None => "switch B-frames off in the encoder, or ask it for the constrained-baseline \
+                     profile, which has none"
+                .to_owned(),
+        },
+        Breach::TooLarge { width, height } => scale(1280, 720, Shape::of(*width, *height)),
+        Breach::TooSmall { width, height } => scale(640, 360, Shape::of(*width, *height)),
+        Breach::TooSlow { .. } | Breach::TooFast { .. } => {
+            "put videorate ! video/x-raw,framerate=30/1 ahead of the encoder".to_owned()
+        }
+        Breach::KeyFrames { frame_rate, .. } => {
+            let frames = two_seconds(*frame_rate);
+            match settings.map(|settings| settings.key_frames) {
+                Some(setting) => set(encoder, &setting.replace("{}", &frames)),
+                None => format!("make the encoder send a key frame every {frames} frames (2 s)"),
+            }
+        }
+        Breach::VideoBitRate { .. } | Breach::VideoBitRateNear { .. } => {
+            video_bit_rate(encoder, settings)
+        }
+        Breach::AudioBitRate { .. } => match encoder {
+            Some("opusenc") => set(encoder, "bitrate=128000 (bit/s)"),
+            _ => "set the encoder's bit rate to 128 kbit/s".to_owned(),
+        },
+    }
+}
+
+/// Documented ("RTMP publishing"): 6 Mbit/s is safe, whatever overshoots.
+/// Documented ("WHIP support"): 2.5 Mbit/s where viewers' networks matter.
+fn video_bit_rate(encoder: Option<&str>, settings: Option<Settings>) -> String {
+    let setting = match settings.map(|settings| (settings.bit_rate, settings.unit)) {
+        Some((setting, Unit::Bits)) => set(encoder, &setting.replace("{}", "6000000")) + " (bit/s)",
+        Some((setting, Unit::Kilobits)) => {
+            set(encoder, &setting.replace("{}", "6000")) + " (kbit/s)"
+        }
+        None => "set the encoder's bit rate to 6 Mbit/s".to_owned(),
+    };
+    setting + " or less; AWS advises 2.5 Mbit/s for the sake of viewers' networks"
+}
+
+fn set(encoder: Option<&str>, setting: &str) -> String {
+    format!("set {} {setting}", encoder.unwrap_or("the encoder's"))
+}
+
+fn encoder_for(track: Track) -> &'static str {
+    match track {
+        Track::Audio => "encode it with opusenc ! rtpopuspay",
+        Track::Video => {
+            "encode it with x264enc tune=zerolatency ! rtph264pay, or another H.264 encoder"
+        }
+    }
+}
+
+/// Keeps a portrait one.
+fn scale(long: u32, short: u32, shape: Shape) -> String {
+    let (width, height) = match shape {
+        Shape::Landscape => (long, short),
+        Shape::Portrait => (short, long),
+    };
+    format!(
+        "put videoscale ! video/x-raw,width={width},height={height} ahead of the encoder, or a \
+         smaller size of the same shape"
+    )
+}
+
+#[derive(Clone, Copy)]
+enum Shape {
+    Landscape,
+    Portrait,
+}
+
+impl Shape {
+    fn of(width: u32, height: u32) -> Self {
+        if width < height {
+            Self::Portrait
+        } else {
+            Self::Landscape
+        }
+    }
+}
+
+/// The frames of two seconds, down to the whole; of 30 a second when unknown.
+fn two_seconds(frame_rate: f64) -> String {
+    let frame_rate = if frame_rate >= 1.0 { frame_rate } else { 30.0 };
+    format!("{:.0}", (2.0 * frame_rate).floor())
+}
+
+/// An encoder's properties, `{}` standing for the number.
+#[derive(Clone, Copy)]
+struct Settings {
+    /// An encoder that makes no B-frames has none.
+    b_frames: Option<&'static str>,
+    key_frames: &'static str,
+    bit_rate: &'static str,
+    unit: Unit,
+}
+
+#[derive(Clone, Copy)]
+enum Unit {
+    Bits,
+    Kilobits,
+}
+
+impl Settings {
+    /// What most have: a `bitrate` in kbit/s.
+    fn kilobits(b_frames: &'static str, key_frames: &'static str) -> Self {
+        Self {
+            b_frames: Some(b_frames),
+            key_frames,
+            bit_rate: "bitrate={}",
+            unit: Unit::Kilobits,
+        }
+    }
+
+    /// By factory name. Each is as the element's own documentation or source
+    /// has it; those of x264enc and openh264enc also as GStreamer 1.22 lists them.
+    fn of(encoder: &str) -> Option<Self> {
+        Some(match encoder {
+            "x264enc" => Self::kilobits("bframes=0 (or tune=zerolatency)", "key-int-max={}"),
+            "openh264enc" => Self {
+                b_frames: None,
+                key_frames: "gop-size={}",
+                bit_rate: "bitrate={}",
+                unit: Unit::Bits,
+            },
+            "vaapih264enc" => Self::kilobits("max-bframes=0", "keyframe-period={}"),
+            "nvh264enc" | "mfh264enc" => Self::kilobits("bframes=0", "gop-size={}"),
+            "nvcudah264enc" | "nvautogpuh264enc" | "nvd3d11h264enc" | "msdkh264enc" => {
+                Self::kilobits("b-frames=0", "gop-size={}")
+            }
+            "vtenc_h264" | "vtenc_h264_hw" => {
+                Self::kilobits("allow-frame-reordering=false", "max-keyframe-interval={}")
+            }
+            // The elements of further devices have the device in their name.
+            _ if encoder.starts_with("v4l2") => Self {
+                b_frames: Some(r#"extra-controls="controls,video_b_frames=0""#),
+                key_frames: r#"extra-controls="controls,h264_i_frame_period={}" (on some devices video_gop_size={})"#,
+                bit_rate: r#"extra-controls="controls,video_bitrate={}""#,
+                unit: Unit::Bits,
+            },
+            _ if encoder.starts_with("va") => Self::kilobits("b-frames=0", "key-int-max={}"),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::breach::tests::all;
+    use super::*;
+
+    const ENCODERS: [&str; 12] = [
+        "x264enc",
+        "openh264enc",
+        "vaapih264enc",
+        "vah264enc",
+        "varenderD129h264enc",
+        "nvh264enc",
+        "nvcudah264enc",
+        "mfh264enc",
+        "vtenc_h264",
+        "v4l2h264enc",
+        "opusenc",
+        "someenc",
+    ];
+
+    #[test]
+    fn every_breach_has_a_cure_for_every_encoder() {
+        for breach in all() {
+            for encoder in ENCODERS.map(Some).into_iter().chain([None]) {
+                let cure = breach.cure(encoder);
+                assert!(cure.len() > 20 && !cure.contains("{}"), "{cure}");
+            }
+        }
+    }
+
+    #[test]
+    fn b_frames() {
+        let cure = |encoder| {
+            Breach::BFrames {
+                count: 1,
+                frames: 2,
+            }
+            .cure(encoder)
+        };
+        for (encoder, setting) in [
+            ("x264enc", "set x264enc bframes=0 (or tune=zerolatency)"),
+            ("vah264enc", "set vah264enc b-frames=0"),
+            ("vaapih264enc", "set vaapih264enc max-bframes=0"),
+            ("nvh264enc", "set nvh264enc bframes=0"),
+            ("nvcudah264enc", "set nvcudah264enc b-frames=0"),
+            ("mfh264enc", "set mfh264enc bframes=0"),
+            ("vtenc_h264", "set vtenc_h264 allow-frame-reordering=false"),
+            (
+                "v4l2h264enc",
+                r#"set v4l2h264enc extra-controls="controls,video_b_frames=0""#,
+            ),
+        ] {
+            assert_eq!(cure(Some(encoder)), setting);
+        }
+        for none in [Some("openh264enc"), None] {
+            assert!(cure(none).contains("constrained-baseline"));
+        }
+    }
+
+    #[test]
+    fn key_frames() {
+        let breach = |frame_rate| Breach::KeyFrames {
+            seconds: 10.0,
+            frame_rate,
+        };
+        for (encoder, setting) in [
+            ("x264enc", "set x264enc key-int-max=59"),
+            ("openh264enc", "set openh264enc gop-size=59"),
+            ("vaapih264enc", "set vaapih264enc keyframe-period=59"),
+            ("vtenc_h264", "set vtenc_h264 max-keyframe-interval=59"),
+        ] {
+            assert_eq!(breach(29.97).cure(Some(encoder)), setting);
+        }
+        assert!(breach(25.0).cure(None).contains("every 50 frames"));
+        assert!(breach(0.0).cure(None).contains("every 60 frames"));
+    }
+
+    #[test]
+    fn bit_rates_have_the_unit_of_the_encoder() {
+        let video = Breach::VideoBitRate {
+            bit_rate: 9_000_000,
+        };
+        assert!(
+            video
+                .cure(Some("x264enc"))
+                .starts_with("set x264enc bitrate=6000 (kbit/s)")
+        );
+        assert!(
+            video
+                .cure(Some("openh264enc"))
+                .starts_with("set openh264enc bitrate=6000000 (bit/s)")
+        );
+        let audio = Breach::AudioBitRate { bit_rate: 200_000 };
+        assert_eq!(
+            audio.cure(Some("opusenc")),
+            "set opusenc bitrate=128000 (bit/s)"
+        );
+        assert!(audio.cure(None).contains("128 kbit/s"));
+    }
+
+    #[test]
+    fn sizes_keep_their_orientation() {
+        let cure = |width, height| Breach::TooLarge { width, height }.cure(None);
+        assert!(cure(1920, 1080).contains("width=1280,height=720"));
+        assert!(cure(1080, 1920).contains("width=720,height=1280"));
+        let small = Breach::TooSmall {
+            width: 96,
+            height: 128,
+        };
+        assert!(small.cure(None).contains("width=360,height=640"));
+    }
+}
