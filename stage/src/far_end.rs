@@ -1,25 +1,25 @@
 //! The WebRTC half of a session: str0m's sans-I/O machine over one UDP socket,
 //! counting what arrives.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{error, fmt, io};
 
-use str0m::change::SdpOffer;
 use str0m::media::KeyframeRequestKind;
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpPacket;
-use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 use tokio::net::UdpSocket;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep_until, timeout};
 
-use crate::answer;
+use crate::answering::{AnswerError, accept};
 use crate::media::{Counter, Packet, SectionReport};
 use crate::offer::OfferSection;
-use crate::record::{Ending, Happening, Kind, Record, millis};
-use crate::rules::Rules;
+use crate::record::{Ending, Happening, Kind, millis};
+use crate::requests::SilenceRule;
+use crate::sessions::Order;
+use crate::site::Site;
 
 /// How long telling the peer of the end may take.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -38,33 +38,11 @@ pub(crate) struct FarEnd {
     connected: bool,
     /// Since when the peer has been missing.
     missing: Option<Instant>,
-    patience: Duration,
-    media_interval: Option<Duration>,
+    /// When silence ends the session.
+    media_due: Option<Instant>,
     next_media: Option<Instant>,
-    key_frame_on_connect: bool,
-    record: Arc<Record>,
+    site: Arc<Site>,
 }
-
-/// Why an offer got no answer.
-#[derive(Debug)]
-pub(crate) enum AnswerError {
-    Socket(io::Error),
-    Offer(String),
-    /// A section has no codec that the stage takes.
-    Codec,
-}
-
-impl fmt::Display for AnswerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Socket(error) => write!(f, "no UDP socket for media: {error}"),
-            Self::Offer(error) => write!(f, "the offer can't be answered: {error}"),
-            Self::Codec => f.write_str("a section has no codec that the stage takes"),
-        }
-    }
-}
-
-impl error::Error for AnswerError {}
 
 impl FarEnd {
     /// Answers an offer; media can come as soon as the peer has the answer and
@@ -73,19 +51,13 @@ impl FarEnd {
         session: u32,
         offer: &str,
         sections: &[OfferSection],
-        media_address: IpAddr,
-        rules: &Rules,
-        record: Arc<Record>,
+        site: &Arc<Site>,
     ) -> Result<(Self, String), AnswerError> {
         let posted = Instant::now();
-        let socket = UdpSocket::bind((media_address, 0)).await;
+        let socket = UdpSocket::bind((site.media_address, 0)).await;
         let socket = socket.map_err(AnswerError::Socket)?;
         let local = socket.local_addr().map_err(AnswerError::Socket)?;
-        let (rtc, answer) = accept(offer, local).map_err(AnswerError::Offer)?;
-        // One rejected section refuses the whole POST (RFC 9725 4.4.3).
-        if answer::rejects_some(&answer, sections) {
-            return Err(AnswerError::Codec);
-        }
+        let (rtc, answer) = accept(offer, sections, local, &site.rules)?;
         let far_end = Self {
             session,
             posted,
@@ -95,29 +67,27 @@ impl FarEnd {
             counters: sections.iter().map(Counter::new).collect(),
             connected: false,
             missing: Some(posted),
-            patience: rules.patience,
-            media_interval: rules.media_interval,
+            media_due: None,
             next_media: None,
-            key_frame_on_connect: rules.key_frame_on_connect,
-            record,
+            site: Arc::clone(site),
         };
         Ok((far_end, answer))
     }
 
     /// Runs until the session ends, by order or by itself.
-    pub(crate) async fn run(mut self, order: oneshot::Receiver<Ending>) -> Ending {
-        let ending = self.serve(order).await;
+    pub(crate) async fn run(mut self, orders: UnboundedReceiver<Order>) -> Ending {
+        let ending = self.serve(orders).await;
         if self.rtc.is_alive() && self.rtc.close().is_ok() {
             // The peer may be gone; nothing waits for it.
             let _ = timeout(FAREWELL, self.flush()).await;
         }
         let sections = self.reports();
         let reason = ending;
-        self.record.update(self.session, |report| {
+        self.site.record.update(self.session, |report| {
             report.sections.clone_from(&sections);
             report.ended = Some(reason);
         });
-        self.record.add(Happening::Ended {
+        self.site.record.add(Happening::Ended {
             session: self.session,
             reason,
             sections,
@@ -125,20 +95,24 @@ impl FarEnd {
         ending
     }
 
-    async fn serve(&mut self, mut order: oneshot::Receiver<Ending>) -> Ending {
+    async fn serve(&mut self, mut orders: UnboundedReceiver<Order>) -> Ending {
         let mut datagram = vec![0; DATAGRAM];
         loop {
             let Ok(wake) = self.flush().await else {
                 return Ending::Failed;
             };
             let now = Instant::now();
-            if let Some(ending) = self.out_of_patience(now) {
+            if let Some(ending) = self.out_of_patience(now).or_else(|| self.too_silent(now)) {
                 return ending;
             }
             self.tell_media(now);
             let handled = tokio::select! {
-                // A dropped order means that the stage itself is going away.
-                ending = &mut order => return ending.unwrap_or(Ending::Closed),
+                order = orders.recv() => match order {
+                    Some(Order::End(ending)) => return ending,
+                    Some(Order::Candidates(candidates)) => self.add_candidates(&candidates),
+                    // The stage itself is going away.
+                    None => return Ending::Closed,
+                },
                 received = self.socket.recv_from(&mut datagram) => match received {
                     Ok((length, source)) => self.receive(source, &datagram[..length]),
                     // ICMP's "port unreachable" of an earlier packet shows here.
@@ -158,30 +132,46 @@ impl FarEnd {
             match self.rtc.poll_output()? {
                 Output::Timeout(at) => return Ok(self.wake(at)),
                 Output::Transmit(out) => {
+                    if self.site.is_media_dropped() {
+                        continue;
+                    }
                     // Lost like any packet may be; ICE notices if it lasts.
                     let _ = self.socket.send_to(&out.contents, out.destination).await;
                 }
                 Output::Event(event) => self.note(event),
             }
         }
-        Ok(self.wake(Instant::now() + self.patience))
+        Ok(self.wake(Instant::now() + self.site.rules.patience))
     }
 
     fn wake(&self, rtc: Instant) -> Instant {
-        let patience = self.missing.map(|since| since + self.patience);
-        [patience, self.next_media]
+        let patience = self.missing.map(|since| since + self.site.rules.patience);
+        [patience, self.media_due, self.next_media]
             .into_iter()
             .flatten()
             .fold(rtc, Instant::min)
     }
 
     fn receive(&mut self, source: SocketAddr, datagram: &[u8]) -> Result<(), str0m::RtcError> {
+        if self.site.is_media_dropped() {
+            return Ok(());
+        }
         let Ok(receive) = Receive::new(Protocol::Udp, source, self.local, datagram) else {
             // Not STUN, DTLS or RTP: nothing for this session.
             return Ok(());
         };
         self.rtc
             .handle_input(Input::Receive(Instant::now(), receive))
+    }
+
+    /// Those of no use are passed over (RFC 9725 4.3.2).
+    fn add_candidates(&mut self, lines: &[String]) -> Result<(), str0m::RtcError> {
+        for line in lines {
+            if let Ok(candidate) = Candidate::from_sdp_string(line) {
+                self.rtc.add_remote_candidate(candidate);
+            }
+        }
+        self.tick()
     }
 
     fn tick(&mut self) -> Result<(), str0m::RtcError> {
@@ -206,17 +196,24 @@ impl FarEnd {
     fn note_connected(&mut self) {
         self.connected = true;
         self.missing = None;
-        self.next_media = self
-            .media_interval
-            .map(|interval| Instant::now() + interval);
+        let now = Instant::now();
+        let interval = self.site.rules.media_interval;
+        self.next_media = interval.map(|interval| now + interval);
+        self.media_due = match self.site.silence() {
+            SilenceRule::Allowed => None,
+            SilenceRule::NoVideo { within } | SilenceRule::AnySection { within } => {
+                Some(now + within)
+            }
+        };
         let after_ms = millis(self.posted.elapsed());
-        self.record
+        self.site
+            .record
             .update(self.session, |report| report.connected_ms = Some(after_ms));
-        self.record.add(Happening::Connected {
+        self.site.record.add(Happening::Connected {
             session: self.session,
             after_ms,
         });
-        if self.key_frame_on_connect {
+        if self.site.rules.key_frame_on_connect {
             self.ask_for_key_frames();
         }
     }
@@ -238,9 +235,10 @@ impl FarEnd {
             return;
         }
         self.missing = Some(Instant::now());
-        self.record
+        self.site
+            .record
             .update(self.session, |report| report.peer_lost = true);
-        self.record.add(Happening::PeerLost {
+        self.site.record.add(Happening::PeerLost {
             session: self.session,
             reason: reason.to_owned(),
         });
@@ -248,7 +246,8 @@ impl FarEnd {
 
     fn note_back(&mut self) {
         self.missing = None;
-        self.record
+        self.site
+            .record
             .update(self.session, |report| report.peer_lost = false);
     }
 
@@ -271,18 +270,18 @@ impl FarEnd {
             sequence: *packet.seq_no,
             seconds: packet.time.as_seconds(),
             payload: &packet.payload,
-            at_ms: self.record.elapsed_ms(),
+            at_ms: self.site.record.elapsed_ms(),
         });
         let section = counter.report().clone();
         if section.packets == 1 {
-            self.record.add(Happening::FirstPacket {
+            self.site.record.add(Happening::FirstPacket {
                 session: self.session,
                 mid: section.mid.clone(),
                 kind: section.kind,
                 after_ms: millis(self.posted.elapsed()),
             });
         }
-        self.record.update(self.session, |report| {
+        self.site.record.update(self.session, |report| {
             let mut sections = report.sections.iter_mut();
             if let Some(old) = sections.find(|old| old.mid == section.mid) {
                 *old = section;
@@ -292,7 +291,7 @@ impl FarEnd {
 
     fn out_of_patience(&self, now: Instant) -> Option<Ending> {
         let since = self.missing?;
-        if now < since + self.patience {
+        if now < since + self.site.rules.patience {
             return None;
         }
         Some(if self.connected {
@@ -302,15 +301,29 @@ impl FarEnd {
         })
     }
 
+    fn too_silent(&mut self, now: Instant) -> Option<Ending> {
+        self.media_due.filter(|due| *due <= now)?;
+        self.media_due = None;
+        let mut sections = self.counters.iter().map(Counter::report);
+        let enough = match self.site.silence() {
+            SilenceRule::Allowed => true,
+            SilenceRule::NoVideo { .. } => {
+                sections.any(|section| section.kind == Kind::Video && section.packets > 0)
+            }
+            SilenceRule::AnySection { .. } => sections.all(|section| section.packets > 0),
+        };
+        (!enough).then_some(Ending::Silent)
+    }
+
     fn tell_media(&mut self, now: Instant) {
-        let (Some(interval), Some(next)) = (self.media_interval, self.next_media) else {
+        let (Some(interval), Some(next)) = (self.site.rules.media_interval, self.next_media) else {
             return;
         };
         if now < next {
             return;
         }
         self.next_media = Some(now + interval);
-        self.record.add(Happening::Media {
+        self.site.record.add(Happening::Media {
             session: self.session,
             sections: self.reports(),
         });
@@ -322,26 +335,4 @@ impl FarEnd {
             .map(|counter| counter.report().clone())
             .collect()
     }
-}
-
-/// A str0m machine that has answered, and its answer as IVS would write it.
-fn accept(offer: &str, local: SocketAddr) -> Result<(Rtc, String), String> {
-    // The parser's own words quote the offer, which holds ICE credentials.
-    let offer = SdpOffer::from_sdp_string(offer).map_err(|_| "it isn't whole SDP".to_owned())?;
-    let candidate = Candidate::host(local, "udp").map_err(|error| error.to_string())?;
-    // The codecs that an IVS stage takes; RTP mode hands packets over as they
-    // are, without waiting for whole frames.
-    let mut rtc = RtcConfig::new()
-        .set_crypto_provider(Arc::new(str0m::crypto::from_feature_flags()))
-        .clear_codecs()
-        .enable_opus(true, false)
-        .enable_h264(true)
-        .set_rtp_mode(true)
-        .build(Instant::now());
-    rtc.add_local_candidate(candidate);
-    let answer = rtc
-        .sdp_api()
-        .accept_offer(offer)
-        .map_err(|error| error.to_string())?;
-    Ok((rtc, answer::in_ivs_form(&answer.to_sdp_string())))
 }

@@ -2,30 +2,40 @@
 //! known of IVS.
 
 use std::any::Any;
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::{error, fmt};
 
-use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::header::{ALLOW, AUTHORIZATION, LOCATION};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde_json::json;
+use tokio::net::TcpStream;
 
+use crate::forms::{Connections, HeaderCase};
 use crate::publish;
 use crate::record::{Happening, Record};
+use crate::resource;
 use crate::site::Site;
+use crate::wire::{ReplyBody, Wire};
 
 /// What every route answers with.
-pub(crate) type Reply = Response<Full<Bytes>>;
+pub(crate) type Reply = Response<ReplyBody>;
 
-/// Path under which a session's URL lies, as on IVS.
-pub(crate) const SESSION_PATH: &str = "/session/";
+/// No reply: the connection ends.
+#[derive(Debug)]
+pub(crate) struct Dropped;
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection was dropped, as the stage's rules say")
+    }
+}
+
+impl error::Error for Dropped {}
 
 /// Starts to serve one listener. Called on the stage's runtime.
 pub(crate) fn serve(site: &Arc<Site>, place: usize, listener: TcpListener) {
@@ -68,37 +78,48 @@ async fn accept(site: Arc<Site>, place: usize, listener: TcpListener) {
         };
         // A reply is one small packet; waiting for more only costs time.
         let _ = stream.set_nodelay(true);
-        let record = Arc::clone(&site.record);
         let site = Arc::clone(&site);
-        watch(&record, async move {
-            let routes = service_fn(|request| {
-                let site = Arc::clone(&site);
-                async move { Ok::<_, Infallible>(route(&site, place, request).await) }
-            });
-            let io = TokioIo::new(stream);
-            // A connection ends in an error when the client cuts it.
-            let _ = http1::Builder::new().serve_connection(io, routes).await;
-        });
+        watch(&Arc::clone(&site.record), connection(site, place, stream));
     }
 }
 
-async fn route(site: &Arc<Site>, place: usize, request: Request<Incoming>) -> Reply {
-    let secret = request
-        .uri()
-        .path()
-        .strip_prefix(SESSION_PATH)
-        .map(str::to_owned);
-    match (request.method(), secret) {
-        (&Method::DELETE, Some(secret)) => delete(site, place, &secret, request.headers()),
-        (&Method::PATCH, Some(secret)) => patch(site, place, &secret, request.headers()),
+async fn connection(site: Arc<Site>, place: usize, stream: TcpStream) {
+    let case = site.rules.header_case;
+    let mut server = http1::Builder::new();
+    server.title_case_headers(case == HeaderCase::Title);
+    server.keep_alive(site.rules.connections == Connections::KeptOpen);
+    let routes = service_fn(|request| {
+        let site = Arc::clone(&site);
+        async move { route(&site, place, request).await }
+    });
+    let io = TokioIo::new(Wire::new(stream, case));
+    // A connection ends in an error when the client, or a rule, cuts it.
+    let _ = server.serve_connection(io, routes).await;
+}
+
+async fn route(
+    site: &Arc<Site>,
+    place: usize,
+    request: Request<Incoming>,
+) -> Result<Reply, Dropped> {
+    let session = resource::secret(site, &request);
+    Ok(match (request.method(), session) {
+        (&Method::DELETE, Some(secret)) => resource::delete(site, place, &secret, &request).await?,
+        (&Method::PATCH, Some(secret)) => resource::patch(site, place, &secret, request).await?,
         (&Method::POST, None) => match redirect(site, place, &request) {
             Some(reply) => reply,
             None => publish::post(site, request).await,
         },
+        (method, _) => other(method),
+    })
+}
+
+fn other(method: &Method) -> Reply {
+    match *method {
         // RFC 9725 4.1: success without content.
-        (&Method::GET | &Method::HEAD, _) => reply(StatusCode::NO_CONTENT, &[], ""),
+        Method::GET | Method::HEAD => reply(StatusCode::NO_CONTENT, &[], ""),
         // RFC 9725 4.2.
-        (&Method::OPTIONS, _) => {
+        Method::OPTIONS => {
             let headers = [
                 ("Accept-Post", "application/sdp"),
                 (
@@ -138,74 +159,11 @@ fn redirect(site: &Site, place: usize, request: &Request<Incoming>) -> Option<Re
     Some(reply(status, &[(LOCATION.as_str(), &location)], ""))
 }
 
-fn delete(site: &Site, place: usize, secret: &str, headers: &HeaderMap) -> Reply {
-    let known = site
-        .sessions
-        .find(secret)
-        .filter(|_| site.is_regional(place));
-    let status = match (may_touch(site, headers), known) {
-        (false, _) => StatusCode::FORBIDDEN,
-        (true, None) => StatusCode::NOT_FOUND,
-        (true, Some(_)) => StatusCode::OK,
-    };
-    site.record.add(Happening::Delete {
-        session: known,
-        host: site.host(place).to_owned(),
-        status: status.as_u16(),
-        authorization: headers.contains_key(AUTHORIZATION),
-    });
-    if status == StatusCode::OK {
-        site.sessions.delete(secret, &site.record);
-    }
-    session_reply(status)
-}
-
-fn patch(site: &Site, place: usize, secret: &str, headers: &HeaderMap) -> Reply {
-    let known = site
-        .sessions
-        .find(secret)
-        .filter(|_| site.is_regional(place));
-    let status = match (may_touch(site, headers), known) {
-        (false, _) => StatusCode::FORBIDDEN,
-        (true, None) => StatusCode::NOT_FOUND,
-        (true, Some(_)) => {
-            StatusCode::from_u16(site.rules.patch_status).unwrap_or(StatusCode::METHOD_NOT_ALLOWED)
-        }
-    };
-    site.record.add(Happening::Patch {
-        session: known,
-        host: site.host(place).to_owned(),
-        status: status.as_u16(),
-        authorization: headers.contains_key(AUTHORIZATION),
-    });
-    session_reply(status)
-}
-
-/// Whether a request about a session has a token of this stage. One that has
-/// expired since still ends what it began.
-fn may_touch(site: &Site, headers: &HeaderMap) -> bool {
-    bearer(headers).is_some_and(|token| site.key.read(token).is_some())
-}
-
-fn session_reply(status: StatusCode) -> Reply {
-    let message = match status {
-        StatusCode::FORBIDDEN => "missing or invalid token",
-        StatusCode::NOT_FOUND => "no such session",
-        _ => return reply(status, &[], ""),
-    };
-    json_reply(status, &json!({ "message": message }))
-}
-
 /// The token of `Authorization: Bearer …` (RFC 6750 2.1).
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-fn json_reply(status: StatusCode, body: &serde_json::Value) -> Reply {
-    let headers = [(CONTENT_TYPE.as_str(), "application/json")];
-    reply(status, &headers, &body.to_string())
 }
 
 /// A reply; 500 with a sentence if a rule holds a header that can't be sent.
@@ -214,11 +172,18 @@ pub(crate) fn reply(status: StatusCode, headers: &[(&str, &str)], body: &str) ->
     for (name, value) in headers {
         builder = builder.header(*name, *value);
     }
-    let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
-    builder.body(body).unwrap_or_else(|error| {
-        let text = format!("a rule of this stage can't be followed: {error}");
-        let mut reply = Response::new(Full::new(text.into()));
-        *reply.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        reply
-    })
+    builder
+        .body(ReplyBody::whole(body))
+        .unwrap_or_else(|error| {
+            let text = format!("a rule of this stage can't be followed: {error}");
+            let mut reply = Response::new(ReplyBody::whole(&text));
+            *reply.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            reply
+        })
+}
+
+pub(crate) fn pairs(headers: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
 }

@@ -17,7 +17,15 @@
 //!   key on P-384, claims as in the IVS user guide.
 //!
 //! What is not public is guessed, and each guess can be changed by a rule: see
-//! [`Rules`].
+//! [`Rules`]. The same rules make it answer as other WHIP servers do: see
+//! [`Profile`].
+//!
+//! # Bad moments
+//!
+//! A running stage can stand still ([`Stage::freeze`]), lose the network
+//! ([`Stage::drop_media`]), end its sessions ([`Stage::close_sessions`]), and
+//! be dropped and started again in the same place ([`Stage::rules`]). Rules say
+//! which requests are refused, throttled, never answered or cut half-way.
 //!
 //! # One run
 //!
@@ -46,22 +54,39 @@
 //!   of a standard can't hide another.
 
 mod answer;
+mod answering;
 mod far_end;
+mod forms;
 mod h264;
 mod http;
+mod listen;
 mod media;
 mod offer;
+mod profile;
 mod publish;
+mod quirks;
 mod record;
+mod refused;
+mod requests;
+mod resource;
 mod rules;
 mod sessions;
 mod site;
 mod stage;
 mod token;
+mod trickle;
+mod wire;
 
+pub use forms::{
+    AnswerForm, BundleLine, CandidatePlace, Certificate, Connections, HeaderCase, IceMode, Level,
+    LocationForm, Verdict,
+};
 pub use media::SectionReport;
 pub use offer::{Direction, OfferSection};
+pub use profile::{Profile, UnknownProfile};
 pub use record::{Ending, Event, Happening, Kind, SessionReport};
-pub use rules::{KeySource, LastRedirect, LocationForm, Refusal, Rules, VideoRule};
+pub use requests::{DeleteRule, MidRule, PatchEtag, PatchRule, Rate, SilenceRule, TrickleRule};
+pub use rules::{KeySource, LastRedirect, Refusal, Rules, VideoRule};
 pub use stage::{Stage, StartError};
 pub use token::{KeyError, Lifetime, MintError, SigningKey, TokenWish};
+pub use trickle::IfMatch;

@@ -94,15 +94,26 @@ pub(crate) fn read_sections(sdp: &str) -> Option<Vec<OfferSection>> {
     (!sections.is_empty()).then_some(sections)
 }
 
-/// Whether the offer has the video that the rule asks for. Every rule wants an
-/// H.264 section, as IVS refuses audio alone with code 2001.
+/// The ICE user fragment of an offer, to tell its own candidates from others.
+pub(crate) fn ufrag(sdp: &str) -> Option<String> {
+    let mut lines = sdp.lines().map(str::trim_end);
+    let ufrag = lines.find_map(|line| line.strip_prefix("a=ice-ufrag:"))?;
+    Some(ufrag.to_owned())
+}
+
+/// Whether the offer has the video that the rule asks for.
 pub(crate) fn has_video(sections: &[OfferSection], rule: VideoRule) -> bool {
+    if rule == VideoRule::NotNeeded {
+        return true;
+    }
     sections
         .iter()
         .filter(|section| section.kind == Kind::Video && section.has_codec("H264"))
         .any(|section| match rule {
-            VideoRule::Any => true,
-            VideoRule::RefuseInactive => section.will_send(),
+            VideoRule::Any | VideoRule::NotNeeded => true,
+            VideoRule::RefuseInactive
+            | VideoRule::RefuseSilentBefore(_)
+            | VideoRule::NeedsFrames { .. } => section.will_send(),
             VideoRule::RefuseSilent => section.will_send() && section.ssrc && section.msid,
         })
 }

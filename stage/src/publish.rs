@@ -4,25 +4,28 @@
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, LINK, LOCATION};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use serde_json::json;
 
-use crate::far_end::{AnswerError, FarEnd};
-use crate::http::{Reply, SESSION_PATH, bearer, reply, watch};
+use crate::far_end::FarEnd;
+use crate::http::{Reply, bearer, pairs, reply, watch};
 use crate::media::SectionReport;
-use crate::offer::{OfferSection, has_video, read_sections};
+use crate::offer::{OfferSection, has_video, read_sections, ufrag};
 use crate::record::{Happening, SessionReport};
-use crate::rules::{LastRedirect, LocationForm, Refusal};
+use crate::refused::Refused;
+use crate::resource;
+use crate::rules::LastRedirect;
+use crate::sessions::Peer;
 use crate::site::Site;
 use crate::token::{Participant, random_id};
+use crate::wire::ReplyBody;
 
 /// Where the regional host sends POSTs that it redirects within itself.
 const REGIONAL_PATH: &str = "/regional";
 
 /// Biggest offer taken.
-const OFFER_LIMIT: usize = 256 * 1024;
+pub(crate) const OFFER_LIMIT: usize = 256 * 1024;
 
 /// Path of the regional host's own redirect, if the rules want one.
 pub(crate) fn last_redirect(site: &Site, path: &str) -> Option<String> {
@@ -38,7 +41,10 @@ pub(crate) async fn post(site: &Arc<Site>, request: Request<Incoming>) -> Reply 
     let authorization = request.headers().contains_key(AUTHORIZATION);
     let made = match site.next_refusal() {
         Some(refusal) => Err(Refused::scripted(refusal)),
-        None => create(site, session, request).await,
+        None => match site.next_post() {
+            Err(wait) => Err(Refused::too_often(wait)),
+            Ok(()) => create(site, session, request).await,
+        },
     };
     tokio::time::sleep(site.rules.answer_delay).await;
     made.unwrap_or_else(|refused| {
@@ -55,77 +61,14 @@ pub(crate) async fn post(site: &Arc<Site>, request: Request<Incoming>) -> Reply 
     })
 }
 
-/// A refusal on its way: what to send and what to record.
-struct Refused {
-    refusal: Refusal,
-    code: Option<u32>,
-    reason: String,
-}
-
-impl Refused {
-    /// A refusal without an IVS code.
-    fn plain(status: StatusCode, message: &str) -> Self {
-        let refusal = Refusal {
-            body: json!({ "message": message }).to_string(),
-            ..Refusal::status(status.as_u16())
-        };
-        Self {
-            refusal: refusal.header(CONTENT_TYPE.as_str(), "application/json"),
-            code: None,
-            reason: message.to_owned(),
-        }
-    }
-
-    /// A refusal with a code of IVS's error table.
-    fn ivs(status: StatusCode, code: u32, message: &str, reason: &str) -> Self {
-        Self {
-            refusal: Refusal::ivs(status.as_u16(), code, message),
-            code: Some(code),
-            reason: reason.to_owned(),
-        }
-    }
-
-    /// Code 2001, whose text is the one that IVS sends.
-    fn no_session(reason: &str) -> Self {
-        let message = "failed to create publisher session";
-        Self::ivs(StatusCode::BAD_REQUEST, 2001, message, reason)
-    }
-
-    fn unanswered(error: &AnswerError) -> Self {
-        let reason = error.to_string();
-        match error {
-            AnswerError::Codec => {
-                Self::ivs(StatusCode::BAD_REQUEST, 2014, "no matching codec", &reason)
-            }
-            AnswerError::Socket(_) | AnswerError::Offer(_) => Self::no_session(&reason),
-        }
-    }
-
-    fn scripted(refusal: Refusal) -> Self {
-        let body: Option<serde_json::Value> = serde_json::from_str(&refusal.body).ok();
-        let code = body.and_then(|body| body.get("code")?.as_u64());
-        Self {
-            refusal,
-            code: code.and_then(|code| u32::try_from(code).ok()),
-            reason: "as the stage's rules say".to_owned(),
-        }
-    }
-
-    fn reply(&self) -> Reply {
-        let status = StatusCode::from_u16(self.refusal.status);
-        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let headers: Vec<_> = pairs(&self.refusal.headers).collect();
-        reply(status, &headers, &self.refusal.body)
-    }
-}
-
 async fn create(
     site: &Arc<Site>,
     session: u32,
     request: Request<Incoming>,
 ) -> Result<Reply, Refused> {
-    check_content_type(request.headers())?;
+    check_content_type(site, request.headers())?;
     let participant = check_token(site, request.headers())?;
+    let uri = request.uri().clone();
     let offer = read_offer(request.into_body()).await?;
     let Some(sections) = read_sections(&offer) else {
         return Err(Refused::no_session("the body isn't SDP"));
@@ -135,30 +78,27 @@ async fn create(
         host: site.regional_host().to_owned(),
         sections: sections.clone(),
     });
-    if !has_video(&sections, site.rules.video) {
+    if !has_video(&sections, site.rules.video) || site.is_too_silent(&sections) {
         return Err(Refused::no_session(
             "no H.264 video section of the kind asked for",
         ));
     }
-    let (secret, answer) = open(site, session, &offer, &sections, participant).await?;
-    Ok(created(site, &secret, &answer))
+    let (secret, answer) = open(site, session, &uri, &offer, &sections, participant).await?;
+    Ok(created(site, &uri, &secret, &answer))
 }
 
-fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .map_or(&b""[..], |value| value.as_bytes());
-    if value.eq_ignore_ascii_case(b"application/sdp") {
+fn check_content_type(site: &Site, headers: &HeaderMap) -> Result<(), Refused> {
+    if resource::has_type(headers, "application/sdp") {
         return Ok(());
     }
     let message = "Content-Type must be application/sdp";
-    Err(Refused::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
+    Err(Refused::plain(site.rules.wrong_type_status, message))
 }
 
 fn check_token(site: &Site, headers: &HeaderMap) -> Result<Participant, Refused> {
     let forbidden = StatusCode::FORBIDDEN;
     let Some(token) = bearer(headers) else {
-        return Err(Refused::plain(forbidden, "missing bearer token"));
+        return Err(Refused::without_token(site.rules.missing_token.clone()));
     };
     let Some(participant) = site.key.read(token) else {
         let reason = "the token isn't one of this stage";
@@ -189,7 +129,7 @@ async fn read_offer(body: Incoming) -> Result<String, Refused> {
     let body = Limited::new(body, OFFER_LIMIT).collect().await;
     let body = body.map_err(|error| {
         let message = format!("the offer can't be read: {error}");
-        Refused::plain(StatusCode::BAD_REQUEST, &message)
+        Refused::plain(400, &message)
     })?;
     String::from_utf8(body.to_bytes().into())
         .map_err(|_| Refused::no_session("the offer isn't UTF-8"))
@@ -200,14 +140,13 @@ async fn read_offer(body: Incoming) -> Result<String, Refused> {
 async fn open(
     site: &Arc<Site>,
     session: u32,
+    uri: &Uri,
     offer: &str,
     sections: &[OfferSection],
     participant: Participant,
 ) -> Result<(String, String), Refused> {
     let secret = random_id().map_err(|_| Refused::no_session("no random numbers"))?;
-    let record = Arc::clone(&site.record);
-    let address = site.media_address;
-    let answered = FarEnd::answer(session, offer, sections, address, &site.rules, record).await;
+    let answered = FarEnd::answer(session, offer, sections, site).await;
     let (far_end, answer) = answered.map_err(|error| Refused::unanswered(&error))?;
 
     site.record.open(SessionReport {
@@ -224,38 +163,36 @@ async fn open(
         host: site.regional_host().to_owned(),
         participant: participant.id,
     });
-    let order = site.sessions.keep(session, secret.clone());
+    let peer = Peer {
+        ufrag: ufrag(offer),
+        mid: sections.first().map(|section| section.mid.clone()),
+        query: resource::kept_query(site.rules.location, uri),
+    };
+    let orders = site.sessions.keep(session, secret.clone(), peer);
     let (kept, key) = (Arc::clone(site), secret.clone());
     watch(&site.record, async move {
-        far_end.run(order).await;
+        far_end.run(orders).await;
         kept.sessions.forget(&key);
     });
     Ok((secret, answer))
 }
 
-fn created(site: &Site, secret: &str, answer: &str) -> Reply {
+fn created(site: &Site, uri: &Uri, secret: &str, answer: &str) -> Reply {
     let rules = &site.rules;
-    let path = format!("{SESSION_PATH}{secret}");
-    let location = match rules.location {
-        LocationForm::Absolute => Some(format!("http://{}{path}", site.regional_host())),
-        LocationForm::PathOnly => Some(path),
-        LocationForm::Missing => None,
-    };
-    let mut headers = vec![(CONTENT_TYPE.as_str(), "application/sdp")];
+    let location = resource::location(site, uri, secret);
+    let mut headers = Vec::new();
+    let kind = rules.content_type.as_deref();
+    headers.extend(kind.map(|kind| (CONTENT_TYPE.as_str(), kind)));
     headers.extend(location.as_deref().map(|url| (LOCATION.as_str(), url)));
     headers.extend(rules.etag.as_deref().map(|etag| (ETAG.as_str(), etag)));
-    headers.extend(
-        rules
-            .links
-            .iter()
-            .map(|link| (LINK.as_str(), link.as_str())),
-    );
+    let links = rules.links.iter();
+    headers.extend(links.map(|link| (LINK.as_str(), link.as_str())));
     headers.extend(pairs(&rules.headers));
-    reply(StatusCode::CREATED, &headers, answer)
-}
-
-fn pairs(headers: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
-    headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
+    let status = StatusCode::from_u16(rules.created_status);
+    let reply = reply(status.unwrap_or(StatusCode::CREATED), &headers, answer);
+    if site.next_is_cut() {
+        reply.map(ReplyBody::cut)
+    } else {
+        reply
+    }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::media::SectionReport;
 use crate::offer::OfferSection;
+use crate::trickle::IfMatch;
 
 /// Something that happened, and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +20,16 @@ pub struct Event {
     /// What it was.
     #[serde(flatten)]
     pub what: Happening,
+}
+
+impl Event {
+    fn replaces(&self, old: &Self) -> bool {
+        let counted = |event: &Self| match event.what {
+            Happening::Media { session, .. } => Some(session),
+            _ => None,
+        };
+        counted(self).is_some() && counted(self) == counted(old)
+    }
 }
 
 /// The things that can happen on a stage. `session` is the number of the POST
@@ -97,7 +108,8 @@ pub enum Happening {
         /// Milliseconds since the POST came in.
         after_ms: u64,
     },
-    /// Counts so far.
+    /// Counts so far. Of each session the last one only is kept, so that a long
+    /// run doesn't fill the memory; a follower gets them all.
     Media {
         /// Number of the session.
         session: u32,
@@ -118,7 +130,7 @@ pub enum Happening {
         session: Option<u32>,
         /// Host and port that got it.
         host: String,
-        /// The status of the answer.
+        /// The status of the answer; 0 if none was sent.
         status: u16,
         /// Whether the request had an `Authorization` header.
         authorization: bool,
@@ -129,10 +141,20 @@ pub enum Happening {
         session: Option<u32>,
         /// Host and port that got it.
         host: String,
-        /// The status of the answer.
+        /// The status of the answer; 0 if none was sent.
         status: u16,
         /// Whether the request had an `Authorization` header.
         authorization: bool,
+        /// How many candidates were in the body, usable or not, and taken or
+        /// not.
+        #[serde(default)]
+        candidates: usize,
+        /// Whether the body said that no more will come.
+        #[serde(default)]
+        end_of_candidates: bool,
+        /// What the `If-Match` header was to the session.
+        #[serde(default)]
+        if_match: IfMatch,
     },
     /// A session is over.
     Ended {
@@ -169,6 +191,8 @@ pub enum Ending {
     PeerLost,
     /// The peer did not connect within the stage's patience.
     NeverConnected,
+    /// It connected and then brought no media where the rules ask for some.
+    Silent,
     /// The far end gave up on something that the peer sent.
     Failed,
 }
@@ -249,6 +273,7 @@ impl Record {
                 // A follower that has gone away is no concern of the stage.
                 let _ = follow.send(event.clone());
             }
+            state.events.retain(|old| !event.replaces(old));
             state.events.push(event);
         });
     }

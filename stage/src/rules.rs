@@ -1,12 +1,15 @@
 //! How one stage behaves. [`Rules::default`] is Amazon IVS as far as it is
-//! known in public; a test changes the one field that it is about.
+//! known in public; a test changes the one field that it is about. Other
+//! servers' ways are sets of the same rules: see [`Rules::profile`].
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use crate::forms::{AnswerForm, Connections, HeaderCase, LocationForm};
 use crate::record::Event;
+use crate::requests::{DeleteRule, PatchRule, Rate, SilenceRule};
 
 /// Everything that can be set about a stage before it starts.
 ///
@@ -23,6 +26,9 @@ pub struct Rules {
     /// Port of the regional listener (the last hop); 0 takes a free one. Not
     /// used with no hops, as the global listener is then the regional one.
     pub regional_port: u16,
+    /// Ports of the listeners between those two, in the order of the hops;
+    /// those not named here take free ones.
+    pub hop_ports: Vec<u16>,
     /// How many redirects lie between the global and the regional listener.
     pub hops: usize,
     /// Status of those redirects.
@@ -36,22 +42,56 @@ pub struct Rules {
     pub key: KeySource,
     /// What is asked of the offer's video section.
     pub video: VideoRule,
+    /// What becomes of a session whose sections bring no media.
+    pub silence: SilenceRule,
+    /// Reply to a POST without a token; a DELETE or PATCH without one gets its
+    /// status.
+    pub missing_token: Refusal,
+    /// Status of a POST or PATCH whose `Content-Type` isn't the right one.
+    pub wrong_type_status: u16,
+    /// Status of the reply to a POST that made a session.
+    pub created_status: u16,
+    /// `Content-Type` of the answer, parameters included; unset, none.
+    pub content_type: Option<String>,
+    /// What the answer's SDP looks like.
+    pub answer: AnswerForm,
     /// What the 201 says about the session URL.
     pub location: LocationForm,
-    /// Value of the `ETag` header of the 201, quotes included. IVS sends none.
+    /// Value of the `ETag` header of the 201 as it is sent: quoted, weak
+    /// (`W/"…"`), bare or a star. IVS sends none.
     pub etag: Option<String>,
     /// Values of `Link` headers of the 201, such as
     /// `<stun:stun.example.net:3478>; rel="ice-server"`.
     pub links: Vec<String>,
     /// More headers of the 201, as name and value.
     pub headers: Vec<(String, String)>,
-    /// Status of every PATCH to a session.
+    /// How names of headers are written in every reply.
+    pub header_case: HeaderCase,
+    /// Whether a connection lives on after a reply.
+    pub connections: Connections,
+    /// What a PATCH to a session does.
+    pub patch: PatchRule,
+    /// Status of every PATCH to a session under [`PatchRule::Status`].
     pub patch_status: u16,
+    /// What a DELETE of a session does.
+    pub delete: DeleteRule,
+    /// Status of a DELETE or PATCH to a session that isn't there.
+    pub unknown_session_status: u16,
     /// Time between having the answer and sending it.
     pub answer_delay: Duration,
     /// Replies to the first POSTs that reach the regional host, one each,
     /// whatever is in them.
     pub refusals: Vec<Refusal>,
+    /// How many POSTs are taken in how long; more of them get 429.
+    pub rate: Option<Rate>,
+    /// How many answers, from the first on, break off: the head and half of
+    /// the body, then the end of the connection. Their sessions are there all
+    /// the same, and nobody knows their URLs.
+    pub cut_answers: usize,
+    /// How often receiver reports go back (RTCP). Unset, or zero, it is the far
+    /// end's own way: 5 s for audio and 1 s for video, the first ones within
+    /// that time of the first packet.
+    pub report_interval: Option<Duration>,
     /// Whether a key frame is asked for as soon as media can flow.
     pub key_frame_on_connect: bool,
     /// How long a session may stay without its peer (never connected, or lost)
@@ -69,19 +109,34 @@ impl Default for Rules {
         Self {
             port: 0,
             regional_port: 0,
+            hop_ports: Vec::new(),
             hops: 1,
             redirect_status: 307,
             last_redirect: LastRedirect::None,
             media_address: None,
             key: KeySource::Fresh,
             video: VideoRule::Any,
+            silence: SilenceRule::Allowed,
+            missing_token: Refusal::message(403, "missing bearer token"),
+            wrong_type_status: 415,
+            created_status: 201,
+            content_type: Some("application/sdp".to_owned()),
+            answer: AnswerForm::default(),
             location: LocationForm::Absolute,
             etag: None,
             links: Vec::new(),
             headers: Vec::new(),
+            header_case: HeaderCase::Lower,
+            connections: Connections::KeptOpen,
+            patch: PatchRule::Status,
             patch_status: 405,
+            delete: DeleteRule::Status(200),
+            unknown_session_status: 404,
             answer_delay: Duration::ZERO,
             refusals: Vec::new(),
+            rate: None,
+            cut_answers: 0,
+            report_interval: None,
             key_frame_on_connect: true,
             patience: Duration::from_secs(30),
             media_interval: None,
@@ -112,20 +167,9 @@ pub enum LastRedirect {
     PathOnly,
 }
 
-/// The form of the `Location` header of a 201.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LocationForm {
-    /// A whole URL.
-    #[default]
-    Absolute,
-    /// A path, to be resolved against the host that answered.
-    PathOnly,
-    /// No such header.
-    Missing,
-}
-
 /// What is asked of the offer's video section. An offer without any H.264
-/// video section is refused under every rule, with code 2001.
+/// video section is refused with code 2001 under every rule but
+/// [`NotNeeded`](Self::NotNeeded).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VideoRule {
     /// Any H.264 section will do, inactive included.
@@ -138,6 +182,23 @@ pub enum VideoRule {
     /// announce its source by `ssrc` and `msid`. That is what SDP tells of a
     /// section that will stay silent.
     RefuseSilent,
+    /// As [`RefuseInactive`](Self::RefuseInactive) for this many POSTs whose
+    /// section sends, which are refused as well; then as `RefuseInactive`.
+    ///
+    /// It stands in for a service that takes black pictures and no silence.
+    /// SDP doesn't tell one from the other, so no server can refuse only the
+    /// silent offer; what a publisher sees, refusals until it has climbed to
+    /// pictures, is the same. Give the number of POSTs that it makes before.
+    RefuseSilentBefore(u32),
+    /// As [`RefuseInactive`](Self::RefuseInactive) at the POST; then the
+    /// session ends with [`Ending::Silent`](crate::Ending::Silent) if no video
+    /// packet has come within this time of its connection.
+    NeedsFrames {
+        /// The time that the first picture has.
+        within: Duration,
+    },
+    /// There may be no video section at all, as on other servers than IVS.
+    NotNeeded,
 }
 
 /// A reply made up in advance.
@@ -159,6 +220,15 @@ impl Refusal {
             status,
             headers: Vec::new(),
             body: String::new(),
+        }
+    }
+
+    /// A reply with JSON that holds a message, without a code.
+    #[must_use]
+    pub fn message(status: u16, message: &str) -> Self {
+        Self {
+            body: serde_json::json!({ "message": message }).to_string(),
+            ..Self::status(status).header("Content-Type", "application/json")
         }
     }
 

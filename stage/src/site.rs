@@ -2,10 +2,14 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use crate::offer::{OfferSection, has_video};
 use crate::record::Record;
-use crate::rules::{Refusal, Rules};
+use crate::requests::SilenceRule;
+use crate::rules::{Refusal, Rules, VideoRule};
 use crate::sessions::Sessions;
 use crate::token::SigningKey;
 
@@ -19,6 +23,11 @@ pub(crate) struct Site {
     pub(crate) record: Arc<Record>,
     pub(crate) sessions: Sessions,
     refusals: Mutex<VecDeque<Refusal>>,
+    /// When the last POSTs were taken, as far as the rate goes.
+    posts: Mutex<VecDeque<Instant>>,
+    sending_offers: AtomicU32,
+    answers: AtomicUsize,
+    media_dropped: AtomicBool,
 }
 
 impl Site {
@@ -31,6 +40,10 @@ impl Site {
     ) -> Self {
         Self {
             refusals: Mutex::new(rules.refusals.clone().into()),
+            posts: Mutex::default(),
+            sending_offers: AtomicU32::new(0),
+            answers: AtomicUsize::new(0),
+            media_dropped: AtomicBool::new(false),
             rules,
             hosts,
             media_address,
@@ -61,5 +74,56 @@ impl Site {
     pub(crate) fn next_refusal(&self) -> Option<Refusal> {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         refusals.pop_front()
+    }
+
+    /// Takes one more POST, or says how long it is until the rate allows one.
+    pub(crate) fn next_post(&self) -> Result<(), Duration> {
+        let Some(rate) = self.rules.rate else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        let mut posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
+        posts.retain(|at| now < *at + rate.within);
+        if posts.len() < rate.posts {
+            posts.push_back(now);
+            return Ok(());
+        }
+        let oldest = posts.front().map_or(now, |at| *at);
+        Err((oldest + rate.within).saturating_duration_since(now))
+    }
+
+    /// Whether this offer, whose video sends, comes too early for
+    /// [`VideoRule::RefuseSilentBefore`].
+    pub(crate) fn is_too_silent(&self, offered: &[OfferSection]) -> bool {
+        let VideoRule::RefuseSilentBefore(refused) = self.rules.video else {
+            return false;
+        };
+        has_video(offered, VideoRule::RefuseInactive)
+            && self.sending_offers.fetch_add(1, Ordering::Relaxed) < refused
+    }
+
+    /// Whether the next answer breaks off.
+    pub(crate) fn next_is_cut(&self) -> bool {
+        self.answers.fetch_add(1, Ordering::Relaxed) < self.rules.cut_answers
+    }
+
+    /// What silence does, by the video rule or the one about silence.
+    pub(crate) fn silence(&self) -> SilenceRule {
+        match self.rules.video {
+            VideoRule::NeedsFrames { within } => SilenceRule::NoVideo { within },
+            _ => self.rules.silence,
+        }
+    }
+
+    pub(crate) fn drop_media(&self) {
+        self.media_dropped.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn restore_media(&self) {
+        self.media_dropped.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_media_dropped(&self) -> bool {
+        self.media_dropped.load(Ordering::Relaxed)
     }
 }

@@ -1,15 +1,16 @@
 //! The running stage: a thread with its own runtime, and the handle to it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{error, fmt, io};
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::http::serve;
+use crate::listen::{listen, outer_address, try_media};
 use crate::record::{Event, Happening, Record, SessionReport};
 use crate::rules::{KeySource, Rules};
 use crate::site::Site;
@@ -26,8 +27,20 @@ use crate::token::{KeyError, MintError, SigningKey, TokenWish};
 #[derive(Debug)]
 pub struct Stage {
     site: Arc<Site>,
-    stop: Option<oneshot::Sender<()>>,
+    /// Dropped, it ends the stage.
+    freezes: Option<UnboundedSender<Freeze>>,
+    /// While the stage is frozen; dropped, it thaws the stage.
+    frozen: Mutex<Option<mpsc::Sender<()>>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// An order to the stage's thread to stand still.
+#[derive(Debug)]
+struct Freeze {
+    /// Told when it does.
+    still: mpsc::Sender<()>,
+    /// Ends when it may go on.
+    thaw: mpsc::Receiver<()>,
 }
 
 /// Why a stage did not start.
@@ -91,14 +104,15 @@ impl Stage {
             hosts: site.hosts.clone(),
             media_address: media_address.to_string(),
         });
-        let (stop, stopped) = oneshot::channel();
+        let (freezes, orders) = unbounded_channel();
         let thread = thread::Builder::new().name("ivs-stage".into()).spawn({
             let site = Arc::clone(&site);
-            move || run(&runtime, &site, listeners, stopped)
+            move || run(&runtime, &site, listeners, orders)
         });
         Ok(Self {
             site,
-            stop: Some(stop),
+            freezes: Some(freezes),
+            frozen: Mutex::new(None),
             thread: Some(thread.map_err(StartError::Runtime)?),
         })
     }
@@ -204,6 +218,76 @@ impl Stage {
         self.site.sessions.close_all(&self.site.record);
     }
 
+    /// Makes the stage stand still, as a stopped process does: its sockets stay
+    /// open, connections to it are taken by the system and datagrams wait, but
+    /// nothing is read, answered or sent, and no time-out runs. It stands still
+    /// when this returns, until [`thaw`](Self::thaw) or the drop.
+    pub fn freeze(&self) {
+        let mut frozen = self.frozen();
+        let Some(freezes) = self.freezes.as_ref().filter(|_| frozen.is_none()) else {
+            return;
+        };
+        let (still, stands) = mpsc::channel();
+        let (warm, thaw) = mpsc::channel();
+        // Both fail if the stage's thread is gone; its panic shows elsewhere.
+        let _ = freezes.send(Freeze { still, thaw });
+        let _ = stands.recv();
+        *frozen = Some(warm);
+    }
+
+    /// Ends [`freeze`](Self::freeze). What came meanwhile is worked through, as
+    /// by a process that goes on.
+    pub fn thaw(&self) {
+        drop(self.frozen().take());
+    }
+
+    /// Loses every datagram of every session, in both directions, from now on,
+    /// while HTTP works: the network between here and there is cut. Sessions
+    /// made meanwhile don't connect.
+    pub fn drop_media(&self) {
+        self.site.drop_media();
+    }
+
+    /// Ends [`drop_media`](Self::drop_media).
+    pub fn restore_media(&self) {
+        self.site.restore_media();
+    }
+
+    /// The rules this stage runs by, with the ports that it has: a stage that
+    /// starts with them, once this one is dropped, is in the same place. It
+    /// takes this one's tokens if the key is a [`KeySource::File`]; it knows
+    /// none of its sessions.
+    ///
+    /// ```
+    /// use ivs_stage::{Rules, Stage};
+    ///
+    /// let stage = Stage::start(Rules::default())?;
+    /// let (endpoint, rules) = (stage.endpoint(), stage.rules());
+    /// drop(stage);
+    /// assert_eq!(Stage::start(rules)?.endpoint(), endpoint);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        let ports = self.site.hosts.iter().filter_map(|host| {
+            let (_, port) = host.rsplit_once(':')?;
+            port.parse().ok()
+        });
+        let ports: Vec<u16> = ports.collect();
+        let between = ports.get(1..ports.len().saturating_sub(1)).unwrap_or(&[]);
+        Rules {
+            port: ports.first().copied().unwrap_or(0),
+            regional_port: ports.last().copied().unwrap_or(0),
+            hop_ports: between.to_vec(),
+            ..self.site.rules.clone()
+        }
+    }
+
+    fn frozen(&self) -> MutexGuard<'_, Option<mpsc::Sender<()>>> {
+        // It holds one value, whole at any time.
+        self.frozen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     #[expect(clippy::panic, reason = "a test must not go on with a broken far end")]
     fn report_panic(&self) {
         if let Some(failure) = self.site.record.failure() {
@@ -214,7 +298,8 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        self.thaw();
+        drop(self.freezes.take());
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
             self.site.record.fail("the stage's thread panicked".into());
         }
@@ -230,73 +315,25 @@ fn run(
     runtime: &Runtime,
     site: &Arc<Site>,
     listeners: Vec<TcpListener>,
-    stopped: oneshot::Receiver<()>,
+    mut freezes: UnboundedReceiver<Freeze>,
 ) {
     runtime.block_on(async {
         for (place, listener) in listeners.into_iter().enumerate() {
             serve(site, place, listener);
         }
-        // An error is the sender's drop, the usual way to stop.
-        let _ = stopped.await;
+        while let Some(freeze) = freezes.recv().await {
+            // The whole runtime is on this thread: if it blocks, all stands
+            // still. Both fail if nobody waits any more.
+            let _ = freeze.still.send(());
+            let _ = freeze.thaw.recv();
+        }
     });
-}
-
-/// Listeners from the global one to the regional one, each on another loopback
-/// address where the system has more than one.
-fn listen(rules: &Rules) -> Result<(Vec<TcpListener>, Vec<String>), StartError> {
-    let mut listeners = Vec::new();
-    let mut hosts = Vec::new();
-    for place in 0..=rules.hops {
-        let port = match place {
-            0 => rules.port,
-            _ if place == rules.hops => rules.regional_port,
-            _ => 0,
-        };
-        let address = SocketAddr::new(loopback(place), port);
-        let listener = bind(address).map_err(|error| StartError::Bind(address, error))?;
-        let address = listener.local_addr().map_err(StartError::Runtime)?;
-        hosts.push(address.to_string());
-        listeners.push(listener);
-    }
-    Ok((listeners, hosts))
-}
-
-fn loopback(place: usize) -> IpAddr {
-    let offset = u32::try_from(place).unwrap_or(0) & 0xffff;
-    Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + offset).into()
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address).or_else(|error| match error.kind() {
-        // Some systems have 127.0.0.1 only.
-        io::ErrorKind::AddrNotAvailable => TcpListener::bind((Ipv4Addr::LOCALHOST, address.port())),
-        _ => Err(error),
-    })?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-/// Finds out now, and not at each POST, that an address isn't this host's.
-fn try_media(address: IpAddr) -> Result<(), StartError> {
-    let address = SocketAddr::new(address, 0);
-    let socket = UdpSocket::bind(address);
-    socket.map_err(|error| StartError::Bind(address, error))?;
-    Ok(())
-}
-
-fn outer_address() -> Result<IpAddr, StartError> {
-    let interfaces = if_addrs::get_if_addrs().map_err(StartError::Interfaces)?;
-    let mut addresses = interfaces.iter().map(if_addrs::Interface::ip);
-    addresses
-        .find(|address| match address {
-            IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
-            IpAddr::V6(_) => false,
-        })
-        .ok_or(StartError::NoMediaAddress)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use crate::http::watch;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ivs_stage::{KeySource, Lifetime, Rules, TokenWish, VideoRule};
+use ivs_stage::{KeySource, Lifetime, Profile, Rules, TokenWish, VideoRule};
 use lexopt::prelude::*;
 use lexopt::{Error, Parser};
 
@@ -21,9 +21,17 @@ Usage:
 serve:
   --port N            port of the global endpoint (default: a free one)
   --regional-port N   port of the regional host (default: a free one)
-  --hops N            redirects on the way to the regional host (default: 1)
+  --profile NAME      answer as another server does (default: ivs): mediamtx,
+                      janus, janus-strict, janus-no-trickle, livekit,
+                      livekit-ingress, srs, broadcast-box, broadcast-box-2023,
+                      cloudflare, galene, live777, livepeer, eyevinn,
+                      ovenmediaengine, pion-example, twitch, monibuca, go2rtc
+  --hops N            redirects on the way to the regional host (default: 1,
+                      or as the profile has it)
   --video RULE        what an offer's H.264 section must be: any (default),
-                      refuse-inactive, or refuse-silent
+                      refuse-inactive, refuse-silent, refuse-silent-before=N
+                      (refuses so many sending offers), needs-frames=SECONDS
+                      (ends the session without them), or not-needed
   --key-file FILE     key that tokens are checked with; made where there is none
                       (default: ivs-stage-key.pem in the runtime or temporary
                       directory, as for token)
@@ -96,12 +104,14 @@ fn serve(mut parser: Parser) -> Result<Command, Error> {
     let mut rules = Rules {
         key: KeySource::File(default_key()),
         media_interval: Some(Duration::from_secs(1)),
-        ..Rules::default()
+        ..Rules::profile(profile(parser.clone())?)
     };
     let mut events = None;
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
+            // Taken before all others, which change what it says.
+            Long("profile") => drop(parser.value()?),
             Long("port") => rules.port = parser.value()?.parse()?,
             Long("regional-port") => rules.regional_port = parser.value()?.parse()?,
             Long("hops") => rules.hops = parser.value()?.parse()?,
@@ -113,6 +123,27 @@ fn serve(mut parser: Parser) -> Result<Command, Error> {
         }
     }
     Ok(Command::Serve(Box::new(rules), events))
+}
+
+/// The last profile named, wherever it stands.
+fn profile(parser: Parser) -> Result<Profile, Error> {
+    let mut profile = Profile::default();
+    let mut words = parser;
+    let words = words.raw_args()?;
+    let mut words = words.map(|word| word.to_string_lossy().into_owned());
+    while let Some(word) = words.next() {
+        let name = match word.strip_prefix("--profile") {
+            Some("") => words.next(),
+            Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+            None => None,
+        };
+        if let Some(name) = name {
+            profile = name
+                .parse()
+                .map_err(|error| Error::Custom(Box::new(error)))?;
+        }
+    }
+    Ok(profile)
 }
 
 fn token(mut parser: Parser) -> Result<Command, Error> {
@@ -146,11 +177,19 @@ fn report(mut parser: Parser) -> Result<Command, Error> {
 }
 
 fn video_rule(text: &str) -> Result<VideoRule, String> {
-    match text {
-        "any" => Ok(VideoRule::Any),
-        "refuse-inactive" => Ok(VideoRule::RefuseInactive),
-        "refuse-silent" => Ok(VideoRule::RefuseSilent),
-        _ => Err("expected any, refuse-inactive or refuse-silent".into()),
+    const EXPECTED: &str = "expected any, refuse-inactive, refuse-silent, \
+        refuse-silent-before=N, needs-frames=SECONDS or not-needed";
+    let number = |text: &str| text.parse().map_err(|_| EXPECTED.to_owned());
+    match text.split_once('=').unwrap_or((text, "")) {
+        ("any", "") => Ok(VideoRule::Any),
+        ("refuse-inactive", "") => Ok(VideoRule::RefuseInactive),
+        ("refuse-silent", "") => Ok(VideoRule::RefuseSilent),
+        ("refuse-silent-before", posts) => number(posts).map(VideoRule::RefuseSilentBefore),
+        ("needs-frames", seconds) => Ok(VideoRule::NeedsFrames {
+            within: Duration::from_secs(number(seconds)?.into()),
+        }),
+        ("not-needed", "") => Ok(VideoRule::NotNeeded),
+        _ => Err(EXPECTED.into()),
     }
 }
 
@@ -191,6 +230,23 @@ mod tests {
         assert_eq!((rules.port, rules.hops), (80, 2));
         assert_eq!(rules.video, VideoRule::RefuseInactive);
         assert!(rules.media_address.is_some());
+    }
+
+    #[test]
+    fn a_profile_is_the_ground_for_the_other_options() {
+        let line = "serve --hops 2 --video needs-frames=3 --profile pion-example";
+        let Ok(Command::Serve(rules, None)) = parsed(line) else {
+            panic!("not serve");
+        };
+        assert_eq!((rules.hops, rules.content_type), (2, None));
+        let within = Duration::from_secs(3);
+        assert_eq!(rules.video, VideoRule::NeedsFrames { within });
+        assert!(complaint("serve --profile=red5").contains("mediamtx"));
+        assert!(complaint("serve --profile").contains("--profile"));
+        assert!(complaint("serve --video refuse-silent-before=x").contains("=N"));
+        for profile in Profile::all() {
+            assert!(HELP.contains(profile.name()), "{profile}");
+        }
     }
 
     #[test]

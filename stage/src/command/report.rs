@@ -30,11 +30,13 @@ impl Report {
 }
 
 fn tell(what: &Happening) -> Option<String> {
-    tell_request(what).or_else(|| tell_session(what))
+    tell_post(what)
+        .or_else(|| tell_request(what))
+        .or_else(|| tell_session(what))
 }
 
-/// What came over HTTP.
-fn tell_request(what: &Happening) -> Option<String> {
+/// What became of a POST.
+fn tell_post(what: &Happening) -> Option<String> {
     Some(match what {
         Happening::Redirect {
             from,
@@ -64,20 +66,43 @@ fn tell_request(what: &Happening) -> Option<String> {
             let code = code.map_or(String::new(), |code| format!(", code {code}"));
             format!("session {session}: refused by {host} with {status}{code}: {reason}")
         }
+        _ => return None,
+    })
+}
+
+/// What came for a session.
+fn tell_request(what: &Happening) -> Option<String> {
+    let whose =
+        |id: &Option<u32>| id.map_or("unknown session".into(), |id| format!("session {id}"));
+    let (session, host, status, authorization, method) = match what {
         Happening::Delete {
             session,
             host,
             status,
             authorization,
+        } => (session, host, status, authorization, "DELETE".to_owned()),
+        Happening::Patch {
+            session,
+            host,
+            status,
+            authorization,
+            candidates,
+            ..
         } => {
-            let whose = session.map_or("unknown session".into(), |id| format!("session {id}"));
-            format!(
-                "{whose}: DELETE on {host} ({}) answered {status}",
-                token(*authorization)
-            )
+            let method = format!("PATCH with {candidates} candidates");
+            (session, host, status, authorization, method)
         }
         _ => return None,
-    })
+    };
+    let answered = match status {
+        0 => "not answered".to_owned(),
+        status => format!("answered {status}"),
+    };
+    let token = token(*authorization);
+    Some(format!(
+        "{}: {method} on {host} ({token}) {answered}",
+        whose(session)
+    ))
 }
 
 /// What became of the stage and of a session.

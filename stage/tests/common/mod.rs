@@ -3,7 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
-use str0m::{Candidate, Event, Input, Output, Rtc};
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcError};
 
 /// How long a test waits for what has to come.
 pub(crate) const BOUND: Duration = Duration::from_secs(10);
@@ -35,6 +35,27 @@ impl Reply {
 
 /// One request on its own connection.
 pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    parse(&exchange(method, url, headers, body, BOUND).unwrap())
+}
+
+/// The bytes that come back for a request until the connection ends; an error
+/// if it doesn't in time.
+pub(crate) fn exchange(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+    bound: Duration,
+) -> io::Result<String> {
+    let mut stream = send(method, url, headers, body);
+    stream.set_read_timeout(Some(bound))?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply)?;
+    Ok(reply)
+}
+
+/// Sends a request; the connection brings the reply.
+pub(crate) fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> TcpStream {
     let rest = url.strip_prefix("http://").expect("an http URL");
     let (host, path) = rest.split_once('/').expect("a URL with a path");
     let mut text = format!("{method} /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
@@ -43,14 +64,11 @@ pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &
     }
     text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
     let mut stream = TcpStream::connect(host).unwrap();
-    stream.set_read_timeout(Some(BOUND)).unwrap();
     stream.write_all(text.as_bytes()).unwrap();
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).unwrap();
-    parse(&reply)
+    stream
 }
 
-fn parse(reply: &str) -> Reply {
+pub(crate) fn parse(reply: &str) -> Reply {
     let (head, body) = reply.split_once("\r\n\r\n").expect("a whole head");
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap();
@@ -81,6 +99,15 @@ pub(crate) fn delete(url: &str, token: &str) -> Reply {
         &[("Authorization", &format!("Bearer {token}"))],
         "",
     )
+}
+
+/// A `Location` made whole, as RFC 3986 has it for URLs and absolute paths.
+pub(crate) fn resolve(base: &str, location: &str) -> String {
+    if location.starts_with("http://") {
+        return location.to_owned();
+    }
+    let host = base.split('/').nth(2).unwrap();
+    format!("http://{host}{location}")
 }
 
 /// URL of the regional host's endpoint.
@@ -114,9 +141,19 @@ pub(crate) fn offer() -> String {
 pub(crate) struct Publisher {
     pub(crate) rtc: Rtc,
     pub(crate) offer: String,
+    /// RTP packets that have left.
+    pub(crate) sent: usize,
     pending: Option<SdpPendingOffer>,
     audio: Mid,
+    video: Mid,
     socket: UdpSocket,
+}
+
+/// Whether a publisher looks at the stage's fingerprint, as it must.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Looks {
+    Well,
+    Away,
 }
 
 impl Publisher {
@@ -126,6 +163,10 @@ impl Publisher {
 
     /// Sends audio, and video in the direction given.
     pub(crate) fn with_video(video: Direction) -> Self {
+        Self::made(video, Looks::Well)
+    }
+
+    pub(crate) fn made(video: Direction, looks: Looks) -> Self {
         let address = if_addrs::get_if_addrs().unwrap();
         let address = address
             .iter()
@@ -133,6 +174,7 @@ impl Publisher {
         let socket = UdpSocket::bind((address.unwrap().ip(), 0)).unwrap();
         let mut rtc = Rtc::builder()
             .set_crypto_provider(Arc::new(str0m::crypto::from_feature_flags()))
+            .set_fingerprint_verification(looks == Looks::Well)
             .clear_codecs()
             .enable_opus(true, false)
             .enable_h264(true)
@@ -143,13 +185,15 @@ impl Publisher {
         rtc.add_local_candidate(Candidate::host(local, "udp").unwrap());
         let mut change = rtc.sdp_api();
         let audio = change.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
-        change.add_media(MediaKind::Video, video, None, None, None);
+        let video = change.add_media(MediaKind::Video, video, None, None, None);
         let (offer, pending) = change.apply().unwrap();
         Self {
             rtc,
             offer: offer.to_sdp_string(),
+            sent: 0,
             pending: Some(pending),
             audio,
+            video,
             socket,
         }
     }
@@ -160,7 +204,18 @@ impl Publisher {
         self.rtc.sdp_api().accept_answer(pending, answer).unwrap();
     }
 
-    /// Runs until an event passes the test; whether one did in time.
+    /// Posts the offer, takes the answer and connects; the session's URL.
+    pub(crate) fn publish(&mut self, stage: &Stage, token: &str) -> String {
+        let url = regional(stage);
+        let reply = post(&url, token, &self.offer);
+        assert_eq!(reply.status, 201, "{}", reply.body);
+        self.accept(&reply.body);
+        self.connect();
+        resolve(&url, reply.header("location").unwrap())
+    }
+
+    /// Runs until an event passes the test; whether one did in time, and
+    /// before an error.
     pub(crate) fn run_until(
         &mut self,
         bound: Duration,
@@ -168,14 +223,37 @@ impl Publisher {
     ) -> bool {
         let end = Instant::now() + bound;
         while Instant::now() < end && self.rtc.is_alive() {
-            match self.rtc.poll_output().unwrap() {
-                Output::Timeout(at) => self.wait(at.min(end)),
+            let Ok(output) = self.rtc.poll_output() else {
+                return false;
+            };
+            match output {
+                Output::Timeout(at) => {
+                    if self.wait(at.min(end)).is_err() {
+                        return false;
+                    }
+                }
                 Output::Transmit(out) => {
+                    let rtcp = |kind: &u8| (192..224).contains(kind);
+                    if matches!(out.contents[0], 128..192) && !rtcp(&out.contents[1]) {
+                        self.sent += 1;
+                    }
                     self.socket.send_to(&out.contents, out.destination).unwrap();
                 }
                 Output::Event(event) if test(&event) => return true,
                 Output::Event(_) => {}
             }
+        }
+        false
+    }
+
+    /// Runs until the test passes; whether it did in time.
+    pub(crate) fn run_while_waiting(&mut self, test: impl Fn(&Self) -> bool) -> bool {
+        let end = Instant::now() + BOUND;
+        while Instant::now() < end {
+            if test(self) {
+                return true;
+            }
+            self.run_until(Duration::from_millis(10), |_| false);
         }
         false
     }
@@ -187,28 +265,39 @@ impl Publisher {
     /// Sends Opus packets of 20 ms, faster than real time, leaving out those
     /// that `lose` names.
     pub(crate) fn send_audio(&mut self, packets: u64, lose: &[u64]) {
-        let params = self.rtc.codec_config().params().iter();
-        let opus = params
-            .clone()
-            .find(|params| params.spec().codec == Codec::Opus);
-        let pt = opus.unwrap().pt();
         for number in (0..packets).filter(|number| !lose.contains(number)) {
-            let mut direct = self.rtc.direct_api();
-            let stream = direct.stream_tx_by_mid(self.audio, None).unwrap();
-            let time = u32::try_from(number * 960).unwrap();
-            let payload: &[u8] = &[0xf8; 80];
-            stream.write_rtp(RtpWrite::new(
-                pt,
-                (1000 + number).into(),
-                time,
-                Instant::now(),
-                payload,
-            ));
-            self.run_until(Duration::from_millis(2), |_| false);
+            self.send_audio_packet(number);
         }
     }
 
-    fn wait(&mut self, until: Instant) {
+    pub(crate) fn send_audio_packet(&mut self, number: u64) {
+        let time = u32::try_from(number * 960).unwrap();
+        self.send(self.audio, Codec::Opus, number, time, &[0xf8; 80]);
+    }
+
+    /// Sends a picture in one packet that a decoder can start at.
+    pub(crate) fn send_picture(&mut self, number: u64) {
+        let time = u32::try_from(number * 3000).unwrap();
+        self.send(self.video, Codec::H264, number, time, &[0x65, 0x88]);
+    }
+
+    fn send(&mut self, mid: Mid, codec: Codec, number: u64, time: u32, payload: &[u8]) {
+        let mut params = self.rtc.codec_config().params().iter();
+        let pt = params.find(|params| params.spec().codec == codec);
+        let pt = pt.unwrap().pt();
+        let mut direct = self.rtc.direct_api();
+        let stream = direct.stream_tx_by_mid(mid, None).unwrap();
+        stream.write_rtp(RtpWrite::new(
+            pt,
+            (1000 + number).into(),
+            time,
+            Instant::now(),
+            payload,
+        ));
+        self.run_until(Duration::from_millis(2), |_| false);
+    }
+
+    fn wait(&mut self, until: Instant) -> Result<(), RtcError> {
         let left = until.saturating_duration_since(Instant::now());
         self.socket
             .set_read_timeout(Some(left.max(Duration::from_millis(1))))
@@ -223,6 +312,6 @@ impl Publisher {
             }
             Err(_) => Input::Timeout(now()),
         };
-        self.rtc.handle_input(input).unwrap();
+        self.rtc.handle_input(input)
     }
 }

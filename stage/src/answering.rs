@@ -1,0 +1,79 @@
+//! How a far end answers an offer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+use std::{error, fmt, io};
+
+use str0m::change::SdpOffer;
+use str0m::{Candidate, Rtc, RtcConfig};
+
+use crate::answer;
+use crate::forms::IceMode;
+use crate::offer::OfferSection;
+use crate::rules::Rules;
+
+/// Why an offer got no answer.
+#[derive(Debug)]
+pub(crate) enum AnswerError {
+    Socket(io::Error),
+    Offer(String),
+    /// A section has no codec that the stage takes.
+    Codec,
+}
+
+impl fmt::Display for AnswerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(error) => write!(f, "no UDP socket for media: {error}"),
+            Self::Offer(error) => write!(f, "the offer can't be answered: {error}"),
+            Self::Codec => f.write_str("a section has no codec that the stage takes"),
+        }
+    }
+}
+
+impl error::Error for AnswerError {}
+
+/// A str0m machine that has answered, and its answer as the rules want it.
+pub(crate) fn accept(
+    offer: &str,
+    offered: &[OfferSection],
+    local: SocketAddr,
+    rules: &Rules,
+) -> Result<(Rtc, String), AnswerError> {
+    // The parser's own words quote the offer, which holds ICE credentials.
+    let offer = SdpOffer::from_sdp_string(offer)
+        .map_err(|_| AnswerError::Offer("it isn't whole SDP".to_owned()))?;
+    let candidate =
+        Candidate::host(local, "udp").map_err(|error| AnswerError::Offer(error.to_string()))?;
+    let mut rtc = machine(rules);
+    rtc.add_local_candidate(candidate);
+    let answer = rtc
+        .sdp_api()
+        .accept_offer(offer)
+        .map_err(|error| AnswerError::Offer(error.to_string()))?
+        .to_sdp_string();
+    // One rejected section refuses the whole POST (RFC 9725 4.4.3).
+    if answer::rejects_some(&answer, offered) {
+        return Err(AnswerError::Codec);
+    }
+    Ok((rtc, answer::in_form(&answer, &rules.answer)))
+}
+
+fn machine(rules: &Rules) -> Rtc {
+    // The codecs that an IVS stage takes; RTP mode hands packets over as they
+    // are, without waiting for whole frames.
+    let mut config = RtcConfig::new()
+        .set_crypto_provider(Arc::new(str0m::crypto::from_feature_flags()))
+        .clear_codecs()
+        .enable_opus(true, false)
+        .enable_h264(true)
+        .set_ice_lite(rules.answer.ice == IceMode::Lite)
+        .set_rtp_mode(true);
+    if let Some(interval) = rules.report_interval.filter(|time| !time.is_zero()) {
+        config = config
+            .set_rtcp_report_interval_audio(interval)
+            .set_rtcp_report_interval_video(interval);
+    }
+    config.build(Instant::now())
+}

@@ -1,0 +1,86 @@
+//! Refusals of a POST: what is sent, and what is recorded.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::answering::AnswerError;
+use crate::http::{Reply, pairs, reply};
+use crate::rules::Refusal;
+
+/// A refusal on its way: what to send and what to record.
+pub(crate) struct Refused {
+    refusal: Refusal,
+    pub(crate) code: Option<u32>,
+    pub(crate) reason: String,
+}
+
+impl Refused {
+    /// A refusal without an IVS code.
+    pub(crate) fn plain(status: u16, message: &str) -> Self {
+        Self {
+            refusal: Refusal::message(status, message),
+            code: None,
+            reason: message.to_owned(),
+        }
+    }
+
+    /// A refusal as the rules give it for a POST without a token.
+    pub(crate) fn without_token(refusal: Refusal) -> Self {
+        Self {
+            reason: "missing bearer token".to_owned(),
+            ..Self::scripted(refusal)
+        }
+    }
+
+    /// One POST too many; the next one may come after this time.
+    pub(crate) fn too_often(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let reason = "more POSTs than the stage's rules allow";
+        let refused = Self::ivs(StatusCode::TOO_MANY_REQUESTS, 2013, "throttled", reason);
+        let refusal = refused.refusal.header("Retry-After", &seconds.to_string());
+        Self { refusal, ..refused }
+    }
+
+    /// A refusal with a code of IVS's error table.
+    pub(crate) fn ivs(status: StatusCode, code: u32, message: &str, reason: &str) -> Self {
+        Self {
+            refusal: Refusal::ivs(status.as_u16(), code, message),
+            code: Some(code),
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// Code 2001, whose text is the one that IVS sends.
+    pub(crate) fn no_session(reason: &str) -> Self {
+        let message = "failed to create publisher session";
+        Self::ivs(StatusCode::BAD_REQUEST, 2001, message, reason)
+    }
+
+    pub(crate) fn unanswered(error: &AnswerError) -> Self {
+        let reason = error.to_string();
+        match error {
+            AnswerError::Codec => {
+                Self::ivs(StatusCode::BAD_REQUEST, 2014, "no matching codec", &reason)
+            }
+            AnswerError::Socket(_) | AnswerError::Offer(_) => Self::no_session(&reason),
+        }
+    }
+
+    pub(crate) fn scripted(refusal: Refusal) -> Self {
+        let body: Option<serde_json::Value> = serde_json::from_str(&refusal.body).ok();
+        let code = body.and_then(|body| body.get("code")?.as_u64());
+        Self {
+            refusal,
+            code: code.and_then(|code| u32::try_from(code).ok()),
+            reason: "as the stage's rules say".to_owned(),
+        }
+    }
+
+    pub(crate) fn reply(&self) -> Reply {
+        let status = StatusCode::from_u16(self.refusal.status);
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers: Vec<_> = pairs(&self.refusal.headers).collect();
+        reply(status, &headers, &self.refusal.body)
+    }
+}

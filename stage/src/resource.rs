@@ -1,0 +1,244 @@
+//! Sessions as HTTP has them: where they are, and what DELETE and PATCH do.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH};
+use http::{HeaderMap, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+
+use crate::forms::LocationForm;
+use crate::http::{Dropped, Reply, bearer, pairs, reply};
+use crate::publish::OFFER_LIMIT;
+use crate::record::Happening;
+use crate::requests::{DeleteRule, MidRule, PatchEtag, PatchRule, TrickleRule};
+use crate::rules::Refusal;
+use crate::sessions::Found;
+use crate::site::Site;
+use crate::trickle::{FRAGMENT, Fragment, IfMatch};
+
+/// Path under which a session's URL lies, as on IVS.
+pub(crate) const SESSION_PATH: &str = "/session/";
+
+/// Key of the session in a query, where it is there.
+const SESSION_KEY: &str = "session=";
+
+/// The `Location` of a session that was made by a POST to `uri`.
+pub(crate) fn location(site: &Site, uri: &Uri, secret: &str) -> Option<String> {
+    let (endpoint, query) = (uri.path(), uri.query());
+    let base = endpoint.trim_end_matches('/');
+    let path = format!("{SESSION_PATH}{secret}");
+    Some(match (site.rules.location, query) {
+        (LocationForm::Missing, _) => return None,
+        (LocationForm::Absolute, _) => format!("http://{}{path}", site.regional_host()),
+        (LocationForm::PathOnly, _) | (LocationForm::PathAndQuery, None) => path,
+        (LocationForm::PathAndQuery, Some(query)) => format!("{path}?{query}"),
+        (LocationForm::UnderEndpoint, _) => format!("{base}{path}"),
+        (LocationForm::QueryOnly, _) => format!("{base}/?action=delete&{SESSION_KEY}{secret}"),
+        (LocationForm::Endpoint, _) => endpoint.to_owned(),
+    })
+}
+
+/// The query without which a session isn't found.
+pub(crate) fn kept_query(form: LocationForm, uri: &Uri) -> Option<String> {
+    let query = uri.query().filter(|_| form == LocationForm::PathAndQuery);
+    query.map(str::to_owned)
+}
+
+/// The session that a request is about, by the secret part of its URL. Whether
+/// there is such a session is another question.
+pub(crate) fn secret(site: &Site, request: &Request<Incoming>) -> Option<String> {
+    let uri = request.uri();
+    if let Some((_, secret)) = uri.path().rsplit_once(SESSION_PATH) {
+        return Some(secret.to_owned());
+    }
+    let mut pairs = uri.query().unwrap_or("").split('&');
+    match site.rules.location {
+        LocationForm::QueryOnly => pairs
+            .find_map(|pair| pair.strip_prefix(SESSION_KEY))
+            .map(str::to_owned),
+        LocationForm::Endpoint if request.method() != http::Method::POST => {
+            Some(site.sessions.latest().unwrap_or_default())
+        }
+        _ => None,
+    }
+}
+
+/// Why a request about a session goes no further.
+fn stop(site: &Site, headers: &HeaderMap, found: Option<&Found>) -> Option<u16> {
+    match bearer(headers).map(|token| site.key.read(token)) {
+        None => Some(site.rules.missing_token.status),
+        Some(None) => Some(StatusCode::FORBIDDEN.as_u16()),
+        // A token that has expired since still ends what it began.
+        Some(Some(_)) if found.is_none() => Some(site.rules.unknown_session_status),
+        Some(Some(_)) => None,
+    }
+}
+
+fn find(site: &Site, place: usize, secret: &str, uri: &Uri) -> Option<Found> {
+    let found = site.sessions.find(secret, uri.query());
+    found.filter(|_| site.is_regional(place))
+}
+
+/// What a rule makes of a request.
+enum Verdict {
+    Reply(u16),
+    NoAnswer,
+    Dropped,
+}
+
+impl Verdict {
+    fn status(&self) -> u16 {
+        match self {
+            Self::Reply(status) => *status,
+            Self::NoAnswer | Self::Dropped => 0,
+        }
+    }
+
+    async fn reply(self, site: &Site, headers: &[(&str, &str)]) -> Result<Reply, Dropped> {
+        match self {
+            Self::Reply(status) => Ok(session_reply(site, status, headers)),
+            Self::NoAnswer => pending().await,
+            Self::Dropped => Err(Dropped),
+        }
+    }
+}
+
+pub(crate) async fn delete(
+    site: &Arc<Site>,
+    place: usize,
+    secret: &str,
+    request: &Request<Incoming>,
+) -> Result<Reply, Dropped> {
+    let headers = request.headers();
+    let found = find(site, place, secret, request.uri());
+    let rules = &site.rules;
+    let mut ends = false;
+    let verdict = match (stop(site, headers, found.as_ref()), rules.delete) {
+        (_, DeleteRule::NoAnswer) => Verdict::NoAnswer,
+        (_, DeleteRule::Dropped) => Verdict::Dropped,
+        (_, DeleteRule::NoRoute) => Verdict::Reply(rules.unknown_session_status),
+        (Some(status), _) => Verdict::Reply(status),
+        (None, DeleteRule::IfMatch(_)) if if_match(site, headers) == IfMatch::Other => {
+            Verdict::Reply(StatusCode::PRECONDITION_FAILED.as_u16())
+        }
+        (None, DeleteRule::Status(status) | DeleteRule::IfMatch(status)) => {
+            ends = true;
+            Verdict::Reply(status)
+        }
+    };
+    site.record.add(Happening::Delete {
+        session: found.map(|found| found.id),
+        host: site.host(place).to_owned(),
+        status: verdict.status(),
+        authorization: headers.contains_key(AUTHORIZATION),
+    });
+    if ends {
+        site.sessions.delete(secret, &site.record);
+    }
+    verdict.reply(site, &[]).await
+}
+
+pub(crate) async fn patch(
+    site: &Arc<Site>,
+    place: usize,
+    secret: &str,
+    request: Request<Incoming>,
+) -> Result<Reply, Dropped> {
+    let (head, body) = request.into_parts();
+    let found = find(site, place, secret, &head.uri);
+    let body = Limited::new(body, OFFER_LIMIT).collect().await;
+    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let fragment = std::str::from_utf8(&body).ok().and_then(Fragment::read);
+    let if_match = if_match(site, &head.headers);
+
+    let mut etag = None;
+    let verdict = match (stop(site, &head.headers, found.as_ref()), site.rules.patch) {
+        (_, PatchRule::NoAnswer) => Verdict::NoAnswer,
+        (_, PatchRule::Dropped) => Verdict::Dropped,
+        (Some(status), _) => Verdict::Reply(status),
+        (None, PatchRule::Status) => Verdict::Reply(site.rules.patch_status),
+        (None, PatchRule::Trickle(rule)) => {
+            etag = site.rules.etag.as_deref();
+            etag = etag.filter(|_| rule.etag == PatchEtag::Present);
+            let is_fragment = has_type(&head.headers, FRAGMENT);
+            let judged = judge(&rule, found.as_ref(), if_match, fragment.as_ref());
+            Verdict::Reply(match judged {
+                _ if !is_fragment => site.rules.wrong_type_status,
+                Ok(candidates) => {
+                    site.sessions.trickle(secret, candidates);
+                    StatusCode::NO_CONTENT.as_u16()
+                }
+                Err(status) => status,
+            })
+        }
+    };
+    let fragment = fragment.unwrap_or_default();
+    site.record.add(Happening::Patch {
+        session: found.map(|found| found.id),
+        host: site.host(place).to_owned(),
+        status: verdict.status(),
+        authorization: head.headers.contains_key(AUTHORIZATION),
+        candidates: fragment.candidates.len(),
+        end_of_candidates: fragment.end,
+        if_match,
+    });
+    let headers: Vec<_> = etag.map(|etag| (ETAG.as_str(), etag)).into_iter().collect();
+    verdict.reply(site, &headers).await
+}
+
+/// The candidates to take, or the status that says why none are.
+fn judge<'a>(
+    rule: &TrickleRule,
+    found: Option<&Found>,
+    if_match: IfMatch,
+    fragment: Option<&'a Fragment>,
+) -> Result<&'a [String], u16> {
+    let refusal = match if_match {
+        IfMatch::None => rule.without_if_match,
+        IfMatch::Equal | IfMatch::Star => None,
+        IfMatch::Other => rule.other_if_match,
+    };
+    if let Some(status) = refusal {
+        return Err(status);
+    }
+    let bad = StatusCode::BAD_REQUEST.as_u16();
+    let fragment = fragment.ok_or(bad)?;
+    let own = |ufrag: &String| found.is_none_or(|found| found.peer.ufrag.as_ref() == Some(ufrag));
+    if !fragment.ufrags.iter().all(own) {
+        return Err(StatusCode::UNPROCESSABLE_ENTITY.as_u16());
+    }
+    let first = |mid: &String| found.is_none_or(|found| found.peer.mid.as_ref() == Some(mid));
+    if rule.mid == MidRule::FirstOnly && !fragment.mids.iter().all(first) {
+        return Err(bad);
+    }
+    Ok(&fragment.candidates)
+}
+
+fn if_match(site: &Site, headers: &HeaderMap) -> IfMatch {
+    let value = headers.get(IF_MATCH).map(http::HeaderValue::as_bytes);
+    IfMatch::of(value, site.rules.etag.as_deref())
+}
+
+/// Whether `Content-Type` is this one, and has no parameters.
+pub(crate) fn has_type(headers: &HeaderMap, kind: &str) -> bool {
+    let value = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+    value.is_some_and(|value| value.eq_ignore_ascii_case(kind.as_bytes()))
+}
+
+fn session_reply(site: &Site, status: u16, headers: &[(&str, &str)]) -> Reply {
+    let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let message = if status == site.rules.missing_token.status || status == 403 {
+        "missing or invalid token"
+    } else if status == site.rules.unknown_session_status {
+        "no such session"
+    } else {
+        return reply(code, headers, "");
+    };
+    let refusal = Refusal::message(status, message);
+    let headers: Vec<_> = pairs(&refusal.headers)
+        .chain(headers.iter().copied())
+        .collect();
+    reply(code, &headers, &refusal.body)
+}
