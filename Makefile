@@ -1,0 +1,62 @@
+# `make demo` and `make test` do everything from a fresh Debian 12 with a Rust
+# toolchain. What is there already is not installed or built again.
+
+# Every system package that building, testing and the demo need; nowhere else.
+PACKAGES := \
+	ca-certificates gcc libc6-dev libssl-dev pkg-config \
+	libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev \
+	gstreamer1.0-tools gstreamer1.0-nice \
+	gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
+	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
+
+# What the demo publishes: audio, video or av. And for how long, in seconds.
+MEDIA ?= audio
+DEMO_SECONDS ?= 6
+
+# The three lower modules alone, as on a machine without GStreamer.
+LOWER := -p gst-plugin-ivs --no-default-features
+
+.PHONY: help demo test system build fmt clippy lower doc tests demos
+# The steps share one target directory and cargo uses every core by itself.
+.NOTPARALLEL:
+
+help:
+	@echo 'make demo             publish audio to a local stage and say what it saw'
+	@echo 'make demo MEDIA=av    the same with audio and H.264 video (or MEDIA=video)'
+	@echo 'make test             every check and every test'
+	@echo 'make system           only install the system packages that are missing'
+
+demo: build
+	@scripts/demo.sh "$(MEDIA)" "$(DEMO_SECONDS)"
+
+test: system fmt clippy lower doc tests demos
+
+system:
+	@scripts/system.sh $(PACKAGES)
+
+build: system
+	cargo build --locked --workspace --lib --bins
+
+fmt: system
+	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	cargo fmt --all --check
+
+clippy: system
+	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked $(LOWER) --lib -- -D warnings
+
+lower: system
+	cargo test --locked $(LOWER) --lib
+	cargo test --locked $(LOWER) --doc
+
+doc: system
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+
+tests: system
+	cargo test --locked --workspace
+
+# The README's first commands, as a user runs them.
+demos: build
+	@scripts/demo.sh audio 2
+	@scripts/demo.sh av 2
