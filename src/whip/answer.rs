@@ -5,6 +5,7 @@ use std::fmt;
 use super::body::Body;
 use super::fingerprint::Fingerprint;
 use super::offer::{Offer, sends};
+use super::repair::{Repair, repair};
 use super::sdp::{Direction, Lines, Sdp};
 
 /// An SDP answer that fits its offer: a section for each, every sending one
@@ -13,6 +14,7 @@ use super::sdp::{Direction, Lines, Sdp};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
     sdp: Sdp,
+    repairs: Vec<Repair>,
 }
 
 impl Answer {
@@ -30,8 +32,9 @@ impl Answer {
             return Err(AnswerError::Empty);
         }
         let text = std::str::from_utf8(bytes).map_err(|_| AnswerError::NotSdp)?;
-        let sdp = Sdp::parse(text).ok_or(AnswerError::NotSdp)?;
-        let answer = Self { sdp };
+        let mut sdp = Sdp::parse(text).ok_or(AnswerError::NotSdp)?;
+        let repairs = repair(&mut sdp, offer.sdp());
+        let answer = Self { sdp, repairs };
         answer.fits(offer)?;
         Ok(answer)
     }
@@ -39,6 +42,11 @@ impl Answer {
     /// The text to apply as remote description.
     pub fn text(&self) -> String {
         self.sdp.to_string()
+    }
+
+    /// What had to be repaired, for the log.
+    pub fn repairs(&self) -> &[Repair] {
+        &self.repairs
     }
 
     /// The fingerprints that the server's certificate may hash to; those of
@@ -49,6 +57,19 @@ impl Answer {
             .flat_map(|part| part.values("fingerprint"))
             .filter_map(|value| value.parse().ok())
             .collect()
+    }
+
+    /// User name fragment and password of the first section. Secrets.
+    pub fn ice_credentials(&self) -> Option<(&str, &str)> {
+        self.sdp.ice_credentials()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn unchecked(text: &str) -> Self {
+        Self {
+            sdp: Sdp::parse(text).unwrap(),
+            repairs: Vec::new(),
+        }
     }
 
     fn fits(&self, offer: &Offer) -> Result<(), AnswerError> {

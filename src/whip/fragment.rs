@@ -33,17 +33,9 @@ impl Fragment {
     /// The same with credentials and `mid` read from the offer that the
     /// candidates belong to; `None` when its first section has none.
     pub fn of_offer(offer: &Offer, candidates: &[String], complete: bool) -> Option<Self> {
-        let sdp = offer.sdp();
-        let first = sdp.sections.first()?;
-        let ufrag = sdp.inherited(first, "ice-ufrag")?;
-        let pwd = sdp.inherited(first, "ice-pwd")?;
-        Some(Self::new(
-            ufrag,
-            pwd,
-            first.value("mid")?,
-            candidates,
-            complete,
-        ))
+        let (ufrag, pwd) = offer.ice_credentials()?;
+        let mid = offer.sdp().sections.first()?.value("mid")?;
+        Some(Self::new(ufrag, pwd, mid, candidates, complete))
     }
 
     /// The body of the PATCH.

@@ -8,7 +8,7 @@
 //!  Endpoint ──► Post ──request()──► server
 //!                ▲ │
 //!   Redirect ────┘ └─read()─► Created ──► Answer      to the peer connection
-//!   (307 …)           │          └──────► Resource ──trickle()──► PATCH
+//!   (307 …)           │          └──────► Resource ──trickling()─► PATCH
 //!                     └─► PostError            └─────delete()───► DELETE, the end
 //! ```
 //!
@@ -73,6 +73,7 @@ mod link;
 mod offer;
 mod post;
 mod refusal;
+mod repair;
 mod resource;
 mod sdp;
 mod token;
@@ -87,7 +88,10 @@ pub use link::IceServer;
 pub use offer::{Offer, OfferError};
 pub use post::{Created, MAX_HOPS, Oddity, Post, PostError, Redirect, Reply};
 pub use refusal::{Refusal, RetryAfter};
-pub use resource::{DeleteError, Deleted, Resource, TrickleError, read_delete, read_trickle};
+pub use repair::Repair;
+pub use resource::{
+    DeleteError, Deleted, Resource, TrickleError, Trickling, read_delete, read_trickle,
+};
 pub use sdp::Direction;
 pub use token::{Token, TokenError};
 pub use tracks::{MAX_TRACKS, Track, TracksError, check_tracks};

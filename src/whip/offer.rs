@@ -56,6 +56,20 @@ impl Offer {
         Ok(Self { sdp })
     }
 
+    /// Adds gathered candidates, as `candidate:…`, to the bundle's section,
+    /// and whether they are all.
+    pub fn add_candidates(&mut self, candidates: &[String], complete: bool) {
+        let Some(first) = self.sdp.sections.first_mut() else {
+            return;
+        };
+        for candidate in candidates {
+            first.push(candidate.trim_start_matches("a="));
+        }
+        if complete {
+            first.push("end-of-candidates");
+        }
+    }
+
     /// The body of the POST.
     pub fn text(&self) -> String {
         self.sdp.to_string()
@@ -68,6 +82,11 @@ impl Offer {
             .iter()
             .map(|section| (section.kind().to_owned(), section.direction()))
             .collect()
+    }
+
+    /// User name fragment and password of the first section. Secrets.
+    pub fn ice_credentials(&self) -> Option<(&str, &str)> {
+        self.sdp.ice_credentials()
     }
 
     pub(super) fn sdp(&self) -> &Sdp {
@@ -136,6 +155,19 @@ mod tests {
         assert!(text.contains("a=msid:s s-audio\r\n") && text.contains("a=msid:s s-video\r\n"));
         assert!(text.contains("a=ssrc:7 msid:s s-audio\r\na=ssrc:7 cname:user1\r\n"));
         assert!(!text.contains("webrtctransceiver0"));
+    }
+
+    #[test]
+    fn candidates_go_into_the_first_section() {
+        let mut offer = Offer::new(OFFER, "s", None).unwrap();
+        offer.add_candidates(&["candidate:1 1 UDP 7 192.0.2.1 9 typ host".into()], true);
+        let text = offer.text();
+        let (first, second) = text.split_once("m=video").unwrap();
+        assert!(
+            first
+                .ends_with("a=candidate:1 1 UDP 7 192.0.2.1 9 typ host\r\na=end-of-candidates\r\n")
+        );
+        assert!(!second.contains("candidate"));
     }
 
     #[test]

@@ -39,6 +39,16 @@ impl Refusal {
         }
     }
 
+    /// Blots out texts that the server may have repeated from the request: the
+    /// token, or the path, which for other servers holds the stream key.
+    pub fn hide(&mut self, secrets: &[&str]) {
+        let mut text = String::from_utf8_lossy(&self.body).into_owned();
+        for secret in secrets.iter().filter(|secret| secret.len() > 1) {
+            text = text.replace(secret, "…");
+        }
+        self.body = Bytes::from(text);
+    }
+
     /// The server's own words, from a JSON body's `message`, `error`, `detail`
     /// or `title` (the last two by RFC 9457), else the body itself. Cut short and
     /// freed of control characters, since the text ends on a terminal.
@@ -136,6 +146,13 @@ mod tests {
         ] {
             assert_eq!(refusal(body).message().as_deref(), Some(words));
         }
+    }
+
+    #[test]
+    fn secrets_that_the_server_repeats_are_blotted_out() {
+        let mut refusal = refusal("Cannot POST /app/key with eyJ0");
+        refusal.hide(&["eyJ0", "/app/key", "", "/"]);
+        assert_eq!(refusal.message().as_deref(), Some("Cannot POST … with …"));
     }
 
     #[test]

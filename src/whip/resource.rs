@@ -48,15 +48,13 @@ impl Resource {
         self.etag.is_some() || self.accepts_patch
     }
 
-    /// The PATCH that carries gathered candidates (RFC 9725 4.3.2).
-    pub fn trickle(&self, token: Option<&Token>, fragment: &Fragment) -> Request<String> {
-        let mut request = request(Method::PATCH, &self.url, token, fragment.text());
-        request.headers_mut().insert(CONTENT_TYPE, TRICKLE);
-        request.headers_mut().insert(ACCEPT, TRICKLE);
-        if let Some(etag) = &self.etag {
-            request.headers_mut().insert(IF_MATCH, etag.clone());
+    /// What a PATCH with gathered candidates needs, for whoever sends it
+    /// while the resource itself waits for its end.
+    pub fn trickling(&self) -> Trickling {
+        Trickling {
+            url: self.url.clone(),
+            etag: self.etag.clone(),
         }
-        request
     }
 
     /// The DELETE that ends the session. No `If-Match` (RFC 9725 4.3.1):
@@ -70,6 +68,32 @@ impl Resource {
 impl fmt::Debug for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Resource({})", self.host())
+    }
+}
+
+/// The PATCH side of a [`Resource`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Trickling {
+    url: Url,
+    etag: Option<HeaderValue>,
+}
+
+impl Trickling {
+    /// The PATCH that carries gathered candidates (RFC 9725 4.3.2).
+    pub fn patch(&self, token: Option<&Token>, fragment: &Fragment) -> Request<String> {
+        let mut request = request(Method::PATCH, &self.url, token, fragment.text());
+        request.headers_mut().insert(CONTENT_TYPE, TRICKLE);
+        request.headers_mut().insert(ACCEPT, TRICKLE);
+        if let Some(etag) = &self.etag {
+            request.headers_mut().insert(IF_MATCH, etag.clone());
+        }
+        request
+    }
+}
+
+impl fmt::Debug for Trickling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trickling({})", origin(&self.url))
     }
 }
 
@@ -198,7 +222,7 @@ mod tests {
         for etag in ["\"abc\"", "W/\"abc\"", "abc", "*"] {
             let resource = resource(&[("etag", etag)]);
             assert!(resource.can_trickle());
-            let request = resource.trickle(None, &fragment());
+            let request = resource.trickling().patch(None, &fragment());
             assert_eq!(request.headers()[IF_MATCH], etag);
             assert_eq!(
                 request.headers()[CONTENT_TYPE],

@@ -42,6 +42,15 @@ impl Sdp {
     ) -> Option<&'a str> {
         section.value(name).or_else(|| self.session.value(name))
     }
+
+    /// `ice-ufrag` and `ice-pwd` of the first section, which is the bundle's.
+    pub(crate) fn ice_credentials(&self) -> Option<(&str, &str)> {
+        let first = self.sections.first().unwrap_or(&self.session);
+        Some((
+            self.inherited(first, "ice-ufrag")?,
+            self.inherited(first, "ice-pwd")?,
+        ))
+    }
 }
 
 impl fmt::Display for Sdp {

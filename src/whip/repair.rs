@@ -1,0 +1,208 @@
+//! Repairs of an answer that is off the RFCs in a way that some server is
+//! known for, and that the peer connection would refuse or die of.
+//!
+//! Each is a pure function on the answer's lines, and leaves an answer that does
+//! not need it as it is. What webrtcbin does with each unrepaired was measured
+//! on 1.22 to 1.28.
+
+use std::fmt;
+
+use super::sdp::{Lines, Sdp};
+
+/// What a transport needs; webrtcbin wants it in every section, rejected or not.
+const TRANSPORT: [&str; 4] = ["ice-ufrag", "ice-pwd", "fingerprint", "setup"];
+
+/// A repair that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// A section had no `a=mid`; it has the offer's.
+    Mid,
+    /// A rejected section was bare (pion); it has an accepted one's transport.
+    Rejected,
+    /// `a=setup` stood at session level only, which webrtcbin 1.22 refuses.
+    Setup,
+    /// `a=fingerprint` stood at both levels, which webrtcbin 1.24 refuses.
+    Fingerprint,
+    /// There was no BUNDLE group, without which webrtcbin from 1.26 on never
+    /// says that it is connected.
+    Bundle,
+}
+
+impl fmt::Display for Repair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mid => "a section had no mid",
+            Self::Rejected => "a rejected section had no attributes",
+            Self::Setup => "setup stood at session level only",
+            Self::Fingerprint => "the fingerprint stood at both levels",
+            Self::Bundle => "there was no BUNDLE group",
+        })
+    }
+}
+
+/// Makes every repair that an answer needs, and says which.
+pub(super) fn repair(answer: &mut Sdp, offer: &Sdp) -> Vec<Repair> {
+    type Mend = fn(&mut Sdp, &Sdp) -> bool;
+    let repairs: [(Repair, Mend); 5] = [
+        (Repair::Mid, add_mids),
+        (Repair::Rejected, fill_rejected),
+        (Repair::Setup, spread_setup),
+        (Repair::Fingerprint, drop_doubled_fingerprint),
+        (Repair::Bundle, add_bundle),
+    ];
+    let needed = repairs.into_iter().filter(|(_, mend)| mend(answer, offer));
+    needed.map(|(repair, _)| repair).collect()
+}
+
+fn add_mids(answer: &mut Sdp, offer: &Sdp) -> bool {
+    let mut mended = false;
+    for (section, offered) in answer.sections.iter_mut().zip(&offer.sections) {
+        if let (None, Some(mid)) = (section.value("mid"), offered.value("mid")) {
+            section.push(&format!("mid:{mid}"));
+            mended = true;
+        }
+    }
+    mended
+}
+
+fn fill_rejected(answer: &mut Sdp, _: &Sdp) -> bool {
+    let Some(accepted) = answer.sections.iter().find(|section| section.port() != 0) else {
+        return false;
+    };
+    let lines: Vec<(&'static str, String)> = TRANSPORT
+        .into_iter()
+        .filter_map(|name| Some((name, answer.inherited(accepted, name)?.to_owned())))
+        .collect();
+    let mut mended = false;
+    for section in answer
+        .sections
+        .iter_mut()
+        .filter(|section| section.port() == 0)
+    {
+        for (name, value) in &lines {
+            if section.value(name).is_none() {
+                section.push(&format!("{name}:{value}"));
+                mended = true;
+            }
+        }
+    }
+    mended
+}
+
+fn spread_setup(answer: &mut Sdp, _: &Sdp) -> bool {
+    let Some(setup) = answer.session.value("setup").map(str::to_owned) else {
+        return false;
+    };
+    let mut mended = false;
+    for section in &mut answer.sections {
+        if section.value("setup").is_none() {
+            section.push(&format!("setup:{setup}"));
+            mended = true;
+        }
+    }
+    mended
+}
+
+fn drop_doubled_fingerprint(answer: &mut Sdp, _: &Sdp) -> bool {
+    let everywhere = answer
+        .sections
+        .iter()
+        .all(|section| section.value("fingerprint").is_some());
+    let doubled = everywhere && answer.session.value("fingerprint").is_some();
+    if doubled {
+        answer.session.remove("fingerprint");
+    }
+    doubled
+}
+
+fn add_bundle(answer: &mut Sdp, offer: &Sdp) -> bool {
+    let bundles = |sdp: &Sdp| {
+        sdp.session
+            .values("group")
+            .any(|group| group.starts_with("BUNDLE"))
+    };
+    if bundles(answer) || !bundles(offer) {
+        return false;
+    }
+    let accepted = answer.sections.iter().filter(|section| section.port() != 0);
+    let mids: Vec<&str> = accepted
+        .filter_map(|section: &Lines| section.value("mid"))
+        .collect();
+    if mids.is_empty() {
+        return false;
+    }
+    let group = format!("group:BUNDLE {}", mids.join(" "));
+    answer.session.push(&group);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFFER: &str = include_str!("../../tests/fixtures/answers/offer.sdp");
+
+    /// Repairs a fixture; the result has to be what is wanted of every answer.
+    fn repaired(text: &str) -> (Vec<Repair>, Sdp) {
+        let offer = Sdp::parse(OFFER).unwrap();
+        let mut answer = Sdp::parse(text).unwrap();
+        let repairs = repair(&mut answer, &offer);
+        for section in &answer.sections {
+            assert!(section.value("mid").is_some(), "{answer}");
+            for name in TRANSPORT {
+                assert!(
+                    answer.inherited(section, name).is_some(),
+                    "{name}: {answer}"
+                );
+            }
+            assert!(section.value("setup").is_some(), "{answer}");
+        }
+        assert!(answer.session.value("group").is_some(), "{answer}");
+        assert_eq!(repair(&mut answer, &offer), [], "once is enough");
+        (repairs, answer)
+    }
+
+    #[test]
+    fn a_good_answer_stays_as_it_is() {
+        let text = include_str!("../../tests/fixtures/answers/good.sdp");
+        let (repairs, answer) = repaired(text);
+        assert_eq!(repairs, []);
+        assert_eq!(answer, Sdp::parse(text).unwrap());
+    }
+
+    #[test]
+    fn bare_rejected_filler_of_pion() {
+        let (repairs, answer) = repaired(include_str!(
+            "../../tests/fixtures/answers/pion-rejected.sdp"
+        ));
+        assert_eq!(repairs, [Repair::Mid, Repair::Rejected]);
+        assert_eq!(answer.sections[1].value("mid"), Some("video1"));
+        assert_eq!(answer.sections[1].port(), 0);
+        assert_eq!(answer.session.value("group"), Some("BUNDLE audio0"));
+    }
+
+    #[test]
+    fn setup_at_session_level_only() {
+        let (repairs, _) = repaired(include_str!(
+            "../../tests/fixtures/answers/session-setup.sdp"
+        ));
+        assert_eq!(repairs, [Repair::Setup]);
+    }
+
+    #[test]
+    fn fingerprint_at_both_levels() {
+        let (repairs, answer) = repaired(include_str!(
+            "../../tests/fixtures/answers/doubled-fingerprint.sdp"
+        ));
+        assert_eq!(repairs, [Repair::Fingerprint]);
+        assert_eq!(answer.session.value("fingerprint"), None);
+    }
+
+    #[test]
+    fn no_bundle_group_and_no_mids() {
+        let (repairs, answer) =
+            repaired(include_str!("../../tests/fixtures/answers/no-bundle.sdp"));
+        assert_eq!(repairs, [Repair::Mid, Repair::Bundle]);
+        assert_eq!(answer.session.value("group"), Some("BUNDLE audio0 video1"));
+    }
+}
