@@ -98,7 +98,7 @@ fn by_code(code: u32) -> Option<Row> {
         2003 => (
             NotAuthorized,
             Never,
-            "the participant token does not allow publishing: create one with the PUBLISH capability",
+            "the participant token is not valid for publishing here: create one for this stage, with the PUBLISH capability",
         ),
         2004 => (
             NotFound,

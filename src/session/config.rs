@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::backoff::Retries;
 use super::token::TokenSource;
 use crate::ivs::{RedirectHosts, is_ivs};
 use crate::whip::Endpoint;
@@ -24,6 +25,14 @@ pub struct Config {
     pub http_timeout: Option<Duration>,
     /// Bounds the time from the answer to connected media.
     pub connect_timeout: Duration,
+    /// After how long without a sign of life the far end counts as lost;
+    /// `None` leaves that to ICE and DTLS.
+    pub silence_timeout: Option<Duration>,
+    /// How long the POST waits for candidates to be in the offer; zero for
+    /// servers that learn of us by our checks, as IVS does.
+    pub gathering_timeout: Duration,
+    /// How often to try again.
+    pub retries: Retries,
 }
 
 impl Config {
@@ -70,6 +79,9 @@ mod tests {
             redirect_hosts: RedirectHosts::default(),
             http_timeout: None,
             connect_timeout: Duration::from_secs(10),
+            silence_timeout: None,
+            gathering_timeout: Duration::ZERO,
+            retries: Retries::Default,
         }
     }
 

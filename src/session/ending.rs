@@ -50,11 +50,15 @@ pub(super) async fn delete(
     let deadline = Some(Instant::now() + DELETE_TIMEOUT);
     // Only a stop cuts a body short, and this one's is of no interest.
     let (_keep, mut stop) = watch::channel(true);
-    match send(process, request, deadline, &mut stop).await {
-        Ok(response) => match read_delete(response.status()) {
-            Ok(deleted) => Ended::Deleted(deleted),
-            Err(error) => Ended::Refused(error),
-        },
+    let mut reply = send(process, request.clone(), deadline, &mut stop).await;
+    if matches!(reply, Err(SendError::Closed)) {
+        // A connection that was kept from the POST may have been closed under
+        // the request; a DELETE can be repeated (RFC 9110 9.2.2).
+        reply = send(process, request, deadline, &mut stop).await;
+    }
+    match reply.map(|reply| read_delete(reply.status())) {
+        Ok(Ok(deleted)) => Ended::Deleted(deleted),
+        Ok(Err(error)) => Ended::Refused(error),
         Err(error) => Ended::Unanswered(error),
     }
 }
@@ -66,6 +70,7 @@ pub(super) fn ending() -> (EndingTeller, Ending) {
 }
 
 /// The driver's side.
+#[derive(Clone)]
 pub(super) struct EndingTeller(Sender<Progress>);
 
 impl EndingTeller {

@@ -4,13 +4,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::config::Config;
-use super::driver::{Event, Warning};
+use super::event::{Event, Warning};
 use super::failure::{Cause, Failure, Phase};
 use super::http_io::send;
 use super::process::Process;
 use super::token::{TokenProblem, TokenSource};
 use crate::ivs::{OfferedVideo, TravelDenied, may_travel};
-use crate::whip::{Created, Offer, Post, Reply, Token, origin};
+use crate::whip::{Created, Offer, Post, PostError, Reply, Token, origin};
 
 /// A session that the server has made, with what its end needs.
 pub(super) struct Established {
@@ -21,21 +21,21 @@ pub(super) struct Established {
     pub(super) token: Option<Token>,
 }
 
-pub(super) struct Exchange<'a> {
+pub(super) struct Exchange {
     pub(super) process: &'static Process,
-    pub(super) config: &'a Config,
+    pub(super) config: Config,
     pub(super) video: OfferedVideo,
     pub(super) attempt: u32,
     pub(super) stop: watch::Receiver<bool>,
 }
 
-impl Exchange<'_> {
+impl Exchange {
     /// Sends the offer, follows redirects, and ends with a session or a
     /// failure; `None` when a stop came before a session was made.
     pub(super) async fn run(
         mut self,
         offer: Offer,
-        mut emit: impl FnMut(Event),
+        mut emit: impl FnMut(Event) + Send + 'static,
     ) -> Option<Result<Established, Failure>> {
         let deadline = self.config.http_timeout.map(|bound| Instant::now() + bound);
         let mut post = Post::new(&self.config.endpoint, offer);
@@ -57,7 +57,7 @@ impl Exchange<'_> {
         &mut self,
         post: Post,
         deadline: Option<Instant>,
-        emit: &mut impl FnMut(Event),
+        emit: &mut (impl FnMut(Event) + Send),
     ) -> Result<Step, Cause> {
         let token = read_token(&self.config.token).await.map_err(Cause::Token)?;
         let request = post.request(token.as_ref());
@@ -65,7 +65,7 @@ impl Exchange<'_> {
         let asked = post.url().clone();
         let video = self.video;
         let read = post.read(&reply.map_err(Cause::Send)?);
-        match read.map_err(|error| Cause::Post { error, video })? {
+        match read.map_err(|error| refused(error, video, token.as_ref(), &asked))? {
             Reply::Redirect(redirect) => {
                 self.check_travel(&token, &redirect.from, redirect.to.url())
                     .map_err(Cause::Travel)?;
@@ -121,6 +121,19 @@ impl Exchange<'_> {
 enum Step {
     Again(Post),
     Done(Box<Established>),
+}
+
+fn refused(
+    mut error: PostError,
+    video: OfferedVideo,
+    token: Option<&Token>,
+    asked: &url::Url,
+) -> Cause {
+    if let PostError::Refused(refusal) = &mut error {
+        let token = token.map(Token::reveal).unwrap_or_default();
+        refusal.hide(&[token, asked.path(), asked.query().unwrap_or_default()]);
+    }
+    Cause::Post { error, video }
 }
 
 /// Reads the token off the runtime's worker where that means reading a file.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::http_io::SendError;
 use super::token::TokenProblem;
 use crate::ivs::{Kind, OfferedVideo, Retry, TravelDenied, ivs_code, meaning};
-use crate::whip::{AnswerError, PostError};
+use crate::whip::{AnswerError, PostError, RetryAfter};
 
 /// A failed session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Failure {
             Cause::Send(SendError::UnknownHost) => ErrorKind::NotFound,
             Cause::Send(_) | Cause::Answer(_) | Cause::NotConnected { .. } => ErrorKind::OpenWrite,
             Cause::Peer(_) => ErrorKind::OpenWrite,
-            Cause::Lost(_) => ErrorKind::Write,
+            Cause::Lost(_) | Cause::Silent { .. } => ErrorKind::Write,
         }
     }
 
@@ -46,7 +46,9 @@ impl Failure {
                 video,
             } => meaning(refusal, *video).retry == Retry::Later,
             Cause::Send(SendError::NoCertificates | SendError::Tls(_)) => false,
-            Cause::Send(_) | Cause::NotConnected { .. } | Cause::Lost(_) => true,
+            Cause::Send(_) | Cause::NotConnected { .. } | Cause::Lost(_) | Cause::Silent { .. } => {
+                true
+            }
             Cause::Answer(error) => *error == AnswerError::Broken,
             Cause::Token(_)
             | Cause::Travel(_)
@@ -54,6 +56,22 @@ impl Failure {
             | Cause::Peer(_)
             | Cause::Certificate => false,
         }
+    }
+
+    /// When the server wants to be asked again.
+    pub fn retry_after(&self) -> Option<RetryAfter> {
+        match &self.cause {
+            Cause::Post {
+                error: PostError::Refused(refusal),
+                ..
+            } => refusal.retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether it ended a session that was publishing.
+    pub fn was_publishing(&self) -> bool {
+        self.phase == Phase::Publish
     }
 
     /// The HTTP status that said no.
@@ -142,6 +160,11 @@ impl fmt::Display for Failure {
                 "the media server of {host} showed another certificate than its answer \
                  announced; no media was sent"
             )?,
+            Cause::Silent { after } => write!(
+                f,
+                "the media connection with {host} was lost: nothing has been heard of it for {} s",
+                after.as_secs()
+            )?,
             Cause::Lost(reason) => {
                 write!(f, "the media connection with {host} was lost: {reason}")?
             }
@@ -206,6 +229,11 @@ pub enum Cause {
     /// ICE or DTLS did not finish in time.
     NotConnected {
         /// How long it was waited for.
+        after: Duration,
+    },
+    /// The far end has not been heard of.
+    Silent {
+        /// For how long.
         after: Duration,
     },
     /// The peer's certificate does not match the answer's fingerprint.
@@ -333,6 +361,9 @@ mod tests {
                 after: Duration::from_secs(10),
             },
             Cause::Certificate,
+            Cause::Silent {
+                after: Duration::from_secs(10),
+            },
             Cause::Lost("silence".into()),
         ];
         let count = causes.len();

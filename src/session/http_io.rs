@@ -136,9 +136,12 @@ impl Process {
     }
 
     fn explain_io(&self, error: &io::Error) -> Option<SendError> {
-        let inner = error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let inner = error.get_ref();
+        // The HTTPS connector wraps the handshake's error in one of its own.
+        if let Some(nested) = inner.and_then(|inner| inner.downcast_ref()) {
+            return self.explain_io(nested);
+        }
+        let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match (inner, error.kind()) {
             (Some(rustls::Error::InvalidCertificate(_)), _) if !self.has_certificates => {
                 Some(SendError::NoCertificates)

@@ -19,19 +19,26 @@
 //!   caller's thread, with a bound.
 //! - No event, error or log line holds a token or the path of a URL.
 
+mod attempt;
+mod backoff;
 mod config;
+mod consent;
 mod driver;
 mod ending;
+mod event;
 mod exchange;
 mod failure;
 mod http_io;
 mod identity;
 mod process;
 mod token;
+mod trickle;
 
+pub use backoff::Retries;
 pub use config::{Config, MAX_TIMEOUT, NoToken};
-pub use driver::{Event, Input, Session, State, Warning};
+pub use driver::Session;
 pub use ending::{Ended, Ending};
+pub use event::{Event, Input, PeerNews, State, Warning};
 pub use failure::{Cause, ErrorKind, Failure, Phase};
 pub use http_io::SendError;
 pub use identity::{Identity, IdentityError};

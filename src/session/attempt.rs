@@ -1,0 +1,354 @@
+//! One attempt: from the offer to the end of its media connection.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use super::consent::{Consent, Liveness};
+use super::driver::{Driver, Outcome};
+use super::ending::{Ended, delete};
+use super::event::{Event, Input, PeerNews, State};
+use super::exchange::{Established, Exchange};
+use super::failure::{Cause, Failure, Phase};
+use super::trickle::Trickle;
+use crate::ivs::OfferedVideo;
+use crate::whip::{Answer, IceServer, Offer};
+
+/// An attempt of a driver.
+pub(super) struct Attempt<'a> {
+    driver: &'a mut Driver,
+    phase: Phase,
+    host: String,
+}
+
+struct Offered {
+    offer: Offer,
+    video: OfferedVideo,
+    heard: Arc<AtomicU64>,
+}
+
+type Posting = JoinHandle<Option<Result<Established, Failure>>>;
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(driver: &'a mut Driver) -> Self {
+        let host = driver.config.endpoint.host();
+        Self {
+            driver,
+            phase: Phase::Offer,
+            host,
+        }
+    }
+
+    /// Publishes until it is stopped, replaced or fails. Whatever it leaves on
+    /// the server is being deleted by then.
+    pub(super) async fn run(mut self) -> Outcome {
+        let mut offered = match self.offered().await {
+            Ok(offered) => offered,
+            Err(outcome) => return outcome,
+        };
+        if let Err(outcome) = self.gather(&mut offered.offer).await {
+            return outcome;
+        }
+        self.driver.emit(Event::State(State::Connecting));
+        self.phase = Phase::Post;
+        let established = match self.post(&offered).await {
+            Ok(established) => established,
+            Err(outcome) => return outcome,
+        };
+        let Established {
+            created,
+            host,
+            token,
+        } = established;
+        self.host = host;
+        let outcome = match created.answer {
+            Ok(answer) => {
+                let trickle = created.resource.as_ref().and_then(|resource| {
+                    Trickle::new(resource, token.clone(), offered.offer.clone())
+                });
+                self.live(&offered, answer, created.ice_servers, trickle)
+                    .await
+            }
+            Err(error) => {
+                self.phase = Phase::Answer;
+                self.failed(Cause::Answer(error))
+            }
+        };
+        if let Some(resource) = created.resource {
+            self.driver.teller.deleting();
+            let (process, source) = (self.driver.process, self.driver.config.token.clone());
+            let ending = async move { delete(process, resource, &source, token).await };
+            self.driver.endings.spawn(ending);
+        }
+        outcome
+    }
+
+    /// Waits for the offer, however long its media takes to come.
+    async fn offered(&mut self) -> Result<Offered, Outcome> {
+        loop {
+            match self.driver.next_input().await {
+                Input::Peer {
+                    news:
+                        PeerNews::Offer {
+                            offer,
+                            video,
+                            heard,
+                        },
+                    ..
+                } => {
+                    return Ok(Offered {
+                        offer,
+                        video,
+                        heard,
+                    });
+                }
+                Input::Peer {
+                    news: PeerNews::Broken(cause),
+                    ..
+                } => {
+                    return Err(self.failed(cause));
+                }
+                Input::Stop => return Err(Outcome::Stopped),
+                Input::Replace => return Err(Outcome::Replaced),
+                Input::Peer { .. } | Input::Token(_) => {}
+            }
+        }
+    }
+
+    /// Waits for candidates where the server needs them in the offer.
+    async fn gather(&mut self, offer: &mut Offer) -> Result<(), Outcome> {
+        let bound = self.driver.config.gathering_timeout;
+        let until = Instant::now() + bound;
+        while !bound.is_zero() && !self.driver.gathered.complete {
+            tokio::select! {
+                () = sleep_until(until) => break,
+                input = self.driver.next_news() => match input {
+                    Some(Input::Stop) => return Err(Outcome::Stopped),
+                    Some(Input::Replace) => return Err(Outcome::Replaced),
+                    Some(Input::Peer { news: PeerNews::Broken(cause), .. }) => {
+                        return Err(self.failed(cause));
+                    }
+                    _ => {}
+                },
+            }
+        }
+        if !bound.is_zero() {
+            let gathered = &self.driver.gathered;
+            offer.add_candidates(&gathered.candidates, gathered.complete);
+        }
+        Ok(())
+    }
+
+    /// The POST. Giving it up does not abandon it, since the server may have
+    /// made a session by then, which has to be deleted.
+    async fn post(&mut self, offered: &Offered) -> Result<Established, Outcome> {
+        let (stop, stopped) = watch::channel(false);
+        let (mut posting, mut told) = self.start_posting(offered, stopped);
+        let outcome = loop {
+            tokio::select! {
+                biased;
+                Some(event) = told.recv() => self.driver.emit(event),
+                posted = &mut posting => return self.posted(posted.ok().flatten(), &mut told),
+                input = self.driver.next_input() => match input {
+                    Input::Stop => break Outcome::Stopped,
+                    Input::Replace => break Outcome::Replaced,
+                    Input::Peer { news: PeerNews::Broken(cause), .. } => break self.failed(cause),
+                    Input::Peer { .. } | Input::Token(_) => {}
+                },
+            }
+        };
+        stop.send_replace(true);
+        self.delete_once_posted(posting);
+        Err(outcome)
+    }
+
+    fn start_posting(
+        &self,
+        offered: &Offered,
+        stop: watch::Receiver<bool>,
+    ) -> (Posting, UnboundedReceiver<Event>) {
+        let (events, told) = unbounded_channel();
+        let exchange = Exchange {
+            process: self.driver.process,
+            config: self.driver.config.clone(),
+            video: offered.video,
+            attempt: self.driver.backoff.attempt(),
+            stop,
+        };
+        let emit = move |event| drop(events.send(event));
+        (
+            tokio::spawn(exchange.run(offered.offer.clone(), emit)),
+            told,
+        )
+    }
+
+    fn posted(
+        &mut self,
+        posted: Option<Result<Established, Failure>>,
+        told: &mut UnboundedReceiver<Event>,
+    ) -> Result<Established, Outcome> {
+        while let Ok(event) = told.try_recv() {
+            self.driver.emit(event);
+        }
+        match posted {
+            Some(Ok(established)) => Ok(established),
+            Some(Err(failure)) => Err(Outcome::Failed(failure)),
+            // Neither stopped nor answered: the runtime shuts down.
+            None => Err(Outcome::Stopped),
+        }
+    }
+
+    fn delete_once_posted(&mut self, posting: Posting) {
+        let (process, source) = (self.driver.process, self.driver.config.token.clone());
+        let teller = self.driver.teller.clone();
+        self.driver.endings.spawn(async move {
+            let Ok(Some(Ok(established))) = posting.await else {
+                return Ended::NothingToDelete;
+            };
+            let Some(resource) = established.created.resource else {
+                return Ended::NothingToDelete;
+            };
+            teller.deleting();
+            delete(process, resource, &source, established.token).await
+        });
+    }
+
+    /// From the answer to the end of the media connection.
+    async fn live(
+        &mut self,
+        offered: &Offered,
+        answer: Answer,
+        ice_servers: Vec<IceServer>,
+        mut trickle: Option<Trickle>,
+    ) -> Outcome {
+        let peer = self.driver.peer;
+        let consent = Consent::new(&offered.offer, &answer);
+        self.driver.emit(Event::Answer {
+            peer,
+            answer,
+            ice_servers,
+        });
+        self.phase = Phase::Connect;
+        let after = self.driver.config.connect_timeout;
+        let connect_by = Instant::now() + after;
+        let mut watched: Option<Watched> = None;
+        let outcome = loop {
+            let check_at = watched.as_ref().map(|watched| watched.check_at);
+            let trickle_at = trickle
+                .as_ref()
+                .map(|trickle| trickle.when(&self.driver.gathered));
+            tokio::select! {
+                input = self.driver.next_input() => match input {
+                    Input::Peer { news: PeerNews::Connected, .. } if watched.is_none() => {
+                        watched = Some(self.connected(offered, consent.as_ref()));
+                    }
+                    Input::Peer { news: PeerNews::Broken(cause), .. } => break self.failed(cause),
+                    Input::Stop => break Outcome::Stopped,
+                    Input::Replace => break Outcome::Replaced,
+                    Input::Peer { .. } | Input::Token(_) => {}
+                },
+                () = sleep_until(connect_by), if watched.is_none() => {
+                    break self.failed(Cause::NotConnected { after });
+                }
+                () = until(check_at) => {
+                    let silent = watched.as_mut().is_some_and(|watched| watched.is_lost(offered));
+                    if silent {
+                        break self.failed(Cause::Silent { after: self.silence_bound() });
+                    }
+                    self.check(consent.as_ref());
+                }
+                () = until(trickle_at) => self.send_candidates(trickle.take()),
+            }
+        };
+        if let Some(watched) = watched {
+            self.driver.backoff.published(watched.since.elapsed());
+        }
+        outcome
+    }
+
+    fn connected(&mut self, offered: &Offered, consent: Option<&Consent>) -> Watched {
+        self.phase = Phase::Publish;
+        self.driver.emit(Event::State(State::Publishing));
+        let heard = offered.heard.load(Ordering::Relaxed);
+        self.check(consent);
+        Watched::new(Liveness::new(self.silence_bound(), heard))
+    }
+
+    fn check(&mut self, consent: Option<&Consent>) {
+        if self.driver.config.silence_timeout.is_some()
+            && let Some(packet) = consent.and_then(Consent::check)
+        {
+            let peer = self.driver.peer;
+            self.driver.emit(Event::Check { peer, packet });
+        }
+    }
+
+    /// Off the connect path, and without the session's fate in it: whatever
+    /// comes back is only told.
+    fn send_candidates(&mut self, trickle: Option<Trickle>) {
+        let Some(trickle) = trickle else { return };
+        let request = trickle.request(&self.driver.gathered);
+        let count = self.driver.gathered.candidates.len();
+        if let Some(request) = request {
+            let process = self.driver.process;
+            let task = async move { super::trickle::send_fragment(process, request).await };
+            self.driver
+                .trickles
+                .spawn(async move { task.await.map(|()| count) });
+        }
+    }
+
+    /// Without a bound the checks' interval is a matter of taste only.
+    fn silence_bound(&self) -> Duration {
+        self.driver
+            .config
+            .silence_timeout
+            .unwrap_or(Duration::from_secs(3600))
+    }
+
+    fn failed(&self, cause: Cause) -> Outcome {
+        Outcome::Failed(Failure {
+            phase: self.phase,
+            host: self.host.clone(),
+            attempt: self.driver.backoff.attempt(),
+            cause,
+        })
+    }
+}
+
+/// A media connection that stands.
+struct Watched {
+    since: Instant,
+    liveness: Liveness,
+    check_at: Instant,
+}
+
+impl Watched {
+    fn new(liveness: Liveness) -> Self {
+        let since = Instant::now();
+        Self {
+            since,
+            check_at: since + liveness.interval(),
+            liveness,
+        }
+    }
+
+    fn is_lost(&mut self, offered: &Offered) -> bool {
+        // From now, not from when it was due: intervals that passed while
+        // nobody ran are no silence of the far end.
+        self.check_at = Instant::now() + self.liveness.interval();
+        self.liveness.is_lost(offered.heard.load(Ordering::Relaxed))
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,221 @@
+//! When to try again, and how often.
+
+use std::time::{Duration, SystemTime};
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::failure::Failure;
+
+/// The first wait and its doublings are those of AWS's browser SDK (seen):
+/// 2, 4, 8 s; the cap is ours, for a publisher that nobody watches.
+const FIRST: Duration = Duration::from_secs(2);
+const CAP: Duration = Duration::from_secs(30);
+
+/// A server may ask for more patience than [`CAP`], but a broken clock of its
+/// must not keep a publisher away for years.
+const RETRY_AFTER_CAP: Duration = Duration::from_secs(3600);
+
+/// A session that lived this long was a good one, after which a loss is met
+/// with an attempt at once: IVS cuts every publish after 24 h, which is to be
+/// a gap and no outage.
+const GOOD_SESSION: Duration = Duration::from_secs(10);
+
+/// Attempts before the first success, when the user does not say.
+const FIRST_RETRIES: u32 = 3;
+
+/// How many retries in a row a user wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retries {
+    /// Three before the first success, without end after it.
+    #[default]
+    Default,
+    /// So many, always.
+    Limit(u32),
+}
+
+/// Counts attempts and says what comes after a failed one.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    retries: Retries,
+    in_a_row: u32,
+    had_success: bool,
+}
+
+impl Backoff {
+    pub(super) fn new(retries: Retries) -> Self {
+        Self {
+            retries,
+            in_a_row: 0,
+            had_success: false,
+        }
+    }
+
+    /// Which attempt the next one is, from 1, counted since the last good session.
+    pub(super) fn attempt(&self) -> u32 {
+        self.in_a_row + 1
+    }
+
+    /// Notes that a session published for so long.
+    pub(super) fn published(&mut self, lived: Duration) {
+        self.had_success = true;
+        if lived >= GOOD_SESSION {
+            self.in_a_row = 0;
+        }
+    }
+
+    /// How long to wait before another attempt; none if there is to be none.
+    pub(super) fn after(&mut self, failure: &Failure, now: SystemTime) -> Option<Duration> {
+        let limit = match self.retries {
+            Retries::Limit(limit) => Some(limit),
+            Retries::Default if self.had_success => None,
+            Retries::Default => Some(FIRST_RETRIES),
+        };
+        if !failure.is_retryable() || limit.is_some_and(|limit| self.in_a_row >= limit) {
+            return None;
+        }
+        let wait = jittered(self.plain_wait(failure), jitter());
+        self.in_a_row += 1;
+        let asked = failure
+            .retry_after()
+            .map(|after| after.wait(now).min(RETRY_AFTER_CAP));
+        Some(asked.map_or(wait, |asked| asked.max(wait)))
+    }
+
+    fn plain_wait(&self, failure: &Failure) -> Duration {
+        let waits = match (failure.was_publishing(), self.in_a_row) {
+            (true, 0) => return Duration::ZERO,
+            (_, row) if self.had_success => row.saturating_sub(1),
+            (_, row) => row,
+        };
+        FIRST.saturating_mul(1 << waits.min(8)).min(CAP)
+    }
+}
+
+/// Spreads waits over ±20 %, so that many publishers that lost one server do
+/// not come back in one moment. `by` is between 0 and 1.
+fn jittered(wait: Duration, by: f64) -> Duration {
+    wait.mul_f64(0.8 + 0.4 * by)
+}
+
+fn jitter() -> f64 {
+    let mut bytes = [0; 2];
+    match SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => f64::from(u16::from_le_bytes(bytes)) / f64::from(u16::MAX),
+        // Without randomness all wait the same, which is no reason to stop.
+        Err(_) => 0.5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+    use crate::ivs::OfferedVideo;
+    use crate::session::{Cause, Phase, SendError};
+    use crate::whip::{PostError, Refusal, RetryAfter};
+
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn failure(phase: Phase, cause: Cause) -> Failure {
+        Failure {
+            phase,
+            host: "h".into(),
+            attempt: 1,
+            cause,
+        }
+    }
+
+    fn unreachable() -> Failure {
+        failure(Phase::Post, Cause::Send(SendError::ConnectionRefused))
+    }
+
+    fn lost() -> Failure {
+        failure(Phase::Publish, Cause::Lost("gone".into()))
+    }
+
+    fn refused(status: u16, retry_after: Option<RetryAfter>) -> Failure {
+        let status = StatusCode::from_u16(status).unwrap();
+        let refusal = Refusal {
+            status,
+            retry_after,
+            body: bytes::Bytes::new(),
+        };
+        let error = PostError::Refused(refusal);
+        failure(
+            Phase::Post,
+            Cause::Post {
+                error,
+                video: OfferedVideo::Filler,
+            },
+        )
+    }
+
+    fn seconds(wait: Option<Duration>) -> f64 {
+        wait.expect("another attempt").as_secs_f64()
+    }
+
+    #[test]
+    fn three_retries_before_the_first_success_at_two_four_and_eight_seconds() {
+        let mut backoff = Backoff::new(Retries::Default);
+        for wait in [2.0, 4.0, 8.0] {
+            let waited = seconds(backoff.after(&unreachable(), NOW));
+            assert!((wait * 0.8..=wait * 1.2).contains(&waited), "{waited}");
+        }
+        assert_eq!(backoff.attempt(), 4);
+        assert_eq!(backoff.after(&unreachable(), NOW), None);
+    }
+
+    #[test]
+    fn a_good_session_that_is_lost_is_replaced_at_once_and_without_end() {
+        let mut backoff = Backoff::new(Retries::Default);
+        backoff.published(GOOD_SESSION);
+        assert_eq!(backoff.after(&lost(), NOW), Some(Duration::ZERO));
+        let waits: Vec<f64> = (0..8)
+            .map(|_| seconds(backoff.after(&unreachable(), NOW)))
+            .collect();
+        assert!((1.6..=2.4).contains(&waits[0]), "{waits:?}");
+        assert!((3.2..=4.8).contains(&waits[1]), "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait <= 36.0), "{waits:?}");
+    }
+
+    #[test]
+    fn a_server_that_takes_and_drops_is_not_hammered() {
+        let mut backoff = Backoff::new(Retries::Default);
+        backoff.published(Duration::from_millis(100));
+        assert_eq!(backoff.after(&lost(), NOW), Some(Duration::ZERO));
+        backoff.published(Duration::from_millis(100));
+        assert!(seconds(backoff.after(&lost(), NOW)) > 1.0);
+    }
+
+    #[test]
+    fn a_limit_counts_in_every_case() {
+        let mut backoff = Backoff::new(Retries::Limit(0));
+        assert_eq!(backoff.after(&unreachable(), NOW), None);
+        let mut backoff = Backoff::new(Retries::Limit(1));
+        backoff.published(GOOD_SESSION);
+        assert!(backoff.after(&lost(), NOW).is_some());
+        assert_eq!(backoff.after(&unreachable(), NOW), None);
+    }
+
+    #[test]
+    fn what_no_attempt_can_mend_is_not_tried_again() {
+        let mut backoff = Backoff::new(Retries::Default);
+        assert_eq!(backoff.after(&refused(403, None), NOW), None);
+    }
+
+    #[test]
+    fn retry_after_is_obeyed_in_reason() {
+        let mut backoff = Backoff::new(Retries::Default);
+        let after = |seconds| Some(RetryAfter::Delay(Duration::from_secs(seconds)));
+        assert_eq!(seconds(backoff.after(&refused(503, after(20)), NOW)), 20.0);
+        assert!(seconds(backoff.after(&refused(429, after(0)), NOW)) > 3.0);
+        assert_eq!(
+            seconds(backoff.after(&refused(503, after(1 << 40)), NOW)),
+            3600.0
+        );
+        let mut backoff = Backoff::new(Retries::Default);
+        let date = Some(RetryAfter::At(NOW + Duration::from_secs(40)));
+        assert_eq!(seconds(backoff.after(&refused(503, date), NOW)), 40.0);
+    }
+}

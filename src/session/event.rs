@@ -1,0 +1,151 @@
+//! What goes between a session and its owner.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use super::ending::Ended;
+use super::failure::{Cause, Failure};
+use crate::ivs::{OfferedVideo, TravelDenied};
+use crate::whip::{Answer, IceServer, Oddity, Offer, Token};
+
+/// What the driver is told.
+#[derive(Debug)]
+pub enum Input {
+    /// News of a peer connection.
+    Peer {
+        /// Which one: the number of the [`Event::MakeOffer`] it was made for.
+        peer: u64,
+        /// The news.
+        news: PeerNews,
+    },
+    /// Use this token from the next request on.
+    Token(Token),
+    /// The media have changed: replace the session by one for the new ones.
+    Replace,
+    /// End the session.
+    Stop,
+}
+
+/// What becomes of a peer connection.
+#[derive(Debug)]
+pub enum PeerNews {
+    /// The offer is made: publish it.
+    Offer {
+        /// What to POST.
+        offer: Offer,
+        /// What it has as video, for the advice when it is refused.
+        video: OfferedVideo,
+        /// Counts packets that arrive from the far end, of whatever kind.
+        heard: Arc<AtomicU64>,
+    },
+    /// A local candidate, as `candidate:…`.
+    Candidate(String),
+    /// There will be no more candidates.
+    GatheringComplete,
+    /// The media connection stands, with the certificate that was announced.
+    Connected,
+    /// It can't go on.
+    Broken(Cause),
+}
+
+/// What the driver tells.
+#[derive(Debug)]
+pub enum Event {
+    /// Make a fresh peer connection and its offer.
+    MakeOffer {
+        /// The number that its news carry.
+        peer: u64,
+    },
+    /// The session's state has changed.
+    State(State),
+    /// The server sent the POST on to another host.
+    Redirected {
+        /// Scheme, host and port of the one that redirected.
+        from: String,
+        /// Scheme, host and port of the next.
+        to: String,
+    },
+    /// Apply this answer, after these ICE servers.
+    Answer {
+        /// The peer connection whose offer it answers.
+        peer: u64,
+        /// The SDP answer.
+        answer: Answer,
+        /// STUN and TURN servers that the WHIP server names.
+        ice_servers: Vec<IceServer>,
+    },
+    /// Send this packet to the far end, on the path that media take.
+    Check {
+        /// The peer connection whose path it is.
+        peer: u64,
+        /// A STUN binding request.
+        packet: Vec<u8>,
+    },
+    /// The candidates were sent, or why not.
+    Trickled(Result<usize, String>),
+    /// The attempt failed; another follows after the wait.
+    Retry {
+        /// Why it failed.
+        failure: Failure,
+        /// Which attempt comes next, from 1.
+        attempt: u32,
+        /// How long until then.
+        wait: Duration,
+    },
+    /// Something to know that is no failure.
+    Warning(Warning),
+    /// The session failed for good; [`Event::Ended`] follows.
+    Failed(Failure),
+    /// The last event: nothing is left of the session, or it says what is.
+    Ended(Ended),
+}
+
+/// The states of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The offer is on its way to becoming a media connection.
+    Connecting,
+    /// Media flows.
+    Publishing,
+    /// The session is being ended.
+    Stopping,
+}
+
+/// Something off that the session lives with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// A reply that is off the RFC.
+    Oddity(Oddity),
+    /// The session's resource is on a host that may not have the token, so
+    /// the DELETE goes without.
+    ResourceElsewhere(TravelDenied),
+    /// The session may still be on the server.
+    NotDeleted(Ended),
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Oddity(oddity) => write!(f, "{oddity}."),
+            Self::ResourceElsewhere(denied) => write!(
+                f,
+                "The session's URL is on another host, so that it will be deleted without the \
+                 token: {denied}."
+            ),
+            Self::NotDeleted(ended) => {
+                let reason = match ended {
+                    Ended::Refused(error) => error.to_string(),
+                    Ended::Unanswered(error) => error.to_string(),
+                    Ended::NothingToDelete | Ended::Deleted(_) => return Ok(()),
+                };
+                write!(
+                    f,
+                    "The session could not be deleted ({reason}); it ends when the server \
+                     notices that no media comes."
+                )
+            }
+        }
+    }
+}
