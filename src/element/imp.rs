@@ -14,7 +14,8 @@ use super::pads::MediaPad;
 use super::peer::warm_up;
 use super::run::{Run, StartError};
 use super::settings::{
-    DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, Settings, VideoFiller, parse_token,
+    DEFAULT_CONNECT_TIMEOUT, DEFAULT_RETRIES, DEFAULT_SILENCE_TIMEOUT, DEFAULT_TIMEOUT, Settings,
+    VideoFiller, parse_token,
 };
 use crate::ivs::GLOBAL_ENDPOINT;
 use crate::session::ErrorKind;
@@ -86,6 +87,21 @@ pub struct IvsWhipSink {
         default = DEFAULT_CONNECT_TIMEOUT, minimum = 1, maximum = 3600, mutable_ready,
         nick = "Connect timeout",
         blurb = "Seconds from the server's answer to a connected media transport")]
+    /// Bounds silence of the far end.
+    #[property(name = "silence-timeout", get, set, type = u32, member = silence_timeout,
+        default = DEFAULT_SILENCE_TIMEOUT, maximum = 3600, mutable_ready,
+        nick = "Silence timeout",
+        blurb = "Seconds without a sign of life from the far end after which the session is replaced; 0 leaves that to ICE, which takes most of a minute")]
+    /// How long the POST waits for candidates.
+    #[property(name = "gathering-timeout", get, set, type = u32, member = gathering_timeout,
+        default = 0, maximum = 60_000, mutable_ready,
+        nick = "Gathering timeout",
+        blurb = "Milliseconds that the offer waits for ICE candidates, for servers that need them in it; Amazon IVS does not")]
+    /// How often to try again.
+    #[property(name = "retries", get, set, type = i32, member = retries,
+        default = DEFAULT_RETRIES, minimum = -1, mutable_ready,
+        nick = "Retries",
+        blurb = "Attempts in a row after a failed one; -1 is 3 before the first success and without end after it")]
     /// What an audio-only offer has as video.
     #[property(name = "video-filler", get, set, type = VideoFiller, member = video_filler,
         nick = "Video filler",
@@ -126,7 +142,8 @@ impl State {
         self.runs
     }
 
-    pub(super) fn is_playing(&self) -> bool {
+    /// Whether PLAYING was reached since the last stop.
+    pub(super) fn has_played(&self) -> bool {
         self.playing.is_some()
     }
 
@@ -227,7 +244,11 @@ impl IvsWhipSink {
                 "the session is still being ended, in the background"
             );
         }
-        let was = std::mem::take(&mut self.lock().session_state);
+        let was = {
+            let mut state = self.lock();
+            state.playing = None;
+            std::mem::take(&mut state.session_state)
+        };
         if was != SessionState::Idle {
             self.obj().notify("session-state");
         }
@@ -279,7 +300,7 @@ impl IvsWhipSink {
         };
         if let Some(pad) = pad {
             pad.leave(self.obj().upcast_ref());
-            self.end_without_pads();
+            self.line_up();
         }
     }
 }
@@ -382,7 +403,9 @@ impl ElementImpl for IvsWhipSink {
         match transition {
             gst::StateChange::NullToReady => self.prepare()?,
             gst::StateChange::ReadyToPaused => self.start()?,
-            gst::StateChange::PausedToPlaying => self.lock().playing = Some(Instant::now()),
+            gst::StateChange::PausedToPlaying => {
+                self.lock().playing.get_or_insert_with(Instant::now);
+            }
             gst::StateChange::PausedToReady => return self.stop(transition),
             _ => {}
         }
@@ -390,10 +413,8 @@ impl ElementImpl for IvsWhipSink {
         if transition == gst::StateChange::ReadyToPaused && changed.is_err() {
             self.stop_run().map(super::run::StoppedRun::finish);
         }
-        match transition {
-            gst::StateChange::PausedToPlaying => self.open_when_ready(),
-            gst::StateChange::PlayingToPaused => self.lock().playing = None,
-            _ => {}
+        if transition == gst::StateChange::PausedToPlaying {
+            self.line_up();
         }
         changed
     }

@@ -34,6 +34,28 @@ impl Media {
     }
 }
 
+impl Media {
+    /// Whether a session that was made for this stream can carry the other in
+    /// its place. New parameter sets count where both are in the caps: a
+    /// payloader that does not repeat them in the stream has them nowhere else.
+    pub(super) fn fits_session_of(&self, other: &Self) -> bool {
+        let text = |media: &Self, name| {
+            let structure = media.caps.structure(0)?;
+            structure.get::<String>(name).ok()
+        };
+        let clock_rate = |media: &Self| media.caps.structure(0)?.get::<i32>("clock-rate").ok();
+        let parameters = [self, other].map(|media| text(media, "sprop-parameter-sets"));
+        let same_parameters = match &parameters {
+            [Some(old), Some(new)] => old == new,
+            _ => true,
+        };
+        (self.track, self.payload) == (other.track, other.payload)
+            && text(self, "encoding-name") == text(other, "encoding-name")
+            && clock_rate(self) == clock_rate(other)
+            && same_parameters
+    }
+}
+
 /// Why a pad's caps can't be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum MediaError {
@@ -81,6 +103,24 @@ mod tests {
         assert_eq!((audio.track, audio.payload), (Track::Audio, 96));
         let video = read("application/x-rtp,media=video,encoding-name=H264,payload=97").unwrap();
         assert_eq!((video.track, video.payload), (Track::Video, 97));
+    }
+
+    #[test]
+    fn what_makes_another_session() {
+        let video = |rest: &str| {
+            read(&format!(
+                "application/x-rtp,media=video,encoding-name=H264,{rest}"
+            ))
+            .unwrap()
+        };
+        let first = video("payload=96,clock-rate=90000");
+        let with_parameters =
+            video("payload=96,clock-rate=90000,sprop-parameter-sets=(string)A,ssrc=(uint)7");
+        assert!(first.fits_session_of(&with_parameters));
+        assert!(!first.fits_session_of(&video("payload=97,clock-rate=90000")));
+        assert!(!first.fits_session_of(&video("payload=96,clock-rate=48000")));
+        let other_parameters = video("payload=96,clock-rate=90000,sprop-parameter-sets=(string)B");
+        assert!(!with_parameters.fits_session_of(&other_parameters));
     }
 
     #[test]

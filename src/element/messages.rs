@@ -1,5 +1,7 @@
 //! What goes onto the bus.
 
+use std::time::Duration;
+
 use gst::prelude::*;
 
 use super::imp::CAT;
@@ -9,6 +11,9 @@ use crate::session::{ErrorKind, Failure};
 
 /// The name of the element message that tells each change of session state.
 pub(super) const STATE_MESSAGE: &str = "ivswhipsink-session-state";
+
+/// The name of the element message that tells of a failed attempt.
+pub(super) const RETRY_MESSAGE: &str = "ivswhipsink-retry";
 
 /// Posts an error with code, sentence and details: what an application may
 /// want to act on without reading the sentence.
@@ -102,6 +107,28 @@ pub(super) fn post_state(
         .src(element)
         .build();
     let _ = element.post_message(message);
+}
+
+/// Posts that an attempt failed and another follows: as an element message
+/// for an application, and as a warning for a person at a terminal.
+pub(super) fn post_retry(element: &IvsWhipSink, failure: &Failure, attempt: u32, wait: Duration) {
+    let text = format!(
+        "{failure} Trying again in {:.1} s (attempt {attempt}).",
+        wait.as_secs_f64()
+    );
+    let structure = gst::Structure::builder(RETRY_MESSAGE)
+        .field("attempt", attempt)
+        .field(
+            "wait",
+            gst::ClockTime::try_from(wait).unwrap_or(gst::ClockTime::MAX),
+        )
+        .field("reason", failure.to_string())
+        .build();
+    let message = gst::message::Element::builder(structure)
+        .src(element)
+        .build();
+    let _ = element.post_message(message);
+    post_warning(element, &text);
 }
 
 fn details(phase: &str) -> gst::structure::Builder {

@@ -6,8 +6,11 @@
 //! bus message. Locks are held to take or put something, never over a call
 //! out of this crate.
 
+mod events;
+mod gate;
 mod ice;
 mod imp;
+mod lineup;
 mod media;
 mod messages;
 mod pads;
@@ -35,6 +38,9 @@ pub enum SessionState {
     /// Media flows.
     #[enum_value(name = "Publishing", nick = "publishing")]
     Publishing,
+    /// The session failed or was lost, and another attempt follows.
+    #[enum_value(name = "Waiting for another attempt", nick = "retrying")]
+    Retrying,
     /// The session is being deleted on the server.
     #[enum_value(name = "Stopping", nick = "stopping")]
     Stopping,
@@ -54,6 +60,7 @@ impl SessionState {
             Self::Waiting => "waiting",
             Self::Connecting => "connecting",
             Self::Publishing => "publishing",
+            Self::Retrying => "retrying",
             Self::Stopping => "stopping",
             Self::Ended => "ended",
             Self::Failed => "failed",

@@ -8,11 +8,12 @@
 //! while the gate drops it; live media passes it as it comes. The gate drops
 //! buffers until media may flow, so upstream is never blocked by a session.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use gst::prelude::*;
 
+use super::gate::Gate;
 use super::media::{Media, MediaError};
 
 /// What a pad's stream tells the element. Called on the streaming thread.
@@ -31,7 +32,7 @@ pub(super) struct MediaPad {
 
 #[derive(Default)]
 struct Inner {
-    open: AtomicBool,
+    gate: Gate,
     stream: Mutex<Stream>,
 }
 
@@ -92,12 +93,18 @@ impl MediaPad {
         self.sync.static_pad("src")
     }
 
-    pub(super) fn open_gate(&self) {
-        self.inner.open.store(true, Ordering::Release);
+    /// Lets media flow. Video begins with a key frame, which is asked for.
+    pub(super) fn open_gate(&self, is_video: bool) {
+        if is_video {
+            self.inner.gate.open_with_key_frame(Instant::now());
+            self.request_key_frame();
+        } else {
+            self.inner.gate.open();
+        }
     }
 
     pub(super) fn close_gate(&self) {
-        self.inner.open.store(false, Ordering::Release);
+        self.inner.gate.close();
     }
 
     /// The stream's caps, once they came.
@@ -134,7 +141,7 @@ impl MediaPad {
 
     /// Asks upstream for a key frame, with headers, from which on a far end
     /// can decode.
-    pub(super) fn request_key_frame(&self) {
+    fn request_key_frame(&self) {
         let event = gst_video::UpstreamForceKeyUnitEvent::builder()
             .all_headers(true)
             .build();
@@ -149,10 +156,22 @@ impl MediaPad {
             | gst::PadProbeType::EVENT_DOWNSTREAM
             | gst::PadProbeType::EVENT_FLUSH;
         let source = static_pad(&self.sync, "src")?;
-        source.add_probe(mask, move |_, info| match &info.data {
-            Some(gst::PadProbeData::Event(event)) => inner.event(event, &news),
-            _ if inner.open.load(Ordering::Acquire) => gst::PadProbeReturn::Ok,
-            _ => gst::PadProbeReturn::Drop,
+        source.add_probe(mask, move |_, info| {
+            let passes = match &info.data {
+                Some(gst::PadProbeData::Event(event)) => return inner.event(event, &news),
+                Some(gst::PadProbeData::Buffer(buffer)) => {
+                    inner.gate.passes(|| begins_a_key_frame(buffer))
+                }
+                Some(gst::PadProbeData::BufferList(list)) => inner
+                    .gate
+                    .passes(|| list.get(0).is_some_and(begins_a_key_frame)),
+                _ => true,
+            };
+            if passes {
+                gst::PadProbeReturn::Ok
+            } else {
+                gst::PadProbeReturn::Drop
+            }
         });
         Ok(())
     }
@@ -214,6 +233,11 @@ impl Inner {
             .unwrap_or_else(PoisonError::into_inner)
             .ended = ended;
     }
+}
+
+/// Payloaders hand on the flag that encoders and parsers set.
+fn begins_a_key_frame(buffer: &gst::BufferRef) -> bool {
+    !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
 }
 
 /// Browsers' payload types for the two codecs that IVS takes, then anything.

@@ -5,18 +5,22 @@
 //! - `on-negotiation-needed` fires without pads and does not fire again on 1.22,
 //!   so the offer is made when we say so ([`Peer::offer`]);
 //! - it writes the wrong fingerprint for a certificate that it is given
-//!   ([`use_identity`], with [`Offer::new`]);
+//!   ([`watch_children`], with [`Offer::new`]);
 //! - it does not check the peer's certificate for a sender
-//!   ([`Peer::certificate_fits`]).
+//!   ([`Inner::certificate_fits`]);
+//! - 1.22 stays connected to a dead peer, so we check for ourselves whether the
+//!   far end answers ([`Peer::send`], [`Path`]).
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 
 use gst::prelude::*;
 use gst_webrtc::{
     WebRTCBundlePolicy, WebRTCDTLSTransport, WebRTCDTLSTransportState, WebRTCICEConnectionState,
-    WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection, WebRTCSDPType, WebRTCSessionDescription,
+    WebRTCICEGatheringState, WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection, WebRTCSDPType,
+    WebRTCSessionDescription,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -24,8 +28,8 @@ use rustls::pki_types::pem::PemObject;
 use super::ice::{IceUrl, ice_url};
 use super::media::Media;
 use super::settings::IceSettings;
-use crate::ivs::{Filler, filler_codec};
-use crate::session::{Cause, Identity, Input};
+use crate::ivs::{Filler, OfferedVideo, filler_codec};
+use crate::session::{Cause, Identity, PeerNews};
 use crate::whip::{Answer, Fingerprint, IceServer, Offer, Track};
 
 /// Loads webrtcbin's plugins ahead of the first session of a process, without
@@ -52,17 +56,36 @@ pub(super) struct Source {
     pub(super) pad: gst::Pad,
 }
 
+/// What a peer connection is made from.
+pub(super) struct PeerParts {
+    /// The number that its news carry.
+    pub(super) number: u64,
+    pub(super) sources: Vec<Source>,
+    pub(super) filler: Filler,
+    pub(super) ice: IceSettings,
+    pub(super) identity: Identity,
+    pub(super) video: OfferedVideo,
+}
+
 /// One webrtcbin, from its making to its removal.
 #[derive(Clone)]
 pub(super) struct Peer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    number: u64,
     webrtcbin: gst::Element,
-    links: Vec<(gst::Pad, gst::Pad)>,
+    links: Vec<Link>,
     /// The transceiver whose transport tells that media can flow: all
     /// sections share it, but only a sending one's state is sure to be told.
     sender: WebRTCRTPTransceiver,
     identity: Arc<Identity>,
+    video: OfferedVideo,
     late_local: bool,
-    shared: Arc<Mutex<Shared>>,
+    path: Arc<Path>,
+    tell: Box<dyn Fn(PeerNews) + Send + Sync>,
+    shared: Mutex<Shared>,
 }
 
 #[derive(Default)]
@@ -72,54 +95,143 @@ struct Shared {
     pending_local: Option<WebRTCSessionDescription>,
 }
 
+/// The way to the far end, below DTLS.
+#[derive(Default)]
+struct Path {
+    /// Packets that arrived: DTLS, RTCP, and replies to our own checks, which
+    /// libnice hands on as data because it did not ask itself.
+    heard: Arc<AtomicU64>,
+    sink: Mutex<Option<glib::WeakRef<gst::Element>>>,
+}
+
 impl Peer {
     /// Makes a webrtcbin with a sendonly section for each source, audio first,
     /// and the filler after a lone audio; puts it into the bin and links it.
-    /// On an error nothing is left in the bin.
+    /// On an error nothing is left in the bin. `tell` is called from
+    /// webrtcbin's threads.
     pub(super) fn new(
         bin: &gst::Bin,
-        sources: &[Source],
-        filler: Filler,
-        ice: &IceSettings,
-        identity: Identity,
+        parts: PeerParts,
         ready: impl FnOnce(&gst::Element),
+        tell: impl Fn(PeerNews) + Send + Sync + 'static,
     ) -> Result<Self, glib::BoolError> {
-        let identity = Arc::new(identity);
-        let webrtcbin = make_webrtcbin(ice)?;
-        use_identity(&webrtcbin, &identity);
+        let identity = Arc::new(parts.identity);
+        let path = Arc::new(Path::default());
+        let webrtcbin = make_webrtcbin(&parts.ice)?;
+        watch_children(&webrtcbin, &identity, &path);
         ready(&webrtcbin);
+        // It stays in PLAYING when the pipeline is paused: its ICE source is
+        // live, and would no longer answer the far end's checks.
+        webrtcbin.set_locked_state(true);
         bin.add(&webrtcbin)?;
-        // Up to the bin's state first: pads take caps only once they are active.
-        let assembled = webrtcbin
-            .sync_state_with_parent()
-            .and_then(|()| assemble(&webrtcbin, sources, filler));
+        // Up first: pads take caps only once they are active.
+        let started = webrtcbin.set_state(gst::State::Playing);
+        let assembled = started
+            .map_err(|_| glib::bool_error!("webrtcbin does not start"))
+            .and_then(|_| assemble(&webrtcbin, &parts.sources, parts.filler));
         let (links, sender) = assembled.inspect_err(|_| discard(&webrtcbin))?;
-        Ok(Self {
+        let inner = Arc::new(Inner {
+            number: parts.number,
             webrtcbin,
             links,
             sender,
             identity,
-            late_local: ice.use_link_headers,
-            shared: Arc::default(),
-        })
+            video: parts.video,
+            late_local: parts.ice.use_link_headers,
+            path,
+            tell: Box::new(tell),
+            shared: Mutex::default(),
+        });
+        Ok(Self { inner })
     }
 
-    /// Makes the offer and hands it on in the form to POST, on webrtcbin's
-    /// own thread. Gathering starts meanwhile and is not waited for.
-    pub(super) fn offer(
-        &self,
-        stream: String,
-        done: impl FnOnce(Result<Offer, Cause>) + Send + 'static,
-    ) {
-        let peer = self.clone();
+    /// The number that its news carry.
+    pub(super) fn number(&self) -> u64 {
+        self.inner.number
+    }
+
+    /// Makes the offer and tells it in the form to POST. Gathering starts
+    /// meanwhile and is not waited for.
+    pub(super) fn offer(&self, stream: String) {
+        let inner = self.inner.clone();
         let promise = gst::Promise::with_change_func(move |reply| {
-            done(description(reply, "offer").and_then(|offer| peer.offered(offer, &stream)));
+            let offered =
+                description(reply, "offer").and_then(|offer| inner.offered(offer, &stream));
+            inner.tell(offered.unwrap_or_else(PeerNews::Broken));
         });
-        self.webrtcbin
+        self.inner
+            .webrtcbin
             .emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
     }
 
-    fn offered(&self, description: WebRTCSessionDescription, stream: &str) -> Result<Offer, Cause> {
+    /// Applies the answer; whether webrtcbin took it shows in the news.
+    pub(super) fn apply(&self, answer: &Answer, ice_servers: &[IceServer]) {
+        let inner = &self.inner;
+        let local = {
+            let mut shared = inner.lock();
+            shared.fingerprints = answer.fingerprints();
+            shared.pending_local.take()
+        };
+        if let Some(local) = local {
+            inner.add_ice_servers(ice_servers);
+            inner.set_local(&local);
+        }
+        let sdp = match gst_sdp::SDPMessage::parse_buffer(answer.text().as_bytes()) {
+            Ok(sdp) => sdp,
+            Err(error) => {
+                let text = format!("the answer does not parse: {error}");
+                return inner.tell(PeerNews::Broken(Cause::Peer(text)));
+            }
+        };
+        let description = WebRTCSessionDescription::new(WebRTCSDPType::Answer, sdp);
+        let waiting = inner.clone();
+        let promise = gst::Promise::with_change_func(move |reply| {
+            if let Err(cause) = structure(reply) {
+                waiting.tell(PeerNews::Broken(cause));
+            }
+        });
+        inner
+            .webrtcbin
+            .emit_by_name::<()>("set-remote-description", &[&description, &promise]);
+    }
+
+    /// Sends a packet on the path that media take.
+    pub(super) fn send(&self, packet: Vec<u8>) {
+        let sink = self
+            .inner
+            .path
+            .sink
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let sink = sink.and_then(|sink| sink.upgrade());
+        if let Some(pad) = sink.and_then(|sink| sink.static_pad("sink")) {
+            // One that is lost is as good as one that is not answered.
+            let _ = pad.chain(gst::Buffer::from_slice(packet));
+        }
+    }
+
+    /// Whether a message of a child comes from this webrtcbin.
+    pub(super) fn owns(&self, object: &gst::Object) -> bool {
+        let webrtcbin = &self.inner.webrtcbin;
+        object == webrtcbin.upcast_ref::<gst::Object>() || object.has_as_ancestor(webrtcbin)
+    }
+
+    /// Takes webrtcbin out of the bin. Can be called more than once.
+    pub(super) fn close(&self) {
+        for (source, sink) in &self.inner.links {
+            let _ = source.unlink(sink);
+        }
+        discard(&self.inner.webrtcbin);
+    }
+}
+
+impl Inner {
+    fn offered(
+        self: &Arc<Self>,
+        description: WebRTCSessionDescription,
+        stream: &str,
+    ) -> Result<PeerNews, Cause> {
         let text = description
             .sdp()
             .as_text()
@@ -127,12 +239,18 @@ impl Peer {
         let fingerprint = self.identity.fingerprint();
         let offer = Offer::new(&text, stream, Some(fingerprint))
             .map_err(|error| Cause::Peer(error.to_string()))?;
+        // Before the local description, from which on there are candidates.
+        self.watch()?;
         if self.late_local {
             self.lock().pending_local = Some(description);
         } else {
             self.set_local(&description);
         }
-        Ok(offer)
+        Ok(PeerNews::Offer {
+            offer,
+            video: self.video,
+            heard: self.path.heard.clone(),
+        })
     }
 
     /// Starts gathering, so every ICE server has to be known by now.
@@ -142,36 +260,6 @@ impl Peer {
             "set-local-description",
             &[description, &None::<gst::Promise>],
         );
-    }
-
-    /// Applies the answer; `done` hears whether webrtcbin took it.
-    pub(super) fn apply(
-        &self,
-        answer: &Answer,
-        ice_servers: &[IceServer],
-        done: impl FnOnce(Result<(), Cause>) + Send + 'static,
-    ) {
-        let local = {
-            let mut shared = self.lock();
-            shared.fingerprints = answer.fingerprints();
-            shared.pending_local.take()
-        };
-        if let Some(local) = local {
-            self.add_ice_servers(ice_servers);
-            self.set_local(&local);
-        }
-        let sdp = match gst_sdp::SDPMessage::parse_buffer(answer.text().as_bytes()) {
-            Ok(sdp) => sdp,
-            Err(error) => {
-                return done(Err(Cause::Peer(format!(
-                    "the answer does not parse: {error}"
-                ))));
-            }
-        };
-        let description = WebRTCSessionDescription::new(WebRTCSDPType::Answer, sdp);
-        let promise = gst::Promise::with_change_func(move |reply| done(accepted(reply)));
-        self.webrtcbin
-            .emit_by_name::<()>("set-remote-description", &[&description, &promise]);
     }
 
     fn add_ice_servers(&self, servers: &[IceServer]) {
@@ -188,27 +276,59 @@ impl Peer {
         }
     }
 
-    /// Tells the session of everything that becomes of the connection. To be
-    /// called once the offer is made: before that there is no transport.
-    pub(super) fn watch(&self, tell: impl Fn(Input) + Clone + Send + Sync + 'static) {
-        let Some(transport) = self.transport() else {
-            return tell(Input::Broken(Cause::Peer(
-                "webrtcbin made no transport".to_owned(),
-            )));
-        };
-        let (shared, on_dtls) = (self.shared.clone(), tell.clone());
+    /// Tells of everything that becomes of the connection. The transport is
+    /// there once the offer is made. Weak, as webrtcbin holds the handlers.
+    fn watch(self: &Arc<Self>) -> Result<(), Cause> {
+        let transport = self.transport();
+        let transport =
+            transport.ok_or_else(|| Cause::Peer("webrtcbin made no transport".to_owned()))?;
+        let inner = Arc::downgrade(self);
         transport.connect_state_notify(move |transport| {
-            if let Some(input) = dtls_news(transport, &shared) {
-                on_dtls(input);
+            if let Some(inner) = inner.upgrade() {
+                inner.dtls_changed(transport);
             }
         });
+        let inner = Arc::downgrade(self);
         self.webrtcbin
             .connect_notify(Some("ice-connection-state"), move |webrtcbin, _| {
                 let state: WebRTCICEConnectionState = webrtcbin.property("ice-connection-state");
-                if state == WebRTCICEConnectionState::Failed {
-                    tell(Input::Broken(Cause::Lost(
-                        "ICE found no way through".to_owned(),
-                    )));
+                if let Some(inner) = inner.upgrade()
+                    && state == WebRTCICEConnectionState::Failed
+                {
+                    let text = "ICE found no way through".to_owned();
+                    inner.tell(PeerNews::Broken(Cause::Lost(text)));
+                }
+            });
+        self.watch_gathering();
+        Ok(())
+    }
+
+    fn watch_gathering(self: &Arc<Self>) {
+        let inner = Arc::downgrade(self);
+        self.webrtcbin
+            .connect("on-ice-candidate", false, move |values| {
+                let section = values.get(1).and_then(|value| value.get::<u32>().ok());
+                let candidate = values.get(2).and_then(|value| value.get::<String>().ok());
+                // All sections are bundled with the first; the empty one, from
+                // 1.24 on, ends them.
+                if let (Some(inner), Some(0), Some(candidate)) =
+                    (inner.upgrade(), section, candidate)
+                {
+                    inner.tell(match candidate.is_empty() {
+                        true => PeerNews::GatheringComplete,
+                        false => PeerNews::Candidate(candidate),
+                    });
+                }
+                None
+            });
+        let inner = Arc::downgrade(self);
+        self.webrtcbin
+            .connect_notify(Some("ice-gathering-state"), move |webrtcbin, _| {
+                let state: WebRTCICEGatheringState = webrtcbin.property("ice-gathering-state");
+                if let Some(inner) = inner.upgrade()
+                    && state == WebRTCICEGatheringState::Complete
+                {
+                    inner.tell(PeerNews::GatheringComplete);
                 }
             });
     }
@@ -220,21 +340,39 @@ impl Peer {
         sender.property("transport")
     }
 
-    /// Whether a message of a child comes from this webrtcbin.
-    pub(super) fn owns(&self, object: &gst::Object) -> bool {
-        object == self.webrtcbin.upcast_ref::<gst::Object>()
-            || object.has_as_ancestor(&self.webrtcbin)
+    fn dtls_changed(&self, transport: &WebRTCDTLSTransport) {
+        let lost = |text: &str| PeerNews::Broken(Cause::Lost(text.to_owned()));
+        self.tell(match transport.state() {
+            WebRTCDTLSTransportState::Connected if self.certificate_fits(transport) => {
+                PeerNews::Connected
+            }
+            WebRTCDTLSTransportState::Connected => PeerNews::Broken(Cause::Certificate),
+            WebRTCDTLSTransportState::Failed => lost("the DTLS transport failed"),
+            WebRTCDTLSTransportState::Closed => lost("the server closed it"),
+            _ => return,
+        });
     }
 
-    /// Takes webrtcbin out of the bin. Can be called more than once.
-    pub(super) fn close(&self) {
-        for (source, sink) in &self.links {
-            let _ = source.unlink(sink);
-        }
-        discard(&self.webrtcbin);
+    /// Whether the handshake showed a certificate that the answer announced
+    /// (RFC 8122 6.2). An unreadable certificate is a wrong one.
+    fn certificate_fits(&self, transport: &WebRTCDTLSTransport) -> bool {
+        let Some(pem) = transport.remote_certificate() else {
+            return false;
+        };
+        let Ok(der) = CertificateDer::from_pem_slice(pem.as_bytes()) else {
+            return false;
+        };
+        self.lock()
+            .fingerprints
+            .iter()
+            .any(|fingerprint| fingerprint.matches(&der))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
+    fn tell(&self, news: PeerNews) {
+        (self.tell)(news);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -267,21 +405,44 @@ fn disable_upnp(webrtcbin: &gst::Element) {
     }
 }
 
-/// Lets the DTLS handshake show our certificate.
-fn use_identity(webrtcbin: &gst::Element, identity: &Arc<Identity>) {
-    let identity = identity.clone();
+/// Lets the DTLS handshake show our certificate, and keeps hold of the two
+/// ends of the path, none of which webrtcbin gives out.
+fn watch_children(webrtcbin: &gst::Element, identity: &Arc<Identity>, path: &Arc<Path>) {
+    let (identity, path) = (identity.clone(), path.clone());
     let Some(bin) = webrtcbin.dynamic_cast_ref::<gst::Bin>() else {
         return;
     };
     bin.connect_deep_element_added(move |_, _, element| {
-        let factory = element.factory();
-        if factory.is_some_and(|factory| factory.name() == "dtlssrtpdec") {
-            element.set_property("pem", identity.pem());
+        let Some(factory) = element.factory() else {
+            return;
+        };
+        match factory.name().as_str() {
+            "dtlssrtpdec" => element.set_property("pem", identity.pem()),
+            "nicesrc" => path.count_arrivals(element),
+            "nicesink" => {
+                let sink = Some(element.downgrade());
+                *path.sink.lock().unwrap_or_else(PoisonError::into_inner) = sink;
+            }
+            _ => {}
         }
     });
 }
 
-type Assembled = (Vec<(gst::Pad, gst::Pad)>, WebRTCRTPTransceiver);
+impl Path {
+    fn count_arrivals(&self, source: &gst::Element) {
+        let heard = self.heard.clone();
+        let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+        if let Some(pad) = source.static_pad("src") {
+            pad.add_probe(mask, move |_, _| {
+                heard.fetch_add(1, Ordering::Relaxed);
+                gst::PadProbeReturn::Ok
+            });
+        }
+    }
+}
+
+type Link = (gst::Pad, gst::Pad);
+type Assembled = (Vec<Link>, WebRTCRTPTransceiver);
 
 /// Pads and transceivers, in the order of the offer's sections.
 fn assemble(
@@ -315,8 +476,6 @@ fn assemble(
     let sender = sender.ok_or_else(|| glib::bool_error!("there is no pad to publish"))?;
     Ok((links, sender))
 }
-
-type Link = (gst::Pad, gst::Pad);
 
 fn connect(
     webrtcbin: &gst::Element,
@@ -364,38 +523,6 @@ fn discard(webrtcbin: &gst::Element) {
     let _ = webrtcbin.set_state(gst::State::Null);
 }
 
-fn dtls_news(transport: &WebRTCDTLSTransport, shared: &Mutex<Shared>) -> Option<Input> {
-    match transport.state() {
-        WebRTCDTLSTransportState::Connected if certificate_fits(transport, shared) => {
-            Some(Input::Connected)
-        }
-        WebRTCDTLSTransportState::Connected => Some(Input::Broken(Cause::Certificate)),
-        WebRTCDTLSTransportState::Failed => Some(Input::Broken(Cause::Lost(
-            "the DTLS transport failed".to_owned(),
-        ))),
-        WebRTCDTLSTransportState::Closed => Some(Input::Broken(Cause::Lost(
-            "the server closed it".to_owned(),
-        ))),
-        _ => None,
-    }
-}
-
-/// Whether the handshake showed a certificate that the answer announced
-/// (RFC 8122 6.2). An unreadable certificate is a wrong one.
-fn certificate_fits(transport: &WebRTCDTLSTransport, shared: &Mutex<Shared>) -> bool {
-    let Some(pem) = transport.remote_certificate() else {
-        return false;
-    };
-    let Ok(der) = CertificateDer::from_pem_slice(pem.as_bytes()) else {
-        return false;
-    };
-    let shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-    shared
-        .fingerprints
-        .iter()
-        .any(|fingerprint| fingerprint.matches(&der))
-}
-
 /// The description in a promise's reply.
 fn description(
     reply: Result<Option<&gst::StructureRef>, gst::PromiseError>,
@@ -406,10 +533,6 @@ fn description(
     structure
         .get(field)
         .map_err(|error| Cause::Peer(error.to_string()))
-}
-
-fn accepted(reply: Result<Option<&gst::StructureRef>, gst::PromiseError>) -> Result<(), Cause> {
-    structure(reply).map(|_| ())
 }
 
 /// The reply of a promise, whose error webrtcbin puts into the reply.

@@ -13,33 +13,40 @@ use std::thread;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::imp::{CAT, IvsWhipSink};
+use super::SessionState;
+use super::imp::IvsWhipSink;
+use super::media::Media;
 use super::messages;
-use super::pads::{MediaPad, PadNews};
-use super::peer::{Peer, Source};
+use super::pads::MediaPad;
+use super::peer::Peer;
 use super::settings::{IceSettings, Settings, SettingsError};
-use super::{SessionState, imp};
-use crate::ivs::{Filler, OfferedVideo};
-use crate::session::{Cause, Ending, ErrorKind, Event, Identity, Input, Process, Session, State};
-use crate::whip::{Token, Track, check_tracks};
+use crate::ivs::Filler;
+use crate::session::{Ending, ErrorKind, Event, Input, Process, Session};
+use crate::whip::Token;
 
 /// From READY→PAUSED to PAUSED→READY: one session and what belongs to it.
 pub(super) struct Run {
-    id: u64,
-    session: Session,
+    pub(super) id: u64,
+    pub(super) session: Session,
     ending: Ending,
-    jobs: Sender<Job>,
-    filler: Filler,
-    ice: IceSettings,
-    peer: Option<Peer>,
-    opened: bool,
+    pub(super) jobs: Sender<Job>,
+    pub(super) filler: Filler,
+    pub(super) ice: IceSettings,
+    /// The peer connection in use.
+    pub(super) peer: Option<Peer>,
+    /// The number of the one that the driver waits for.
+    pub(super) wanted: Option<u64>,
+    /// The media of the session that is, or is being made.
+    pub(super) lineup: Vec<Media>,
     /// The session's end was asked for by end of stream on every pad.
-    end_of_stream: bool,
+    pub(super) end_of_stream: bool,
 }
 
 /// What the conductor does.
-enum Job {
-    Open,
+pub(super) enum Job {
+    /// Make webrtcbin and its offer, under this number.
+    Open(u64),
+    /// Act on an event of the session.
     Event(Event),
 }
 
@@ -87,7 +94,8 @@ impl IvsWhipSink {
             filler: settings.video_filler.into(),
             ice: settings.ice(),
             peer: None,
-            opened: false,
+            wanted: None,
+            lineup: Vec::new(),
             end_of_stream: false,
         });
         self.enter_state(id, SessionState::Waiting);
@@ -109,110 +117,6 @@ impl IvsWhipSink {
         })
     }
 
-    /// What a pad's stream told, on its streaming thread.
-    pub(super) fn pad_news(&self, news: PadNews) {
-        match news {
-            PadNews::Media(Ok(media)) => {
-                gst::debug!(
-                    CAT,
-                    imp = self,
-                    "{} stream with {}",
-                    media.track.name(),
-                    media.caps
-                );
-                self.open_when_ready();
-            }
-            PadNews::Media(Err(error)) => {
-                let text = format!("A pad's caps can't be published: {error}.");
-                self.refuse_media(&text);
-            }
-            PadNews::EndOfStream => self.end_when_all_ended(),
-        }
-    }
-
-    /// Has the session opened once every linked pad has its caps, in PLAYING:
-    /// in PAUSED webrtcbin's ICE source, a live one, hears no answer, so that
-    /// the connect would only time out.
-    pub(super) fn open_when_ready(&self) {
-        let verdict = {
-            let mut state = self.lock();
-            if !state.is_playing() {
-                return;
-            }
-            let pads: Vec<MediaPad> = state.pads.clone();
-            let Some(run) = state.run.as_mut().filter(|run| !run.opened) else {
-                return;
-            };
-            let linked: Vec<&MediaPad> = pads.iter().filter(|pad| pad.is_linked()).collect();
-            let media: Vec<_> = linked.iter().filter_map(|pad| pad.media()).collect();
-            if media.is_empty() || media.len() < linked.len() {
-                return;
-            }
-            run.opened = true;
-            let tracks: Vec<_> = media
-                .iter()
-                .map(|media| (media.track, media.payload))
-                .collect();
-            check_tracks(&tracks).map(|()| run.jobs.clone())
-        };
-        match verdict {
-            // The conductor lives as long as the run that was just seen.
-            Ok(jobs) => drop(jobs.send(Job::Open)),
-            Err(error) => self.refuse_media(&format!("These pads make no session: {error}.")),
-        }
-    }
-
-    fn refuse_media(&self, text: &str) {
-        let session = self
-            .lock()
-            .run
-            .as_ref()
-            .map(|run| (run.id, run.session.clone()));
-        let Some((id, session)) = session else { return };
-        session.tell(Input::Stop);
-        self.enter_state(id, SessionState::Failed);
-        messages::post_error(&self.obj(), ErrorKind::Settings, "offer", text);
-    }
-
-    fn end_when_all_ended(&self) {
-        let session = {
-            let mut state = self.lock();
-            let ended = state
-                .pads
-                .iter()
-                .filter(|pad| pad.is_linked())
-                .all(MediaPad::has_ended);
-            let run = state.run.as_mut().filter(|run| ended && !run.end_of_stream);
-            run.map(|run| {
-                run.end_of_stream = true;
-                run.session.clone()
-            })
-        };
-        if let Some(session) = session {
-            gst::info!(
-                CAT,
-                imp = self,
-                "end of stream on every pad: ending the session"
-            );
-            session.tell(Input::Stop);
-        }
-    }
-
-    /// There is nothing to publish without pads: the session ends.
-    pub(super) fn end_without_pads(&self) {
-        let session = {
-            let state = self.lock();
-            let run = state
-                .run
-                .as_ref()
-                .filter(|run| run.opened && state.pads.is_empty());
-            run.map(|run| run.session.clone())
-        };
-        if let Some(session) = session {
-            session.tell(Input::Stop);
-        }
-    }
-
     fn spawn_conductor(&self, id: u64) -> Result<Sender<Job>, StartError> {
         let (jobs, queue): (_, Receiver<Job>) = channel();
         let element = self.obj().downgrade();
@@ -222,7 +126,7 @@ impl IvsWhipSink {
                     return;
                 };
                 match job {
-                    Job::Open => element.imp().open(id),
+                    Job::Open(number) => element.imp().open(id, number),
                     Job::Event(event) => element.imp().session_event(id, event),
                 }
             }
@@ -239,145 +143,7 @@ impl IvsWhipSink {
         }
     }
 
-    /// Makes webrtcbin and its offer.
-    fn open(&self, id: u64) {
-        let plan = {
-            let state = self.lock();
-            let Some(run) = state.run.as_ref().filter(|run| run.id == id) else {
-                return;
-            };
-            (
-                run.session.clone(),
-                run.filler,
-                run.ice.clone(),
-                state.pads.clone(),
-            )
-        };
-        let (session, filler, ice, pads) = plan;
-        let sources: Vec<Source> = pads
-            .iter()
-            .filter_map(|pad| {
-                Some(Source {
-                    media: pad.media()?,
-                    pad: pad.source()?,
-                })
-            })
-            .collect();
-        let peer = match self.make_peer(&sources, filler, &ice) {
-            Ok(peer) => peer,
-            Err(cause) => return session.tell(Input::Broken(cause)),
-        };
-        let current = {
-            let mut state = self.lock();
-            let run = state.run.as_mut().filter(|run| run.id == id);
-            run.map(|run| run.peer = Some(peer.clone())).is_some()
-        };
-        if !current {
-            return peer.close();
-        }
-        let video = offered_video(&sources, filler);
-        let stream = format!("ivswhipsink-{}", glib::uuid_string_random());
-        let watched = peer.clone();
-        peer.offer(stream, move |offer| match offer {
-            Ok(offer) => {
-                let tell = session.clone();
-                watched.watch(move |input| tell.tell(input));
-                session.tell(Input::Offer { offer, video });
-            }
-            Err(cause) => session.tell(Input::Broken(cause)),
-        });
-    }
-
-    fn make_peer(
-        &self,
-        sources: &[Source],
-        filler: Filler,
-        ice: &IceSettings,
-    ) -> Result<Peer, Cause> {
-        let identity = Identity::generate().map_err(|error| Cause::Peer(error.to_string()))?;
-        let element = self.obj();
-        let ready = |webrtcbin: &gst::Element| {
-            element.emit_by_name::<()>(imp::SIGNAL_WEBRTCBIN_READY, &[webrtcbin]);
-        };
-        Peer::new(element.upcast_ref(), sources, filler, ice, identity, ready)
-            .map_err(|error| Cause::Peer(error.to_string()))
-    }
-
-    fn session_event(&self, id: u64, event: Event) {
-        match event {
-            Event::Warning(warning) => {
-                return messages::post_warning(&self.obj(), &warning.to_string());
-            }
-            Event::Redirected { from, to } => {
-                return gst::info!(CAT, imp = self, "{from} redirects to {to}");
-            }
-            _ => {}
-        }
-        let Some((session, peer)) = self.of_run(id, |run| (run.session.clone(), run.peer.clone()))
-        else {
-            return;
-        };
-        match event {
-            Event::State(State::Connecting) => self.enter_state(id, SessionState::Connecting),
-            Event::Answer {
-                answer,
-                ice_servers,
-            } => {
-                let Some(peer) = peer else { return };
-                peer.apply(&answer, &ice_servers, move |applied| {
-                    if let Err(cause) = applied {
-                        session.tell(Input::Broken(cause));
-                    }
-                });
-            }
-            Event::State(State::Publishing) => {
-                self.open_gates();
-                self.enter_state(id, SessionState::Publishing);
-            }
-            Event::State(State::Stopping) => self.enter_state(id, SessionState::Stopping),
-            Event::Failed(failure) => {
-                self.close_peer(id);
-                self.enter_state(id, SessionState::Failed);
-                messages::post_failure(&self.obj(), &failure);
-            }
-            Event::Ended(ended) => {
-                gst::info!(CAT, imp = self, "session ended: {ended:?}");
-                self.ended(id);
-            }
-            Event::Warning(_) | Event::Redirected { .. } => {}
-        }
-    }
-
-    fn open_gates(&self) {
-        let pads = self.lock().pads.clone();
-        for pad in &pads {
-            pad.open_gate();
-            if pad.media().is_some_and(|media| media.track == Track::Video) {
-                pad.request_key_frame();
-            }
-        }
-    }
-
-    fn close_peer(&self, id: u64) {
-        let pads = self.lock().pads.clone();
-        pads.iter().for_each(MediaPad::close_gate);
-        if let Some(peer) = self.of_run(id, |run| run.peer.take()).flatten() {
-            peer.close();
-        }
-    }
-
-    fn ended(&self, id: u64) {
-        self.close_peer(id);
-        self.enter_state(id, SessionState::Ended);
-        if self.of_run(id, |run| run.end_of_stream) == Some(true) {
-            let element = self.obj();
-            let message = gst::message::Eos::builder().src(&*element).build();
-            // Without a bus nobody waits for it.
-            let _ = element.post_message(message);
-        }
-    }
-
-    fn of_run<T>(&self, id: u64, look: impl FnOnce(&mut Run) -> T) -> Option<T> {
+    pub(super) fn of_run<T>(&self, id: u64, look: impl FnOnce(&mut Run) -> T) -> Option<T> {
         self.lock()
             .run
             .as_mut()
@@ -386,7 +152,7 @@ impl IvsWhipSink {
     }
 
     /// Enters a session state, unless the run it belongs to is over.
-    fn enter_state(&self, id: u64, entered: SessionState) {
+    pub(super) fn enter_state(&self, id: u64, entered: SessionState) {
         let since_playing = {
             let mut state = self.lock();
             if state.run.as_ref().is_none_or(|run| run.id != id) || state.session_state == entered {
@@ -402,27 +168,6 @@ impl IvsWhipSink {
         let element = self.obj();
         element.notify("session-state");
         messages::post_state(&element, entered, since_playing);
-    }
-
-    /// A child's error is the session's trouble, not the pipeline's: it is
-    /// told there, where the sentence for it is made.
-    pub(super) fn child_failed(&self, child: &gst::Object, error: &glib::Error) -> bool {
-        let run = {
-            let state = self.lock();
-            state
-                .run
-                .as_ref()
-                .map(|run| (run.session.clone(), run.peer.clone()))
-        };
-        let Some((session, Some(peer))) = run else {
-            return false;
-        };
-        if !peer.owns(child) {
-            return false;
-        }
-        let text = format!("{}: {}", child.name(), error.message());
-        session.tell(Input::Broken(Cause::Peer(text)));
-        true
     }
 }
 
@@ -440,18 +185,5 @@ impl StoppedRun {
             peer.close();
         }
         self.ending.wait()
-    }
-}
-
-fn offered_video(sources: &[Source], filler: Filler) -> OfferedVideo {
-    if sources
-        .iter()
-        .any(|source| source.media.track == Track::Video)
-    {
-        OfferedVideo::Media
-    } else if filler == Filler::None {
-        OfferedVideo::Nothing
-    } else {
-        OfferedVideo::Filler
     }
 }

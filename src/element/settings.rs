@@ -7,12 +7,15 @@ use std::time::Duration;
 use gst_webrtc::WebRTCICETransportPolicy;
 
 use crate::ivs::{Filler, GLOBAL_ENDPOINT, RedirectHosts};
-use crate::session::{Config, TokenSource};
+use crate::session::{Config, Retries, TokenSource};
 use crate::whip::{Endpoint, Token};
 
 pub(super) const ENVIRONMENT_TOKEN: &str = "IVS_STAGE_TOKEN";
 pub(super) const DEFAULT_TIMEOUT: u32 = 15;
 pub(super) const DEFAULT_CONNECT_TIMEOUT: u32 = 10;
+pub(super) const DEFAULT_SILENCE_TIMEOUT: u32 = 10;
+/// Stands for [`Retries::Default`].
+pub(super) const DEFAULT_RETRIES: i32 = -1;
 
 /// The property `video-filler`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -58,6 +61,9 @@ pub(super) struct Settings {
     pub(super) ice_transport_policy: WebRTCICETransportPolicy,
     pub(super) timeout: u32,
     pub(super) connect_timeout: u32,
+    pub(super) silence_timeout: u32,
+    pub(super) gathering_timeout: u32,
+    pub(super) retries: i32,
     pub(super) video_filler: VideoFiller,
     pub(super) redirect_hosts: Option<String>,
 }
@@ -74,6 +80,9 @@ impl Default for Settings {
             ice_transport_policy: WebRTCICETransportPolicy::All,
             timeout: DEFAULT_TIMEOUT,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            silence_timeout: DEFAULT_SILENCE_TIMEOUT,
+            gathering_timeout: 0,
+            retries: DEFAULT_RETRIES,
             video_filler: VideoFiller::Auto,
             redirect_hosts: None,
         }
@@ -98,6 +107,10 @@ impl Settings {
             redirect_hosts: RedirectHosts::parse(hosts).map_err(wrong("redirect-hosts"))?,
             http_timeout: (self.timeout > 0).then(|| Duration::from_secs(self.timeout.into())),
             connect_timeout: Duration::from_secs(self.connect_timeout.into()),
+            silence_timeout: (self.silence_timeout > 0)
+                .then(|| Duration::from_secs(self.silence_timeout.into())),
+            gathering_timeout: Duration::from_millis(self.gathering_timeout.into()),
+            retries: u32::try_from(self.retries).map_or(Retries::Default, Retries::Limit),
         })
     }
 

@@ -1,0 +1,216 @@
+//! The session's events, each with what it does to webrtcbin and the bus. All
+//! of this runs on the conductor.
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::imp::{CAT, IvsWhipSink};
+use super::pads::MediaPad;
+use super::peer::{Peer, PeerParts, Source};
+use super::{SessionState, imp, messages};
+use crate::ivs::{Filler, OfferedVideo};
+use crate::session::{Cause, Event, Identity, Input, PeerNews, State};
+use crate::whip::Track;
+
+impl IvsWhipSink {
+    pub(super) fn session_event(&self, id: u64, event: Event) {
+        match event {
+            Event::Warning(warning) => messages::post_warning(&self.obj(), &warning.to_string()),
+            Event::Redirected { from, to } => {
+                gst::info!(CAT, imp = self, "{from} redirects to {to}");
+            }
+            Event::Trickled(Ok(count)) => {
+                gst::debug!(CAT, imp = self, "{count} candidates sent");
+            }
+            Event::Trickled(Err(reason)) => {
+                gst::info!(CAT, imp = self, "no candidates were sent: {reason}");
+            }
+            event if self.of_run(id, |_| ()).is_some() => self.run_event(id, event),
+            _ => {}
+        }
+    }
+
+    fn run_event(&self, id: u64, event: Event) {
+        match event {
+            Event::MakeOffer { peer } => self.want_peer(id, peer),
+            Event::State(State::Connecting) => self.enter_state(id, SessionState::Connecting),
+            Event::Answer {
+                peer,
+                answer,
+                ice_servers,
+            } => {
+                for repair in answer.repairs() {
+                    gst::info!(CAT, imp = self, "the answer was repaired: {repair}");
+                }
+                self.with_peer(id, peer, |peer| peer.apply(&answer, &ice_servers));
+            }
+            Event::State(State::Publishing) => {
+                self.open_gates();
+                self.enter_state(id, SessionState::Publishing);
+            }
+            Event::Check { peer, packet } => self.with_peer(id, peer, |peer| peer.send(packet)),
+            Event::Retry {
+                failure,
+                attempt,
+                wait,
+            } => {
+                self.close_peer(id);
+                self.enter_state(id, SessionState::Retrying);
+                messages::post_retry(&self.obj(), &failure, attempt, wait);
+            }
+            Event::State(State::Stopping) => self.enter_state(id, SessionState::Stopping),
+            Event::Failed(failure) => {
+                self.close_peer(id);
+                self.enter_state(id, SessionState::Failed);
+                messages::post_failure(&self.obj(), &failure);
+            }
+            Event::Ended(ended) => {
+                gst::info!(CAT, imp = self, "session ended: {ended:?}");
+                self.ended(id);
+            }
+            Event::Warning(_) | Event::Redirected { .. } | Event::Trickled(_) => {}
+        }
+    }
+
+    /// Takes the old peer connection down; the new one is made as soon as the
+    /// media are there.
+    fn want_peer(&self, id: u64, number: u64) {
+        self.close_peer(id);
+        let _ = self.of_run(id, |run| run.wanted = Some(number));
+        self.line_up();
+    }
+
+    /// Makes webrtcbin and its offer.
+    pub(super) fn open(&self, id: u64, number: u64) {
+        let plan = {
+            let state = self.lock();
+            let Some(run) = state.run.as_ref().filter(|run| run.id == id) else {
+                return;
+            };
+            (
+                run.session.clone(),
+                run.filler,
+                run.ice.clone(),
+                state.pads.clone(),
+            )
+        };
+        let (session, filler, ice, pads) = plan;
+        let sources: Vec<Source> = pads
+            .iter()
+            .filter(|pad| pad.is_linked())
+            .filter_map(|pad| {
+                Some(Source {
+                    media: pad.media()?,
+                    pad: pad.source()?,
+                })
+            })
+            .collect();
+        let teller = session.clone();
+        let tell = move |news| teller.tell(Input::Peer { peer: number, news });
+        let identity = match Identity::generate() {
+            Ok(identity) => identity,
+            Err(error) => return tell(PeerNews::Broken(Cause::Peer(error.to_string()))),
+        };
+        let video = offered_video(&sources, filler);
+        let parts = PeerParts {
+            number,
+            sources,
+            filler,
+            ice,
+            identity,
+            video,
+        };
+        let element = self.obj();
+        let ready = |webrtcbin: &gst::Element| {
+            element.emit_by_name::<()>(imp::SIGNAL_WEBRTCBIN_READY, &[webrtcbin]);
+        };
+        match Peer::new(element.upcast_ref(), parts, ready, tell.clone()) {
+            Ok(peer) => self.install(id, peer),
+            Err(error) => tell(PeerNews::Broken(Cause::Peer(error.to_string()))),
+        }
+    }
+
+    /// Keeps the peer connection, unless the run ended while it was made.
+    fn install(&self, id: u64, peer: Peer) {
+        if self
+            .of_run(id, |run| run.peer = Some(peer.clone()))
+            .is_some()
+        {
+            peer.offer(format!("ivswhipsink-{}", glib::uuid_string_random()));
+        } else {
+            peer.close();
+        }
+    }
+
+    fn with_peer(&self, id: u64, number: u64, act: impl FnOnce(&Peer)) {
+        let peer = self.of_run(id, |run| run.peer.clone()).flatten();
+        if let Some(peer) = peer.filter(|peer| peer.number() == number) {
+            act(&peer);
+        }
+    }
+
+    fn open_gates(&self) {
+        let pads = self.lock().pads.clone();
+        for pad in &pads {
+            let is_video = pad.media().is_some_and(|media| media.track == Track::Video);
+            pad.open_gate(is_video);
+        }
+    }
+
+    fn close_peer(&self, id: u64) {
+        let pads = self.lock().pads.clone();
+        pads.iter().for_each(MediaPad::close_gate);
+        if let Some(peer) = self.of_run(id, |run| run.peer.take()).flatten() {
+            peer.close();
+        }
+    }
+
+    fn ended(&self, id: u64) {
+        self.close_peer(id);
+        self.enter_state(id, SessionState::Ended);
+        if self.of_run(id, |run| run.end_of_stream) == Some(true) {
+            let element = self.obj();
+            let message = gst::message::Eos::builder().src(&*element).build();
+            // Without a bus nobody waits for it.
+            let _ = element.post_message(message);
+        }
+    }
+
+    /// A child's error is the session's trouble, not the pipeline's: it is
+    /// told there, where the sentence for it is made.
+    pub(super) fn child_failed(&self, child: &gst::Object, error: &glib::Error) -> bool {
+        let run = {
+            let state = self.lock();
+            state
+                .run
+                .as_ref()
+                .map(|run| (run.session.clone(), run.peer.clone()))
+        };
+        let Some((session, Some(peer))) = run else {
+            return false;
+        };
+        if !peer.owns(child) {
+            return false;
+        }
+        let text = format!("{}: {}", child.name(), error.message());
+        let news = PeerNews::Broken(Cause::Peer(text));
+        session.tell(Input::Peer {
+            peer: peer.number(),
+            news,
+        });
+        true
+    }
+}
+
+fn offered_video(sources: &[Source], filler: Filler) -> OfferedVideo {
+    if sources
+        .iter()
+        .any(|source| source.media.track == Track::Video)
+    {
+        OfferedVideo::Media
+    } else if filler == Filler::None {
+        OfferedVideo::Nothing
+    } else {
+        OfferedVideo::Filler
+    }
+}

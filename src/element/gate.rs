@@ -1,0 +1,93 @@
+//! The gate of a pad: drops media until they may flow, and then lets video
+//! begin with a key frame.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Streams without key frames at all exist (gradual refresh), and a far end
+/// that joins them has to do with what comes.
+const KEY_FRAME_WAIT: Duration = Duration::from_secs(5);
+
+const CLOSED: u8 = 0;
+const AWAITS_KEY_FRAME: u8 = 1;
+const OPEN: u8 = 2;
+
+/// A pad's gate; closed at first.
+#[derive(Default)]
+pub(super) struct Gate {
+    mode: AtomicU8,
+    opened: Mutex<Option<Instant>>,
+}
+
+impl Gate {
+    pub(super) fn close(&self) {
+        self.mode.store(CLOSED, Ordering::Release);
+    }
+
+    pub(super) fn open(&self) {
+        self.mode.store(OPEN, Ordering::Release);
+    }
+
+    /// Opens with the next key frame.
+    pub(super) fn open_with_key_frame(&self, now: Instant) {
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        self.mode.store(AWAITS_KEY_FRAME, Ordering::Release);
+    }
+
+    /// Whether a buffer passes; `begins` tells whether a decoder can begin
+    /// with it, and is only asked while that matters.
+    pub(super) fn passes(&self, begins: impl FnOnce() -> bool) -> bool {
+        match self.mode.load(Ordering::Acquire) {
+            OPEN => true,
+            AWAITS_KEY_FRAME if begins() || self.has_waited_enough() => {
+                // A gate that was closed meanwhile stays closed.
+                let (waiting, open) = (AWAITS_KEY_FRAME, OPEN);
+                let order = (Ordering::AcqRel, Ordering::Acquire);
+                self.mode
+                    .compare_exchange(waiting, open, order.0, order.1)
+                    .is_ok()
+            }
+            _ => false,
+        }
+    }
+
+    fn has_waited_enough(&self) -> bool {
+        let opened = *self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.is_some_and(|opened| opened.elapsed() >= KEY_FRAME_WAIT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closed_until_opened_and_closed_again() {
+        let gate = Gate::default();
+        assert!(!gate.passes(|| true));
+        gate.open();
+        assert!(gate.passes(|| false));
+        gate.close();
+        assert!(!gate.passes(|| true));
+    }
+
+    #[test]
+    fn video_begins_with_a_key_frame() {
+        let gate = Gate::default();
+        gate.open_with_key_frame(Instant::now());
+        assert!(!gate.passes(|| false));
+        assert!(gate.passes(|| true));
+        assert!(gate.passes(|| false));
+    }
+
+    #[test]
+    fn a_stream_without_key_frames_passes_after_a_while() {
+        let gate = Gate::default();
+        let Some(long_ago) = Instant::now().checked_sub(KEY_FRAME_WAIT) else {
+            return;
+        };
+        gate.open_with_key_frame(long_ago);
+        assert!(gate.passes(|| false));
+    }
+}

@@ -1,0 +1,150 @@
+//! Which pads make the session: when it can begin, when it has to be replaced
+//! by one for other media, and when its media are over.
+
+use gst::subclass::prelude::*;
+
+use super::SessionState;
+use super::imp::{CAT, IvsWhipSink};
+use super::media::Media;
+use super::messages;
+use super::pads::{MediaPad, PadNews};
+use super::run::{Job, Run};
+use crate::session::{ErrorKind, Input};
+use crate::whip::{TracksError, check_tracks};
+
+/// What the pads' media ask for.
+enum Verdict {
+    /// Nothing: the media are those of the session, or not complete.
+    Wait,
+    /// Make the peer connection that the session waits for.
+    Open(u64),
+    /// The session's media have changed.
+    Replace,
+    /// These can't be published together.
+    Refuse(TracksError),
+}
+
+impl IvsWhipSink {
+    /// What a pad's stream told, on its streaming thread.
+    pub(super) fn pad_news(&self, news: PadNews) {
+        match news {
+            PadNews::Media(Ok(media)) => {
+                gst::debug!(
+                    CAT,
+                    imp = self,
+                    "{} stream with {}",
+                    media.track.name(),
+                    media.caps
+                );
+                self.line_up();
+            }
+            PadNews::Media(Err(error)) => {
+                let text = format!("A pad's caps can't be published: {error}.");
+                self.refuse_media(&text);
+            }
+            PadNews::EndOfStream => self.end_when_all_ended(),
+        }
+    }
+
+    /// Opens or replaces the session where the pads' media ask for it.
+    ///
+    /// Only once PLAYING was reached: without the pipeline's clock webrtcbin
+    /// makes no connection, so that it would only time out.
+    pub(super) fn line_up(&self) {
+        let pads = self.lock().pads.clone();
+        let linked: Vec<&MediaPad> = pads.iter().filter(|pad| pad.is_linked()).collect();
+        let mut media: Vec<Media> = linked.iter().filter_map(|pad| pad.media()).collect();
+        media.sort_by_key(|media| media.track);
+        let is_complete = media.len() == linked.len();
+        let decided = {
+            let mut state = self.lock();
+            if !state.has_played() || !is_complete {
+                return;
+            }
+            let Some(run) = state.run.as_mut() else {
+                return;
+            };
+            (verdict(run, media), run.jobs.clone(), run.session.clone())
+        };
+        match decided {
+            (Verdict::Wait, ..) => {}
+            // The conductor lives as long as the run that was just seen.
+            (Verdict::Open(number), jobs, _) => drop(jobs.send(Job::Open(number))),
+            (Verdict::Replace, _, session) => {
+                gst::info!(
+                    CAT,
+                    imp = self,
+                    "the media have changed: replacing the session"
+                );
+                session.tell(Input::Replace);
+            }
+            (Verdict::Refuse(error), ..) => {
+                self.refuse_media(&format!("These pads make no session: {error}."));
+            }
+        }
+    }
+
+    fn refuse_media(&self, text: &str) {
+        let session = self
+            .lock()
+            .run
+            .as_ref()
+            .map(|run| (run.id, run.session.clone()));
+        let Some((id, session)) = session else { return };
+        session.tell(Input::Stop);
+        self.enter_state(id, SessionState::Failed);
+        messages::post_error(&self.obj(), ErrorKind::Settings, "offer", text);
+    }
+
+    fn end_when_all_ended(&self) {
+        let pads = self.lock().pads.clone();
+        let mut linked = pads.iter().filter(|pad| pad.is_linked()).peekable();
+        if linked.peek().is_none() || !linked.all(MediaPad::has_ended) {
+            return;
+        }
+        let session = {
+            let mut state = self.lock();
+            let run = state.run.as_mut().filter(|run| !run.end_of_stream);
+            run.map(|run| {
+                run.end_of_stream = true;
+                run.session.clone()
+            })
+        };
+        if let Some(session) = session {
+            gst::info!(
+                CAT,
+                imp = self,
+                "end of stream on every pad: ending the session"
+            );
+            session.tell(Input::Stop);
+        }
+    }
+}
+
+fn verdict(run: &mut Run, media: Vec<Media>) -> Verdict {
+    let is_same = run.lineup.len() == media.len()
+        && run
+            .lineup
+            .iter()
+            .zip(&media)
+            .all(|(old, new)| old.fits_session_of(new));
+    match run.wanted {
+        Some(number) if !media.is_empty() => {
+            let tracks: Vec<_> = media
+                .iter()
+                .map(|media| (media.track, media.payload))
+                .collect();
+            if let Err(error) = check_tracks(&tracks) {
+                return Verdict::Refuse(error);
+            }
+            run.wanted = None;
+            run.lineup = media;
+            Verdict::Open(number)
+        }
+        None if !run.lineup.is_empty() && !is_same => {
+            run.lineup.clear();
+            Verdict::Replace
+        }
+        _ => Verdict::Wait,
+    }
+}
