@@ -96,6 +96,7 @@ impl Publisher {
         let publisher = Self::new(launch);
         publisher.whip.set_property("whip-endpoint", endpoint);
         publisher.whip.set_property("auth-token", "some-token");
+        publisher.whip.set_property("retries", 0);
         publisher
     }
 
@@ -216,9 +217,4 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         let _ = self.pipeline.set_state(gst::State::Null);
     }
-}
-
-/// The host and port of `http://host:port/…`.
-pub fn host_of(url: &str) -> &str {
-    url.trim_start_matches("http://").split('/').next().unwrap()
 }

@@ -185,8 +185,8 @@ fn end_of_stream_deletes_the_session_and_then_ends_the_pipeline() {
 #[test]
 fn a_file_is_sent_at_its_own_pace() {
     let stage = stage();
-    // Not live: without a clock these 2 s would be through at once.
-    let launch = "audiotestsrc num-buffers=100 samplesperbuffer=960 ! audio/x-raw,rate=48000 \
+    // Not live: without a clock these 6 s would be through at once.
+    let launch = "audiotestsrc num-buffers=300 samplesperbuffer=960 ! audio/x-raw,rate=48000 \
                   ! opusenc ! rtpopuspay ! whip. ";
     let mut publisher = Publisher::to_stage(launch, &stage);
     publisher.play();

@@ -1,0 +1,158 @@
+//! The DELETE: its replies, and the host and connection it takes.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use gstivs::ivs::TravelDenied;
+use gstivs::session::{Ended, Event, SendError, Warning};
+use gstivs::whip::{DeleteError, Deleted};
+use http::StatusCode;
+
+use crate::common::{Action, Reply, Server, created};
+use crate::publisher::{PROMPT, Publisher, catch_up, config, ended, names, warnings, whip_server};
+
+/// The DELETE's bound and what a loaded machine adds to it.
+const LONG: Duration = Duration::from_millis(3500);
+
+/// Publishes to a server that does so with the DELETE, and stops: the events
+/// from the stop on and how long it took.
+fn stop_at(action: fn() -> Action) -> (Vec<Event>, Duration) {
+    let server = Server::start("127.0.0.1", move |request| match request.method.as_str() {
+        "POST" => created("/session/1", request),
+        _ => action(),
+    });
+    let publisher = Publisher::publishing(config(&server.url("/")));
+    let (over, took) = publisher.stop();
+    assert!(over, "not over after {took:?}");
+    (publisher.to_the_end(), took)
+}
+
+#[test]
+fn gone_before_is_as_good() {
+    for status in [404, 410] {
+        let reply = match status {
+            404 => || Reply::new(404).into(),
+            _ => || Reply::new(410).into(),
+        };
+        let (events, _) = stop_at(reply);
+        assert_eq!(names(&events), ["stopping", "ended"]);
+        assert_eq!(ended(&events), Ended::Deleted(Deleted::Before), "{status}");
+    }
+}
+
+#[test]
+fn refused_is_a_warning() {
+    let (events, took) = stop_at(|| Reply::new(500).into());
+    assert!(took < PROMPT, "{took:?}");
+    let refused = Ended::Refused(DeleteError {
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+    });
+    assert_eq!(names(&events), ["stopping", "warning", "ended"]);
+    assert_eq!(ended(&events), refused);
+    assert_eq!(warnings(&events), [Warning::NotDeleted(refused)]);
+    let text = warnings(&events)[0].to_string();
+    assert!(
+        text.contains("500") && text.contains("could not be deleted"),
+        "{text}"
+    );
+}
+
+#[test]
+fn redirected_is_not_followed_and_a_warning() {
+    let (events, _) = stop_at(|| Reply::new(307).header("Location", "/x").into());
+    assert_eq!(names(&events), ["stopping", "warning", "ended"]);
+}
+
+#[test]
+fn unanswered_is_given_up_in_time() {
+    let (events, took) = stop_at(|| Action::Silence);
+    assert!(took < LONG, "{took:?}");
+    let unanswered = Ended::Unanswered(SendError::Timeout);
+    assert_eq!(ended(&events), unanswered);
+    assert_eq!(warnings(&events), [Warning::NotDeleted(unanswered)]);
+}
+
+#[test]
+fn body_of_the_reply_is_not_waited_for() {
+    let (events, took) = stop_at(|| Reply::new(200).body("ok").stalling().into());
+    assert!(took < PROMPT, "{took:?}");
+    assert_eq!(ended(&events), Ended::Deleted(Deleted::Now));
+}
+
+#[test]
+fn server_that_is_gone_is_a_warning() {
+    let server = whip_server("127.0.0.1");
+    let publisher = Publisher::publishing(config(&server.url("/")));
+    drop(server);
+    let (over, took) = publisher.stop();
+    assert!(over && took < PROMPT, "over: {over} after {took:?}");
+    let events = publisher.to_the_end();
+    assert_eq!(names(&events), ["stopping", "warning", "ended"]);
+    // Whichever of the two the connection shows first.
+    assert!(
+        matches!(
+            ended(&events),
+            Ended::Unanswered(SendError::ConnectionRefused | SendError::Closed)
+        ),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn connection_that_the_server_closed_while_idle_is_replaced() {
+    let server = whip_server("127.0.0.1");
+    let publisher = Publisher::publishing(config(&server.url("/")));
+    server.hang_up();
+    catch_up();
+    publisher.stop_and_delete();
+    assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
+}
+
+/// RFC 9110 9.2.2: DELETE is idempotent, so that a client may send it again
+/// when a kept connection closes under it; that the server's idle time is
+/// over just now is no reason to leave a participant on the stage.
+#[test]
+fn connection_that_closes_under_the_delete_is_replaced() {
+    let deletes = AtomicUsize::new(0);
+    let server = Server::start("127.0.0.1", move |request| {
+        if request.method == "POST" {
+            return created("/session/1", request);
+        }
+        match deletes.fetch_add(1, Ordering::Relaxed) {
+            0 => Action::Close,
+            _ => Reply::new(200).into(),
+        }
+    });
+    let publisher = Publisher::publishing(config(&server.url("/")));
+    publisher.stop_and_delete();
+}
+
+#[test]
+fn resource_on_a_host_that_may_not_have_the_token_is_deleted_without() {
+    let media = whip_server("127.0.0.1");
+    // This machine by an address that is not in 127.0.0.0/8.
+    let host = format!("http://0.0.0.0:{}", media.port());
+    let location = format!("{host}/session/secret");
+    let server = Server::start("127.0.0.1", move |request| created(&location, request));
+    let publisher = Publisher::offering(config(&server.url("/")));
+    let events: Vec<Event> = (0..3).map(|_| publisher.next()).collect();
+    assert_eq!(names(&events), ["connecting", "warning", "answer"]);
+    let warning = Warning::ResourceElsewhere(TravelDenied::Host { host: host.clone() });
+    let text = warning.to_string();
+    assert!(text.contains(&host) && !text.contains("secret"), "{text}");
+    assert_eq!(warnings(&events), [warning]);
+
+    publisher.stop_and_delete();
+    assert_eq!(media.lines(), ["DELETE /session/secret"]);
+    assert_eq!(media.requests()[0].authorization(), None);
+}
+
+#[test]
+fn resource_on_another_host_of_this_machine_is_deleted_with_the_token() {
+    let media = whip_server("127.0.0.2");
+    let location = media.url("/session/1");
+    let server = Server::start("127.0.0.1", move |request| created(&location, request));
+    Publisher::publishing(config(&server.url("/"))).stop_and_delete();
+    assert_eq!(media.lines(), ["DELETE /session/1"]);
+    assert!(media.requests()[0].authorization().is_some());
+}

@@ -1,0 +1,22 @@
+//! The driver of a session against servers that do as a script says: no
+//! GStreamer, no media, nothing that leaves this machine.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod publisher;
+
+mod application_runtime;
+mod deletion;
+mod media;
+mod no_reply;
+mod redirects;
+mod refusals;
+mod secrets;
+mod stop;
+mod tls;
+mod tokens;
+mod unusable_answers;
+mod whole_life;

@@ -1,0 +1,118 @@
+//! What the peer connection tells: it stands, it doesn't, it broke.
+
+use std::time::{Duration, Instant};
+
+use gstivs::session::{Cause, Config, Ended, ErrorKind, Event, Phase, State};
+use gstivs::whip::Deleted;
+
+use crate::common::{Gate, Server, created};
+use crate::publisher::{BOUND, Publisher, broken, config, connected, ended, names, whip_server};
+
+#[test]
+fn media_that_never_connects_is_a_failure_and_deleted() {
+    let server = whip_server("127.0.0.1");
+    let after = Duration::from_millis(200);
+    let start = Instant::now();
+    let publisher = Publisher::offering(Config {
+        connect_timeout: after,
+        ..config(&server.url("/"))
+    });
+    let (failure, ended) = publisher.failed();
+    assert!(start.elapsed() >= after);
+    assert_eq!(failure.cause, Cause::NotConnected { after });
+    assert_eq!(failure.phase, Phase::Connect);
+    assert_eq!(failure.kind(), ErrorKind::OpenWrite);
+    assert!(
+        failure.is_retryable() && failure.to_string().contains("UDP"),
+        "{failure}"
+    );
+    assert_eq!(ended, Ended::Deleted(Deleted::Now));
+    assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
+}
+
+#[test]
+fn connect_timeout_counts_from_the_answer_and_ends_with_connected() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let server = Server::start("127.0.0.1", move |request| {
+        created("/session/1", request).after(&held)
+    });
+    let after = Duration::from_secs(1);
+    let longer = Duration::from_millis(1200);
+    let publisher = Publisher::offering(Config {
+        connect_timeout: after,
+        ..config(&server.url("/"))
+    });
+    assert_eq!(names(&[publisher.next()]), ["connecting"]);
+    // The POST alone takes longer than media may.
+    assert!(!publisher.tells_within(longer));
+    gate.open();
+    publisher.answer();
+    publisher.tell(connected());
+    publisher.until(|event| matches!(event, Event::State(State::Publishing)).then_some(()));
+    // And what was published goes on past it.
+    assert!(!publisher.tells_within(longer));
+    publisher.stop_and_delete();
+}
+
+#[test]
+fn broken_after_connected_is_lost_media() {
+    let server = whip_server("127.0.0.1");
+    let publisher = Publisher::publishing(config(&server.url("/")));
+    publisher.tell(broken(Cause::Lost("DTLS closed".to_owned())));
+    let (failure, ended) = publisher.failed();
+    assert_eq!(
+        (failure.phase, failure.kind()),
+        (Phase::Publish, ErrorKind::Write)
+    );
+    assert!(
+        failure.is_retryable() && failure.to_string().contains("DTLS closed"),
+        "{failure}"
+    );
+    assert_eq!(ended, Ended::Deleted(Deleted::Now));
+}
+
+#[test]
+fn another_certificate_than_announced_ends_the_session() {
+    let server = whip_server("127.0.0.1");
+    let publisher = Publisher::offering(config(&server.url("/")));
+    publisher.answer();
+    publisher.tell(broken(Cause::Certificate));
+    let (failure, ended) = publisher.failed();
+    assert_eq!(failure.phase, Phase::Connect);
+    assert_eq!(failure.kind(), ErrorKind::NotAuthorized);
+    assert!(!failure.is_retryable());
+    assert_eq!(ended, Ended::Deleted(Deleted::Now));
+    assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
+}
+
+#[test]
+fn broken_before_the_offer_sends_nothing() {
+    let server = whip_server("127.0.0.1");
+    let publisher = Publisher::start(config(&server.url("/")));
+    publisher.tell(broken(Cause::Peer("no codec".to_owned())));
+    let (failure, ended) = publisher.failed();
+    assert_eq!(failure.phase, Phase::Offer);
+    assert_eq!(ended, Ended::NothingToDelete);
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn broken_while_the_post_is_unanswered_still_deletes() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let server = Server::start("127.0.0.1", move |request| {
+        created("/session/1", request).after(&held)
+    });
+    let publisher = Publisher::offering(config(&server.url("/")));
+    server.wait_for_line(BOUND, "POST /").unwrap();
+    publisher.tell(broken(Cause::Peer("gone".to_owned())));
+    publisher.until(|event| matches!(event, Event::Failed(_)).then_some(()));
+    gate.open();
+    let events = publisher.to_the_end();
+    assert_eq!(names(&events).last(), Some(&"ended"));
+    assert!(!names(&events).contains(&"answer"));
+    // The script answers the DELETE with 201 too, which is a success as well.
+    assert_eq!(ended(&events), Ended::Deleted(Deleted::Now));
+    assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
+}

@@ -1,0 +1,138 @@
+//! What must not show in anything that is told: the token, and the URLs'
+//! paths, which are capabilities (RFC 9725 5).
+
+use gstivs::session::{Event, Input, Process};
+
+use crate::common::{Action, Reply, Request, Server, answer_for, created, redirect};
+use crate::publisher::{Publisher, TOKEN, config, connected};
+
+/// Is part of every path and ICE password in these tests.
+const PATH: &str = "pathThatNobodyMaySee";
+
+/// All that can be printed of an event.
+fn shown(event: &Event) -> String {
+    let display = match event {
+        Event::Failed(failure) => failure.to_string(),
+        Event::Warning(warning) => warning.to_string(),
+        _ => String::new(),
+    };
+    format!("{event:?} {event:#?} {display}")
+}
+
+/// Runs a session to its end: its own, or a stop once it publishes.
+fn run(server: &Server) -> Vec<Event> {
+    let publisher = Publisher::offering(config(&server.url(&format!("/{PATH}"))));
+    let mut events = Vec::new();
+    loop {
+        events.push(publisher.next());
+        match events.last() {
+            Some(Event::Answer { .. }) => {
+                publisher.tell(connected());
+                publisher.tell(Input::Stop);
+            }
+            Some(Event::Ended(_)) => return events,
+            _ => {}
+        }
+    }
+}
+
+fn assert_hidden(events: &[Event]) {
+    for event in events {
+        let shown = shown(event);
+        for secret in [TOKEN, PATH, "farEndPassword", "nearPassword"] {
+            assert!(!shown.contains(secret), "{secret} in {shown}");
+        }
+    }
+}
+
+fn script(post: fn(&Request) -> Action, delete: fn() -> Action) -> Server {
+    Server::start("127.0.0.1", move |request| match request.method.as_str() {
+        "POST" => post(request),
+        _ => delete(),
+    })
+}
+
+fn session() -> String {
+    format!("/session/{PATH}?key={PATH}")
+}
+
+#[test]
+fn no_event_of_a_session_shows_them() {
+    let ok = || Reply::new(200).into();
+    let ends: [fn() -> Action; 3] = [ok, || Reply::new(500).into(), || Action::Close];
+    for end in ends {
+        let server = script(|request| created(&session(), request), end);
+        let next = server.url(&format!("/{PATH}/2"));
+        let first = Server::start("127.0.0.2", move |_| redirect(&next));
+        let events = run(&first);
+        assert!(events.len() >= 5, "{events:?}");
+        assert_hidden(&events);
+    }
+}
+
+#[test]
+fn no_failure_shows_them() {
+    let posts: [fn(&Request) -> Action; 9] = [
+        |_| Reply::new(403).body("no").into(),
+        |_| Action::Close,
+        |_| redirect(&format!("/{PATH}")),
+        |_| redirect(&format!("http://0.0.0.0:9/{PATH}")),
+        |_| redirect(&format!("ftp://127.0.0.1/{PATH}")),
+        |_| Reply::new(303).header("Location", &session()).into(),
+        |_| Reply::new(201).header("Location", &session()).into(),
+        |request| {
+            let cut = answer_for(&request.body).replace("a=setup", "a=x");
+            Reply::new(201)
+                .header("Location", &session())
+                .body(cut)
+                .into()
+        },
+        |request| created(&format!("http://0.0.0.0:9{}", session()), request),
+    ];
+    for post in posts {
+        let server = script(post, || Reply::new(200).into());
+        let events = run(&server);
+        let told = events
+            .iter()
+            .any(|event| matches!(event, Event::Failed(_) | Event::Warning(_)));
+        assert!(told, "{events:?}");
+        assert_hidden(&events);
+    }
+}
+
+/// Some servers and proxies repeat what they did not like.
+#[test]
+fn words_of_a_server_that_repeats_the_token_do_not_show_it() {
+    let server = script(
+        |request| {
+            let token = request.authorization().unwrap_or_default();
+            Reply::new(401).body(format!("invalid: {token}")).into()
+        },
+        || Reply::new(200).into(),
+    );
+    assert_hidden(&run(&server));
+}
+
+/// As Express does with every unknown path: `Cannot POST /…`.
+#[test]
+fn words_of_a_server_that_repeats_the_path_do_not_show_it() {
+    let server = script(
+        |request| {
+            let words = format!("Cannot POST {}", request.path);
+            Reply::new(404).body(words).into()
+        },
+        || Reply::new(200).into(),
+    );
+    assert_hidden(&run(&server));
+}
+
+#[test]
+fn settings_and_the_process_do_not_show_them() {
+    let config = config(&format!("http://127.0.0.1:9/{PATH}"));
+    for shown in [
+        format!("{config:#?}"),
+        format!("{:?}", Process::get().unwrap()),
+    ] {
+        assert!(!shown.contains(TOKEN) && !shown.contains(PATH), "{shown}");
+    }
+}

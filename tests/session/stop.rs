@@ -1,0 +1,176 @@
+//! A stop at any moment: prompt for whoever stops, and nothing stays behind
+//! on the server.
+
+use std::time::Duration;
+
+use gstivs::session::{Config, Ended, Input};
+use gstivs::whip::Deleted;
+
+use crate::common::{Action, Gate, Reply, Server, answer_for, created, redirect};
+use crate::publisher::{
+    BEARER, BOUND, PROMPT, Publisher, catch_up, config, ended, names, whip_server,
+};
+
+/// A server whose answer to the POST is held back.
+fn held_back(gate: &Gate) -> Server {
+    let gate = gate.clone();
+    Server::start("127.0.0.1", move |request| match request.method.as_str() {
+        "POST" => created("/session/1", request).after(&gate),
+        _ => Reply::new(200).into(),
+    })
+}
+
+fn assert_prompt((over, took): (bool, Duration), expected: bool) {
+    assert_eq!(over, expected, "after {took:?}");
+    assert!(took < PROMPT, "{took:?}");
+}
+
+#[test]
+fn before_the_offer() {
+    let server = whip_server("127.0.0.1");
+    let publisher = Publisher::start(config(&server.url("/")));
+    assert_prompt(publisher.stop(), true);
+    assert_eq!(ended(&publisher.to_the_end()), Ended::NothingToDelete);
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn right_after_the_offer() {
+    let server = whip_server("127.0.0.1");
+    let publisher = Publisher::offering(config(&server.url("/")));
+    publisher.stop();
+    let ended = ended(&publisher.to_the_end());
+    // The POST may or may not have gone out; if it has, its DELETE has too.
+    match server.lines().len() {
+        0 => assert_eq!(ended, Ended::NothingToDelete),
+        _ => assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]),
+    }
+}
+
+#[test]
+fn while_the_post_is_unanswered() {
+    for http_timeout in [Some(BOUND), None] {
+        let gate = Gate::default();
+        let server = held_back(&gate);
+        let publisher = Publisher::offering(Config {
+            http_timeout,
+            ..config(&server.url("/"))
+        });
+        server.wait_for_line(BOUND, "POST /").unwrap();
+        assert_prompt(publisher.stop(), false);
+
+        // The owner is gone by now; the session that comes late is deleted.
+        gate.open();
+        let delete = server.wait_for_line(BOUND, "DELETE /session/1").unwrap();
+        assert_eq!(delete.authorization(), Some(BEARER));
+        let events = publisher.to_the_end();
+        assert_eq!(names(&events), ["connecting", "stopping", "ended"]);
+        assert_eq!(ended(&events), Ended::Deleted(Deleted::Now));
+        assert_prompt(publisher.wait(), true);
+    }
+}
+
+#[test]
+fn while_the_post_is_unanswered_and_the_handle_is_gone() {
+    let gate = Gate::default();
+    let server = held_back(&gate);
+    let mut publisher = Publisher::offering(config(&server.url("/")));
+    server.wait_for_line(BOUND, "POST /").unwrap();
+    publisher.let_go();
+    drop(publisher);
+    gate.open();
+    assert!(server.wait_for_line(BOUND, "DELETE /session/1").is_some());
+}
+
+#[test]
+fn while_the_post_is_refused() {
+    let gate = Gate::default();
+    let refusal = Action::from(Reply::new(403)).after(&gate);
+    let server = Server::in_order("127.0.0.1", vec![refusal]);
+    let publisher = Publisher::offering(config(&server.url("/")));
+    server.wait_for_line(BOUND, "POST /").unwrap();
+    publisher.tell(Input::Stop);
+    publisher.until(|event| (names(std::slice::from_ref(event)) == ["stopping"]).then_some(()));
+    gate.open();
+    // Who stopped does not care any more why it would have failed.
+    let events = publisher.to_the_end();
+    assert_eq!(names(&events), ["ended"]);
+    assert_eq!(ended(&events), Ended::NothingToDelete);
+}
+
+#[test]
+fn before_a_redirect_which_is_then_not_followed() {
+    let next = whip_server("127.0.0.2");
+    let gate = Gate::default();
+    let hop = redirect(&next.url("/")).after(&gate);
+    let server = Server::in_order("127.0.0.1", vec![hop]);
+    let publisher = Publisher::offering(config(&server.url("/")));
+    server.wait_for_line(BOUND, "POST /").unwrap();
+    assert_prompt(publisher.stop(), false);
+    gate.open();
+    assert_eq!(ended(&publisher.to_the_end()), Ended::NothingToDelete);
+    assert_eq!(next.connections(), 0);
+}
+
+#[test]
+fn after_a_redirect() {
+    let gate = Gate::default();
+    let next = held_back(&gate);
+    let server = Server::in_order("127.0.0.1", vec![redirect(&next.url("/"))]);
+    let publisher = Publisher::offering(config(&server.url("/")));
+    next.wait_for_line(BOUND, "POST /").unwrap();
+    assert_prompt(publisher.stop(), false);
+    gate.open();
+    assert_eq!(ended(&publisher.to_the_end()), Ended::Deleted(Deleted::Now));
+    assert_eq!(next.lines(), ["POST /", "DELETE /session/1"]);
+}
+
+#[test]
+fn while_the_body_of_the_answer_stalls() {
+    let server = Server::start("127.0.0.1", |request| match request.method.as_str() {
+        "POST" => Reply::new(201)
+            .header("Location", "/session/1")
+            .body(answer_for(&request.body))
+            .stalling()
+            .into(),
+        _ => Reply::new(200).into(),
+    });
+    let publisher = Publisher::offering(Config {
+        http_timeout: None,
+        ..config(&server.url("/"))
+    });
+    server.wait_for_line(BOUND, "POST /").unwrap();
+    catch_up();
+    publisher.stop_and_delete();
+    assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
+}
+
+#[test]
+fn between_answer_and_media() {
+    let server = whip_server("127.0.0.1");
+    let publisher = Publisher::offering(config(&server.url("/")));
+    publisher.answer();
+    publisher.stop_and_delete();
+    assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
+}
+
+#[test]
+fn while_publishing_twice_deletes_once() {
+    let server = whip_server("127.0.0.1");
+    let mut publisher = Publisher::publishing(config(&server.url("/")));
+    publisher.tell(Input::Stop);
+    publisher.tell(Input::Stop);
+    publisher.let_go();
+    assert_prompt(publisher.wait(), true);
+    assert_eq!(names(&publisher.to_the_end()), ["stopping", "ended"]);
+    assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
+}
+
+#[test]
+fn after_the_end() {
+    let server = whip_server("127.0.0.1");
+    let publisher = Publisher::publishing(config(&server.url("/")));
+    publisher.stop_and_delete();
+    assert_prompt(publisher.stop(), true);
+    assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
+}
