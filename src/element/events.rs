@@ -48,7 +48,6 @@ impl IvsWhipSink {
                 self.open_gates();
                 self.enter_state(id, SessionState::Publishing);
             }
-            Event::Check { peer, packet } => self.with_peer(id, peer, |peer| peer.send(packet)),
             Event::Retry {
                 failure,
                 attempt,

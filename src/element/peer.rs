@@ -8,8 +8,7 @@
 //!   ([`watch_children`], with [`Offer::new`]);
 //! - it does not check the peer's certificate for a sender
 //!   ([`Inner::certificate_fits`]);
-//! - 1.22 stays connected to a dead peer, so we check for ourselves whether the
-//!   far end answers ([`Peer::send`], [`Path`]).
+//! - 1.22 stays connected to a dead peer, so we count what arrives ([`count_arrivals`]).
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -83,7 +82,8 @@ struct Inner {
     identity: Arc<Identity>,
     video: OfferedVideo,
     late_local: bool,
-    path: Arc<Path>,
+    /// Packets that arrived from the far end: DTLS and RTCP.
+    heard: Arc<AtomicU64>,
     tell: Box<dyn Fn(PeerNews) + Send + Sync>,
     shared: Mutex<Shared>,
 }
@@ -93,15 +93,6 @@ struct Shared {
     fingerprints: Vec<Fingerprint>,
     /// The local description, where it has to wait for the server's ICE servers.
     pending_local: Option<WebRTCSessionDescription>,
-}
-
-/// The way to the far end, below DTLS.
-#[derive(Default)]
-struct Path {
-    /// Packets that arrived: DTLS, RTCP, and replies to our own checks, which
-    /// libnice hands on as data because it did not ask itself.
-    heard: Arc<AtomicU64>,
-    sink: Mutex<Option<glib::WeakRef<gst::Element>>>,
 }
 
 impl Peer {
@@ -116,9 +107,9 @@ impl Peer {
         tell: impl Fn(PeerNews) + Send + Sync + 'static,
     ) -> Result<Self, glib::BoolError> {
         let identity = Arc::new(parts.identity);
-        let path = Arc::new(Path::default());
+        let heard = Arc::new(AtomicU64::new(0));
         let webrtcbin = make_webrtcbin(&parts.ice)?;
-        watch_children(&webrtcbin, &identity, &path);
+        watch_children(&webrtcbin, &identity, &heard);
         ready(&webrtcbin);
         // It stays in PLAYING when the pipeline is paused: its ICE source is
         // live, and would no longer answer the far end's checks.
@@ -138,7 +129,7 @@ impl Peer {
             identity,
             video: parts.video,
             late_local: parts.ice.use_link_headers,
-            path,
+            heard,
             tell: Box::new(tell),
             shared: Mutex::default(),
         });
@@ -195,22 +186,6 @@ impl Peer {
             .emit_by_name::<()>("set-remote-description", &[&description, &promise]);
     }
 
-    /// Sends a packet on the path that media take.
-    pub(super) fn send(&self, packet: Vec<u8>) {
-        let sink = self
-            .inner
-            .path
-            .sink
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let sink = sink.and_then(|sink| sink.upgrade());
-        if let Some(pad) = sink.and_then(|sink| sink.static_pad("sink")) {
-            // One that is lost is as good as one that is not answered.
-            let _ = pad.chain(gst::Buffer::from_slice(packet));
-        }
-    }
-
     /// Whether a message of a child comes from this webrtcbin.
     pub(super) fn owns(&self, object: &gst::Object) -> bool {
         let webrtcbin = &self.inner.webrtcbin;
@@ -249,7 +224,7 @@ impl Inner {
         Ok(PeerNews::Offer {
             offer,
             video: self.video,
-            heard: self.path.heard.clone(),
+            heard: self.heard.clone(),
         })
     }
 
@@ -405,10 +380,9 @@ fn disable_upnp(webrtcbin: &gst::Element) {
     }
 }
 
-/// Lets the DTLS handshake show our certificate, and keeps hold of the two
-/// ends of the path, none of which webrtcbin gives out.
-fn watch_children(webrtcbin: &gst::Element, identity: &Arc<Identity>, path: &Arc<Path>) {
-    let (identity, path) = (identity.clone(), path.clone());
+/// Lets the DTLS handshake show our certificate, and counts what arrives.
+fn watch_children(webrtcbin: &gst::Element, identity: &Arc<Identity>, heard: &Arc<AtomicU64>) {
+    let (identity, heard) = (identity.clone(), heard.clone());
     let Some(bin) = webrtcbin.dynamic_cast_ref::<gst::Bin>() else {
         return;
     };
@@ -418,26 +392,20 @@ fn watch_children(webrtcbin: &gst::Element, identity: &Arc<Identity>, path: &Arc
         };
         match factory.name().as_str() {
             "dtlssrtpdec" => element.set_property("pem", identity.pem()),
-            "nicesrc" => path.count_arrivals(element),
-            "nicesink" => {
-                let sink = Some(element.downgrade());
-                *path.sink.lock().unwrap_or_else(PoisonError::into_inner) = sink;
-            }
+            "nicesrc" => count_arrivals(element, &heard),
             _ => {}
         }
     });
 }
 
-impl Path {
-    fn count_arrivals(&self, source: &gst::Element) {
-        let heard = self.heard.clone();
-        let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-        if let Some(pad) = source.static_pad("src") {
-            pad.add_probe(mask, move |_, _| {
-                heard.fetch_add(1, Ordering::Relaxed);
-                gst::PadProbeReturn::Ok
-            });
-        }
+fn count_arrivals(source: &gst::Element, heard: &Arc<AtomicU64>) {
+    let heard = heard.clone();
+    let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+    if let Some(pad) = source.static_pad("src") {
+        pad.add_probe(mask, move |_, _| {
+            heard.fetch_add(1, Ordering::Relaxed);
+            gst::PadProbeReturn::Ok
+        });
     }
 }
 

@@ -9,12 +9,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::consent::{Consent, Liveness};
+use super::consent::Consent;
 use super::driver::{Driver, Outcome};
 use super::ending::{Ended, delete};
 use super::event::{Event, Input, PeerNews, State};
 use super::exchange::{Established, Exchange};
 use super::failure::{Cause, Failure, Phase};
+use super::liveness::{Asking, Liveness, Sign};
 use super::trickle::Trickle;
 use crate::ivs::OfferedVideo;
 use crate::whip::{Answer, IceServer, Offer};
@@ -227,7 +228,9 @@ impl<'a> Attempt<'a> {
         mut trickle: Option<Trickle>,
     ) -> Outcome {
         let peer = self.driver.peer;
-        let consent = Consent::new(&offered.offer, &answer);
+        let asking = Consent::new(&offered.offer, &answer)
+            .map(|consent| Asking::new(consent, answer.udp_candidates(), offered.heard.clone()));
+        let mut asking = asking.filter(|_| self.driver.config.silence_timeout.is_some());
         self.driver.emit(Event::Answer {
             peer,
             answer,
@@ -238,14 +241,14 @@ impl<'a> Attempt<'a> {
         let connect_by = Instant::now() + after;
         let mut watched: Option<Watched> = None;
         let outcome = loop {
-            let check_at = watched.as_ref().map(|watched| watched.check_at);
+            let look_at = watched.as_ref().and_then(|watched| watched.look_at);
             let trickle_at = trickle
                 .as_ref()
                 .map(|trickle| trickle.when(&self.driver.gathered));
             tokio::select! {
                 input = self.driver.next_input() => match input {
                     Input::Peer { news: PeerNews::Connected, .. } if watched.is_none() => {
-                        watched = Some(self.connected(offered, consent.as_ref()));
+                        watched = Some(self.connected(offered));
                     }
                     Input::Peer { news: PeerNews::Broken(cause), .. } => break self.failed(cause),
                     Input::Stop => break Outcome::Stopped,
@@ -255,12 +258,17 @@ impl<'a> Attempt<'a> {
                 () = sleep_until(connect_by), if watched.is_none() => {
                     break self.failed(Cause::NotConnected { after });
                 }
-                () = until(check_at) => {
-                    let silent = watched.as_mut().is_some_and(|watched| watched.is_lost(offered));
-                    if silent {
-                        break self.failed(Cause::Silent { after: self.silence_bound() });
+                () = until(look_at) => {
+                    let Some(watched) = &mut watched else { continue };
+                    match watched.look(offered) {
+                        Sign::Fine => {}
+                        Sign::Doubtful => asking.iter_mut().for_each(Asking::ask),
+                        Sign::Lost => {
+                            let after = watched.liveness.bound();
+                            self.driver.silence.lost(watched.liveness.has_ever_heard());
+                            break self.failed(Cause::Silent { after });
+                        }
                     }
-                    self.check(consent.as_ref());
                 }
                 () = until(trickle_at) => self.send_candidates(trickle.take()),
             }
@@ -271,21 +279,16 @@ impl<'a> Attempt<'a> {
         outcome
     }
 
-    fn connected(&mut self, offered: &Offered, consent: Option<&Consent>) -> Watched {
+    fn connected(&mut self, offered: &Offered) -> Watched {
         self.phase = Phase::Publish;
         self.driver.emit(Event::State(State::Publishing));
         let heard = offered.heard.load(Ordering::Relaxed);
-        self.check(consent);
-        Watched::new(Liveness::new(self.silence_bound(), heard))
-    }
-
-    fn check(&mut self, consent: Option<&Consent>) {
-        if self.driver.config.silence_timeout.is_some()
-            && let Some(packet) = consent.and_then(Consent::check)
-        {
-            let peer = self.driver.peer;
-            self.driver.emit(Event::Check { peer, packet });
-        }
+        let bound = self
+            .driver
+            .config
+            .silence_timeout
+            .filter(|_| self.driver.silence.tells());
+        Watched::new(bound, heard)
     }
 
     /// Off the connect path, and without the session's fate in it: whatever
@@ -303,14 +306,6 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Without a bound the checks' interval is a matter of taste only.
-    fn silence_bound(&self) -> Duration {
-        self.driver
-            .config
-            .silence_timeout
-            .unwrap_or(Duration::from_secs(3600))
-    }
-
     fn failed(&self, cause: Cause) -> Outcome {
         Outcome::Failed(Failure {
             phase: self.phase,
@@ -325,24 +320,27 @@ impl<'a> Attempt<'a> {
 struct Watched {
     since: Instant,
     liveness: Liveness,
-    check_at: Instant,
+    /// When to look for signs of life; never where nobody wants to know.
+    look_at: Option<Instant>,
 }
 
 impl Watched {
-    fn new(liveness: Liveness) -> Self {
+    fn new(bound: Option<Duration>, heard: u64) -> Self {
         let since = Instant::now();
+        let liveness = Liveness::new(bound.unwrap_or_default(), heard);
+        let look_at = bound.map(|_| since + liveness.interval());
         Self {
             since,
-            check_at: since + liveness.interval(),
             liveness,
+            look_at,
         }
     }
 
-    fn is_lost(&mut self, offered: &Offered) -> bool {
+    fn look(&mut self, offered: &Offered) -> Sign {
         // From now, not from when it was due: intervals that passed while
         // nobody ran are no silence of the far end.
-        self.check_at = Instant::now() + self.liveness.interval();
-        self.liveness.is_lost(offered.heard.load(Ordering::Relaxed))
+        self.look_at = Some(Instant::now() + self.liveness.interval());
+        self.liveness.tick(offered.heard.load(Ordering::Relaxed))
     }
 }
 

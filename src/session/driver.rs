@@ -12,6 +12,7 @@ use super::config::Config;
 use super::ending::{Ended, Ending, EndingTeller, ending};
 use super::event::{Event, Input, PeerNews, State, Warning};
 use super::failure::Failure;
+use super::liveness::Silence;
 use super::process::Process;
 
 /// A running session, as its owners hold it. When the last one drops it, it stops.
@@ -40,6 +41,7 @@ impl Session {
             backoff,
             endings: JoinSet::new(),
             trickles: JoinSet::new(),
+            silence: Silence::default(),
             peer: 0,
             gathered: Gathered::default(),
         };
@@ -82,6 +84,7 @@ pub(super) struct Driver {
     pub(super) endings: JoinSet<Ended>,
     /// The PATCHes under way.
     pub(super) trickles: JoinSet<Result<usize, String>>,
+    pub(super) silence: Silence,
     /// Which peer connection is in use; news of older ones are late.
     pub(super) peer: u64,
     pub(super) gathered: Gathered,

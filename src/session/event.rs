@@ -76,13 +76,6 @@ pub enum Event {
         /// STUN and TURN servers that the WHIP server names.
         ice_servers: Vec<IceServer>,
     },
-    /// Send this packet to the far end, on the path that media take.
-    Check {
-        /// The peer connection whose path it is.
-        peer: u64,
-        /// A STUN binding request.
-        packet: Vec<u8>,
-    },
     /// The candidates were sent, or why not.
     Trickled(Result<usize, String>),
     /// The attempt failed; another follows after the wait.

@@ -30,6 +30,7 @@ mod exchange;
 mod failure;
 mod http_io;
 mod identity;
+mod liveness;
 mod process;
 mod token;
 mod trickle;

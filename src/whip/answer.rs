@@ -1,6 +1,7 @@
 //! The answer: what a 2xx to the POST must hold before it is worth applying.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use super::body::Body;
 use super::fingerprint::Fingerprint;
@@ -42,6 +43,17 @@ impl Answer {
     /// The text to apply as remote description.
     pub fn text(&self) -> String {
         self.sdp.to_string()
+    }
+
+    /// The addresses of the UDP candidates, as far as they are addresses:
+    /// names would have to be looked up.
+    pub fn udp_candidates(&self) -> Vec<SocketAddr> {
+        self.sdp
+            .sections
+            .iter()
+            .flat_map(|section| section.values("candidate"))
+            .filter_map(address)
+            .collect()
     }
 
     /// What had to be repaired, for the log.
@@ -117,6 +129,18 @@ impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Answer({} sections)", self.sdp.sections.len())
     }
+}
+
+/// `foundation component protocol priority address port …` (RFC 8839 5.1).
+fn address(candidate: &str) -> Option<SocketAddr> {
+    let words: Vec<&str> = candidate.split(' ').collect();
+    let [_, "1", protocol, _, address, port, ..] = words[..] else {
+        return None;
+    };
+    if !protocol.eq_ignore_ascii_case("udp") {
+        return None;
+    }
+    Some(SocketAddr::new(address.parse().ok()?, port.parse().ok()?))
 }
 
 /// Whether a section of this direction, written by the server, takes our media.
@@ -235,6 +259,23 @@ mod tests {
             .replace("a=setup:passive\r\n", "")
             .replace("s=-", "s=-\r\na=setup:passive");
         assert!(read(&moved).is_ok());
+    }
+
+    #[test]
+    fn udp_candidates_that_are_addresses() {
+        let candidates = "a=candidate:1 1 udp 7 192.0.2.1 5000 typ host\r\n\
+             a=candidate:2 1 UDP 6 2001:db8::1 5001 typ host\r\n\
+             a=candidate:3 2 udp 5 192.0.2.1 5002 typ host\r\n\
+             a=candidate:4 1 tcp 4 192.0.2.1 5003 typ host tcptype passive\r\n\
+             a=candidate:5 1 udp 3 name.local 5004 typ host\r\n";
+        let text = answer_text().replace("m=video", &format!("{candidates}m=video"));
+        let found: Vec<String> = read(&text)
+            .unwrap()
+            .udp_candidates()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(found, ["192.0.2.1:5000", "[2001:db8::1]:5001"]);
     }
 
     #[test]

@@ -251,7 +251,6 @@ pub(crate) fn warnings(events: &[Event]) -> Vec<Warning> {
 pub(crate) fn names(events: &[Event]) -> Vec<&'static str> {
     let name = |event: &Event| match event {
         Event::MakeOffer { .. } => "make offer",
-        Event::Check { .. } => "check",
         Event::Trickled(_) => "trickled",
         Event::Retry { .. } => "retry",
         Event::State(State::Connecting) => "connecting",

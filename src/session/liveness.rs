@@ -1,0 +1,281 @@
+//! Whether the far end is still there. webrtcbin 1.22 stays connected to a dead
+//! peer for minutes, so we listen for ourselves.
+//!
+//! Everything that arrives counts: RTCP above all, which a receiver sends every
+//! 1 to 7 s whether media flows or not (RFC 3550 6.2). Where that stays away
+//! for longer, one lost report must be no alarm, so the far end is asked, by
+//! connectivity checks of our own (as RFC 7675 has them). libnice keeps the
+//! replies to checks that it did not send to itself, so they go out from a
+//! socket of their own: full and lite ICE agents answer whoever knows the
+//! password (RFC 8445 7.3).
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
+
+use super::consent::Consent;
+
+/// Into how many intervals the bound is cut: so many silent ones are a loss.
+const INTERVALS: u32 = 5;
+
+/// From how many silent ones on the far end is asked; below that reports are
+/// only late.
+const DOUBTFUL: u32 = 3;
+
+/// What an interval told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// The far end was heard of, or not for long.
+    Fine,
+    /// It should be asked.
+    Doubtful,
+    /// It is gone.
+    Lost,
+}
+
+/// Counts silent intervals. Not time itself: a process that was stopped for a
+/// while has not heard anything either, and that is not the far end's fault.
+#[derive(Debug)]
+pub(super) struct Liveness {
+    bound: Duration,
+    heard: u64,
+    ever: bool,
+    silent: u32,
+}
+
+impl Liveness {
+    /// From the count of packets that arrived up to now.
+    pub(super) fn new(bound: Duration, heard: u64) -> Self {
+        Self {
+            bound,
+            heard,
+            ever: false,
+            silent: 0,
+        }
+    }
+
+    /// After how long a silence is a loss.
+    pub(super) fn bound(&self) -> Duration {
+        self.bound
+    }
+
+    /// How long an interval is.
+    pub(super) fn interval(&self) -> Duration {
+        self.bound / INTERVALS
+    }
+
+    /// Whether anything was heard at all.
+    pub(super) fn has_ever_heard(&self) -> bool {
+        self.ever
+    }
+
+    /// Takes the count an interval later.
+    pub(super) fn tick(&mut self, heard: u64) -> Sign {
+        if heard != self.heard {
+            self.heard = heard;
+            self.ever = true;
+            self.silent = 0;
+            return Sign::Fine;
+        }
+        self.silent += 1;
+        match self.silent {
+            0..DOUBTFUL => Sign::Fine,
+            DOUBTFUL..INTERVALS => Sign::Doubtful,
+            _ => Sign::Lost,
+        }
+    }
+}
+
+/// Whether silence tells anything about this server. One that never sends a
+/// packet back nor answers a check would be lost again and again.
+#[derive(Debug, Default)]
+pub(super) struct Silence {
+    /// Sessions in a row in which the far end was never heard of.
+    mute: u32,
+}
+
+impl Silence {
+    pub(super) fn tells(&self) -> bool {
+        self.mute < 2
+    }
+
+    /// Notes a session that was lost by silence.
+    pub(super) fn lost(&mut self, had_heard: bool) {
+        self.mute = if had_heard { 0 } else { self.mute + 1 };
+    }
+}
+
+/// Asks the far end whether it is there; its replies count as heard.
+#[derive(Debug)]
+pub(super) struct Asking {
+    consent: Consent,
+    candidates: Vec<SocketAddr>,
+    heard: Arc<AtomicU64>,
+    listening: Vec<JoinHandle<()>>,
+}
+
+impl Asking {
+    /// For the far end with these candidates, of the answer.
+    pub(super) fn new(
+        consent: Consent,
+        candidates: Vec<SocketAddr>,
+        heard: Arc<AtomicU64>,
+    ) -> Self {
+        Self {
+            consent,
+            candidates,
+            heard,
+            listening: Vec::new(),
+        }
+    }
+
+    /// Sends a check to each candidate, twice against loss, and listens for
+    /// replies until the next round.
+    pub(super) fn ask(&mut self) {
+        self.hush();
+        let families = [
+            SocketAddr::is_ipv4 as fn(&SocketAddr) -> bool,
+            SocketAddr::is_ipv6,
+        ];
+        for is_of_family in families {
+            let candidates: Vec<_> = self
+                .candidates
+                .iter()
+                .copied()
+                .filter(is_of_family)
+                .collect();
+            if !candidates.is_empty() {
+                let round = round(self.consent.clone(), candidates, self.heard.clone());
+                self.listening.push(tokio::spawn(round));
+            }
+        }
+    }
+
+    fn hush(&mut self) {
+        for listening in self.listening.drain(..) {
+            listening.abort();
+        }
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.hush();
+    }
+}
+
+/// A failure of the socket is no reply, which is all that counts.
+async fn round(consent: Consent, candidates: Vec<SocketAddr>, heard: Arc<AtomicU64>) {
+    let any: SocketAddr = match candidates.first() {
+        Some(SocketAddr::V6(_)) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        _ => (Ipv4Addr::UNSPECIFIED, 0).into(),
+    };
+    let Ok(socket) = UdpSocket::bind(any).await else {
+        return;
+    };
+    let Some(check) = consent.check() else { return };
+    for candidate in candidates.iter().chain(&candidates) {
+        let _ = socket.send_to(&check.packet, candidate).await;
+    }
+    let mut packet = [0; 1500];
+    while let Ok((length, from)) = socket.recv_from(&mut packet).await {
+        let is_reply = candidates.contains(&from)
+            && packet
+                .get(..length)
+                .is_some_and(|packet| consent.is_reply(&check, packet));
+        if is_reply {
+            heard.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::whip::{Answer, Offer};
+
+    fn liveness() -> Liveness {
+        Liveness::new(Duration::from_secs(10), 7)
+    }
+
+    #[test]
+    fn silence_is_doubtful_first_and_a_loss_at_the_bound() {
+        let mut liveness = liveness();
+        assert_eq!(liveness.interval() * INTERVALS, Duration::from_secs(10));
+        assert_eq!(liveness.tick(8), Sign::Fine);
+        let signs: Vec<Sign> = (0..5).map(|_| liveness.tick(8)).collect();
+        assert_eq!(
+            signs,
+            [
+                Sign::Fine,
+                Sign::Fine,
+                Sign::Doubtful,
+                Sign::Doubtful,
+                Sign::Lost
+            ]
+        );
+        assert!(liveness.has_ever_heard());
+    }
+
+    #[test]
+    fn reports_every_six_seconds_are_enough() {
+        let mut liveness = liveness();
+        assert!((0..100).all(|tick| liveness.tick(8 + tick / 3) == Sign::Fine));
+    }
+
+    #[test]
+    fn a_reply_ends_the_doubt() {
+        let mut liveness = liveness();
+        let signs: Vec<Sign> = [7, 7, 7, 8, 8].map(|heard| liveness.tick(heard)).to_vec();
+        assert_eq!(
+            signs,
+            [
+                Sign::Fine,
+                Sign::Fine,
+                Sign::Doubtful,
+                Sign::Fine,
+                Sign::Fine
+            ]
+        );
+    }
+
+    #[test]
+    fn a_server_that_is_always_mute_is_not_judged_by_silence() {
+        let mut silence = Silence::default();
+        silence.lost(false);
+        silence.lost(true);
+        silence.lost(false);
+        assert!(silence.tells());
+        silence.lost(false);
+        assert!(!silence.tells());
+    }
+
+    fn consent() -> Consent {
+        let offer = "v=0\r\nm=audio 9 x 0\r\na=sendonly\r\na=ice-ufrag:ours\r\na=ice-pwd:x\r\n";
+        let offer = Offer::new(offer, "s", None).unwrap();
+        let answer = Answer::unchecked("v=0\r\na=ice-ufrag:theirs\r\na=ice-pwd:their-password\r\n");
+        Consent::new(&offer, &answer).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_far_end_that_answers_is_heard_and_a_stranger_is_not() {
+        let far_end = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let heard = Arc::new(AtomicU64::new(0));
+        let candidates = vec![far_end.local_addr().unwrap()];
+        let mut asking = Asking::new(consent(), candidates, heard.clone());
+        asking.ask();
+        let mut packet = [0; 1500];
+        let (length, from) = far_end.recv_from(&mut packet).await.unwrap();
+        far_end.send_to(b"no reply at all", from).await.unwrap();
+        let reply = consent().reply_to(&packet[..length]);
+        far_end.send_to(&reply, from).await.unwrap();
+        let listening = asking.listening.pop().unwrap();
+        listening.await.unwrap();
+        assert_eq!(heard.load(Ordering::Relaxed), 1);
+    }
+}
