@@ -20,4 +20,5 @@ mod pads;
 mod publishing;
 mod restarting;
 mod secrets;
+mod staying;
 mod stopping;
