@@ -80,7 +80,7 @@ impl IvsWhipSink {
         let process = Process::get()
             .map_err(|error| StartError::Other(ErrorKind::OpenWrite, error.to_string()))?;
         let id = self.lock().next_run_id();
-        let jobs = self.spawn_conductor(id)?;
+        let (jobs, queue) = channel();
         let events = jobs.clone();
         let (session, ending) = Session::start(process, config, move |event| {
             // After the conductor's end there is nobody to tell.
@@ -99,7 +99,13 @@ impl IvsWhipSink {
             end_of_stream: false,
         });
         self.enter_state(id, SessionState::Waiting);
-        Ok(())
+        // Last: what it acts on belongs to the run, and is dropped without one.
+        let spawned = self.spawn_conductor(id, queue);
+        if spawned.is_err() {
+            let run = self.lock().run.take();
+            drop(run);
+        }
+        spawned
     }
 
     /// Ends the run, first for the session, whose DELETE goes out meanwhile.
@@ -117,8 +123,7 @@ impl IvsWhipSink {
         })
     }
 
-    fn spawn_conductor(&self, id: u64) -> Result<Sender<Job>, StartError> {
-        let (jobs, queue): (_, Receiver<Job>) = channel();
+    fn spawn_conductor(&self, id: u64, queue: Receiver<Job>) -> Result<(), StartError> {
         let element = self.obj().downgrade();
         let conductor = move || {
             for job in queue {
@@ -131,16 +136,13 @@ impl IvsWhipSink {
                 }
             }
         };
-        match thread::Builder::new()
+        let spawned = thread::Builder::new()
             .name("ivswhipsink:run".to_owned())
-            .spawn(conductor)
-        {
-            Ok(_) => Ok(jobs),
-            Err(error) => Err(StartError::Other(
-                ErrorKind::OpenWrite,
-                format!("The system gives no thread: {error}."),
-            )),
-        }
+            .spawn(conductor);
+        spawned.map(drop).map_err(|error| {
+            let text = format!("The system gives no thread: {error}.");
+            StartError::Other(ErrorKind::OpenWrite, text)
+        })
     }
 
     pub(super) fn of_run<T>(&self, id: u64, look: impl FnOnce(&mut Run) -> T) -> Option<T> {

@@ -18,6 +18,7 @@ mod bad_settings;
 mod missing_elements;
 mod pads;
 mod publishing;
+mod quirks;
 mod restarting;
 mod secrets;
 mod staying;
