@@ -7,10 +7,11 @@ use gst::subclass::prelude::*;
 use super::imp::{CAT, IvsWhipSink};
 use super::pads::MediaPad;
 use super::peer::{Peer, PeerParts, Source};
+use super::settings::parse_token;
 use super::{SessionState, imp, messages};
-use crate::ivs::{Filler, OfferedVideo};
-use crate::session::{Cause, Event, Identity, Input, PeerNews, State};
-use crate::whip::Track;
+use crate::ivs::{Claims, Filler, OfferedVideo};
+use crate::session::{Cause, Event, Identity, Input, PeerNews, Session, State};
+use crate::whip::{Token, Track};
 
 impl IvsWhipSink {
     pub(super) fn session_event(&self, id: u64, event: Event) {
@@ -43,6 +44,12 @@ impl IvsWhipSink {
                     gst::info!(CAT, imp = self, "the answer was repaired: {repair}");
                 }
                 self.with_peer(id, peer, |peer| peer.apply(&answer, &ice_servers));
+            }
+            Event::Claims(claims) => self.know_claims(id, claims),
+            Event::TokenWanted => {
+                self.with_session(id, |session| {
+                    session.tell(Input::Token(self.ask_for_token()))
+                });
             }
             Event::State(State::Publishing) => {
                 self.open_gates();
@@ -145,6 +152,45 @@ impl IvsWhipSink {
         let peer = self.of_run(id, |run| run.peer.clone()).flatten();
         if let Some(peer) = peer.filter(|peer| peer.number() == number) {
             act(&peer);
+        }
+    }
+
+    fn know_claims(&self, id: u64, claims: Option<Claims>) {
+        if claims.is_none() {
+            gst::info!(
+                CAT,
+                imp = self,
+                "the token is no JWT, so nothing is known of it"
+            );
+        }
+        let known = self.of_run(id, |_| ()).is_some();
+        if known && std::mem::replace(&mut self.lock().claims, claims.clone()) != claims {
+            for property in ["participant-id", "stage-arn", "token-expiry"] {
+                self.obj().notify(property);
+            }
+        }
+    }
+
+    /// The application's answer to the signal, kept for later sessions too.
+    fn ask_for_token(&self) -> Option<Token> {
+        let given = self
+            .obj()
+            .emit_by_name::<Option<String>>(imp::SIGNAL_REQUEST_TOKEN, &[])?;
+        match parse_token(&given) {
+            Ok(token) => {
+                self.keep_token(given);
+                Some(token)
+            }
+            Err(error) => {
+                messages::post_settings_warning(&self.obj(), &error);
+                None
+            }
+        }
+    }
+
+    fn with_session(&self, id: u64, act: impl FnOnce(&Session)) {
+        if let Some(session) = self.of_run(id, |run| run.session.clone()) {
+            act(&session);
         }
     }
 

@@ -1,7 +1,8 @@
 //! The GObject class: properties, signals, pads and state changes.
 
+use std::ops::ControlFlow;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use gst::glib;
 use gst::prelude::*;
@@ -17,7 +18,7 @@ use super::settings::{
     DEFAULT_CONNECT_TIMEOUT, DEFAULT_RETRIES, DEFAULT_SILENCE_TIMEOUT, DEFAULT_TIMEOUT, Settings,
     VideoFiller, parse_token,
 };
-use crate::ivs::GLOBAL_ENDPOINT;
+use crate::ivs::{Claims, GLOBAL_ENDPOINT};
 use crate::session::ErrorKind;
 use crate::whip::MAX_TRACKS;
 
@@ -30,6 +31,7 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 });
 
 pub(super) const SIGNAL_WEBRTCBIN_READY: &str = "webrtcbin-ready";
+pub(super) const SIGNAL_REQUEST_TOKEN: &str = "request-token";
 
 /// What webrtcbin is made of, besides GStreamer's core.
 const NEEDED_ELEMENTS: [&str; 8] = [
@@ -124,6 +126,18 @@ pub struct IvsWhipSink {
         nick = "Session state",
         blurb = "What the session is doing",
         builder(SessionState::Idle))]
+    /// The participant's id.
+    #[property(name = "participant-id", get = Self::participant_id, type = Option<String>,
+        nick = "Participant id",
+        blurb = "Id of the participant that the token in use stands for, if the token says so")]
+    /// The stage's ARN.
+    #[property(name = "stage-arn", get = Self::stage_arn, type = Option<String>,
+        nick = "Stage ARN",
+        blurb = "ARN of the stage that the token in use is for, if the token says so")]
+    /// The token's end.
+    #[property(name = "token-expiry", get = Self::token_expiry, type = i64,
+        nick = "Token expiry",
+        blurb = "When the token in use expires, in seconds since 1970-01-01 UTC; 0 if it does not say so")]
     state: Mutex<State>,
 }
 
@@ -132,6 +146,8 @@ pub(super) struct State {
     pub(super) pads: Vec<MediaPad>,
     pub(super) run: Option<Run>,
     pub(super) session_state: SessionState,
+    /// What the token in use says of itself, unverified.
+    pub(super) claims: Option<Claims>,
     runs: u64,
     playing: Option<Instant>,
 }
@@ -171,6 +187,35 @@ impl IvsWhipSink {
 
     fn session_state(&self) -> SessionState {
         self.lock().session_state
+    }
+
+    fn participant_id(&self) -> Option<String> {
+        self.lock()
+            .claims
+            .as_ref()
+            .and_then(|claims| claims.participant_id.clone())
+    }
+
+    fn stage_arn(&self) -> Option<String> {
+        self.lock()
+            .claims
+            .as_ref()
+            .and_then(|claims| claims.stage_arn.clone())
+    }
+
+    fn token_expiry(&self) -> i64 {
+        let expiry = self.lock().claims.as_ref().and_then(|claims| claims.expiry);
+        let since = expiry.and_then(|expiry| expiry.duration_since(SystemTime::UNIX_EPOCH).ok());
+        since
+            .and_then(|since| i64::try_from(since.as_secs()).ok())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn keep_token(&self, token: String) {
+        self.settings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .auth_token = Some(token);
     }
 
     /// A running session takes a new token at once, for its next request; one
@@ -329,6 +374,16 @@ impl ObjectImpl for IvsWhipSink {
                 // element has no property for.
                 glib::subclass::Signal::builder(SIGNAL_WEBRTCBIN_READY)
                     .param_types([gst::Element::static_type()])
+                    .build(),
+                // The token is expired, or was refused as expired: a handler
+                // gives a new one back, or nothing.
+                glib::subclass::Signal::builder(SIGNAL_REQUEST_TOKEN)
+                    .return_type::<Option<String>>()
+                    .run_last()
+                    .accumulator(|_, _, value| match value.get::<Option<String>>() {
+                        Ok(Some(_)) => ControlFlow::Break(value.clone()),
+                        _ => ControlFlow::Continue(value.clone()),
+                    })
                     .build(),
             ]
         });

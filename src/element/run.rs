@@ -53,7 +53,7 @@ pub(super) enum Job {
 impl Run {
     /// Tells the session about a newer token.
     pub(super) fn renew_token(&self, token: Token) {
-        self.session.tell(Input::Token(token));
+        self.session.tell(Input::Token(Some(token)));
     }
 }
 

@@ -22,7 +22,7 @@ use crate::whip::{Answer, IceServer, Offer};
 
 /// An attempt of a driver.
 pub(super) struct Attempt<'a> {
-    driver: &'a mut Driver,
+    pub(super) driver: &'a mut Driver,
     phase: Phase,
     host: String,
 }
@@ -57,9 +57,12 @@ impl<'a> Attempt<'a> {
         }
         self.driver.emit(Event::State(State::Connecting));
         self.phase = Phase::Post;
+        if let Err(outcome) = self.check_token().await {
+            return outcome;
+        }
         let established = match self.post(&offered).await {
             Ok(established) => established,
-            Err(outcome) => return outcome,
+            Err(outcome) => return self.after_refusal(outcome).await,
         };
         let Established {
             created,
@@ -281,6 +284,7 @@ impl<'a> Attempt<'a> {
 
     fn connected(&mut self, offered: &Offered) -> Watched {
         self.phase = Phase::Publish;
+        self.driver.renewed = false;
         self.driver.emit(Event::State(State::Publishing));
         let heard = offered.heard.load(Ordering::Relaxed);
         let bound = self
@@ -306,7 +310,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    fn failed(&self, cause: Cause) -> Outcome {
+    pub(super) fn failed(&self, cause: Cause) -> Outcome {
         Outcome::Failed(Failure {
             phase: self.phase,
             host: self.host.clone(),

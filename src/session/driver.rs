@@ -42,6 +42,9 @@ impl Session {
             endings: JoinSet::new(),
             trickles: JoinSet::new(),
             silence: Silence::default(),
+            token_answers: 0,
+            has_new_token: false,
+            renewed: false,
             peer: 0,
             gathered: Gathered::default(),
         };
@@ -85,6 +88,12 @@ pub(super) struct Driver {
     /// The PATCHes under way.
     pub(super) trickles: JoinSet<Result<usize, String>>,
     pub(super) silence: Silence,
+    /// How often the question for a new token was answered, or one given unasked.
+    pub(super) token_answers: u64,
+    /// Whether the last such answer was a token.
+    pub(super) has_new_token: bool,
+    /// Whether the application was asked since media flowed.
+    pub(super) renewed: bool,
     /// Which peer connection is in use; news of older ones are late.
     pub(super) peer: u64,
     pub(super) gathered: Gathered,
@@ -197,7 +206,13 @@ impl Driver {
             }
         };
         match input {
-            Input::Token(token) => self.config.token.given = Some(token),
+            Input::Token(token) => {
+                self.token_answers += 1;
+                self.has_new_token = token.is_some();
+                if token.is_some() {
+                    self.config.token.given = token;
+                }
+            }
             Input::Peer { peer, .. } if peer != self.peer => {}
             Input::Peer {
                 news: PeerNews::Candidate(candidate),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::ending::Ended;
 use super::failure::{Cause, Failure};
-use crate::ivs::{OfferedVideo, TravelDenied};
+use crate::ivs::{Claims, OfferedVideo, TravelDenied, Verdict};
 use crate::whip::{Answer, IceServer, Oddity, Offer, Token};
 
 /// What the driver is told.
@@ -20,8 +20,9 @@ pub enum Input {
         /// The news.
         news: PeerNews,
     },
-    /// Use this token from the next request on.
-    Token(Token),
+    /// Use this token from the next request on; none says that there is no
+    /// newer one.
+    Token(Option<Token>),
     /// The media have changed: replace the session by one for the new ones.
     Replace,
     /// End the session.
@@ -60,6 +61,10 @@ pub enum Event {
     },
     /// The session's state has changed.
     State(State),
+    /// What the token says of itself, if it says anything.
+    Claims(Option<Claims>),
+    /// Say [`Input::Token`]: the one in use is expired, or not good enough.
+    TokenWanted,
     /// The server sent the POST on to another host.
     Redirected {
         /// Scheme, host and port of the one that redirected.
@@ -116,6 +121,8 @@ pub enum Warning {
     ResourceElsewhere(TravelDenied),
     /// The session may still be on the server.
     NotDeleted(Ended),
+    /// The token ends soon.
+    Token(Verdict),
 }
 
 impl fmt::Display for Warning {
@@ -127,6 +134,7 @@ impl fmt::Display for Warning {
                 "The session's URL is on another host, so that it will be deleted without the \
                  token: {denied}."
             ),
+            Self::Token(verdict) => write!(f, "{verdict}."),
             Self::NotDeleted(ended) => {
                 let reason = match ended {
                     Ended::Refused(error) => error.to_string(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::http_io::SendError;
 use super::token::TokenProblem;
-use crate::ivs::{Kind, OfferedVideo, Retry, TravelDenied, ivs_code, meaning};
+use crate::ivs::{Kind, OfferedVideo, Retry, TravelDenied, Verdict, ivs_code, meaning};
 use crate::whip::{AnswerError, PostError, RetryAfter};
 
 /// A failed session.
@@ -26,6 +26,7 @@ impl Failure {
     pub fn kind(&self) -> ErrorKind {
         match &self.cause {
             Cause::Token(_) => ErrorKind::Settings,
+            Cause::Claims(_) => ErrorKind::NotAuthorized,
             Cause::Travel(_) | Cause::Certificate => ErrorKind::NotAuthorized,
             Cause::Post { error, video } => match error {
                 PostError::Refused(refusal) => meaning(refusal, *video).kind.into(),
@@ -51,6 +52,7 @@ impl Failure {
             }
             Cause::Answer(error) => *error == AnswerError::Broken,
             Cause::Token(_)
+            | Cause::Claims(_)
             | Cause::Travel(_)
             | Cause::Post { .. }
             | Cause::Peer(_)
@@ -128,6 +130,7 @@ impl fmt::Display for Failure {
         let host = &self.host;
         match &self.cause {
             Cause::Token(problem) => write!(f, "{problem}")?,
+            Cause::Claims(verdict) => write!(f, "{verdict}")?,
             Cause::Send(error) => write!(f, "POST to {host} failed: {error}")?,
             Cause::Post {
                 error: PostError::Refused(refusal),
@@ -211,6 +214,8 @@ impl Phase {
 pub enum Cause {
     /// There is no token where there should be one.
     Token(TokenProblem),
+    /// What the token says of itself rules it out.
+    Claims(Verdict),
     /// No reply to the POST.
     Send(SendError),
     /// The POST led to no session.
@@ -336,6 +341,7 @@ mod tests {
                 path: "/t".into(),
                 kind: std::io::ErrorKind::NotFound,
             }),
+            Cause::Claims(Verdict::NoPublish),
             Cause::Send(SendError::Timeout),
             Cause::Send(SendError::UnknownHost),
             Cause::Send(SendError::ConnectionRefused),

@@ -32,6 +32,7 @@ mod http_io;
 mod identity;
 mod liveness;
 mod process;
+mod renewal;
 mod token;
 mod trickle;
 

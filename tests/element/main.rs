@@ -23,3 +23,4 @@ mod restarting;
 mod secrets;
 mod staying;
 mod stopping;
+mod tokens;

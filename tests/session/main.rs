@@ -14,6 +14,7 @@ mod media;
 mod no_reply;
 mod redirects;
 mod refusals;
+mod retrying;
 mod secrets;
 mod stop;
 mod tls;

@@ -139,15 +139,33 @@ impl Publisher {
     pub(crate) fn next(&self) -> Event {
         loop {
             match self.events.recv_timeout(BOUND).expect("one more event") {
-                Event::MakeOffer { .. } => {}
+                Event::MakeOffer { .. } | Event::Claims(_) => {}
                 event => return event,
+            }
+        }
+    }
+
+    /// The number of the next peer connection that is wanted, after the first.
+    pub(crate) fn next_offer_wanted(&self) -> u64 {
+        loop {
+            match self.events.recv_timeout(BOUND).expect("one more attempt") {
+                Event::MakeOffer { peer } if peer > 1 => return peer,
+                Event::Ended(ended) => panic!("an attempt expected, found the end: {ended:?}"),
+                _ => {}
             }
         }
     }
 
     /// Whether an event comes within this time, for what must not come.
     pub(crate) fn tells_within(&self, time: Duration) -> bool {
-        self.events.recv_timeout(time).is_ok()
+        let until = Instant::now() + time;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left) {
+                Ok(Event::MakeOffer { .. } | Event::Claims(_)) => {}
+                heard => return heard.is_ok(),
+            }
+        }
     }
 
     /// The first event that `look` finds something in, those before it lost.
@@ -252,6 +270,8 @@ pub(crate) fn names(events: &[Event]) -> Vec<&'static str> {
     let name = |event: &Event| match event {
         Event::MakeOffer { .. } => "make offer",
         Event::Trickled(_) => "trickled",
+        Event::Claims(_) => "claims",
+        Event::TokenWanted => "token wanted",
         Event::Retry { .. } => "retry",
         Event::State(State::Connecting) => "connecting",
         Event::State(State::Publishing) => "publishing",

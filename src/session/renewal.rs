@@ -1,0 +1,92 @@
+//! Whether the token is still good, and where a newer one comes from.
+//!
+//! What a token says of itself is read, not verified: it saves a request that
+//! is sure to be refused. The server's word counts more.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::attempt::Attempt;
+use super::driver::Outcome;
+use super::event::{Event, Input, PeerNews, Warning};
+use super::exchange::read_token;
+use super::failure::Cause;
+use crate::ivs::{Claims, Verdict};
+
+/// How long an application may take to give a new token: it may have to ask
+/// its own server for one.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// IVS's code for an expired token (seen).
+const EXPIRED: u32 = 2002;
+
+impl Attempt<'_> {
+    /// Makes sure that the token is worth a POST, with a new one if need be.
+    pub(super) async fn check_token(&mut self) -> Result<(), Outcome> {
+        let mut verdict = self.verdict().await?;
+        if matches!(verdict, Verdict::Expired { .. } | Verdict::NoPublish) && self.renew().await? {
+            verdict = self.verdict().await?;
+        }
+        match verdict {
+            Verdict::Fine => Ok(()),
+            Verdict::ExpiringSoon { .. } => {
+                self.driver.emit(Event::Warning(Warning::Token(verdict)));
+                Ok(())
+            }
+            Verdict::Expired { .. } | Verdict::NoPublish => {
+                Err(self.failed(Cause::Claims(verdict)))
+            }
+        }
+    }
+
+    /// After a refusal of the token as expired: another attempt at once, if
+    /// the application has a new one. Asked for once until media flow again,
+    /// so that two who disagree about the time don't go round in a circle.
+    pub(super) async fn after_refusal(&mut self, outcome: Outcome) -> Outcome {
+        let is_expired =
+            matches!(&outcome, Outcome::Failed(failure) if failure.ivs_code() == Some(EXPIRED));
+        if !is_expired || self.driver.renewed {
+            return outcome;
+        }
+        self.driver.renewed = true;
+        match self.renew().await {
+            Ok(true) => Outcome::Replaced,
+            Ok(false) => outcome,
+            Err(other) => other,
+        }
+    }
+
+    async fn verdict(&mut self) -> Result<Verdict, Outcome> {
+        let token = read_token(&self.driver.config.token).await;
+        let token = token.map_err(|problem| self.failed(Cause::Token(problem)))?;
+        // One that is no JWT is left to the server.
+        let claims = token.as_ref().and_then(Claims::read);
+        let verdict = claims
+            .as_ref()
+            .map(|claims| claims.verdict(SystemTime::now()));
+        self.driver.emit(Event::Claims(claims));
+        Ok(verdict.unwrap_or(Verdict::Fine))
+    }
+
+    /// Asks the application for a new token; whether there is one.
+    async fn renew(&mut self) -> Result<bool, Outcome> {
+        let known = self.driver.token_answers;
+        self.driver.emit(Event::TokenWanted);
+        let until = Instant::now() + PATIENCE;
+        while self.driver.token_answers == known {
+            tokio::select! {
+                () = sleep_until(until) => return Ok(false),
+                input = self.driver.next_news() => match input {
+                    Some(Input::Stop) => return Err(Outcome::Stopped),
+                    Some(Input::Replace) => return Err(Outcome::Replaced),
+                    Some(Input::Peer { news: PeerNews::Broken(cause), .. }) => {
+                        return Err(self.failed(cause));
+                    }
+                    _ => {}
+                },
+            }
+        }
+        Ok(self.driver.has_new_token)
+    }
+}

@@ -1,0 +1,115 @@
+//! Attempt after attempt.
+
+use std::time::Duration;
+
+use gstivs::session::{Cause, Config, Event, Input, PeerNews, Retries};
+
+use crate::common::{Reply, Server, created};
+use crate::publisher::{Publisher, broken, config, offer};
+
+fn retrying(endpoint: &str) -> Config {
+    Config {
+        retries: Retries::Default,
+        ..config(endpoint)
+    }
+}
+
+/// The offer of a later attempt.
+fn offer_of(peer: u64) -> Input {
+    match offer() {
+        Input::Peer { news, .. } => Input::Peer { peer, news },
+        other => other,
+    }
+}
+
+fn next_peer(publisher: &Publisher) -> u64 {
+    publisher.next_offer_wanted()
+}
+
+#[test]
+fn a_lost_session_is_replaced_at_once_and_its_resource_deleted_alongside() {
+    let server = Server::start("127.0.0.1", |request| match request.method.as_str() {
+        "POST" => created("/session/1", request),
+        _ => Reply::new(200).into(),
+    });
+    let publisher = Publisher::publishing(retrying(&server.url("/")));
+    publisher.tell(broken(Cause::Lost("DTLS closed".to_owned())));
+    let peer = next_peer(&publisher);
+    assert_eq!(peer, 2);
+    publisher.tell(offer_of(peer));
+    publisher.answer();
+    publisher.tell(Input::Peer {
+        peer,
+        news: PeerNews::Connected,
+    });
+    publisher.stop_and_delete();
+    let deletes = server
+        .requests()
+        .iter()
+        .filter(|request| request.method == "DELETE")
+        .count();
+    assert_eq!(deletes, 2);
+}
+
+#[test]
+fn news_of_an_older_peer_connection_are_dropped() {
+    let server = Server::start("127.0.0.1", |request| match request.method.as_str() {
+        "POST" => created("/session/1", request),
+        _ => Reply::new(200).into(),
+    });
+    let publisher = Publisher::publishing(retrying(&server.url("/")));
+    publisher.tell(broken(Cause::Lost("DTLS closed".to_owned())));
+    let peer = next_peer(&publisher);
+    publisher.tell(offer_of(peer));
+    publisher.answer();
+    publisher.tell(Input::Peer {
+        peer,
+        news: PeerNews::Connected,
+    });
+    publisher.until(|event| matches!(event, Event::State(_)).then_some(()));
+    // The first one's transport closes only now.
+    publisher.tell(broken(Cause::Lost("DTLS closed".to_owned())));
+    assert!(!publisher.tells_within(Duration::from_millis(300)));
+    publisher.stop_and_delete();
+}
+
+#[test]
+fn media_that_change_replace_the_session_without_a_wait() {
+    let server = Server::start("127.0.0.1", |request| match request.method.as_str() {
+        "POST" => created("/session/1", request),
+        _ => Reply::new(200).into(),
+    });
+    let publisher = Publisher::publishing(config(&server.url("/")));
+    publisher.tell(Input::Replace);
+    let peer = next_peer(&publisher);
+    publisher.tell(offer_of(peer));
+    publisher.answer();
+    publisher.stop_and_delete();
+}
+
+#[test]
+fn a_refusal_that_no_attempt_can_mend_is_final() {
+    let server = Server::start("127.0.0.1", |_| Reply::new(403).into());
+    let publisher = Publisher::offering(retrying(&server.url("/")));
+    let (failure, _) = publisher.failed();
+    assert_eq!((failure.http_status(), failure.attempt), (Some(403), 1));
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn a_limit_of_retries_ends_in_the_last_failure() {
+    let server = Server::start("127.0.0.1", |_| Reply::new(503).into());
+    let publisher = Publisher::offering(Config {
+        retries: Retries::Limit(1),
+        ..config(&server.url("/"))
+    });
+    publisher.until(|event| match event {
+        Event::Retry { attempt: 2, .. } => Some(()),
+        _ => None,
+    });
+    let peer = next_peer(&publisher);
+    publisher.tell(offer_of(peer));
+    let (failure, _) = publisher.failed();
+    assert_eq!((failure.http_status(), failure.attempt), (Some(503), 2));
+    assert_eq!(server.requests().len(), 2);
+}
