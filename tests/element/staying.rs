@@ -127,6 +127,37 @@ fn a_frozen_stage_is_noticed_within_the_bound_and_two_seconds() {
 }
 
 #[test]
+fn the_network_gone_and_back() {
+    let rules = Rules {
+        report_interval: Some(Duration::from_secs(1)),
+        ..Rules::default()
+    };
+    let stage = Stage::start(rules).unwrap();
+    let mut publisher = Publisher::to_stage(AUDIO, &stage);
+    publisher.whip.set_property("silence-timeout", 3u32);
+    publisher.whip.set_property("connect-timeout", 2u32);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let reported =
+        |sessions: &[SessionReport]| (sessions[0].packets(Kind::Audio) >= 100).then_some(());
+    stage
+        .wait_for_sessions(BOUND, reported)
+        .expect("two seconds of audio");
+    stage.drop_media();
+    let reason = retry_reason(&mut publisher);
+    assert!(reason.contains("nothing has been heard of it"), "{reason}");
+    let reason = retry_reason(&mut publisher);
+    assert!(reason.contains("no media connection came up"), "{reason}");
+    stage.restore_media();
+    publisher.wait_state("publishing");
+    publisher.stop();
+    let deleted = |_: &[SessionReport]| (stage.live_sessions() == 0).then_some(());
+    stage
+        .wait_for_sessions(BOUND, deleted)
+        .expect("every session deleted");
+}
+
+#[test]
 fn a_short_freeze_is_no_loss() {
     let stage = stage();
     let mut publisher = Publisher::to_stage(AUDIO, &stage);
