@@ -4,9 +4,10 @@
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
+use super::assembly::Source;
 use super::imp::{CAT, IvsWhipSink};
 use super::pads::MediaPad;
-use super::peer::{Peer, PeerParts, Source};
+use super::peer::{Peer, PeerParts};
 use super::settings::parse_token;
 use super::{SessionState, imp, messages};
 use crate::ivs::{Claims, Filler, OfferedVideo};

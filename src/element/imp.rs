@@ -10,9 +10,9 @@ use gst::subclass::prelude::*;
 use gst_webrtc::WebRTCICETransportPolicy;
 
 use super::SessionState;
+use super::assembly::warm_up;
 use super::messages;
 use super::pads::MediaPad;
-use super::peer::warm_up;
 use super::run::{Run, StartError};
 use super::settings::{
     DEFAULT_CONNECT_TIMEOUT, DEFAULT_RETRIES, DEFAULT_SILENCE_TIMEOUT, DEFAULT_TIMEOUT, Settings,
@@ -298,55 +298,6 @@ impl IvsWhipSink {
             self.obj().notify("session-state");
         }
         changed
-    }
-
-    fn add_media_pad(
-        &self,
-        template: &gst::PadTemplate,
-        name: Option<&str>,
-    ) -> Result<gst::Pad, glib::BoolError> {
-        let name = name
-            .map(str::to_owned)
-            .unwrap_or_else(|| self.free_pad_name());
-        let element = self.obj().downgrade();
-        let pad = MediaPad::new(&name, template, move |news| {
-            if let Some(element) = element.upgrade() {
-                element.imp().pad_news(news);
-            }
-        })?;
-        // In the list before it is in the bin: a caps event can come at once.
-        self.lock().pads.push(pad.clone());
-        if let Err(error) = pad.enter(self.obj().upcast_ref()) {
-            self.drop_media_pad(&pad.ghost);
-            return Err(error);
-        }
-        Ok(pad.ghost.upcast())
-    }
-
-    fn free_pad_name(&self) -> String {
-        let state = self.lock();
-        let taken = |name: &String| {
-            state
-                .pads
-                .iter()
-                .any(|pad| pad.ghost.name() == name.as_str())
-        };
-        (0..=MAX_TRACKS)
-            .map(|number| format!("sink_{number}"))
-            .find(|name| !taken(name))
-            .unwrap_or_default()
-    }
-
-    fn drop_media_pad(&self, ghost: &gst::GhostPad) {
-        let pad = {
-            let mut state = self.lock();
-            let index = state.pads.iter().position(|pad| pad.ghost == *ghost);
-            index.map(|index| state.pads.remove(index))
-        };
-        if let Some(pad) = pad {
-            pad.leave(self.obj().upcast_ref());
-            self.line_up();
-        }
     }
 }
 

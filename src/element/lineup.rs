@@ -1,6 +1,7 @@
 //! Which pads make the session: when it can begin, when it has to be replaced
 //! by one for other media, and when its media are over.
 
+use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::SessionState;
@@ -10,7 +11,7 @@ use super::messages;
 use super::pads::{MediaPad, PadNews};
 use super::run::{Job, Run};
 use crate::session::{ErrorKind, Input};
-use crate::whip::{TracksError, check_tracks};
+use crate::whip::{MAX_TRACKS, TracksError, check_tracks};
 
 /// What the pads' media ask for.
 enum Verdict {
@@ -25,6 +26,57 @@ enum Verdict {
 }
 
 impl IvsWhipSink {
+    /// Makes a pad and puts it into the bin.
+    pub(super) fn add_media_pad(
+        &self,
+        template: &gst::PadTemplate,
+        name: Option<&str>,
+    ) -> Result<gst::Pad, glib::BoolError> {
+        let name = name
+            .map(str::to_owned)
+            .unwrap_or_else(|| self.free_pad_name());
+        let element = self.obj().downgrade();
+        let pad = MediaPad::new(&name, template, move |news| {
+            if let Some(element) = element.upgrade() {
+                element.imp().pad_news(news);
+            }
+        })?;
+        // In the list before it is in the bin: a caps event can come at once.
+        self.lock().pads.push(pad.clone());
+        if let Err(error) = pad.enter(self.obj().upcast_ref()) {
+            self.drop_media_pad(&pad.ghost);
+            return Err(error);
+        }
+        Ok(pad.ghost.upcast())
+    }
+
+    fn free_pad_name(&self) -> String {
+        let state = self.lock();
+        let taken = |name: &String| {
+            state
+                .pads
+                .iter()
+                .any(|pad| pad.ghost.name() == name.as_str())
+        };
+        (0..=MAX_TRACKS)
+            .map(|number| format!("sink_{number}"))
+            .find(|name| !taken(name))
+            .unwrap_or_default()
+    }
+
+    /// Takes a pad out of the bin; what is left may make another session.
+    pub(super) fn drop_media_pad(&self, ghost: &gst::GhostPad) {
+        let pad = {
+            let mut state = self.lock();
+            let index = state.pads.iter().position(|pad| pad.ghost == *ghost);
+            index.map(|index| state.pads.remove(index))
+        };
+        if let Some(pad) = pad {
+            pad.leave(self.obj().upcast_ref());
+            self.line_up();
+        }
+    }
+
     /// What a pad's stream told, on its streaming thread.
     pub(super) fn pad_news(&self, news: PadNews) {
         match news {

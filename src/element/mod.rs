@@ -6,6 +6,7 @@
 //! bus message. Locks are held to take or put something, never over a call
 //! out of this crate.
 
+mod assembly;
 mod events;
 mod gate;
 mod ice;

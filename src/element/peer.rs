@@ -5,55 +5,28 @@
 //! - `on-negotiation-needed` fires without pads and does not fire again on 1.22,
 //!   so the offer is made when we say so ([`Peer::offer`]);
 //! - it writes the wrong fingerprint for a certificate that it is given
-//!   ([`watch_children`], with [`Offer::new`]);
+//!   ([`assembly`](super::assembly), with [`Offer::new`]);
 //! - it does not check the peer's certificate for a sender
 //!   ([`Inner::certificate_fits`]);
-//! - 1.22 stays connected to a dead peer, so we count what arrives ([`count_arrivals`]).
+//! - 1.22 stays connected to a dead peer, so we count what arrives ([`watch_children`]).
 
-use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
-use std::thread;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gst::prelude::*;
 use gst_webrtc::{
-    WebRTCBundlePolicy, WebRTCDTLSTransport, WebRTCDTLSTransportState, WebRTCICEConnectionState,
-    WebRTCICEGatheringState, WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection, WebRTCSDPType,
-    WebRTCSessionDescription,
+    WebRTCDTLSTransport, WebRTCDTLSTransportState, WebRTCICEConnectionState,
+    WebRTCICEGatheringState, WebRTCRTPTransceiver, WebRTCSDPType, WebRTCSessionDescription,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::assembly::{Link, Source, assemble, discard, make_webrtcbin, watch_children};
 use super::ice::{IceUrl, ice_url};
-use super::media::Media;
 use super::settings::IceSettings;
-use crate::ivs::{Filler, OfferedVideo, filler_codec};
+use crate::ivs::{Filler, OfferedVideo};
 use crate::session::{Cause, Identity, PeerNews};
-use crate::whip::{Answer, Fingerprint, IceServer, Offer, Track};
-
-/// Loads webrtcbin's plugins ahead of the first session of a process, without
-/// waiting for it. Above all the first `dtlsdec` of a process makes an RSA key
-/// before GStreamer 1.28, which takes 125 to 450 ms, used or not.
-pub(super) fn warm_up() {
-    static WARMED_UP: Once = Once::new();
-    WARMED_UP.call_once(|| {
-        let load = || {
-            for name in ["dtlsdec", "webrtcbin", "nicesink", "srtpenc"] {
-                drop(gst::ElementFactory::make(name).build());
-            }
-        };
-        // Without a thread the first session does the work itself.
-        let _ = thread::Builder::new()
-            .name("ivswhipsink:load".to_owned())
-            .spawn(load);
-    });
-}
-
-/// A pad to publish: what is on it, and the pad that its media comes out of.
-pub(super) struct Source {
-    pub(super) media: Media,
-    pub(super) pad: gst::Pad,
-}
+use crate::whip::{Answer, Fingerprint, IceServer, Offer};
 
 /// What a peer connection is made from.
 pub(super) struct PeerParts {
@@ -350,145 +323,6 @@ impl Inner {
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn make_webrtcbin(ice: &IceSettings) -> Result<gst::Element, glib::BoolError> {
-    // max-compat: one transport as with max-bundle, but port 9 in every
-    // section, the form of every client known to work with IVS.
-    let webrtcbin = gst::ElementFactory::make("webrtcbin")
-        .property("bundle-policy", WebRTCBundlePolicy::MaxCompat)
-        .property("ice-transport-policy", ice.policy)
-        .build()?;
-    if let Some(url) = &ice.stun_server {
-        webrtcbin.set_property("stun-server", url);
-    }
-    if let Some(url) = &ice.turn_server {
-        webrtcbin.set_property("turn-server", url);
-    }
-    disable_upnp(&webrtcbin);
-    Ok(webrtcbin)
-}
-
-/// Distributions build libnice with UPnP on, which asks the router for a port
-/// at each start; a publisher reaches servers with public addresses.
-fn disable_upnp(webrtcbin: &gst::Element) {
-    let agent = webrtcbin.property::<Option<glib::Object>>("ice-agent");
-    let agent = agent.filter(|agent| agent.has_property("agent"));
-    let nice = agent.and_then(|agent| agent.property::<Option<glib::Object>>("agent"));
-    if let Some(nice) = nice.filter(|nice| nice.has_property("upnp")) {
-        nice.set_property("upnp", false);
-    }
-}
-
-/// Lets the DTLS handshake show our certificate, and counts what arrives.
-fn watch_children(webrtcbin: &gst::Element, identity: &Arc<Identity>, heard: &Arc<AtomicU64>) {
-    let (identity, heard) = (identity.clone(), heard.clone());
-    let Some(bin) = webrtcbin.dynamic_cast_ref::<gst::Bin>() else {
-        return;
-    };
-    bin.connect_deep_element_added(move |_, _, element| {
-        let Some(factory) = element.factory() else {
-            return;
-        };
-        match factory.name().as_str() {
-            "dtlssrtpdec" => element.set_property("pem", identity.pem()),
-            "nicesrc" => count_arrivals(element, &heard),
-            _ => {}
-        }
-    });
-}
-
-fn count_arrivals(source: &gst::Element, heard: &Arc<AtomicU64>) {
-    let heard = heard.clone();
-    let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-    if let Some(pad) = source.static_pad("src") {
-        pad.add_probe(mask, move |_, _| {
-            heard.fetch_add(1, Ordering::Relaxed);
-            gst::PadProbeReturn::Ok
-        });
-    }
-}
-
-type Link = (gst::Pad, gst::Pad);
-type Assembled = (Vec<Link>, WebRTCRTPTransceiver);
-
-/// Pads and transceivers, in the order of the offer's sections.
-fn assemble(
-    webrtcbin: &gst::Element,
-    sources: &[Source],
-    filler: Filler,
-) -> Result<Assembled, glib::BoolError> {
-    let mut ordered: Vec<&Source> = sources.iter().collect();
-    ordered.sort_by_key(|source| source.media.track);
-    let mut links = Vec::new();
-    let mut sender = None;
-    for source in &ordered {
-        let (link, transceiver) = connect(webrtcbin, source)?;
-        links.push(link);
-        sender.get_or_insert(transceiver);
-    }
-    if filler != Filler::None
-        && ordered
-            .iter()
-            .all(|source| source.media.track != Track::Video)
-    {
-        let taken: Vec<u8> = ordered.iter().map(|source| source.media.payload).collect();
-        webrtcbin.emit_by_name::<WebRTCRTPTransceiver>(
-            "add-transceiver",
-            &[
-                &WebRTCRTPTransceiverDirection::Inactive,
-                &filler_caps(&taken),
-            ],
-        );
-    }
-    let sender = sender.ok_or_else(|| glib::bool_error!("there is no pad to publish"))?;
-    Ok((links, sender))
-}
-
-fn connect(
-    webrtcbin: &gst::Element,
-    source: &Source,
-) -> Result<(Link, WebRTCRTPTransceiver), glib::BoolError> {
-    let sink = webrtcbin
-        .request_pad_simple("sink_%u")
-        .ok_or_else(|| glib::bool_error!("webrtcbin gives no pad"))?;
-    let transceiver: WebRTCRTPTransceiver = sink.property("transceiver");
-    transceiver.set_direction(WebRTCRTPTransceiverDirection::Sendonly);
-    // The section is written from the caps, SSRC included, which by itself would
-    // only arrive with the next buffer that gets through.
-    source.pad.sticky_events_foreach(|event| {
-        sink.send_event(event.clone());
-        ControlFlow::Continue(gst::EventForeachAction::Keep)
-    });
-    source
-        .pad
-        .link(&sink)
-        .map_err(|error| glib::bool_error!("webrtcbin does not link: {error}"))?;
-    Ok(((source.pad.clone(), sink), transceiver))
-}
-
-fn filler_caps(taken: &[u8]) -> gst::Caps {
-    let codec = filler_codec(taken);
-    gst::Caps::builder("application/x-rtp")
-        .field("media", "video")
-        .field("encoding-name", "H264")
-        .field("clock-rate", codec.clock_rate as i32)
-        .field("payload", i32::from(codec.payload))
-        .field("profile-level-id", codec.profile_level_id)
-        .field("packetization-mode", codec.packetization_mode)
-        .field("level-asymmetry-allowed", "1")
-        .build()
-}
-
-fn discard(webrtcbin: &gst::Element) {
-    if let Some(bin) = webrtcbin
-        .parent()
-        .and_then(|parent| parent.downcast::<gst::Bin>().ok())
-    {
-        // Somebody else may have removed it since.
-        let _ = bin.remove(webrtcbin);
-    }
-    let _ = webrtcbin.set_state(gst::State::Null);
 }
 
 /// The description in a promise's reply.

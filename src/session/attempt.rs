@@ -111,16 +111,21 @@ impl<'a> Attempt<'a> {
                         heard,
                     });
                 }
-                Input::Peer {
-                    news: PeerNews::Broken(cause),
-                    ..
-                } => {
-                    return Err(self.failed(cause));
-                }
-                Input::Stop => return Err(Outcome::Stopped),
-                Input::Replace => return Err(Outcome::Replaced),
-                Input::Peer { .. } | Input::Token(_) => {}
+                input => self.interruption(input).map_or(Ok(()), Err)?,
             }
+        }
+    }
+
+    /// What an input makes of the attempt while it waits for something else.
+    pub(super) fn interruption(&self, input: Input) -> Option<Outcome> {
+        match input {
+            Input::Stop => Some(Outcome::Stopped),
+            Input::Replace => Some(Outcome::Replaced),
+            Input::Peer {
+                news: PeerNews::Broken(cause),
+                ..
+            } => Some(self.failed(cause)),
+            Input::Peer { .. } | Input::Token(_) => None,
         }
     }
 
@@ -131,14 +136,10 @@ impl<'a> Attempt<'a> {
         while !bound.is_zero() && !self.driver.gathered.complete {
             tokio::select! {
                 () = sleep_until(until) => break,
-                input = self.driver.next_news() => match input {
-                    Some(Input::Stop) => return Err(Outcome::Stopped),
-                    Some(Input::Replace) => return Err(Outcome::Replaced),
-                    Some(Input::Peer { news: PeerNews::Broken(cause), .. }) => {
-                        return Err(self.failed(cause));
-                    }
-                    _ => {}
-                },
+                input = self.driver.next_news() => {
+                    let interruption = input.and_then(|input| self.interruption(input));
+                    interruption.map_or(Ok(()), Err)?;
+                }
             }
         }
         if !bound.is_zero() {
@@ -158,12 +159,11 @@ impl<'a> Attempt<'a> {
                 biased;
                 Some(event) = told.recv() => self.driver.emit(event),
                 posted = &mut posting => return self.posted(posted.ok().flatten(), &mut told),
-                input = self.driver.next_input() => match input {
-                    Input::Stop => break Outcome::Stopped,
-                    Input::Replace => break Outcome::Replaced,
-                    Input::Peer { news: PeerNews::Broken(cause), .. } => break self.failed(cause),
-                    Input::Peer { .. } | Input::Token(_) => {}
-                },
+                input = self.driver.next_input() => {
+                    if let Some(outcome) = self.interruption(input) {
+                        break outcome;
+                    }
+                }
             }
         };
         stop.send_replace(true);
@@ -253,24 +253,16 @@ impl<'a> Attempt<'a> {
                     Input::Peer { news: PeerNews::Connected, .. } if watched.is_none() => {
                         watched = Some(self.connected(offered));
                     }
-                    Input::Peer { news: PeerNews::Broken(cause), .. } => break self.failed(cause),
-                    Input::Stop => break Outcome::Stopped,
-                    Input::Replace => break Outcome::Replaced,
-                    Input::Peer { .. } | Input::Token(_) => {}
+                    input => if let Some(outcome) = self.interruption(input) {
+                        break outcome;
+                    },
                 },
                 () = sleep_until(connect_by), if watched.is_none() => {
                     break self.failed(Cause::NotConnected { after });
                 }
                 () = until(look_at) => {
-                    let Some(watched) = &mut watched else { continue };
-                    match watched.look(offered) {
-                        Sign::Fine => {}
-                        Sign::Doubtful => asking.iter_mut().for_each(Asking::ask),
-                        Sign::Lost => {
-                            let after = watched.liveness.bound();
-                            self.driver.silence.lost(watched.liveness.has_ever_heard());
-                            break self.failed(Cause::Silent { after });
-                        }
+                    if let Some(outcome) = self.look(offered, &mut watched, &mut asking) {
+                        break outcome;
                     }
                 }
                 () = until(trickle_at) => self.send_candidates(trickle.take()),
@@ -293,6 +285,28 @@ impl<'a> Attempt<'a> {
             .silence_timeout
             .filter(|_| self.driver.silence.tells());
         Watched::new(bound, heard)
+    }
+
+    /// Looks for signs of life, and asks for one where they stay away.
+    fn look(
+        &mut self,
+        offered: &Offered,
+        watched: &mut Option<Watched>,
+        asking: &mut Option<Asking>,
+    ) -> Option<Outcome> {
+        let watched = watched.as_mut()?;
+        match watched.look(offered) {
+            Sign::Fine => None,
+            Sign::Doubtful => {
+                asking.iter_mut().for_each(Asking::ask);
+                None
+            }
+            Sign::Lost => {
+                let after = watched.liveness.bound();
+                self.driver.silence.lost(watched.liveness.has_ever_heard());
+                Some(self.failed(Cause::Silent { after }))
+            }
+        }
     }
 
     /// Off the connect path, and without the session's fate in it: whatever

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::attempt::Attempt;
 use super::driver::Outcome;
-use super::event::{Event, Input, PeerNews, Warning};
+use super::event::{Event, Warning};
 use super::exchange::read_token;
 use super::failure::Cause;
 use crate::ivs::{Claims, Verdict};
@@ -77,14 +77,10 @@ impl Attempt<'_> {
         while self.driver.token_answers == known {
             tokio::select! {
                 () = sleep_until(until) => return Ok(false),
-                input = self.driver.next_news() => match input {
-                    Some(Input::Stop) => return Err(Outcome::Stopped),
-                    Some(Input::Replace) => return Err(Outcome::Replaced),
-                    Some(Input::Peer { news: PeerNews::Broken(cause), .. }) => {
-                        return Err(self.failed(cause));
-                    }
-                    _ => {}
-                },
+                input = self.driver.next_news() => {
+                    let interruption = input.and_then(|input| self.interruption(input));
+                    interruption.map_or(Ok(()), Err)?;
+                }
             }
         }
         Ok(self.driver.has_new_token)
