@@ -76,12 +76,23 @@ fn watch(pipeline: &gst::Pipeline, seconds: Option<u64>) -> Result<(), Box<dyn E
         println!("Press Enter to stop.");
         end_after(pipeline, wait_for_enter);
     }
+    let mut reason = String::new();
     for message in bus.iter_timed(gst::ClockTime::NONE) {
         match message.view() {
             gst::MessageView::Eos(_) => break,
             gst::MessageView::Error(error) => return Err(describe(error).into()),
-            gst::MessageView::Warning(warning) => println!("Warning: {}", warning.error()),
+            gst::MessageView::Warning(warning) => {
+                let warning = warning.error();
+                // Each retry is a warning too, and was told already.
+                if reason.is_empty() || !warning.message().starts_with(&reason) {
+                    println!("Warning: {warning}");
+                }
+            }
             gst::MessageView::Element(_) => {
+                if let Some((told, wait)) = retry(&message) {
+                    println!("{told} Trying again in {:.1} s.", wait.seconds_f64());
+                    reason = told;
+                }
                 let Some(state) = session_state(&message) else {
                     continue;
                 };
@@ -106,6 +117,16 @@ fn session_state(message: &gst::MessageRef) -> Option<&str> {
         return None;
     }
     structure.get("state").ok()
+}
+
+/// So does each attempt that failed and is followed by another: why it failed,
+/// and how long it is until then.
+fn retry(message: &gst::MessageRef) -> Option<(String, gst::ClockTime)> {
+    let structure = message.structure()?;
+    if structure.name() != "ivswhipsink-retry" {
+        return None;
+    }
+    Some((structure.get("reason").ok()?, structure.get("wait").ok()?))
 }
 
 /// One sentence for a person, and the fields that a program can act on.
