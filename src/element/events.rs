@@ -84,6 +84,7 @@ impl IvsWhipSink {
     fn want_peer(&self, id: u64, number: u64) {
         self.close_peer(id);
         let _ = self.of_run(id, |run| run.wanted = Some(number));
+        self.enter_state(id, SessionState::Waiting);
         self.line_up();
     }
 

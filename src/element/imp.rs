@@ -93,7 +93,7 @@ pub struct IvsWhipSink {
     #[property(name = "silence-timeout", get, set, type = u32, member = silence_timeout,
         default = DEFAULT_SILENCE_TIMEOUT, maximum = 3600, mutable_ready,
         nick = "Silence timeout",
-        blurb = "Seconds without a sign of life from the far end after which the session is replaced; 0 leaves that to ICE, which takes most of a minute")]
+        blurb = "Seconds without a sign of life from the far end after which the session is replaced; 0 leaves that to ICE, which can take minutes")]
     /// How long the POST waits for candidates.
     #[property(name = "gathering-timeout", get, set, type = u32, member = gathering_timeout,
         default = 0, maximum = 60_000, mutable_ready,

@@ -91,8 +91,7 @@ impl IvsWhipSink {
                 self.line_up();
             }
             PadNews::Media(Err(error)) => {
-                let text = format!("A pad's caps can't be published: {error}.");
-                self.refuse_media(&text);
+                self.refuse(format!("A pad's caps can't be published: {error}."));
             }
             PadNews::EndOfStream => self.end_when_all_ended(),
         }
@@ -131,18 +130,24 @@ impl IvsWhipSink {
                 session.tell(Input::Replace);
             }
             (Verdict::Refuse(error), ..) => {
-                self.refuse_media(&format!("These pads make no session: {error}."));
+                self.refuse(format!("These pads make no session: {error}."));
             }
         }
     }
 
-    fn refuse_media(&self, text: &str) {
-        let session = self
-            .lock()
-            .run
-            .as_ref()
-            .map(|run| (run.id, run.session.clone()));
-        let Some((id, session)) = session else { return };
+    /// Has the conductor say why, since this may be a streaming thread.
+    fn refuse(&self, text: String) {
+        let jobs = self.lock().run.as_ref().map(|run| run.jobs.clone());
+        if let Some(jobs) = jobs {
+            // The conductor lives as long as the run that was just seen.
+            let _ = jobs.send(Job::Refuse(text));
+        }
+    }
+
+    pub(super) fn refuse_media(&self, id: u64, text: &str) {
+        let Some(session) = self.of_run(id, |run| run.session.clone()) else {
+            return;
+        };
         session.tell(Input::Stop);
         self.enter_state(id, SessionState::Failed);
         messages::post_error(&self.obj(), ErrorKind::Settings, "offer", text);

@@ -18,6 +18,17 @@ pub(super) const RETRY_MESSAGE: &str = "ivswhipsink-retry";
 /// Posts an error with code, sentence and details: what an application may
 /// want to act on without reading the sentence.
 pub(super) fn post_failure(element: &IvsWhipSink, failure: &Failure) {
+    let debug = format!("{:?}", failure.phase);
+    post(
+        element,
+        failure.kind(),
+        &failure.to_string(),
+        &debug,
+        failure_details(failure),
+    );
+}
+
+fn failure_details(failure: &Failure) -> gst::Structure {
     let mut details = gst::Structure::builder("details")
         .field("phase", failure.phase.name())
         .field("attempt", failure.attempt)
@@ -28,13 +39,7 @@ pub(super) fn post_failure(element: &IvsWhipSink, failure: &Failure) {
     if let Some(code) = failure.ivs_code() {
         details = details.field("ivs-code", code);
     }
-    post(
-        element,
-        failure.kind(),
-        &failure.to_string(),
-        &format!("{:?}", failure.phase),
-        details.build(),
-    );
+    details.build()
 }
 
 /// Posts a setting that can't be used.
@@ -128,7 +133,12 @@ pub(super) fn post_retry(element: &IvsWhipSink, failure: &Failure, attempt: u32,
         .src(element)
         .build();
     let _ = element.post_message(message);
-    post_warning(element, &text);
+    gst::warning!(CAT, obj = element, "{text}");
+    let message = gst::message::Warning::builder(resource_error(failure.kind()), &text)
+        .details(failure_details(failure))
+        .src(element)
+        .build();
+    let _ = element.post_message(message);
 }
 
 fn details(phase: &str) -> gst::structure::Builder {
@@ -140,18 +150,21 @@ fn details(phase: &str) -> gst::structure::Builder {
 
 fn post(element: &IvsWhipSink, kind: ErrorKind, text: &str, debug: &str, details: gst::Structure) {
     gst::error!(CAT, obj = element, "{text}");
-    let code = match kind {
+    let message = gst::message::Error::builder(resource_error(kind), text)
+        .debug(debug)
+        .details(details)
+        .src(element)
+        .build();
+    let _ = element.post_message(message);
+}
+
+fn resource_error(kind: ErrorKind) -> gst::ResourceError {
+    match kind {
         ErrorKind::Settings => gst::ResourceError::Settings,
         ErrorKind::NotAuthorized => gst::ResourceError::NotAuthorized,
         ErrorKind::NotFound => gst::ResourceError::NotFound,
         ErrorKind::Busy => gst::ResourceError::Busy,
         ErrorKind::OpenWrite => gst::ResourceError::OpenWrite,
         ErrorKind::Write => gst::ResourceError::Write,
-    };
-    let message = gst::message::Error::builder(code, text)
-        .debug(debug)
-        .details(details)
-        .src(element)
-        .build();
-    let _ = element.post_message(message);
+    }
 }

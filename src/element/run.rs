@@ -46,6 +46,8 @@ pub(super) struct Run {
 pub(super) enum Job {
     /// Make webrtcbin and its offer, under this number.
     Open(u64),
+    /// Tell why the pads' media can't be published, and end the session.
+    Refuse(String),
     /// Act on an event of the session.
     Event(Event),
 }
@@ -132,6 +134,7 @@ impl IvsWhipSink {
                 };
                 match job {
                     Job::Open(number) => element.imp().open(id, number),
+                    Job::Refuse(text) => element.imp().refuse_media(id, &text),
                     Job::Event(event) => element.imp().session_event(id, event),
                 }
             }
@@ -161,7 +164,7 @@ impl IvsWhipSink {
                 return;
             }
             // A failure is the last word until the next run.
-            if state.session_state == SessionState::Failed && entered != SessionState::Waiting {
+            if state.session_state == SessionState::Failed {
                 return;
             }
             state.session_state = entered;

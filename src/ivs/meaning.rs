@@ -53,6 +53,9 @@ pub fn ivs_code(refusal: &Refusal) -> Option<u32> {
     u32::try_from(json.get("code")?.as_u64()?).ok()
 }
 
+/// IVS's code for an expired token (seen: AWS's browser SDK).
+pub const EXPIRED_TOKEN: u32 = 2002;
+
 /// Explains a refusal: by IVS's code where the table knows it, else by status.
 pub fn meaning(refusal: &Refusal, video: OfferedVideo) -> Meaning {
     let row = ivs_code(refusal).and_then(by_code);
@@ -90,7 +93,7 @@ fn by_code(code: u32) -> Option<Row> {
             Never,
             "IVS gives no reason; check that video is H.264 and audio Opus",
         ),
-        2002 => (
+        EXPIRED_TOKEN => (
             NotAuthorized,
             Never,
             "the participant token has expired: create a new one",

@@ -70,7 +70,8 @@ impl Backoff {
             Retries::Default if self.had_success => None,
             Retries::Default => Some(FIRST_RETRIES),
         };
-        if !failure.is_retryable() || limit.is_some_and(|limit| self.in_a_row >= limit) {
+        let can_help = failure.is_retryable() || (self.had_success && failure.may_heal());
+        if !can_help || limit.is_some_and(|limit| self.in_a_row >= limit) {
             return None;
         }
         let wait = jittered(self.plain_wait(failure), jitter());
@@ -111,7 +112,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::ivs::OfferedVideo;
+    use crate::ivs::{OfferedVideo, Verdict};
     use crate::session::{Cause, Phase, SendError};
     use crate::whip::{PostError, Refusal, RetryAfter};
 
@@ -202,6 +203,16 @@ mod tests {
     fn what_no_attempt_can_mend_is_not_tried_again() {
         let mut backoff = Backoff::new(Retries::Default);
         assert_eq!(backoff.after(&refused(403, None), NOW), None);
+    }
+
+    #[test]
+    fn a_token_that_runs_out_on_air_is_waited_for_and_before_that_is_an_error() {
+        let since = Duration::from_secs(60);
+        let expired = failure(Phase::Post, Cause::Claims(Verdict::Expired { since }));
+        let mut backoff = Backoff::new(Retries::Default);
+        assert_eq!(backoff.after(&expired, NOW), None);
+        backoff.published(GOOD_SESSION);
+        assert!(backoff.after(&expired, NOW).is_some());
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::http_io::SendError;
 use super::token::TokenProblem;
-use crate::ivs::{Kind, OfferedVideo, Retry, TravelDenied, Verdict, ivs_code, meaning};
+use crate::ivs::{
+    EXPIRED_TOKEN, Kind, OfferedVideo, Retry, TravelDenied, Verdict, ivs_code, meaning,
+};
 use crate::whip::{AnswerError, PostError, RetryAfter};
 
 /// A failed session.
@@ -57,6 +59,15 @@ impl Failure {
             | Cause::Post { .. }
             | Cause::Peer(_)
             | Cause::Certificate => false,
+        }
+    }
+
+    /// Whether somebody may be mending it: a token file is read anew for each
+    /// attempt, so a publisher that was on air waits for a better one.
+    pub fn may_heal(&self) -> bool {
+        match &self.cause {
+            Cause::Token(_) | Cause::Claims(Verdict::Expired { .. }) => true,
+            _ => self.ivs_code() == Some(EXPIRED_TOKEN),
         }
     }
 

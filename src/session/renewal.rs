@@ -12,14 +12,11 @@ use super::driver::Outcome;
 use super::event::{Event, Warning};
 use super::exchange::read_token;
 use super::failure::Cause;
-use crate::ivs::{Claims, Verdict};
+use crate::ivs::{Claims, EXPIRED_TOKEN, Verdict};
 
 /// How long an application may take to give a new token: it may have to ask
 /// its own server for one.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// IVS's code for an expired token (seen).
-const EXPIRED: u32 = 2002;
 
 impl Attempt<'_> {
     /// Makes sure that the token is worth a POST, with a new one if need be.
@@ -44,8 +41,7 @@ impl Attempt<'_> {
     /// the application has a new one. Asked for once until media flow again,
     /// so that two who disagree about the time don't go round in a circle.
     pub(super) async fn after_refusal(&mut self, outcome: Outcome) -> Outcome {
-        let is_expired =
-            matches!(&outcome, Outcome::Failed(failure) if failure.ivs_code() == Some(EXPIRED));
+        let is_expired = matches!(&outcome, Outcome::Failed(failure) if failure.ivs_code() == Some(EXPIRED_TOKEN));
         if !is_expired || self.driver.renewed {
             return outcome;
         }

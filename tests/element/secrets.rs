@@ -12,6 +12,8 @@ use crate::harness::{AUDIO, BOUND, Publisher, stage};
 fn collect_log() -> Arc<Mutex<String>> {
     let log = Arc::new(Mutex::new(String::new()));
     let lines = log.clone();
+    // Or every test of this process would print its log from now on.
+    gst::log::remove_default_log_function();
     gst::log::set_threshold_for_name("ivswhipsink", gst::DebugLevel::Memdump);
     gst::log::add_log_function(move |category, _, _, _, _, _, message| {
         if category.name() == "ivswhipsink" {

@@ -175,4 +175,5 @@ fn last_pad_released_while_publishing() {
     });
     released.recv_timeout(BOUND).unwrap();
     assert_empty(&stage);
+    publisher.wait_state("waiting");
 }
