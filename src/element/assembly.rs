@@ -49,7 +49,12 @@ pub(super) fn make_webrtcbin(ice: &IceSettings) -> Result<gst::Element, glib::Bo
         webrtcbin.set_property("stun-server", url);
     }
     if let Some(url) = &ice.turn_server {
-        webrtcbin.set_property("turn-server", url);
+        // Not its property of that name, which graph dumps would print.
+        if !webrtcbin.emit_by_name::<bool>("add-turn-server", &[url]) {
+            return Err(glib::bool_error!(
+                "webrtcbin does not take the URL in turn-server"
+            ));
+        }
     }
     disable_upnp(&webrtcbin);
     Ok(webrtcbin)

@@ -1,6 +1,8 @@
 //! The session's events, each with what it does to webrtcbin and the bus. All
 //! of this runs on the conductor.
 
+use std::sync::PoisonError;
+
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
@@ -83,16 +85,21 @@ impl IvsWhipSink {
     /// media are there.
     fn want_peer(&self, id: u64, number: u64) {
         self.close_peer(id);
-        let _ = self.of_run(id, |run| run.wanted = Some(number));
+        let _ = self.of_run(id, |run| {
+            run.newest = number;
+            run.wanted = Some(number);
+        });
         self.enter_state(id, SessionState::Waiting);
         self.line_up();
     }
 
     /// Makes webrtcbin and its offer.
     pub(super) fn open(&self, id: u64, number: u64) {
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         let plan = {
             let state = self.lock();
-            let Some(run) = state.run.as_ref().filter(|run| run.id == id) else {
+            let run = state.run.as_ref();
+            let Some(run) = run.filter(|run| run.id == id && run.newest == number) else {
                 return;
             };
             (
@@ -215,17 +222,48 @@ impl IvsWhipSink {
     fn ended(&self, id: u64) {
         self.close_peer(id);
         self.enter_state(id, SessionState::Ended);
-        if self.of_run(id, |run| run.end_of_stream) == Some(true) {
-            let element = self.obj();
-            let message = gst::message::Eos::builder().src(&*element).build();
-            // Without a bus nobody waits for it.
-            let _ = element.post_message(message);
+        let what_next = self.of_run(id, |run| {
+            run.is_over = true;
+            (run.end_of_stream, run.again)
+        });
+        match what_next {
+            Some((true, _)) => self.post_end_of_stream(),
+            Some((false, true)) => self.again(id),
+            _ => {}
+        }
+    }
+
+    pub(super) fn post_end_of_stream(&self) {
+        let element = self.obj();
+        let message = gst::message::Eos::builder().src(&*element).build();
+        // Without a bus nobody waits for it.
+        let _ = element.post_message(message);
+    }
+
+    /// Starts another session in place of one that is over.
+    pub(super) fn again(&self, id: u64) {
+        let old = {
+            let mut state = self.lock();
+            let is_over = state
+                .run
+                .as_ref()
+                .is_some_and(|run| run.id == id && run.is_over);
+            if is_over { state.run.take() } else { None }
+        };
+        if old.is_some()
+            && let Err(error) = self.start_run(&self.settings())
+        {
+            // There is no state change to fail; the error is on the bus.
+            let _ = self.refuse_start(error);
         }
     }
 
     /// A child's error is the session's trouble, not the pipeline's: it is
     /// told there, where the sentence for it is made.
     pub(super) fn child_failed(&self, child: &gst::Object, error: &glib::Error) -> bool {
+        if !is_below_webrtcbin(child) {
+            return false;
+        }
         let run = {
             let state = self.lock();
             state
@@ -233,20 +271,28 @@ impl IvsWhipSink {
                 .as_ref()
                 .map(|run| (run.session.clone(), run.peer.clone()))
         };
-        let Some((session, Some(peer))) = run else {
-            return false;
-        };
-        if !peer.owns(child) {
-            return false;
+        // One that is being made or taken down has no say any more.
+        if let Some((session, Some(peer))) = run
+            && peer.owns(child)
+        {
+            let text = format!("{}: {}", child.name(), error.message());
+            let news = PeerNews::Broken(Cause::Lost(text));
+            session.tell(Input::Peer {
+                peer: peer.number(),
+                news,
+            });
         }
-        let text = format!("{}: {}", child.name(), error.message());
-        let news = PeerNews::Broken(Cause::Peer(text));
-        session.tell(Input::Peer {
-            peer: peer.number(),
-            news,
-        });
         true
     }
+}
+
+fn is_below_webrtcbin(child: &gst::Object) -> bool {
+    std::iter::successors(Some(child.clone()), |object| object.parent()).any(|object| {
+        let factory = object
+            .downcast_ref::<gst::Element>()
+            .and_then(|element| element.factory());
+        factory.is_some_and(|factory| factory.name() == "webrtcbin")
+    })
 }
 
 fn offered_video(sources: &[Source], filler: Filler) -> OfferedVideo {

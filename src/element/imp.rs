@@ -70,10 +70,10 @@ pub struct IvsWhipSink {
         nick = "STUN server",
         blurb = "STUN server as stun://host:port; Amazon IVS needs none")]
     /// The TURN server.
-    #[property(name = "turn-server", get, set, type = Option<String>, member = turn_server,
+    #[property(name = "turn-server", set, type = Option<String>, member = turn_server,
         mutable_ready,
         nick = "TURN server",
-        blurb = "TURN server as turn(s)://user:password@host:port; Amazon IVS needs none")]
+        blurb = "TURN server as turn(s)://user:password@host:port, write-only as it holds a password; Amazon IVS needs none")]
     /// Which candidates are used.
     #[property(name = "ice-transport-policy", get, set, type = WebRTCICETransportPolicy,
         member = ice_transport_policy, nick = "ICE transport policy",
@@ -139,6 +139,11 @@ pub struct IvsWhipSink {
         nick = "Token expiry",
         blurb = "When the token in use expires, in seconds since 1970-01-01 UTC; 0 if it does not say so")]
     state: Mutex<State>,
+
+    /// Held by conductors only, so that an old run's can't link a pad that a
+    /// new run's has just linked. The one guard that lives across calls: nothing
+    /// it is held over waits for a conductor.
+    pub(super) opening: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -178,7 +183,7 @@ impl IvsWhipSink {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn settings(&self) -> Settings {
+    pub(super) fn settings(&self) -> Settings {
         self.settings
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -260,11 +265,15 @@ impl IvsWhipSink {
 
     /// READY→PAUSED: properties may have changed since [`Self::prepare`].
     fn start(&self) -> Result<(), gst::StateChangeError> {
-        let started = self.start_run(&self.settings());
-        started.map_err(|error| self.refuse_start(error))
+        let pads = self.lock().pads.clone();
+        pads.iter().for_each(MediaPad::reset);
+        self.start_run(&self.settings()).map_err(|error| {
+            self.rest();
+            self.refuse_start(error)
+        })
     }
 
-    fn refuse_start(&self, error: StartError) -> gst::StateChangeError {
+    pub(super) fn refuse_start(&self, error: StartError) -> gst::StateChangeError {
         match error {
             StartError::Settings(error) => messages::post_settings_error(&self.obj(), &error),
             StartError::Other(kind, text) => {
@@ -279,6 +288,9 @@ impl IvsWhipSink {
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         let stopped = self.stop_run();
+        if let Some(stopped) = &stopped {
+            stopped.close_peer();
+        }
         let changed = self.parent_change_state(transition);
         if let Some(stopped) = stopped
             && !stopped.finish()
@@ -289,6 +301,12 @@ impl IvsWhipSink {
                 "the session is still being ended, in the background"
             );
         }
+        self.rest();
+        changed
+    }
+
+    /// There is no session any more.
+    fn rest(&self) {
         let was = {
             let mut state = self.lock();
             state.playing = None;
@@ -297,7 +315,6 @@ impl IvsWhipSink {
         if was != SessionState::Idle {
             self.obj().notify("session-state");
         }
-        changed
     }
 }
 
@@ -396,6 +413,20 @@ impl ElementImpl for IvsWhipSink {
         }
     }
 
+    /// A seek goes upstream through the pads: inside there is a sink only while
+    /// there is a session, and what it would make of it is webrtcbin's.
+    fn send_event(&self, event: gst::Event) -> bool {
+        if event.type_() != gst::EventType::Seek {
+            return self.parent_send_event(event);
+        }
+        let pads = self.lock().pads.clone();
+        let mut was_taken = false;
+        for pad in &pads {
+            was_taken |= pad.ghost.push_event(event.clone());
+        }
+        was_taken
+    }
+
     fn release_pad(&self, pad: &gst::Pad) {
         if let Some(ghost) = pad.downcast_ref::<gst::GhostPad>() {
             self.drop_media_pad(ghost);
@@ -418,6 +449,7 @@ impl ElementImpl for IvsWhipSink {
         let changed = self.parent_change_state(transition);
         if transition == gst::StateChange::ReadyToPaused && changed.is_err() {
             self.stop_run().map(super::run::StoppedRun::finish);
+            self.rest();
         }
         if transition == gst::StateChange::PausedToPlaying {
             self.line_up();

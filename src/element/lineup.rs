@@ -35,6 +35,9 @@ impl IvsWhipSink {
         let name = name
             .map(str::to_owned)
             .unwrap_or_else(|| self.free_pad_name());
+        if self.obj().static_pad(&name).is_some() {
+            return Err(glib::bool_error!("there is a pad {name} already"));
+        }
         let element = self.obj().downgrade();
         let pad = MediaPad::new(&name, template, move |news| {
             if let Some(element) = element.upgrade() {
@@ -74,6 +77,7 @@ impl IvsWhipSink {
         if let Some(pad) = pad {
             pad.leave(self.obj().upcast_ref());
             self.line_up();
+            self.end_when_all_ended();
         }
     }
 
@@ -94,6 +98,7 @@ impl IvsWhipSink {
                 self.refuse(format!("A pad's caps can't be published: {error}."));
             }
             PadNews::EndOfStream => self.end_when_all_ended(),
+            PadNews::Flushed => self.begin_again(),
         }
     }
 
@@ -115,13 +120,17 @@ impl IvsWhipSink {
             let Some(run) = state.run.as_mut() else {
                 return;
             };
-            (verdict(run, media), run.jobs.clone(), run.session.clone())
+            let verdict = verdict(run, media);
+            if let Verdict::Open(number) = verdict {
+                // Under the lock, so that a later number can't overtake it. The
+                // conductor lives as long as the run.
+                let _ = run.jobs.send(Job::Open(number));
+            }
+            (verdict, run.session.clone())
         };
         match decided {
-            (Verdict::Wait, ..) => {}
-            // The conductor lives as long as the run that was just seen.
-            (Verdict::Open(number), jobs, _) => drop(jobs.send(Job::Open(number))),
-            (Verdict::Replace, _, session) => {
+            (Verdict::Wait | Verdict::Open(_), _) => {}
+            (Verdict::Replace, session) => {
                 gst::info!(
                     CAT,
                     imp = self,
@@ -129,7 +138,7 @@ impl IvsWhipSink {
                 );
                 session.tell(Input::Replace);
             }
-            (Verdict::Refuse(error), ..) => {
+            (Verdict::Refuse(error), _) => {
                 self.refuse(format!("These pads make no session: {error}."));
             }
         }
@@ -159,21 +168,40 @@ impl IvsWhipSink {
         if linked.peek().is_none() || !linked.all(MediaPad::has_ended) {
             return;
         }
-        let session = {
+        let run = {
             let mut state = self.lock();
             let run = state.run.as_mut().filter(|run| !run.end_of_stream);
             run.map(|run| {
                 run.end_of_stream = true;
-                run.session.clone()
+                (run.is_over, run.session.clone(), run.jobs.clone())
             })
         };
-        if let Some(session) = session {
-            gst::info!(
-                CAT,
-                imp = self,
-                "end of stream on every pad: ending the session"
-            );
+        let Some((is_over, session, jobs)) = run else {
+            return;
+        };
+        gst::info!(CAT, imp = self, "end of stream on every pad");
+        if is_over {
+            // A session that failed keeps no pipeline from its end.
+            let _ = jobs.send(Job::EndOfStream);
+        } else {
             session.tell(Input::Stop);
+        }
+    }
+
+    /// After a seek media come again: a session that had ended with the stream
+    /// is followed by another.
+    fn begin_again(&self) {
+        let jobs = {
+            let mut state = self.lock();
+            let run = state.run.as_mut().filter(|run| run.end_of_stream);
+            run.and_then(|run| {
+                run.end_of_stream = false;
+                run.again = !run.is_over;
+                run.is_over.then(|| run.jobs.clone())
+            })
+        };
+        if let Some(jobs) = jobs {
+            let _ = jobs.send(Job::Again);
         }
     }
 }

@@ -20,6 +20,8 @@ use super::media::{Media, MediaError};
 pub(super) enum PadNews {
     Media(Result<Media, MediaError>),
     EndOfStream,
+    /// The stream begins anew, as after a seek.
+    Flushed,
 }
 
 /// One sink pad of the bin.
@@ -54,6 +56,12 @@ impl MediaPad {
             .name(format!("{name}-sync"))
             .build()?;
         let ghost = gst::GhostPad::builder_from_template(template)
+            .chain_function(|pad, parent, buffer| {
+                own_flow(pad, gst::ProxyPad::chain_default(pad, parent, buffer))
+            })
+            .chain_list_function(|pad, parent, list| {
+                own_flow(pad, gst::ProxyPad::chain_list_default(pad, parent, list))
+            })
             .name(name)
             .build();
         let pad = Self {
@@ -82,10 +90,15 @@ impl MediaPad {
     /// Takes the parts out of the bin again.
     pub(super) fn leave(&self, bin: &gst::Bin) {
         self.close_gate();
-        let _ = self.ghost.set_active(false);
-        let _ = bin.remove_pad(&self.ghost);
-        let _ = bin.remove(&self.sync);
+        // First what may hold a streaming thread: in PAUSED clocksync waits for
+        // PLAYING, and a pad is only deactivated once nobody is inside.
+        self.sync.set_locked_state(true);
         let _ = self.sync.set_state(gst::State::Null);
+        let _ = self.ghost.set_active(false);
+        if self.ghost.parent().is_some() {
+            let _ = bin.remove_pad(&self.ghost);
+        }
+        let _ = bin.remove(&self.sync);
     }
 
     /// The pad that gets linked to webrtcbin's.
@@ -156,9 +169,13 @@ impl MediaPad {
             | gst::PadProbeType::EVENT_DOWNSTREAM
             | gst::PadProbeType::EVENT_FLUSH;
         let source = static_pad(&self.sync, "src")?;
+        let sync = self.sync.downgrade();
         source.add_probe(mask, move |_, info| {
             let passes = match &info.data {
-                Some(gst::PadProbeData::Event(event)) => return inner.event(event, &news),
+                Some(gst::PadProbeData::Event(event)) => {
+                    pace_anew_after_flush(event, &sync);
+                    return inner.event(event, &news);
+                }
                 Some(gst::PadProbeData::Buffer(buffer)) => {
                     inner.gate.passes(|| begins_a_key_frame(buffer))
                 }
@@ -219,9 +236,12 @@ impl Inner {
                 // GStreamer 1.22 unrefs the event once too often.
                 gst::PadProbeReturn::Handled
             }
+            // webrtcbin has nothing to flush, and would miss its segment.
+            gst::EventView::FlushStart(_) => gst::PadProbeReturn::Handled,
             gst::EventView::FlushStop(_) => {
                 self.set_ended(false);
-                gst::PadProbeReturn::Ok
+                news(PadNews::Flushed);
+                gst::PadProbeReturn::Handled
             }
             _ => gst::PadProbeReturn::Ok,
         }
@@ -233,6 +253,27 @@ impl Inner {
             .unwrap_or_else(PoisonError::into_inner)
             .ended = ended;
     }
+}
+
+/// After a flush running time begins anew upstream, while the pipeline's goes on:
+/// it would only follow a sink that prerolls. So clocksync takes its time from
+/// the next buffer, or all of it would be late and go out at once.
+fn pace_anew_after_flush(event: &gst::Event, sync: &glib::WeakRef<gst::Element>) {
+    if let (gst::EventType::FlushStop, Some(sync)) = (event.type_(), sync.upgrade()) {
+        sync.set_property("sync-to-first", true);
+    }
+}
+
+/// What upstream hears of a push: nothing of a webrtcbin that is being replaced,
+/// since a source would stop for good. Only the pad's own state counts.
+fn own_flow(
+    pad: &gst::GhostPad,
+    flow: Result<gst::FlowSuccess, gst::FlowError>,
+) -> Result<gst::FlowSuccess, gst::FlowError> {
+    if pad.pad_flags().contains(gst::PadFlags::FLUSHING) {
+        return flow;
+    }
+    Ok(flow.unwrap_or(gst::FlowSuccess::Ok))
 }
 
 /// Payloaders hand on the flag that encoders and parsers set.

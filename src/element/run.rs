@@ -34,12 +34,18 @@ pub(super) struct Run {
     pub(super) ice: IceSettings,
     /// The peer connection in use.
     pub(super) peer: Option<Peer>,
+    /// The number of the newest one that the driver wanted.
+    pub(super) newest: u64,
     /// The number of the one that the driver waits for.
     pub(super) wanted: Option<u64>,
     /// The media of the session that is, or is being made.
     pub(super) lineup: Vec<Media>,
     /// The session's end was asked for by end of stream on every pad.
     pub(super) end_of_stream: bool,
+    /// Media came again after that, before the session had ended.
+    pub(super) again: bool,
+    /// The session has ended, one way or another.
+    pub(super) is_over: bool,
 }
 
 /// What the conductor does.
@@ -48,6 +54,10 @@ pub(super) enum Job {
     Open(u64),
     /// Tell why the pads' media can't be published, and end the session.
     Refuse(String),
+    /// Tell the end of stream of a session that is over.
+    EndOfStream,
+    /// Start a session for media that came again after the end.
+    Again,
     /// Act on an event of the session.
     Event(Event),
 }
@@ -88,7 +98,7 @@ impl IvsWhipSink {
             // After the conductor's end there is nobody to tell.
             let _ = events.send(Job::Event(event));
         });
-        self.lock().run = Some(Run {
+        let run = Run {
             id,
             session,
             ending,
@@ -96,10 +106,18 @@ impl IvsWhipSink {
             filler: settings.video_filler.into(),
             ice: settings.ice(),
             peer: None,
+            newest: 0,
             wanted: None,
             lineup: Vec::new(),
             end_of_stream: false,
-        });
+            again: false,
+            is_over: false,
+        };
+        {
+            let mut state = self.lock();
+            state.run = Some(run);
+            state.session_state = SessionState::Idle;
+        }
         self.enter_state(id, SessionState::Waiting);
         // Last: what it acts on belongs to the run, and is dropped without one.
         let spawned = self.spawn_conductor(id, queue);
@@ -135,6 +153,8 @@ impl IvsWhipSink {
                 match job {
                     Job::Open(number) => element.imp().open(id, number),
                     Job::Refuse(text) => element.imp().refuse_media(id, &text),
+                    Job::EndOfStream => element.imp().post_end_of_stream(),
+                    Job::Again => element.imp().again(id),
                     Job::Event(event) => element.imp().session_event(id, event),
                 }
             }
@@ -183,12 +203,17 @@ pub(super) struct StoppedRun {
 }
 
 impl StoppedRun {
+    /// Takes webrtcbin down, which frees a streaming thread that is inside.
+    pub(super) fn close_peer(&self) {
+        if let Some(peer) = &self.peer {
+            peer.close();
+        }
+    }
+
     /// Takes webrtcbin down and waits for the session's end, in bounds.
     /// Whether it has ended.
     pub(super) fn finish(self) -> bool {
-        if let Some(peer) = self.peer {
-            peer.close();
-        }
+        self.close_peer();
         self.ending.wait()
     }
 }

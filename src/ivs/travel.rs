@@ -121,7 +121,7 @@ fn parse_entry(entry: &str) -> Option<(String, Option<u16>)> {
     if rest.contains(['/', '@', '?', '#', '*']) {
         return None;
     }
-    // `ws` has a default port that `Url` would swallow; an unknown one is kept.
+    // The port is read apart, because `Url` swallows a scheme's default one.
     let url = Url::parse(&format!("http://{rest}/")).ok()?;
     let port = rest
         .rsplit_once(':')

@@ -84,10 +84,10 @@ impl<'a> Attempt<'a> {
             }
         };
         if let Some(resource) = created.resource {
-            self.driver.teller.deleting();
             let (process, source) = (self.driver.process, self.driver.config.token.clone());
             let ending = async move { delete(process, resource, &source, token).await };
-            self.driver.endings.spawn(ending);
+            let teller = self.driver.teller.clone();
+            self.driver.endings.spawn(teller.deleting(ending));
         }
         outcome
     }
@@ -217,8 +217,10 @@ impl<'a> Attempt<'a> {
             let Some(resource) = established.created.resource else {
                 return Ended::NothingToDelete;
             };
-            teller.deleting();
-            delete(process, resource, &source, established.token).await
+            let token = established.token;
+            teller
+                .deleting(delete(process, resource, &source, token))
+                .await
         });
     }
 

@@ -8,9 +8,6 @@ use super::token::TokenSource;
 use crate::ivs::{RedirectHosts, is_ivs};
 use crate::whip::Endpoint;
 
-/// The longest time-out that can be set, whipsink's.
-pub const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
-
 /// A session's settings in a form that can't be wrong any more.
 #[derive(Clone, Debug)]
 pub struct Config {

@@ -1,6 +1,6 @@
 //! The driver: one task that keeps a publisher on air, attempt after attempt.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
@@ -42,6 +42,7 @@ impl Session {
             endings: JoinSet::new(),
             trickles: JoinSet::new(),
             silence: Silence::default(),
+            replaced: None,
             token_answers: 0,
             has_new_token: false,
             renewed: false,
@@ -57,6 +58,10 @@ impl Session {
         let _ = self.inputs.send(input);
     }
 }
+
+/// Media that change all the time, as an encoder's parameter sets may, must not
+/// become a storm of requests.
+const BETWEEN_REPLACEMENTS: Duration = Duration::from_secs(1);
 
 /// What an attempt came to.
 #[derive(Debug)]
@@ -88,6 +93,8 @@ pub(super) struct Driver {
     /// The PATCHes under way.
     pub(super) trickles: JoinSet<Result<usize, String>>,
     pub(super) silence: Silence,
+    /// When a session was last replaced for its media's sake.
+    replaced: Option<Instant>,
     /// How often the question for a new token was answered, or one given unasked.
     pub(super) token_answers: u64,
     /// Whether the last such answer was a token.
@@ -132,7 +139,17 @@ impl Driver {
                     self.emit(Event::State(State::Stopping));
                     return None;
                 }
-                Outcome::Replaced => {}
+                Outcome::Replaced => {
+                    let until = self
+                        .replaced
+                        .map(|replaced| replaced + BETWEEN_REPLACEMENTS);
+                    let until = until.unwrap_or_else(Instant::now);
+                    if self.wait_out(until).await.is_none() {
+                        self.emit(Event::State(State::Stopping));
+                        return None;
+                    }
+                    self.replaced = Some(Instant::now());
+                }
                 Outcome::Failed(failure) => return Some(failure),
             }
         }
@@ -145,9 +162,8 @@ impl Driver {
                 () = sleep_until(until) => return Some(()),
                 input = self.next_input() => match input {
                     Input::Stop => return None,
-                    // Other media may be what was missing.
-                    Input::Replace => return Some(()),
-                    Input::Peer { .. } | Input::Token(_) => {}
+                    // The next attempt takes whatever media there are by then.
+                    Input::Replace | Input::Peer { .. } | Input::Token(_) => {}
                 },
             }
         }

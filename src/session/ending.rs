@@ -1,5 +1,7 @@
 //! The end of a session: DELETE, and something to wait on.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -19,6 +21,9 @@ const DELETE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a stop waits for a POST that is still unanswered. When the answer
 /// comes later, its session is deleted all the same, in the background.
 const UNANSWERED_WAIT: Duration = Duration::from_millis(800);
+
+/// Between the bound of a DELETE and that of the wait for it.
+const SLACK: Duration = Duration::from_millis(200);
 
 /// How a session ended on its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,24 +70,32 @@ pub(super) async fn delete(
 
 /// Makes the two ends of a session's end.
 pub(super) fn ending() -> (EndingTeller, Ending) {
-    let (sender, receiver) = channel();
-    (EndingTeller(sender), Ending(receiver))
+    let (sender, changes) = channel();
+    let under_way = Arc::new(AtomicUsize::new(0));
+    let teller = EndingTeller {
+        sender,
+        under_way: under_way.clone(),
+    };
+    (teller, Ending { changes, under_way })
 }
 
-/// The driver's side.
+/// The driver's side; its last clone is dropped at the very end.
 #[derive(Clone)]
-pub(super) struct EndingTeller(Sender<Progress>);
+pub(super) struct EndingTeller {
+    sender: Sender<()>,
+    under_way: Arc<AtomicUsize>,
+}
 
 impl EndingTeller {
-    /// The POST is answered; what is left to wait for is the DELETE.
-    pub(super) fn deleting(&self) {
+    /// Runs a DELETE, which a stop waits for longer than for a POST.
+    pub(super) async fn deleting(self, delete: impl Future<Output = Ended>) -> Ended {
+        self.under_way.fetch_add(1, Ordering::SeqCst);
         // Nobody listens after a stop that did not wait.
-        let _ = self.0.send(Progress::Deleting);
+        let _ = self.sender.send(());
+        let ended = delete.await;
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        ended
     }
-}
-
-enum Progress {
-    Deleting,
 }
 
 /// The caller's side: lets a thread wait for the session's end.
@@ -90,21 +103,30 @@ enum Progress {
 /// A plain channel, so that it works on every thread; blocking on the async
 /// runtime would panic on an application's own tokio thread.
 #[derive(Debug)]
-pub struct Ending(Receiver<Progress>);
+pub struct Ending {
+    changes: Receiver<()>,
+    under_way: Arc<AtomicUsize>,
+}
 
 impl Ending {
     /// Waits for the end: at most 0.8 s while the POST is unanswered, and
-    /// at most 3 s (the DELETE's own bound) and a little from its answer on.
-    /// Whether it ended; if not, it goes on ending in the background.
+    /// at most 3 s (the DELETE's own bound) and a little while a DELETE is
+    /// under way. Whether it ended; if not, it goes on ending in the background.
     pub fn wait(&self) -> bool {
-        use std::sync::mpsc::RecvTimeoutError::Disconnected;
+        use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
 
-        let mut bound = UNANSWERED_WAIT;
         loop {
-            match self.0.recv_timeout(bound) {
-                Ok(Progress::Deleting) => bound = DELETE_TIMEOUT + Duration::from_millis(200),
-                // The driver drops its side as its last act.
-                Err(error) => return error == Disconnected,
+            let is_deleting = self.under_way.load(Ordering::SeqCst) > 0;
+            let bound = if is_deleting {
+                DELETE_TIMEOUT + SLACK
+            } else {
+                UNANSWERED_WAIT
+            };
+            match self.changes.recv_timeout(bound) {
+                // Old news too come here, so the bound is chosen anew.
+                Ok(()) => {}
+                Err(Disconnected) => return true,
+                Err(Timeout) => return false,
             }
         }
     }

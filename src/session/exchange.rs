@@ -1,7 +1,10 @@
 //! The POST with its redirects, as one thing to wait for.
 
+use std::io::ErrorKind;
+use std::time::Duration;
+
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::config::Config;
 use super::event::{Event, Warning};
@@ -11,6 +14,10 @@ use super::process::Process;
 use super::token::{TokenProblem, TokenSource};
 use crate::ivs::{OfferedVideo, TravelDenied, may_travel};
 use crate::whip::{Created, Offer, Post, PostError, Reply, Token, origin};
+
+/// A file that is a pipe, or on a network that is gone, must not hold up a
+/// session or its end.
+const TOKEN_FILE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A session that the server has made, with what its end needs.
 pub(super) struct Established {
@@ -142,12 +149,15 @@ pub(super) async fn read_token(source: &TokenSource) -> Result<Option<Token>, To
         return source.read();
     }
     let owned = source.clone();
-    match tokio::task::spawn_blocking(move || owned.read()).await {
-        Ok(read) => read,
+    let read = tokio::task::spawn_blocking(move || owned.read());
+    let unreadable = |kind| TokenProblem::Unreadable {
+        path: source.file.clone().unwrap_or_default(),
+        kind,
+    };
+    match timeout(TOKEN_FILE_TIMEOUT, read).await {
+        Ok(Ok(read)) => read,
         // Only a runtime that shuts down cancels the task.
-        Err(_) => Err(TokenProblem::Unreadable {
-            path: source.file.clone().unwrap_or_default(),
-            kind: std::io::ErrorKind::Interrupted,
-        }),
+        Ok(Err(_)) => Err(unreadable(ErrorKind::Interrupted)),
+        Err(_) => Err(unreadable(ErrorKind::TimedOut)),
     }
 }

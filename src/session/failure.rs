@@ -37,6 +37,7 @@ impl Failure {
             Cause::Send(SendError::UnknownHost) => ErrorKind::NotFound,
             Cause::Send(_) | Cause::Answer(_) | Cause::NotConnected { .. } => ErrorKind::OpenWrite,
             Cause::Peer(_) => ErrorKind::OpenWrite,
+            Cause::Lost(_) if !self.was_publishing() => ErrorKind::OpenWrite,
             Cause::Lost(_) | Cause::Silent { .. } => ErrorKind::Write,
         }
     }
@@ -62,11 +63,12 @@ impl Failure {
         }
     }
 
-    /// Whether somebody may be mending it: a token file is read anew for each
-    /// attempt, so a publisher that was on air waits for a better one.
+    /// Whether somebody may be mending it, so that a publisher that was on air
+    /// waits: a token file is read anew for each attempt, and certificates are
+    /// renewed.
     pub fn may_heal(&self) -> bool {
         match &self.cause {
-            Cause::Token(_) | Cause::Claims(Verdict::Expired { .. }) => true,
+            Cause::Token(_) | Cause::Claims(Verdict::Expired { .. }) | Cause::Send(_) => true,
             _ => self.ivs_code() == Some(EXPIRED_TOKEN),
         }
     }
@@ -126,7 +128,8 @@ impl Failure {
                 "the server takes no such video: use H.264 with rtph264pay".to_owned()
             }
             Cause::Answer(_) => "check that whip-endpoint is a WHIP server".to_owned(),
-            Cause::NotConnected { .. } => {
+            Cause::Lost(_) if self.was_publishing() => return None,
+            Cause::NotConnected { .. } | Cause::Lost(_) => {
                 "check that UDP gets through (IVS needs ports 443 and 3478)".to_owned()
             }
             _ => return None,
@@ -179,8 +182,11 @@ impl fmt::Display for Failure {
                 "the media connection with {host} was lost: nothing has been heard of it for {} s",
                 after.as_secs()
             )?,
+            Cause::Lost(reason) if !self.was_publishing() => {
+                write!(f, "no media connection with {host}: {reason}")?;
+            }
             Cause::Lost(reason) => {
-                write!(f, "the media connection with {host} was lost: {reason}")?
+                write!(f, "the media connection with {host} was lost: {reason}")?;
             }
         }
         match self.advice() {

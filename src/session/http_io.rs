@@ -28,7 +28,8 @@ pub(super) async fn send(
     stop: &mut watch::Receiver<bool>,
 ) -> Result<Response<Body>, SendError> {
     let request = reqwest::Request::try_from(request).map_err(|error| process.explain(error))?;
-    let answered = bounded(deadline, process.client.execute(request)).await;
+    let client = process.client_for(request.url());
+    let answered = bounded(deadline, client.execute(request)).await;
     let reply = answered
         .ok_or(SendError::Timeout)?
         .map_err(|error| process.explain(error))?;
@@ -83,6 +84,9 @@ pub enum SendError {
     NoCertificates,
     /// The TLS handshake failed.
     Tls(String),
+    /// The server's certificate is not valid at this moment, which on a machine
+    /// that has just started is the clock's fault more often than the server's.
+    CertificateDates(String),
     /// The connection ended before a reply came.
     Closed,
     /// Anything else, in the HTTP client's words.
@@ -98,6 +102,10 @@ impl fmt::Display for SendError {
             Self::NoCertificates => f.write_str(
                 "this system has no CA certificates, so no https server can be trusted; \
                  install them (Debian: apt install ca-certificates) or set SSL_CERT_FILE",
+            ),
+            Self::CertificateDates(reason) => write!(
+                f,
+                "the server's certificate is not valid by this computer's clock: {reason}"
             ),
             Self::Tls(reason) => write!(f, "the TLS handshake failed: {reason}"),
             Self::Closed => f.write_str("the server closed the connection without a reply"),
@@ -146,6 +154,9 @@ impl Process {
             (Some(rustls::Error::InvalidCertificate(_)), _) if !self.has_certificates => {
                 Some(SendError::NoCertificates)
             }
+            (Some(rustls::Error::InvalidCertificate(error)), _) if is_about_dates(error) => {
+                Some(SendError::CertificateDates(error.to_string()))
+            }
             (Some(tls), _) => Some(SendError::Tls(tls.to_string())),
             (None, io::ErrorKind::ConnectionRefused) => Some(SendError::ConnectionRefused),
             (None, io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => {
@@ -154,6 +165,14 @@ impl Process {
             _ => None,
         }
     }
+}
+
+fn is_about_dates(error: &rustls::CertificateError) -> bool {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    matches!(
+        error,
+        Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }
+    )
 }
 
 /// An error and what it goes back to, outermost first.

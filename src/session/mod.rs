@@ -37,7 +37,7 @@ mod token;
 mod trickle;
 
 pub use backoff::Retries;
-pub use config::{Config, MAX_TIMEOUT, NoToken};
+pub use config::{Config, NoToken};
 pub use driver::Session;
 pub use ending::{Ended, Ending};
 pub use event::{Event, Input, PeerNews, State, Warning};

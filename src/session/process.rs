@@ -7,6 +7,9 @@ use std::time::Duration;
 use once_cell::sync::OnceCell;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Runtime};
+use url::Url;
+
+use crate::whip::is_loopback;
 
 /// Made at the first session and kept: a pooled connection makes the DELETE
 /// cheap, and threads do not multiply with elements.
@@ -18,7 +21,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The process-wide runtime and HTTP client.
 pub struct Process {
     pub(super) runtime: Runtime,
-    pub(super) client: reqwest::Client,
+    client: reqwest::Client,
+    /// For this machine's own servers: a proxy is another machine.
+    loopback: reqwest::Client,
     pub(super) has_certificates: bool,
 }
 
@@ -42,12 +47,23 @@ impl Process {
             .map_err(|error| ProcessError(format!("no runtime: {error}")))?;
         let roots = certificates();
         let has_certificates = !roots.is_empty();
-        let client = client(roots)?;
+        let client = build(roots.clone(), Proxies::OfTheSystem)?;
+        let loopback = build(roots, Proxies::None)?;
         Ok(Self {
             runtime,
             client,
+            loopback,
             has_certificates,
         })
+    }
+
+    /// The client for a URL.
+    pub(super) fn client_for(&self, url: &Url) -> &reqwest::Client {
+        if is_loopback(url) {
+            &self.loopback
+        } else {
+            &self.client
+        }
     }
 }
 
@@ -67,7 +83,13 @@ fn certificates() -> RootCertStore {
     roots
 }
 
-fn client(roots: RootCertStore) -> Result<reqwest::Client, ProcessError> {
+enum Proxies {
+    /// Those that the environment names.
+    OfTheSystem,
+    None,
+}
+
+fn build(roots: RootCertStore, proxies: Proxies) -> Result<reqwest::Client, ProcessError> {
     // Named here rather than installed as the process's default provider,
     // which belongs to the application.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -76,7 +98,11 @@ fn client(roots: RootCertStore) -> Result<reqwest::Client, ProcessError> {
         .map_err(|error| ProcessError(format!("no TLS: {error}")))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    reqwest::Client::builder()
+    let builder = match proxies {
+        Proxies::OfTheSystem => reqwest::Client::builder(),
+        Proxies::None => reqwest::Client::builder().no_proxy(),
+    };
+    builder
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)

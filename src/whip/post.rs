@@ -46,11 +46,6 @@ impl Post {
         &self.url
     }
 
-    /// How many redirects led here.
-    pub fn hops(&self) -> usize {
-        self.asked.len()
-    }
-
     /// The request to send (RFC 9725 4.2). Without a token there is no
     /// `Authorization` at all (RFC 9725 4.7).
     pub fn request(&self, token: Option<&Token>) -> Request<String> {

@@ -17,8 +17,10 @@ const TRANSPORT: [&str; 4] = ["ice-ufrag", "ice-pwd", "fingerprint", "setup"];
 pub enum Repair {
     /// A section had no `a=mid`; it has the offer's.
     Mid,
-    /// A rejected section was bare (pion); it has an accepted one's transport.
-    Rejected,
+    /// A section had no transport of its own: a bundled one need not
+    /// (RFC 9143 7.1.3), and pion's rejected ones are bare. webrtcbin wants it in
+    /// each; it has the bundle's.
+    Transport,
     /// `a=setup` stood at session level only, which webrtcbin 1.22 refuses.
     Setup,
     /// `a=fingerprint` stood at both levels, which webrtcbin 1.24 refuses.
@@ -32,7 +34,7 @@ impl fmt::Display for Repair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Mid => "a section had no mid",
-            Self::Rejected => "a rejected section had no attributes",
+            Self::Transport => "a section had no transport of its own",
             Self::Setup => "setup stood at session level only",
             Self::Fingerprint => "the fingerprint stood at both levels",
             Self::Bundle => "there was no BUNDLE group",
@@ -45,7 +47,7 @@ pub(super) fn repair(answer: &mut Sdp, offer: &Sdp) -> Vec<Repair> {
     type Mend = fn(&mut Sdp, &Sdp) -> bool;
     let repairs: [(Repair, Mend); 5] = [
         (Repair::Mid, add_mids),
-        (Repair::Rejected, fill_rejected),
+        (Repair::Transport, fill_transport),
         (Repair::Setup, spread_setup),
         (Repair::Fingerprint, drop_doubled_fingerprint),
         (Repair::Bundle, add_bundle),
@@ -65,22 +67,22 @@ fn add_mids(answer: &mut Sdp, offer: &Sdp) -> bool {
     mended
 }
 
-fn fill_rejected(answer: &mut Sdp, _: &Sdp) -> bool {
-    let Some(accepted) = answer.sections.iter().find(|section| section.port() != 0) else {
+fn fill_transport(answer: &mut Sdp, _: &Sdp) -> bool {
+    let Some(first) = answer.sections.iter().find(|section| section.port() != 0) else {
         return false;
     };
     let lines: Vec<(&'static str, String)> = TRANSPORT
         .into_iter()
-        .filter_map(|name| Some((name, answer.inherited(accepted, name)?.to_owned())))
+        .filter_map(|name| Some((name, answer.inherited(first, name)?.to_owned())))
         .collect();
     let mut mended = false;
-    for section in answer
-        .sections
-        .iter_mut()
-        .filter(|section| section.port() == 0)
-    {
+    for section in &mut answer.sections {
         for (name, value) in &lines {
-            if section.value(name).is_none() {
+            let is_there = section
+                .value(name)
+                .or_else(|| answer.session.value(name))
+                .is_some();
+            if !is_there || (section.port() == 0 && section.value(name).is_none()) {
                 section.push(&format!("{name}:{value}"));
                 mended = true;
             }
@@ -175,10 +177,18 @@ mod tests {
         let (repairs, answer) = repaired(include_str!(
             "../../tests/fixtures/answers/pion-rejected.sdp"
         ));
-        assert_eq!(repairs, [Repair::Mid, Repair::Rejected]);
+        assert_eq!(repairs, [Repair::Mid, Repair::Transport]);
         assert_eq!(answer.sections[1].value("mid"), Some("video1"));
         assert_eq!(answer.sections[1].port(), 0);
         assert_eq!(answer.session.value("group"), Some("BUNDLE audio0"));
+    }
+
+    #[test]
+    fn transport_in_the_bundles_section_only() {
+        let text = include_str!("../../tests/fixtures/answers/bundled-transport.sdp");
+        let (repairs, answer) = repaired(text);
+        assert_eq!(repairs, [Repair::Transport]);
+        assert_eq!(answer.sections[1].value("ice-ufrag"), Some("u"));
     }
 
     #[test]

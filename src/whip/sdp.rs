@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// Session lines and media sections, each line without its line end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Sdp {
     pub(crate) session: Lines,
     pub(crate) sections: Vec<Lines>,
@@ -53,6 +53,13 @@ impl Sdp {
     }
 }
 
+/// Its lines hold an ICE password.
+impl fmt::Debug for Sdp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sdp({} sections)", self.sections.len())
+    }
+}
+
 impl fmt::Display for Sdp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for line in std::iter::once(&self.session)
@@ -66,7 +73,7 @@ impl fmt::Display for Sdp {
 }
 
 /// The lines of the session part or of one media section.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Lines(pub(crate) Vec<String>);
 
 impl Lines {

@@ -19,6 +19,7 @@ mod missing_elements;
 mod pads;
 mod publishing;
 mod quirks;
+mod resilience;
 mod restarting;
 mod secrets;
 mod staying;

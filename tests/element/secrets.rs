@@ -46,6 +46,9 @@ fn token_session_url_and_ice_password_stay_hidden() {
     let token = stage.token();
     let mut publisher = Publisher::to_stage(AUDIO, &stage);
     publisher.whip.set_property("auth-token", &token);
+    publisher
+        .whip
+        .set_property("turn-server", "turn://user:turnPassword@127.0.0.1:9");
     let (sender, receiver) = std::sync::mpsc::channel();
     publisher
         .whip
@@ -94,7 +97,12 @@ fn token_session_url_and_ice_password_stay_hidden() {
         ("properties", properties),
         ("messages", messages),
     ] {
-        for secret in [token.as_str(), password.as_str(), "/session/"] {
+        for secret in [
+            token.as_str(),
+            password.as_str(),
+            "/session/",
+            "turnPassword",
+        ] {
             assert!(!text.contains(secret), "{name} holds {secret}: {text}");
         }
     }

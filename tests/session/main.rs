@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod proxy;
 mod publisher;
 
 mod application_runtime;

@@ -1,11 +1,12 @@
 //! Attempt after attempt.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gstivs::session::{Cause, Config, Event, Input, PeerNews, Retries};
 
-use crate::common::{Reply, Server, created};
-use crate::publisher::{Publisher, broken, config, offer};
+use crate::common::{Action, Reply, Request, Server, created};
+use crate::publisher::{BOUND, PROMPT, Publisher, broken, config, offer};
 
 fn retrying(endpoint: &str) -> Config {
     Config {
@@ -112,4 +113,32 @@ fn a_limit_of_retries_ends_in_the_last_failure() {
     let (failure, _) = publisher.failed();
     assert_eq!((failure.http_status(), failure.attempt), (Some(503), 2));
     assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
+fn a_stop_while_a_later_post_hangs_is_as_prompt_as_while_the_first() {
+    let posts = AtomicUsize::new(0);
+    let server = Server::start("127.0.0.1", move |request| match request.method.as_str() {
+        "POST" if posts.fetch_add(1, Ordering::SeqCst) == 0 => created("/session/1", request),
+        "POST" => Action::Silence,
+        _ => Reply::new(200).into(),
+    });
+    let publisher = Publisher::publishing(retrying(&server.url("/")));
+    publisher.tell(broken(Cause::Lost("DTLS closed".to_owned())));
+    let peer = next_peer(&publisher);
+    publisher.tell(offer_of(peer));
+    let asked = |requests: &[Request]| {
+        let posts = requests
+            .iter()
+            .filter(|request| request.method == "POST")
+            .count();
+        let deletes = requests
+            .iter()
+            .filter(|request| request.method == "DELETE")
+            .count();
+        (posts == 2 && deletes == 1).then_some(())
+    };
+    server.wait_for(BOUND, asked).expect("the second POST");
+    let (_, took) = publisher.stop();
+    assert!(took < PROMPT, "{took:?}");
 }

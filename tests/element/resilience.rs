@@ -1,0 +1,154 @@
+//! What happens to the session never harms the pipeline, and the reverse.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use ivs_stage::{Kind, SessionReport, Stage};
+
+use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, stage};
+
+fn wait_sessions(stage: &Stage, count: usize, kind: Kind) {
+    let enough = |sessions: &[SessionReport]| {
+        let session = sessions.get(count - 1)?;
+        (session.packets(kind) >= 10).then_some(())
+    };
+    stage
+        .wait_for_sessions(BOUND, enough)
+        .unwrap_or_else(|| panic!("no session {count}"));
+}
+
+#[test]
+fn sources_run_on_while_sessions_are_replaced_under_them() {
+    let stage = stage();
+    // Enough packets that some are always on their way through webrtcbin.
+    let video = VIDEO.replace("bitrate=500", "bitrate=4000").replace(
+        "rtph264pay name=video-pay",
+        "rtph264pay ! capssetter name=parameters caps=\"application/x-rtp,sprop-parameter-sets=(string)A\" \
+         ! identity name=video-pay",
+    );
+    let mut publisher = Publisher::to_stage(&format!("{video} {AUDIO}"), &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let parameters = publisher.pipeline.by_name("parameters").unwrap();
+    for round in 2..=8 {
+        let caps = format!("application/x-rtp,sprop-parameter-sets=(string){round}");
+        parameters.set_property("caps", caps.parse::<gst::Caps>().unwrap());
+        wait_sessions(&stage, round, Kind::Video);
+        wait_sessions(&stage, round, Kind::Audio);
+    }
+    let (audio, video) = (
+        publisher.count_packets("audio-pay"),
+        publisher.count_packets("video-pay"),
+    );
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(audio.load(Ordering::SeqCst) > 20 && video.load(Ordering::SeqCst) > 20);
+}
+
+#[test]
+fn a_pad_is_released_in_paused_without_a_wait() {
+    let stage = stage();
+    let launch = AUDIO.replace("is-live=true", "");
+    let publisher = Publisher::to_stage(&launch, &stage);
+    publisher.pipeline.set_state(gst::State::Paused).unwrap();
+    let (changed, ..) = publisher.pipeline.state(gst::ClockTime::from_seconds(5));
+    changed.unwrap();
+    let pad = publisher.whip.static_pad("sink_0").unwrap();
+    // The streaming thread waits for PLAYING behind it by now, or will.
+    std::thread::sleep(Duration::from_millis(200));
+    let before = Instant::now();
+    publisher.whip.release_request_pad(&pad);
+    assert!(
+        before.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        before.elapsed()
+    );
+}
+
+#[test]
+fn end_of_stream_ends_the_pipeline_though_the_session_failed() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(AUDIO, &stage);
+    publisher.whip.set_property("auth-token", "not-the-stages");
+    publisher.play();
+    publisher.wait_error();
+    publisher.pipeline.send_event(gst::event::Eos::new());
+    publisher.wait_eos();
+}
+
+/// Plays the first seconds, as of a file.
+fn seek(publisher: &Publisher, seconds: u64) {
+    let seek = publisher.pipeline.seek(
+        1.0,
+        gst::SeekFlags::FLUSH,
+        gst::SeekType::Set,
+        gst::ClockTime::ZERO,
+        gst::SeekType::Set,
+        gst::ClockTime::from_seconds(seconds),
+    );
+    seek.unwrap();
+}
+
+#[test]
+fn a_seek_after_the_end_publishes_again() {
+    let stage = stage();
+    let launch = "audiotestsrc samplesperbuffer=960 ! audio/x-raw,rate=48000 \
+                  ! opusenc ! rtpopuspay ! whip. ";
+    let mut publisher = Publisher::to_stage(launch, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    seek(&publisher, 2);
+    publisher.wait_eos();
+    let before = Instant::now();
+    seek(&publisher, 4);
+    publisher.wait_state("publishing");
+    wait_sessions(&stage, 2, Kind::Audio);
+    publisher.wait_eos();
+    assert!(
+        before.elapsed() > Duration::from_secs(3),
+        "at its own pace: {:?}",
+        before.elapsed()
+    );
+    assert_eq!(stage.live_sessions(), 0);
+}
+
+#[test]
+fn a_seek_while_publishing_goes_on_in_the_same_session() {
+    let stage = stage();
+    let launch = "audiotestsrc samplesperbuffer=960 ! audio/x-raw,rate=48000 \
+                  ! opusenc ! rtpopuspay ! whip. ";
+    let mut publisher = Publisher::to_stage(launch, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    wait_sessions(&stage, 1, Kind::Audio);
+    publisher
+        .pipeline
+        .seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::ZERO)
+        .unwrap();
+    let before = stage.sessions()[0].packets(Kind::Audio);
+    let more =
+        |sessions: &[SessionReport]| (sessions[0].packets(Kind::Audio) > before + 50).then_some(());
+    stage
+        .wait_for_sessions(BOUND, more)
+        .expect("packets after the seek");
+    assert_eq!(stage.sessions().len(), 1);
+}
+
+#[test]
+fn an_error_inside_webrtcbin_is_a_loss_and_no_end() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(AUDIO, &stage);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    publisher
+        .whip
+        .connect("webrtcbin-ready", false, move |values| {
+            let _ = sender.send(values[1].get::<gst::Element>().unwrap());
+            None
+        });
+    publisher.play();
+    publisher.wait_state("publishing");
+    let webrtcbin = receiver.recv().unwrap();
+    gst::element_error!(webrtcbin, gst::LibraryError::Failed, ("Fatal SSL error"));
+    publisher.wait_state("retrying");
+    publisher.wait_state("publishing");
+}
