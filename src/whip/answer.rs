@@ -225,10 +225,14 @@ mod tests {
 
     fn answer_text() -> String {
         let fingerprint = Fingerprint::of_certificate(b"der");
+        let transport = format!(
+            "a=ice-ufrag:u\r\na=ice-pwd:hidden\r\na=fingerprint:{fingerprint}\r\n\
+             a=setup:passive\r\n"
+        );
         format!(
-            "v=0\r\ns=-\r\na=group:BUNDLE 0 1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\n\
-             a=recvonly\r\na=ice-ufrag:u\r\na=ice-pwd:hidden\r\na=fingerprint:{fingerprint}\r\n\
-             a=setup:passive\r\nm=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:1\r\na=inactive\r\n"
+            "v=0\r\ns=-\r\na=group:BUNDLE 0 1\r\n\
+             m=audio 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=recvonly\r\n{transport}\
+             m=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:1\r\na=inactive\r\n{transport}"
         )
     }
 
