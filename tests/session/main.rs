@@ -12,6 +12,7 @@ mod publisher;
 mod application_runtime;
 mod deletion;
 mod media;
+mod names;
 mod no_reply;
 mod redirects;
 mod refusals;

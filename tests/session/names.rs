@@ -1,0 +1,63 @@
+//! A host name that does not resolve now may resolve at the next attempt.
+
+use std::process::Command;
+
+use gstivs::session::{Cause, Config, Event, Failure, Input, Retries, SendError};
+
+use crate::publisher::{Publisher, config, offer, whip_server};
+
+const INNER: &str = "IVSWHIPSINK_TEST_HOSTS";
+const NAME: &str = "names::a_name_that_resolves_later_is_published_to";
+
+/// In a mount namespace of its own, with a hosts file that this test writes and
+/// no other source of names.
+const NAMESPACE: &str = "echo 'hosts: files' > \"$0.switch\" && mount --bind \"$0\" /etc/hosts \
+                         && mount --bind \"$0.switch\" /etc/nsswitch.conf && exec \"$@\"";
+
+#[test]
+fn a_name_that_resolves_later_is_published_to() {
+    if let Some(hosts) = std::env::var_os(INNER) {
+        return in_namespace(&hosts);
+    }
+    let hosts = std::env::temp_dir().join(format!("ivswhipsink-hosts-{}", std::process::id()));
+    std::fs::write(&hosts, "").unwrap();
+    let output = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", NAMESPACE])
+        .arg(&hosts)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", NAME, "--nocapture"])
+        .env(INNER, &hosts)
+        .output()
+        .unwrap();
+    std::fs::remove_file(&hosts).unwrap();
+    let switch = format!("{}.switch", hosts.display());
+    std::fs::remove_file(switch).unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && told.contains("1 passed"),
+        "{told}\n{complaint}"
+    );
+}
+
+fn in_namespace(hosts: &std::ffi::OsStr) {
+    let server = whip_server("127.0.0.1");
+    let endpoint = server.url("/").replace("127.0.0.1", "stage.test");
+    let publisher = Publisher::offering(Config {
+        retries: Retries::Default,
+        ..config(&endpoint)
+    });
+    let failure: Failure = publisher.until(|event| match event {
+        Event::Retry { failure, .. } => Some(failure.clone()),
+        _ => None,
+    });
+    assert_eq!(failure.cause, Cause::Send(SendError::UnknownHost));
+    std::fs::write(hosts, "127.0.0.1 stage.test\n").unwrap();
+    let peer = publisher.next_offer_wanted();
+    publisher.tell(match offer() {
+        Input::Peer { news, .. } => Input::Peer { peer, news },
+        other => other,
+    });
+    publisher.answer();
+    publisher.stop_and_delete();
+}
