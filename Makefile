@@ -16,7 +16,7 @@ DEMO_SECONDS ?= 6
 # The three lower modules alone, as on a machine without GStreamer.
 LOWER := -p gst-plugin-ivs --no-default-features
 
-.PHONY: help demo test system build fmt clippy lower doc tests demos
+.PHONY: help demo test test-long system build fmt clippy lower doc tests demos
 # The steps share one target directory and cargo uses every core by itself.
 .NOTPARALLEL:
 
@@ -24,6 +24,7 @@ help:
 	@echo 'make demo             publish audio to a local stage and say what it saw'
 	@echo 'make demo MEDIA=av    the same with audio and H.264 video (or MEDIA=video)'
 	@echo 'make test             every check and every test'
+	@echo 'make test-long        the slow proofs, with what they measured (about twelve minutes)'
 	@echo 'make system           only install the system packages that are missing'
 
 demo: build
@@ -60,3 +61,7 @@ tests: system
 demos: build
 	@scripts/demo.sh audio 2
 	@scripts/demo.sh av 2
+
+# What many starts, reconnects and restarts cost, and that nothing stays.
+test-long: build
+	cargo test --locked --test long -- --ignored --nocapture --test-threads=1

@@ -281,11 +281,7 @@ impl<'a> Attempt<'a> {
         self.driver.renewed = false;
         self.driver.emit(Event::State(State::Publishing));
         let heard = offered.heard.load(Ordering::Relaxed);
-        let bound = self
-            .driver
-            .config
-            .silence_timeout
-            .filter(|_| self.driver.silence.tells());
+        let bound = self.driver.config.silence_timeout;
         Watched::new(bound, heard)
     }
 
@@ -297,16 +293,18 @@ impl<'a> Attempt<'a> {
         asking: &mut Option<Asking>,
     ) -> Option<Outcome> {
         let watched = watched.as_mut()?;
-        match watched.look(offered) {
+        let sign = watched.look(offered);
+        let has_heard = watched.liveness.has_ever_heard();
+        match sign {
             Sign::Fine => None,
-            Sign::Doubtful => {
+            Sign::Lost if has_heard || self.driver.silence.tells() => {
+                let after = watched.liveness.bound();
+                self.driver.silence.lost(has_heard);
+                Some(self.failed(Cause::Silent { after }))
+            }
+            Sign::Doubtful | Sign::Lost => {
                 asking.iter_mut().for_each(Asking::ask);
                 None
-            }
-            Sign::Lost => {
-                let after = watched.liveness.bound();
-                self.driver.silence.lost(watched.liveness.has_ever_heard());
-                Some(self.failed(Cause::Silent { after }))
             }
         }
     }

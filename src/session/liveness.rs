@@ -81,7 +81,7 @@ impl Liveness {
             self.silent = 0;
             return Sign::Fine;
         }
-        self.silent += 1;
+        self.silent = self.silent.saturating_add(1);
         match self.silent {
             0..DOUBTFUL => Sign::Fine,
             DOUBTFUL..INTERVALS => Sign::Doubtful,
@@ -90,8 +90,9 @@ impl Liveness {
     }
 }
 
-/// Whether silence tells anything about this server. One that never sends a
-/// packet back nor answers a check would be lost again and again.
+/// Whether silence from the start of a session tells anything about this server.
+/// One that never sends a packet back nor answers a check would be lost again and
+/// again. In a session where it was heard of once, silence always tells.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
     /// Sessions in a row in which the far end was never heard of.

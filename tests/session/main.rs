@@ -18,6 +18,7 @@ mod redirects;
 mod refusals;
 mod retrying;
 mod secrets;
+mod silence;
 mod stop;
 mod tls;
 mod tokens;

@@ -1,0 +1,114 @@
+//! What this process takes of the machine.
+
+use std::fmt;
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Longer than an idle thread of GLib's pools lives: 15 s.
+const POOL_IDLE: Duration = Duration::from_secs(16);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// What may come on top of a baseline, in kB.
+pub const GROWTH: i64 = 2 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    pub threads: usize,
+    pub files: usize,
+    /// Resident memory in kB.
+    pub memory: u64,
+}
+
+impl Figures {
+    pub fn now() -> Self {
+        Self {
+            threads: entries("/proc/self/task"),
+            // Without the one that lists them.
+            files: entries("/proc/self/fd") - 1,
+            memory: status("VmRSS:"),
+        }
+    }
+
+    /// The figures once threads and files have stayed the same for so long
+    /// that no idle thread of a pool is among them.
+    pub fn settled() -> Self {
+        let mut last = Self::now();
+        let mut since = Instant::now();
+        while since.elapsed() < POOL_IDLE {
+            sleep(LOOK_AGAIN);
+            let now = Self::now();
+            if (now.threads, now.files) != (last.threads, last.files) {
+                since = Instant::now();
+            }
+            last = now;
+        }
+        last
+    }
+
+    /// Waits until threads and files are back at this baseline, and says how
+    /// much memory has come on top in kB.
+    pub fn come_back(&self) -> i64 {
+        let start = Instant::now();
+        loop {
+            let now = Self::now();
+            if now.threads <= self.threads && now.files <= self.files {
+                return now.memory.cast_signed() - self.memory.cast_signed();
+            }
+            assert!(
+                start.elapsed() < 2 * POOL_IDLE,
+                "not back at {self}: {now}, threads {:?}, files {:?}",
+                thread_names(),
+                open_files()
+            );
+            sleep(LOOK_AGAIN);
+        }
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            threads,
+            files,
+            memory,
+        } = self;
+        write!(f, "{threads} threads, {files} files, {memory} kB resident")
+    }
+}
+
+/// Processor time of this process so far.
+pub fn cpu_time() -> Duration {
+    /// Fixed in Linux's interface to programs, whatever the kernel's own is.
+    const TICKS_A_SECOND: u64 = 100;
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    // The name before it, in parentheses, may have spaces.
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks = |place: usize| fields[place].parse::<u64>().unwrap();
+    let (user, system) = (ticks(11), ticks(12));
+    Duration::from_millis((user + system) * 1000 / TICKS_A_SECOND)
+}
+
+fn entries(directory: &str) -> usize {
+    fs::read_dir(directory).unwrap().count()
+}
+
+fn status(field: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let amount = line.unwrap().split_whitespace().next().unwrap();
+    amount.parse().unwrap()
+}
+
+fn thread_names() -> Vec<String> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    names.map(|name| name.trim_end().to_owned()).collect()
+}
+
+fn open_files() -> Vec<String> {
+    let files = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let targets = files.filter_map(|file| fs::read_link(file.path()).ok());
+    targets.map(|target| target.display().to_string()).collect()
+}

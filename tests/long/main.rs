@@ -1,0 +1,28 @@
+//! The slow proofs: what many starts, reconnects and restarts cost, and that
+//! nothing of it stays. `make test-long` runs them and shows the figures.
+#![cfg(all(feature = "element", target_os = "linux"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod alone;
+mod far_end;
+mod figures;
+#[path = "../element/harness.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the element, which use all of it"
+)]
+mod harness;
+mod publisher;
+
+mod connecting;
+mod many;
+mod reconnects;
+mod restarts;
+mod rounds;
+mod steady;

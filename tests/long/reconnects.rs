@@ -1,0 +1,75 @@
+//! A pipeline that stays in PLAYING loses nothing with each of its sessions.
+
+use gst::prelude::*;
+
+use crate::alone::{alone_in_one_arena, show};
+use crate::far_end::FarEnd;
+use crate::figures::{Figures, GROWTH};
+use crate::publisher::{PATIENCE, Publisher, since_playing};
+
+const RECONNECTS: usize = 100;
+const LOSSES: usize = 5;
+const WARM: usize = 10;
+
+/// One stream with two payload types, of which one is published. The other one
+/// makes another session.
+const EITHER: &str = "audiotestsrc is-live=true ! opusenc ! tee name=t \
+     t. ! queue ! rtpopuspay name=audio-pay pt=111 ! either. \
+     t. ! queue ! rtpopuspay pt=112 ! either. \
+     input-selector name=either sync-streams=false ! whip. ";
+
+#[test]
+#[ignore = "slow: make test-long"]
+fn a_hundred_reconnects_leave_nothing() {
+    alone_in_one_arena("reconnects::a_hundred_reconnects_leave_nothing", || {
+        let mut far_end = FarEnd::start();
+        let publisher = Publisher::to(&far_end, EITHER);
+        publisher.play();
+        await_media(&publisher, &far_end);
+        let mut warm = None;
+        for number in 1..=RECONNECTS {
+            replace(&publisher, number);
+            await_media(&publisher, &far_end);
+            if number == WARM {
+                warm = Some(Figures::settled());
+            }
+            if number % 25 == 0 || number == WARM {
+                show(&format!("after reconnect {number}: {}", Figures::now()));
+            }
+        }
+        let warm = warm.unwrap();
+        let growth = warm.come_back();
+        show(&format!("{growth:+} kB after reconnect {RECONNECTS}"));
+        assert_eq!(far_end.look(|counts| counts.created), RECONNECTS + 1);
+        far_end.wait("DELETE of the old sessions", |counts| {
+            counts.deleted == RECONNECTS && counts.ended == RECONNECTS
+        });
+        for _ in 0..LOSSES {
+            far_end.close();
+            publisher.wait_state("retrying");
+            far_end.restart();
+            await_media(&publisher, &far_end);
+        }
+        let growth = warm.come_back();
+        show(&format!("{growth:+} kB after {LOSSES} losses as well"));
+        publisher.stop();
+        far_end.wait_all_deleted();
+        assert!(growth < GROWTH, "{growth} kB more");
+    });
+}
+
+fn await_media(publisher: &Publisher, far_end: &FarEnd) {
+    publisher.wait_for(PATIENCE, "publishing", |message| {
+        since_playing(message, "publishing")
+    });
+    far_end.wait("media of one session", |counts| counts.playing.len() == 1);
+    publisher.wait_packets(2);
+}
+
+/// Publishes the other payload type.
+fn replace(publisher: &Publisher, number: usize) {
+    let either = publisher.pipeline().by_name("either").unwrap();
+    let pad = either.static_pad(&format!("sink_{}", number % 2)).unwrap();
+    either.set_property("active-pad", &pad);
+    publisher.wait_state("connecting");
+}

@@ -1,0 +1,86 @@
+//! A far end that is not heard of any more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use gstivs::session::{Cause, Config, Event, Input, PeerNews, Retries};
+
+use crate::publisher::{Publisher, config, offer, whip_server};
+
+/// Short enough for a test; an interval is a fifth of it.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// Publishes on the next peer connection, and gives its count of arrivals.
+fn publish(publisher: &Publisher, peer: u64) -> Arc<AtomicU64> {
+    let counter = Arc::new(AtomicU64::new(0));
+    if let Input::Peer {
+        news: PeerNews::Offer { offer, video, .. },
+        ..
+    } = offer()
+    {
+        let news = PeerNews::Offer {
+            offer,
+            video,
+            heard: counter.clone(),
+        };
+        publisher.tell(Input::Peer { peer, news });
+    }
+    publisher.answer();
+    publisher.tell(Input::Peer {
+        peer,
+        news: PeerNews::Connected,
+    });
+    counter
+}
+
+fn wait_lost(publisher: &Publisher) {
+    let failure = publisher.until(|event| match event {
+        Event::Retry { failure, .. } => Some(failure.clone()),
+        _ => None,
+    });
+    assert_eq!(failure.cause, Cause::Silent { after: SILENCE });
+}
+
+fn watching(endpoint: &str) -> Config {
+    Config {
+        silence_timeout: Some(SILENCE),
+        retries: Retries::Default,
+        ..config(endpoint)
+    }
+}
+
+#[test]
+fn is_lost_at_the_bound_and_one_that_reports_is_not() {
+    let server = whip_server("127.0.0.1");
+    let publisher = Publisher::start(watching(&server.url("/")));
+    let heard = publish(&publisher, 1);
+    publisher.until(|event| matches!(event, Event::State(_)).then_some(()));
+    for _ in 0..10 {
+        heard.fetch_add(1, Ordering::Relaxed);
+        assert!(!publisher.tells_within(SILENCE / 5));
+    }
+    wait_lost(&publisher);
+    publisher.stop();
+}
+
+#[test]
+fn a_server_that_is_always_mute_is_left_alone_until_it_is_heard() {
+    let server = whip_server("127.0.0.1");
+    let publisher = Publisher::start(watching(&server.url("/")));
+    publish(&publisher, 1);
+    wait_lost(&publisher);
+    let peer = publisher.next_offer_wanted();
+    publish(&publisher, peer);
+    wait_lost(&publisher);
+    let peer = publisher.next_offer_wanted();
+    let heard = publish(&publisher, peer);
+    publisher.until(|event| matches!(event, Event::State(_)).then_some(()));
+    assert!(
+        !publisher.tells_within(SILENCE * 3),
+        "silence tells nothing any more"
+    );
+    heard.fetch_add(1, Ordering::Relaxed);
+    wait_lost(&publisher);
+    publisher.stop();
+}
