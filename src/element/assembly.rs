@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, LazyLock, Once};
 use std::thread;
 
 use gst::prelude::*;
@@ -10,6 +10,7 @@ use gst_webrtc::{WebRTCBundlePolicy, WebRTCRTPTransceiver, WebRTCRTPTransceiverD
 
 use super::media::Media;
 use super::settings::IceSettings;
+use super::work::Work;
 use crate::ivs::{Filler, filler_codec};
 use crate::session::Identity;
 use crate::whip::Track;
@@ -23,19 +24,29 @@ pub(super) struct Source {
 /// Loads webrtcbin's plugins ahead of the first session of a process, without
 /// waiting for it. Above all the first `dtlsdec` of a process makes an RSA key
 /// before GStreamer 1.28, which takes 125 to 450 ms, used or not.
-pub(super) fn warm_up() {
+pub(super) fn warm_up() -> &'static Work {
     static WARMED_UP: Once = Once::new();
+    static WORK: LazyLock<Work> = LazyLock::new(Work::default);
     WARMED_UP.call_once(|| {
-        let load = || {
-            for name in ["dtlsdec", "webrtcbin", "nicesink", "srtpenc"] {
-                drop(gst::ElementFactory::make(name).build());
-            }
+        let (began, begun) = std::sync::mpsc::channel();
+        let load = move || {
+            WORK.during(|| {
+                let _ = began.send(());
+                for name in ["dtlsdec", "webrtcbin", "nicesink", "srtpenc"] {
+                    drop(gst::ElementFactory::make(name).build());
+                }
+            });
         };
         // Without a thread the first session does the work itself.
-        let _ = thread::Builder::new()
+        let spawned = thread::Builder::new()
             .name("ivswhipsink:load".to_owned())
             .spawn(load);
+        if spawned.is_ok() {
+            // From here on it is waited for.
+            let _ = begun.recv();
+        }
     });
+    &WORK
 }
 
 pub(super) fn make_webrtcbin(ice: &IceSettings) -> Result<gst::Element, glib::BoolError> {

@@ -18,6 +18,7 @@ use super::settings::{
     DEFAULT_CONNECT_TIMEOUT, DEFAULT_RETRIES, DEFAULT_SILENCE_TIMEOUT, DEFAULT_TIMEOUT, Settings,
     VideoFiller, parse_token,
 };
+use super::work::Work;
 use crate::ivs::{Claims, GLOBAL_ENDPOINT};
 use crate::session::ErrorKind;
 use crate::whip::MAX_TRACKS;
@@ -144,6 +145,9 @@ pub struct IvsWhipSink {
     /// new run's has just linked. The one guard that lives across calls: nothing
     /// it is held over waits for a conductor.
     pub(super) opening: Mutex<()>,
+
+    /// The conductor's work, which the way to NULL waits for.
+    pub(super) work: Work,
 }
 
 #[derive(Default)]
@@ -256,11 +260,11 @@ impl IvsWhipSink {
             messages::post_missing_elements(&self.obj(), &missing);
             return Err(gst::StateChangeError);
         }
-        warm_up();
         let checked = self.settings().config();
-        checked
-            .map(drop)
-            .map_err(|error| self.refuse_start(StartError::Settings(error)))
+        checked.map_err(|error| self.refuse_start(StartError::Settings(error)))?;
+        // Last: a start that fails here leaves no work behind.
+        warm_up();
+        Ok(())
     }
 
     /// READY→PAUSED: properties may have changed since [`Self::prepare`].
@@ -444,6 +448,10 @@ impl ElementImpl for IvsWhipSink {
                 self.lock().playing.get_or_insert_with(Instant::now);
             }
             gst::StateChange::PausedToReady => return self.stop(transition),
+            gst::StateChange::ReadyToNull => {
+                warm_up().wait();
+                self.work.wait();
+            }
             _ => {}
         }
         let changed = self.parent_change_state(transition);

@@ -117,10 +117,11 @@ pub(super) fn post_state(
 /// Posts that an attempt failed and another follows: as an element message
 /// for an application, and as a warning for a person at a terminal.
 pub(super) fn post_retry(element: &IvsWhipSink, failure: &Failure, attempt: u32, wait: Duration) {
-    let text = format!(
-        "{failure} Trying again in {:.1} s (attempt {attempt}).",
-        wait.as_secs_f64()
-    );
+    let when = match wait {
+        Duration::ZERO => "at once".to_owned(),
+        _ => format!("in {:.1} s", wait.as_secs_f64()),
+    };
+    let text = format!("{failure} Trying again {when} (attempt {attempt}).");
     let structure = gst::Structure::builder(RETRY_MESSAGE)
         .field("attempt", attempt)
         .field(

@@ -18,6 +18,7 @@ mod pads;
 mod peer;
 mod run;
 mod settings;
+mod work;
 
 use gst::prelude::*;
 

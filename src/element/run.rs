@@ -151,7 +151,10 @@ impl IvsWhipSink {
                     return;
                 };
                 match job {
-                    Job::Open(number) => element.imp().open(id, number),
+                    Job::Open(number) => {
+                        let sink = element.imp();
+                        sink.work.during(|| sink.open(id, number));
+                    }
                     Job::Refuse(text) => element.imp().refuse_media(id, &text),
                     Job::EndOfStream => element.imp().post_end_of_stream(),
                     Job::Again => element.imp().again(id),

@@ -24,7 +24,7 @@ pub enum VideoFiller {
     /// See [`Filler::Auto`].
     #[default]
     #[enum_value(
-        name = "What IVS is known to take: today an inactive section",
+        name = "What IVS is believed to take: today an inactive section",
         nick = "auto"
     )]
     Auto,

@@ -121,6 +121,10 @@ impl Failure {
             Cause::Send(SendError::Timeout) => {
                 "check the network; the property timeout sets how long to wait".to_owned()
             }
+            Cause::Send(SendError::Tls(_)) => {
+                "check that the server speaks https, and that its certificate is trusted here"
+                    .to_owned()
+            }
             Cause::Answer(AnswerError::Refused { kind }) if kind == "audio" => {
                 "the server takes no such audio: use opusenc with rtpopuspay".to_owned()
             }

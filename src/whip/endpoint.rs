@@ -92,7 +92,7 @@ impl fmt::Display for EndpointError {
             Self::NotAUrl(error) => write!(
                 f,
                 "expected a URL such as https://global.whip.live-video.net, found something \
-                 that does not parse ({error})"
+                 that does not parse ({error}); it has to begin with https:// or http://"
             ),
             Self::Scheme(scheme) => {
                 write!(f, "expected an https (or http) URL, found scheme {scheme}")
