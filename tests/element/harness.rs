@@ -1,6 +1,7 @@
 //! A pipeline with one `ivswhipsink` in it, whose test reads as a list of what
 //! is expected on the bus.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -217,4 +218,15 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         let _ = self.pipeline.set_state(gst::State::Null);
     }
+}
+
+/// A folder with nothing but the plugin, for GStreamer's own commands. To be
+/// removed by whoever asked for it.
+pub fn plugin_folder(name: &str) -> PathBuf {
+    let target = std::env::current_exe().unwrap();
+    let target = target.parent().unwrap().parent().unwrap();
+    let folder = std::env::temp_dir().join(format!("ivswhipsink-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::copy(target.join("libgstivs.so"), folder.join("libgstivs.so")).unwrap();
+    folder
 }

@@ -1,12 +1,11 @@
 //! A system without webrtcbin or libnice's elements: nothing breaks but the
 //! start, and that says what to install.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use gst::prelude::*;
 
-use crate::harness::{AUDIO, Publisher, init};
+use crate::harness::{AUDIO, Publisher, init, plugin_folder};
 
 const CHILD: &str = "missing_elements::child";
 const WITHOUT: &str = "IVSWHIPSINK_TEST_WITHOUT";
@@ -69,10 +68,7 @@ fn child() {
 
 #[test]
 fn gst_inspect_survives_without_any_other_plugin() {
-    let target = std::env::current_exe().unwrap();
-    let target = target.parent().unwrap().parent().unwrap();
-    let folder = scratch_folder();
-    std::fs::copy(target.join("libgstivs.so"), folder.join("libgstivs.so")).unwrap();
+    let folder = plugin_folder("inspect");
     let output = Command::new("gst-inspect-1.0")
         .arg("ivswhipsink")
         .env("GST_PLUGIN_SYSTEM_PATH_1_0", "")
@@ -91,10 +87,4 @@ fn gst_inspect_survives_without_any_other_plugin() {
         !complaints.contains("CRITICAL") && !complaints.contains("panicked"),
         "{complaints}"
     );
-}
-
-fn scratch_folder() -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("ivswhipsink-inspect-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
 }

@@ -1,12 +1,13 @@
 //! What happens to the session never harms the pipeline, and the reverse.
 
+use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use ivs_stage::{Kind, SessionReport, Stage};
 
-use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, stage};
+use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, plugin_folder, stage};
 
 fn wait_sessions(stage: &Stage, count: usize, kind: Kind) {
     let enough = |sessions: &[SessionReport]| {
@@ -151,4 +152,23 @@ fn an_error_inside_webrtcbin_is_a_loss_and_no_end() {
     gst::element_error!(webrtcbin, gst::LibraryError::Failed, ("Fatal SSL error"));
     publisher.wait_state("retrying");
     publisher.wait_state("publishing");
+}
+
+#[test]
+fn a_process_that_ends_at_once_does_not_crash() {
+    // OpenSSL is torn down at exit, while it may still be making a key.
+    let folder = plugin_folder("exit");
+    let pipeline = format!("{AUDIO} {AUDIO} ivswhipsink name=whip").replace("name=audio-pay", "");
+    for _ in 0..10 {
+        let output = Command::new("gst-launch-1.0")
+            .args(pipeline.split_whitespace())
+            .arg("whip-endpoint=http://127.0.0.1:9/")
+            .env("GST_PLUGIN_PATH", &folder)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("a second audio stream"), "{said}");
+        assert_eq!(output.status.code(), Some(1), "{said}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
 }
