@@ -223,10 +223,12 @@ impl Drop for Publisher {
 /// A folder with nothing but the plugin, for GStreamer's own commands. To be
 /// removed by whoever asked for it.
 pub fn plugin_folder(name: &str) -> PathBuf {
-    let target = std::env::current_exe().unwrap();
-    let target = target.parent().unwrap().parent().unwrap();
+    // Beside the test's own executable: `cargo test` leaves it there, and only
+    // `cargo build` has it a folder higher as well.
+    let executable = std::env::current_exe().unwrap();
+    let plugin = executable.parent().unwrap().join("libgstivs.so");
     let folder = std::env::temp_dir().join(format!("ivswhipsink-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    std::fs::copy(target.join("libgstivs.so"), folder.join("libgstivs.so")).unwrap();
+    std::fs::copy(plugin, folder.join("libgstivs.so")).unwrap();
     folder
 }
