@@ -11,9 +11,8 @@ use gst_webrtc::{WebRTCBundlePolicy, WebRTCRTPTransceiver, WebRTCRTPTransceiverD
 use super::media::Media;
 use super::settings::IceSettings;
 use super::work::Work;
-use crate::ivs::{Filler, filler_codec};
+use crate::ivs::{OfferedVideo, filler_codec};
 use crate::session::Identity;
-use crate::whip::Track;
 
 /// A pad to publish: what is on it, and the pad that its media comes out of.
 pub(super) struct Source {
@@ -122,7 +121,7 @@ pub(super) type Assembled = (Vec<Link>, WebRTCRTPTransceiver);
 pub(super) fn assemble(
     webrtcbin: &gst::Element,
     sources: &[Source],
-    filler: Filler,
+    video: OfferedVideo,
 ) -> Result<Assembled, glib::BoolError> {
     let mut ordered: Vec<&Source> = sources.iter().collect();
     ordered.sort_by_key(|source| source.media.track);
@@ -133,11 +132,7 @@ pub(super) fn assemble(
         links.push(link);
         sender.get_or_insert(transceiver);
     }
-    if filler != Filler::None
-        && ordered
-            .iter()
-            .all(|source| source.media.track != Track::Video)
-    {
+    if video == OfferedVideo::Filler {
         let taken: Vec<u8> = ordered.iter().map(|source| source.media.payload).collect();
         webrtcbin.emit_by_name::<WebRTCRTPTransceiver>(
             "add-transceiver",

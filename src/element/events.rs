@@ -12,7 +12,7 @@ use super::pads::MediaPad;
 use super::peer::{Peer, PeerParts};
 use super::settings::parse_token;
 use super::{SessionState, imp, messages};
-use crate::ivs::{Claims, Filler, OfferedVideo};
+use crate::ivs::Claims;
 use crate::session::{Cause, Event, Identity, Input, PeerNews, Session, State};
 use crate::whip::{Token, Track};
 
@@ -126,11 +126,13 @@ impl IvsWhipSink {
             Ok(identity) => identity,
             Err(error) => return tell(PeerNews::Broken(Cause::Peer(error.to_string()))),
         };
-        let video = offered_video(&sources, filler);
+        let has_video = sources
+            .iter()
+            .any(|source| source.media.track == Track::Video);
+        let video = filler.offered(has_video);
         let parts = PeerParts {
             number,
             sources,
-            filler,
             ice,
             identity,
             video,
@@ -293,17 +295,4 @@ fn is_below_webrtcbin(child: &gst::Object) -> bool {
             .and_then(|element| element.factory());
         factory.is_some_and(|factory| factory.name() == "webrtcbin")
     })
-}
-
-fn offered_video(sources: &[Source], filler: Filler) -> OfferedVideo {
-    if sources
-        .iter()
-        .any(|source| source.media.track == Track::Video)
-    {
-        OfferedVideo::Media
-    } else if filler == Filler::None {
-        OfferedVideo::Nothing
-    } else {
-        OfferedVideo::Filler
-    }
 }

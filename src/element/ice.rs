@@ -3,7 +3,7 @@
 use crate::whip::IceServer;
 
 /// A server as webrtcbin's property or action wants it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug, PartialEq, Eq))]
 pub(super) enum IceUrl {
     /// For the property `stun-server`, which holds one.
     Stun(String),

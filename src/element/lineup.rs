@@ -54,13 +54,8 @@ impl IvsWhipSink {
     }
 
     fn free_pad_name(&self) -> String {
-        let state = self.lock();
-        let taken = |name: &String| {
-            state
-                .pads
-                .iter()
-                .any(|pad| pad.ghost.name() == name.as_str())
-        };
+        let pads = self.lock().pads.clone();
+        let taken = |name: &String| pads.iter().any(|pad| pad.ghost.name() == name.as_str());
         (0..=MAX_TRACKS)
             .map(|number| format!("sink_{number}"))
             .find(|name| !taken(name))

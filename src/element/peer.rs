@@ -24,7 +24,7 @@ use rustls::pki_types::pem::PemObject;
 use super::assembly::{Link, Source, assemble, discard, make_webrtcbin, watch_children};
 use super::ice::{IceUrl, ice_url};
 use super::settings::IceSettings;
-use crate::ivs::{Filler, OfferedVideo};
+use crate::ivs::OfferedVideo;
 use crate::session::{Cause, Identity, PeerNews};
 use crate::whip::{Answer, Fingerprint, IceServer, Offer};
 
@@ -33,7 +33,6 @@ pub(super) struct PeerParts {
     /// The number that its news carry.
     pub(super) number: u64,
     pub(super) sources: Vec<Source>,
-    pub(super) filler: Filler,
     pub(super) ice: IceSettings,
     pub(super) identity: Identity,
     pub(super) video: OfferedVideo,
@@ -92,7 +91,7 @@ impl Peer {
         let started = webrtcbin.set_state(gst::State::Playing);
         let assembled = started
             .map_err(|_| glib::bool_error!("webrtcbin does not start"))
-            .and_then(|_| assemble(&webrtcbin, &parts.sources, parts.filler));
+            .and_then(|_| assemble(&webrtcbin, &parts.sources, parts.video));
         let (links, sender) = assembled.inspect_err(|_| discard(&webrtcbin))?;
         let inner = Arc::new(Inner {
             number: parts.number,

@@ -3,9 +3,10 @@
 //!
 //! Four kinds of threads meet here. Streaming threads only note what they
 //! see; the application's thread starts and stops; webrtcbin's and the
-//! driver's threads only pass on. All work on webrtcbin and every bus message
-//! of a running session is done by one *conductor* thread, in order, so that
-//! an application's handler may even stop the pipeline from within a message.
+//! driver's threads only pass on. What a running session has to do with webrtcbin
+//! and the bus is done by one *conductor* thread, in order, so that an
+//! application's handler may even stop the pipeline from within a message. Only
+//! a stop takes webrtcbin down on the application's thread.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;

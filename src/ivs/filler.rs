@@ -1,5 +1,7 @@
 //! The video section that an audio-only offer needs.
 
+use super::meaning::OfferedVideo;
+
 /// What is offered as video when a publisher has none.
 ///
 /// IVS refuses an offer without an H.264 video section (documented: "WHIP
@@ -14,6 +16,17 @@ pub enum Filler {
     Inactive,
     /// No section: for servers that dislike a silent one.
     None,
+}
+
+impl Filler {
+    /// What an offer has as video: the publisher's own, or this filler.
+    pub fn offered(self, has_video: bool) -> OfferedVideo {
+        match (has_video, self) {
+            (true, _) => OfferedVideo::Media,
+            (false, Self::None) => OfferedVideo::Nothing,
+            (false, Self::Auto | Self::Inactive) => OfferedVideo::Filler,
+        }
+    }
 }
 
 /// The codec that the filler section offers.
@@ -50,6 +63,13 @@ pub fn filler_codec(taken: &[u8]) -> FillerCodec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fills_only_where_there_is_no_video() {
+        assert_eq!(Filler::Auto.offered(false), OfferedVideo::Filler);
+        assert_eq!(Filler::None.offered(false), OfferedVideo::Nothing);
+        assert_eq!(Filler::Auto.offered(true), OfferedVideo::Media);
+    }
 
     #[test]
     fn payload_is_one_that_nobody_uses() {

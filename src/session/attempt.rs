@@ -16,7 +16,7 @@ use super::event::{Event, Input, PeerNews, State};
 use super::exchange::{Established, Exchange};
 use super::failure::{Cause, Failure, Phase};
 use super::liveness::{Asking, Liveness, Sign};
-use super::trickle::Trickle;
+use super::trickle::{Trickle, send_fragment};
 use crate::ivs::OfferedVideo;
 use crate::whip::{Answer, IceServer, Offer};
 
@@ -312,16 +312,14 @@ impl<'a> Attempt<'a> {
     /// Off the connect path, and without the session's fate in it: whatever
     /// comes back is only told.
     fn send_candidates(&mut self, trickle: Option<Trickle>) {
-        let Some(trickle) = trickle else { return };
-        let request = trickle.request(&self.driver.gathered);
-        let count = self.driver.gathered.candidates.len();
-        if let Some(request) = request {
-            let process = self.driver.process;
-            let task = async move { super::trickle::send_fragment(process, request).await };
-            self.driver
-                .trickles
-                .spawn(async move { task.await.map(|()| count) });
-        }
+        let gathered = &self.driver.gathered;
+        let Some(request) = trickle.and_then(|trickle| trickle.request(gathered)) else {
+            return;
+        };
+        let (process, count) = (self.driver.process, gathered.candidates.len());
+        self.driver
+            .trickles
+            .spawn(async move { send_fragment(process, request).await.map(|()| count) });
     }
 
     pub(super) fn failed(&self, cause: Cause) -> Outcome {

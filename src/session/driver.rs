@@ -43,8 +43,7 @@ impl Session {
             trickles: JoinSet::new(),
             silence: Silence::default(),
             replaced: None,
-            token_answers: 0,
-            has_new_token: false,
+            token_answer: None,
             renewed: false,
             peer: 0,
             gathered: Gathered::default(),
@@ -95,10 +94,9 @@ pub(super) struct Driver {
     pub(super) silence: Silence,
     /// When a session was last replaced for its media's sake.
     replaced: Option<Instant>,
-    /// How often the question for a new token was answered, or one given unasked.
-    pub(super) token_answers: u64,
-    /// Whether the last such answer was a token.
-    pub(super) has_new_token: bool,
+    /// Whether the application gave a token since it was asked, or said that it
+    /// has none.
+    pub(super) token_answer: Option<bool>,
     /// Whether the application was asked since media flowed.
     pub(super) renewed: bool,
     /// Which peer connection is in use; news of older ones are late.
@@ -223,8 +221,7 @@ impl Driver {
         };
         match input {
             Input::Token(token) => {
-                self.token_answers += 1;
-                self.has_new_token = token.is_some();
+                self.token_answer = Some(token.is_some());
                 if token.is_some() {
                     self.config.token.given = token;
                 }

@@ -67,10 +67,13 @@ impl Attempt<'_> {
 
     /// Asks the application for a new token; whether there is one.
     async fn renew(&mut self) -> Result<bool, Outcome> {
-        let known = self.driver.token_answers;
+        self.driver.token_answer = None;
         self.driver.emit(Event::TokenWanted);
         let until = Instant::now() + PATIENCE;
-        while self.driver.token_answers == known {
+        loop {
+            if let Some(has_token) = self.driver.token_answer {
+                return Ok(has_token);
+            }
             tokio::select! {
                 () = sleep_until(until) => return Ok(false),
                 input = self.driver.next_news() => {
@@ -79,6 +82,5 @@ impl Attempt<'_> {
                 }
             }
         }
-        Ok(self.driver.has_new_token)
     }
 }
