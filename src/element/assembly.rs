@@ -8,10 +8,11 @@ use std::thread;
 use gst::prelude::*;
 use gst_webrtc::{WebRTCBundlePolicy, WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection};
 
+use super::black::Black;
 use super::media::Media;
 use super::settings::IceSettings;
 use super::work::Work;
-use crate::ivs::{OfferedVideo, filler_codec};
+use crate::ivs::{OfferedVideo, Rung, filler_codec};
 use crate::session::Identity;
 
 /// A pad to publish: what is on it, and the pad that its media comes out of.
@@ -115,10 +116,18 @@ fn count_arrivals(source: &gst::Element, heard: &Arc<AtomicU64>) {
 }
 
 pub(super) type Link = (gst::Pad, gst::Pad);
-pub(super) type Assembled = (Vec<Link>, WebRTCRTPTransceiver);
+
+/// What webrtcbin has inside, as far as it matters later.
+pub(super) struct Assembled {
+    pub(super) links: Vec<Link>,
+    /// The transceiver of the first section.
+    pub(super) sender: WebRTCRTPTransceiver,
+    pub(super) black: Option<Black>,
+}
 
 /// Pads and transceivers, in the order of the offer's sections.
 pub(super) fn assemble(
+    bin: &gst::Bin,
     webrtcbin: &gst::Element,
     sources: &[Source],
     video: OfferedVideo,
@@ -132,18 +141,40 @@ pub(super) fn assemble(
         links.push(link);
         sender.get_or_insert(transceiver);
     }
-    if video == OfferedVideo::Filler {
-        let taken: Vec<u8> = ordered.iter().map(|source| source.media.payload).collect();
-        webrtcbin.emit_by_name::<WebRTCRTPTransceiver>(
-            "add-transceiver",
-            &[
-                &WebRTCRTPTransceiverDirection::Inactive,
-                &filler_caps(&taken),
-            ],
-        );
-    }
     let sender = sender.ok_or_else(|| glib::bool_error!("there is no pad to publish"))?;
-    Ok((links, sender))
+    let taken: Vec<u8> = ordered.iter().map(|source| source.media.payload).collect();
+    let black = match video.rung() {
+        None => None,
+        Some(Rung::Inactive) => {
+            let direction = WebRTCRTPTransceiverDirection::Inactive;
+            add_filler(webrtcbin, direction, &filler_caps(&taken, None));
+            None
+        }
+        Some(Rung::Sendonly) => {
+            let direction = WebRTCRTPTransceiverDirection::Sendonly;
+            let caps = filler_caps(&taken, Some(random_ssrc()));
+            add_filler(webrtcbin, direction, &caps);
+            None
+        }
+        Some(Rung::Black) => {
+            let ssrc = random_ssrc();
+            let caps = filler_caps(&taken, Some(ssrc));
+            Some(Black::new(bin, webrtcbin, &caps, ssrc)?)
+        }
+    };
+    Ok(Assembled {
+        links,
+        sender,
+        black,
+    })
+}
+
+fn add_filler(
+    webrtcbin: &gst::Element,
+    direction: WebRTCRTPTransceiverDirection,
+    caps: &gst::Caps,
+) {
+    webrtcbin.emit_by_name::<WebRTCRTPTransceiver>("add-transceiver", &[&direction, caps]);
 }
 
 fn connect(
@@ -168,7 +199,8 @@ fn connect(
     Ok(((source.pad.clone(), sink), transceiver))
 }
 
-fn filler_caps(taken: &[u8]) -> gst::Caps {
+/// `ssrc` makes webrtcbin announce a source in the section.
+fn filler_caps(taken: &[u8], ssrc: Option<u32>) -> gst::Caps {
     let codec = filler_codec(taken);
     gst::Caps::builder("application/x-rtp")
         .field("media", "video")
@@ -178,7 +210,13 @@ fn filler_caps(taken: &[u8]) -> gst::Caps {
         .field("profile-level-id", codec.profile_level_id)
         .field("packetization-mode", codec.packetization_mode)
         .field("level-asymmetry-allowed", "1")
+        .field_if_some("ssrc", ssrc)
         .build()
+}
+
+/// A source's number has to differ from the others' of a session (RFC 3550 8).
+fn random_ssrc() -> u32 {
+    glib::random_int()
 }
 
 pub(super) fn discard(webrtcbin: &gst::Element) {

@@ -12,7 +12,7 @@ use super::pads::MediaPad;
 use super::peer::{Peer, PeerParts};
 use super::settings::parse_token;
 use super::{SessionState, imp, messages};
-use crate::ivs::Claims;
+use crate::ivs::{Claims, OfferedVideo};
 use crate::session::{Cause, Event, Identity, Input, PeerNews, Session, State};
 use crate::whip::{Token, Track};
 
@@ -36,7 +36,13 @@ impl IvsWhipSink {
 
     fn run_event(&self, id: u64, event: Event) {
         match event {
-            Event::MakeOffer { peer } => self.want_peer(id, peer),
+            Event::MakeOffer {
+                peer,
+                without_video,
+            } => self.want_peer(id, peer, without_video),
+            Event::Climbed { failure, to } => {
+                messages::post_climbed(&self.obj(), &failure, to);
+            }
             Event::State(State::Connecting) => self.enter_state(id, SessionState::Connecting),
             Event::Answer {
                 peer,
@@ -55,7 +61,8 @@ impl IvsWhipSink {
                 });
             }
             Event::State(State::Publishing) => {
-                self.open_gates();
+                self.open_gates(id);
+                self.tell_filler(id);
                 self.enter_state(id, SessionState::Publishing);
             }
             Event::Retry {
@@ -83,9 +90,10 @@ impl IvsWhipSink {
 
     /// Takes the old peer connection down; the new one is made as soon as the
     /// media are there.
-    fn want_peer(&self, id: u64, number: u64) {
+    fn want_peer(&self, id: u64, number: u64, without_video: OfferedVideo) {
         self.close_peer(id);
         let _ = self.of_run(id, |run| {
+            run.without_video = without_video;
             run.newest = number;
             run.wanted = Some(number);
         });
@@ -104,12 +112,12 @@ impl IvsWhipSink {
             };
             (
                 run.session.clone(),
-                run.filler,
+                run.without_video,
                 run.ice.clone(),
                 state.pads.clone(),
             )
         };
-        let (session, filler, ice, pads) = plan;
+        let (session, without_video, ice, pads) = plan;
         let sources: Vec<Source> = pads
             .iter()
             .filter(|pad| pad.is_linked())
@@ -129,7 +137,10 @@ impl IvsWhipSink {
         let has_video = sources
             .iter()
             .any(|source| source.media.track == Track::Video);
-        let video = filler.offered(has_video);
+        let video = match has_video {
+            true => OfferedVideo::Media,
+            false => without_video,
+        };
         let parts = PeerParts {
             number,
             sources,
@@ -205,8 +216,27 @@ impl IvsWhipSink {
         }
     }
 
-    fn open_gates(&self) {
-        let pads = self.lock().pads.clone();
+    /// Says which filler section the session has, when that has changed.
+    fn tell_filler(&self, id: u64) {
+        let told = self.of_run(id, |run| {
+            let rung = run.peer.as_ref().and_then(Peer::filler);
+            let told = std::mem::replace(&mut run.told_filler, rung);
+            rung.filter(|rung| told != Some(*rung))
+        });
+        if let Some(rung) = told.flatten() {
+            messages::post_filler(&self.obj(), rung);
+        }
+    }
+
+    fn open_gates(&self, id: u64) {
+        let (pads, peer) = {
+            let state = self.lock();
+            let run = state.run.as_ref().filter(|run| run.id == id);
+            (state.pads.clone(), run.and_then(|run| run.peer.clone()))
+        };
+        if let Some(peer) = peer {
+            peer.start_filler();
+        }
         for pad in &pads {
             let is_video = pad.media().is_some_and(|media| media.track == Track::Video);
             pad.open_gate(is_video);

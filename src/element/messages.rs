@@ -7,6 +7,7 @@ use gst::prelude::*;
 use super::imp::CAT;
 use super::settings::SettingsError;
 use super::{IvsWhipSink, SessionState};
+use crate::ivs::Rung;
 use crate::session::{ErrorKind, Failure};
 
 /// The name of the element message that tells each change of session state.
@@ -14,6 +15,9 @@ pub(super) const STATE_MESSAGE: &str = "ivswhipsink-session-state";
 
 /// The name of the element message that tells of a failed attempt.
 pub(super) const RETRY_MESSAGE: &str = "ivswhipsink-retry";
+
+/// The name of the element message that tells the filler section in use.
+pub(super) const FILLER_MESSAGE: &str = "ivswhipsink-video-filler";
 
 /// Posts an error with code, sentence and details: what an application may
 /// want to act on without reading the sentence.
@@ -137,6 +141,34 @@ pub(super) fn post_retry(element: &IvsWhipSink, failure: &Failure, attempt: u32,
     gst::warning!(CAT, obj = element, "{text}");
     let message = gst::message::Warning::builder(resource_error(failure.kind()), &text)
         .details(failure_details(failure))
+        .src(element)
+        .build();
+    let _ = element.post_message(message);
+}
+
+/// Posts that the filler section was refused and another is tried: for a
+/// person at a terminal, to whom the session only seems to take long.
+pub(super) fn post_climbed(element: &IvsWhipSink, failure: &Failure, to: Rung) {
+    let text = format!(
+        "{}. The video section can be the reason: trying video-filler={}.",
+        failure.what_happened(),
+        to.name()
+    );
+    gst::info!(CAT, obj = element, "{text}");
+    let message = gst::message::Info::builder(resource_error(failure.kind()), &text)
+        .details(failure_details(failure))
+        .src(element)
+        .build();
+    let _ = element.post_message(message);
+}
+
+/// Posts which filler section the session has.
+pub(super) fn post_filler(element: &IvsWhipSink, rung: Rung) {
+    gst::info!(CAT, obj = element, "the video filler is {}", rung.name());
+    let structure = gst::Structure::builder(FILLER_MESSAGE)
+        .field("rung", rung.name())
+        .build();
+    let message = gst::message::Element::builder(structure)
         .src(element)
         .build();
     let _ = element.post_message(message);

@@ -7,6 +7,7 @@
 //! out of this crate.
 
 mod assembly;
+mod black;
 mod events;
 mod gate;
 mod ice;
@@ -16,6 +17,7 @@ mod media;
 mod messages;
 mod pads;
 mod peer;
+mod picture;
 mod run;
 mod settings;
 mod work;

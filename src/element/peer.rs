@@ -21,10 +21,11 @@ use gst_webrtc::{
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::assembly::{Link, Source, assemble, discard, make_webrtcbin, watch_children};
+use super::assembly::{Assembled, Link, Source, assemble, discard, make_webrtcbin, watch_children};
+use super::black::Black;
 use super::ice::{IceUrl, ice_url};
 use super::settings::IceSettings;
-use crate::ivs::OfferedVideo;
+use crate::ivs::{OfferedVideo, Rung};
 use crate::session::{Cause, Identity, PeerNews};
 use crate::whip::{Answer, Fingerprint, IceServer, Offer};
 
@@ -48,6 +49,8 @@ struct Inner {
     number: u64,
     webrtcbin: gst::Element,
     links: Vec<Link>,
+    /// Makes the filler's pictures, where it has any.
+    black: Option<Black>,
     /// The transceiver whose transport tells that media can flow: all
     /// sections share it, but only a sending one's state is sure to be told.
     sender: WebRTCRTPTransceiver,
@@ -91,12 +94,17 @@ impl Peer {
         let started = webrtcbin.set_state(gst::State::Playing);
         let assembled = started
             .map_err(|_| glib::bool_error!("webrtcbin does not start"))
-            .and_then(|_| assemble(&webrtcbin, &parts.sources, parts.video));
-        let (links, sender) = assembled.inspect_err(|_| discard(&webrtcbin))?;
+            .and_then(|_| assemble(bin, &webrtcbin, &parts.sources, parts.video));
+        let Assembled {
+            links,
+            sender,
+            black,
+        } = assembled.inspect_err(|_| discard(&webrtcbin))?;
         let inner = Arc::new(Inner {
             number: parts.number,
             webrtcbin,
             links,
+            black,
             sender,
             identity,
             video: parts.video,
@@ -111,6 +119,18 @@ impl Peer {
     /// The number that its news carry.
     pub(super) fn number(&self) -> u64 {
         self.inner.number
+    }
+
+    /// The filler section that it has.
+    pub(super) fn filler(&self) -> Option<Rung> {
+        self.inner.video.rung()
+    }
+
+    /// Begins to send the filler's pictures, where it has any.
+    pub(super) fn start_filler(&self) {
+        if let Some(black) = &self.inner.black {
+            black.start();
+        }
     }
 
     /// Makes the offer and tells it in the form to POST. Gathering starts
@@ -168,6 +188,9 @@ impl Peer {
     pub(super) fn close(&self) {
         for (source, sink) in &self.inner.links {
             let _ = source.unlink(sink);
+        }
+        if let Some(black) = &self.inner.black {
+            black.discard();
         }
         discard(&self.inner.webrtcbin);
     }

@@ -21,7 +21,7 @@ use super::messages;
 use super::pads::MediaPad;
 use super::peer::Peer;
 use super::settings::{IceSettings, Settings, SettingsError};
-use crate::ivs::Filler;
+use crate::ivs::{OfferedVideo, Rung};
 use crate::session::{Ending, ErrorKind, Event, Input, Process, Session};
 use crate::whip::Token;
 
@@ -31,8 +31,11 @@ pub(super) struct Run {
     pub(super) session: Session,
     ending: Ending,
     pub(super) jobs: Sender<Job>,
-    pub(super) filler: Filler,
+    /// What the driver wants offered as video if no pad has any.
+    pub(super) without_video: OfferedVideo,
     pub(super) ice: IceSettings,
+    /// The filler section that the bus was told of last.
+    pub(super) told_filler: Option<Rung>,
     /// The peer connection in use.
     pub(super) peer: Option<Peer>,
     /// The number of the newest one that the driver wanted.
@@ -104,7 +107,8 @@ impl IvsWhipSink {
             session,
             ending,
             jobs,
-            filler: settings.video_filler.into(),
+            without_video: OfferedVideo::Nothing,
+            told_filler: None,
             ice: settings.ice(),
             peer: None,
             newest: 0,

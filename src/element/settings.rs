@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gst_webrtc::WebRTCICETransportPolicy;
 
-use crate::ivs::{Filler, GLOBAL_ENDPOINT, RedirectHosts};
+use crate::ivs::{Filler, GLOBAL_ENDPOINT, RedirectHosts, Rung};
 use crate::session::{Config, Retries, TokenSource};
 use crate::whip::{Endpoint, Token};
 
@@ -24,16 +24,22 @@ pub enum VideoFiller {
     /// See [`Filler::Auto`].
     #[default]
     #[enum_value(
-        name = "What IVS is believed to take: today an inactive section",
+        name = "What the endpoint takes: inactive, then sendonly, then black",
         nick = "auto"
     )]
     Auto,
-    /// See [`Filler::Inactive`].
-    #[enum_value(
-        name = "An inactive video section, which never sends",
-        nick = "inactive"
-    )]
+    /// See [`Rung::Inactive`].
+    #[enum_value(name = "An inactive section, which never sends", nick = "inactive")]
     Inactive,
+    /// See [`Rung::Sendonly`].
+    #[enum_value(name = "A sending section on which nothing is sent", nick = "sendonly")]
+    Sendonly,
+    /// See [`Rung::Black`].
+    #[enum_value(
+        name = "A sending section with a small black picture every second",
+        nick = "black"
+    )]
+    Black,
     /// See [`Filler::None`].
     #[enum_value(name = "No video section; Amazon IVS refuses that", nick = "none")]
     None,
@@ -43,7 +49,9 @@ impl From<VideoFiller> for Filler {
     fn from(filler: VideoFiller) -> Self {
         match filler {
             VideoFiller::Auto => Self::Auto,
-            VideoFiller::Inactive => Self::Inactive,
+            VideoFiller::Inactive => Self::Pinned(Rung::Inactive),
+            VideoFiller::Sendonly => Self::Pinned(Rung::Sendonly),
+            VideoFiller::Black => Self::Pinned(Rung::Black),
             VideoFiller::None => Self::None,
         }
     }
@@ -111,6 +119,7 @@ impl Settings {
                 .then(|| Duration::from_secs(self.silence_timeout.into())),
             gathering_timeout: Duration::from_millis(self.gathering_timeout.into()),
             retries: u32::try_from(self.retries).map_or(Retries::Default, Retries::Limit),
+            filler: self.video_filler.into(),
         })
     }
 

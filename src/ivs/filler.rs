@@ -1,6 +1,8 @@
-//! The video section that an audio-only offer needs.
+//! The video section that an audio-only offer needs, and what to offer next
+//! where it is refused.
 
-use super::meaning::OfferedVideo;
+use super::meaning::{CANNOT_PUBLISH, NO_COMMON_CODEC, OfferedVideo, ivs_code};
+use crate::whip::Refusal;
 
 /// What is offered as video when a publisher has none.
 ///
@@ -9,23 +11,96 @@ use super::meaning::OfferedVideo;
 /// ever sent is enough (seen, for `sendonly`; inferred for `inactive`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Filler {
-    /// What IVS is believed to take: today an inactive section.
+    /// The [`Rung`]s in turn, until one is taken.
     #[default]
     Auto,
-    /// An `inactive` section, which never sends.
-    Inactive,
+    /// This one and no other.
+    Pinned(Rung),
     /// No section: for servers that dislike a silent one.
     None,
 }
 
-impl Filler {
-    /// What an offer has as video: the publisher's own, or this filler.
-    pub fn offered(self, has_video: bool) -> OfferedVideo {
-        match (has_video, self) {
-            (true, _) => OfferedVideo::Media,
-            (false, Self::None) => OfferedVideo::Nothing,
-            (false, Self::Auto | Self::Inactive) => OfferedVideo::Filler,
+/// A form of the filler section; each is closer to a real publisher's than the
+/// one before, and costs more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rung {
+    /// An `inactive` section, which says that it never sends. No public client
+    /// was seen with one, and RFC 9725 4.2 has publishers offer `sendonly`.
+    Inactive,
+    /// A `sendonly` section with `ssrc` and `msid` on which nothing is sent
+    /// (seen: AWS's browser SDK without a camera, and a pion client).
+    Sendonly,
+    /// A `sendonly` section with a small black picture every second (seen:
+    /// AWS's own aiortc samples send black H.264).
+    Black,
+}
+
+impl Rung {
+    /// From the first to be tried.
+    const ALL: [Self; 3] = [Self::Inactive, Self::Sendonly, Self::Black];
+
+    /// Its name, as the property `video-filler` and messages have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::Sendonly => "sendonly",
+            Self::Black => "black",
         }
+    }
+}
+
+/// A publisher's way up the rungs.
+#[derive(Clone, Debug)]
+pub struct Ladder {
+    filler: Filler,
+    rung: Rung,
+    /// Those refused since one was taken.
+    refused: Vec<Rung>,
+}
+
+impl Ladder {
+    /// Begins with the rung that worked before, if one did.
+    pub fn new(filler: Filler, worked: Option<Rung>) -> Self {
+        Self {
+            filler,
+            rung: worked.unwrap_or(Rung::Inactive),
+            refused: Vec::new(),
+        }
+    }
+
+    /// What a publisher without video offers as such.
+    pub fn offered(&self) -> OfferedVideo {
+        match self.filler {
+            Filler::Auto => OfferedVideo::Filler(self.rung),
+            Filler::Pinned(rung) => OfferedVideo::Pinned(rung),
+            Filler::None => OfferedVideo::Nothing,
+        }
+    }
+
+    /// Climbs after a refusal that the filler can be the reason of: to the
+    /// first rung that was not refused. None where there is no other.
+    pub fn climb(&mut self, refusal: &Refusal, video: OfferedVideo) -> Option<Rung> {
+        let OfferedVideo::Filler(rung) = video else {
+            return None;
+        };
+        if !matches!(ivs_code(refusal), Some(CANNOT_PUBLISH | NO_COMMON_CODEC)) {
+            return None;
+        }
+        self.refused.push(rung);
+        self.rung = Rung::ALL
+            .into_iter()
+            .find(|rung| !self.refused.contains(rung))?;
+        Some(self.rung)
+    }
+
+    /// Notes that an offer led to a connected session; gives the rung to
+    /// remember.
+    pub fn worked(&mut self, video: OfferedVideo) -> Option<Rung> {
+        let OfferedVideo::Filler(rung) = video else {
+            return None;
+        };
+        self.refused.clear();
+        Some(rung)
     }
 }
 
@@ -62,13 +137,91 @@ pub fn filler_codec(taken: &[u8]) -> FillerCodec {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
 
+    fn refusal(code: u32) -> Refusal {
+        Refusal {
+            status: StatusCode::BAD_REQUEST,
+            retry_after: None,
+            body: format!(r#"{{"code":{code},"message":"m"}}"#).into(),
+        }
+    }
+
+    /// The rungs that a ladder offers while each is refused with this code.
+    fn offered_while_refused(mut ladder: Ladder, code: u32) -> Vec<OfferedVideo> {
+        let mut offered = vec![ladder.offered()];
+        while ladder.climb(&refusal(code), ladder.offered()).is_some() {
+            offered.push(ladder.offered());
+        }
+        offered
+    }
+
     #[test]
-    fn fills_only_where_there_is_no_video() {
-        assert_eq!(Filler::Auto.offered(false), OfferedVideo::Filler);
-        assert_eq!(Filler::None.offered(false), OfferedVideo::Nothing);
-        assert_eq!(Filler::Auto.offered(true), OfferedVideo::Media);
+    fn auto_climbs_from_inactive_over_sendonly_to_black() {
+        for code in [2001, 2014] {
+            assert_eq!(
+                offered_while_refused(Ladder::new(Filler::Auto, None), code),
+                [
+                    OfferedVideo::Filler(Rung::Inactive),
+                    OfferedVideo::Filler(Rung::Sendonly),
+                    OfferedVideo::Filler(Rung::Black),
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn auto_begins_with_what_worked_and_then_tries_the_others() {
+        assert_eq!(
+            offered_while_refused(Ladder::new(Filler::Auto, Some(Rung::Sendonly)), 2001),
+            [
+                OfferedVideo::Filler(Rung::Sendonly),
+                OfferedVideo::Filler(Rung::Inactive),
+                OfferedVideo::Filler(Rung::Black),
+            ]
+        );
+    }
+
+    #[test]
+    fn other_refusals_are_not_the_fillers() {
+        for code in [2002, 2003, 2005, 2010, 2999] {
+            let ladder = Ladder::new(Filler::Auto, None);
+            assert_eq!(offered_while_refused(ladder, code).len(), 1, "{code}");
+        }
+    }
+
+    #[test]
+    fn own_video_is_not_the_fillers() {
+        let mut ladder = Ladder::new(Filler::Auto, None);
+        assert_eq!(ladder.climb(&refusal(2001), OfferedVideo::Media), None);
+        assert_eq!(ladder.worked(OfferedVideo::Media), None);
+    }
+
+    #[test]
+    fn pinned_ones_stay() {
+        for rung in Rung::ALL {
+            let ladder = Ladder::new(Filler::Pinned(rung), Some(Rung::Black));
+            assert_eq!(
+                offered_while_refused(ladder, 2001),
+                [OfferedVideo::Pinned(rung)]
+            );
+        }
+        let ladder = Ladder::new(Filler::None, Some(Rung::Black));
+        assert_eq!(offered_while_refused(ladder, 2001), [OfferedVideo::Nothing]);
+    }
+
+    #[test]
+    fn what_worked_is_told_and_clears_the_refusals() {
+        let mut ladder = Ladder::new(Filler::Auto, None);
+        ladder.climb(&refusal(2001), ladder.offered());
+        assert_eq!(ladder.worked(ladder.offered()), Some(Rung::Sendonly));
+        // Should it be refused one day, the one before is worth another try.
+        assert_eq!(
+            ladder.climb(&refusal(2001), ladder.offered()),
+            Some(Rung::Inactive)
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a refused POST means, and what its user can do.
 
+use super::filler::Rung;
 use crate::whip::Refusal;
 
 /// What kind of trouble it is, for the error code that an application sees.
@@ -35,15 +36,27 @@ pub struct Meaning {
     pub advice: String,
 }
 
-/// The video that the refused offer had, as far as it bears on the advice.
+/// The video that an offer had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OfferedVideo {
     /// A linked video pad's.
     Media,
-    /// The filler section.
-    Filler,
+    /// A filler section, as far as the [`Ladder`](super::Ladder) was climbed.
+    Filler(Rung),
+    /// A filler section that the user insists on.
+    Pinned(Rung),
     /// None.
     Nothing,
+}
+
+impl OfferedVideo {
+    /// The filler section's form, if it was one.
+    pub fn rung(self) -> Option<Rung> {
+        match self {
+            Self::Filler(rung) | Self::Pinned(rung) => Some(rung),
+            Self::Media | Self::Nothing => None,
+        }
+    }
 }
 
 /// The code of IVS's JSON error body, `{"code": n, "message": "…"}`
@@ -53,28 +66,51 @@ pub fn ivs_code(refusal: &Refusal) -> Option<u32> {
     u32::try_from(json.get("code")?.as_u64()?).ok()
 }
 
+/// IVS's code for what it does not explain, an offer without a video section
+/// among it (seen: AWS's browser SDK, and a public audio-only client).
+pub(super) const CANNOT_PUBLISH: u32 = 2001;
 /// IVS's code for an expired token (seen: AWS's browser SDK).
 pub const EXPIRED_TOKEN: u32 = 2002;
+/// IVS's code for an offer of other codecs than its own (seen: AWS's browser
+/// SDK).
+pub(super) const NO_COMMON_CODEC: u32 = 2014;
 
 /// Explains a refusal: by IVS's code where the table knows it, else by status.
 pub fn meaning(refusal: &Refusal, video: OfferedVideo) -> Meaning {
-    let row = ivs_code(refusal).and_then(by_code);
+    let code = ivs_code(refusal);
+    let row = code.and_then(by_code);
     let (kind, retry, advice) = row.unwrap_or_else(|| by_status(refusal.status.as_u16()));
-    let advice = match (ivs_code(refusal), video) {
-        (Some(2001), OfferedVideo::Nothing) => {
-            "IVS says this when an offer has no H.264 video section; video-filler=none is set: \
-             use video-filler=auto"
-        }
-        (Some(2014), OfferedVideo::Media) => {
-            "IVS takes H.264 video and Opus audio: use x264enc or another H.264 encoder with \
-             rtph264pay, and opusenc with rtpopuspay"
-        }
-        _ => advice,
-    };
+    let advice = match code {
+        Some(CANNOT_PUBLISH | NO_COMMON_CODEC) => about_video(video),
+        _ => None,
+    }
+    .unwrap_or_else(|| advice.to_owned());
     Meaning {
         kind,
         retry,
-        advice: advice.to_owned(),
+        advice,
+    }
+}
+
+/// What a filler has to do with a refusal that it can be the reason of.
+fn about_video(video: OfferedVideo) -> Option<String> {
+    match video {
+        OfferedVideo::Media => None,
+        OfferedVideo::Nothing => Some(
+            "IVS says this when an offer has no H.264 video section; video-filler=none is set: \
+             use video-filler=auto"
+                .to_owned(),
+        ),
+        OfferedVideo::Pinned(rung) => Some(format!(
+            "IVS says this when an offer has no video section that it takes; video-filler={} is \
+             set: use video-filler=auto",
+            rung.name()
+        )),
+        OfferedVideo::Filler(_) => Some(
+            "it did so for every form of video section that video-filler=auto offers in place of \
+             video; check that the audio is Opus, or link a video pad too"
+                .to_owned(),
+        ),
     }
 }
 
@@ -88,10 +124,11 @@ fn by_code(code: u32) -> Option<Row> {
     use Kind::{Busy, NotAuthorized, NotFound, OpenWrite};
     use Retry::{Later, Never};
     Some(match code {
-        2001 => (
+        CANNOT_PUBLISH => (
             OpenWrite,
             Never,
-            "IVS gives no reason; check that video is H.264 and audio Opus",
+            "IVS gives no reason; check that video is H.264 (x264enc, rtph264pay) and audio Opus \
+             (opusenc, rtpopuspay)",
         ),
         EXPIRED_TOKEN => (
             NotAuthorized,
@@ -138,10 +175,11 @@ fn by_code(code: u32) -> Option<Row> {
             Later,
             "IVS throttles requests: start fewer publishers at a time",
         ),
-        2014 => (
+        NO_COMMON_CODEC => (
             OpenWrite,
             Never,
-            "IVS shares no codec with the offer: use H.264 video and Opus audio",
+            "IVS takes H.264 video and Opus audio: use x264enc or another H.264 encoder with \
+             rtph264pay, and opusenc with rtpopuspay",
         ),
         _ => return None,
     })
@@ -202,7 +240,7 @@ mod tests {
 
     fn of_code(code: u32) -> Meaning {
         let body = format!(r#"{{"code":{code},"message":"m"}}"#);
-        meaning(&refusal(400, &body), OfferedVideo::Filler)
+        meaning(&refusal(400, &body), OfferedVideo::Media)
     }
 
     #[test]
@@ -222,7 +260,7 @@ mod tests {
             (2011, NotAuthorized, Never, "TURN"),
             (2012, Busy, Later, "still in the way"),
             (2013, Busy, Later, "throttles"),
-            (2014, OpenWrite, Never, "codec"),
+            (2014, OpenWrite, Never, "rtph264pay"),
         ] {
             let meaning = of_code(code);
             assert_eq!((meaning.kind, meaning.retry), (kind, retry), "{code}");
@@ -239,6 +277,20 @@ mod tests {
         let advice = meaning(&refusal, OfferedVideo::Nothing).advice;
         assert!(advice.contains("video-filler=auto"), "{advice}");
         assert_eq!(ivs_code(&refusal), Some(2001));
+    }
+
+    #[test]
+    fn refusals_that_a_filler_can_cause_say_which_was_offered() {
+        for code in [2001, 2014] {
+            let body = format!(r#"{{"code":{code},"message":"m"}}"#);
+            let advice = |video| meaning(&refusal(400, &body), video).advice;
+            let pinned = advice(OfferedVideo::Pinned(Rung::Sendonly));
+            assert!(pinned.contains("video-filler=sendonly is set"), "{pinned}");
+            let all = advice(OfferedVideo::Filler(Rung::Black));
+            assert!(all.contains("every form"), "{all}");
+            let none = advice(OfferedVideo::Nothing);
+            assert!(none.contains("video-filler=none is set"), "{none}");
+        }
     }
 
     #[test]

@@ -279,6 +279,10 @@ impl<'a> Attempt<'a> {
     fn connected(&mut self, offered: &Offered) -> Watched {
         self.phase = Phase::Publish;
         self.driver.renewed = false;
+        if let Some(rung) = self.driver.ladder.worked(offered.video) {
+            let endpoint = &self.driver.config.endpoint;
+            self.driver.process.remember_rung(endpoint, rung);
+        }
         self.driver.emit(Event::State(State::Publishing));
         let heard = offered.heard.load(Ordering::Relaxed);
         let bound = self.driver.config.silence_timeout;

@@ -112,7 +112,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::ivs::{OfferedVideo, Verdict};
+    use crate::ivs::{OfferedVideo, Rung, Verdict};
     use crate::session::{Cause, Phase, SendError};
     use crate::whip::{PostError, Refusal, RetryAfter};
 
@@ -147,7 +147,7 @@ mod tests {
             Phase::Post,
             Cause::Post {
                 error,
-                video: OfferedVideo::Filler,
+                video: OfferedVideo::Filler(Rung::Inactive),
             },
         )
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::backoff::Retries;
 use super::token::TokenSource;
-use crate::ivs::{RedirectHosts, is_ivs};
+use crate::ivs::{Filler, RedirectHosts, is_ivs};
 use crate::whip::Endpoint;
 
 /// A session's settings in a form that can't be wrong any more.
@@ -30,6 +30,8 @@ pub struct Config {
     pub gathering_timeout: Duration,
     /// How often to try again.
     pub retries: Retries,
+    /// What is offered as video when there is none.
+    pub filler: Filler,
 }
 
 impl Config {
@@ -79,6 +81,7 @@ mod tests {
             silence_timeout: None,
             gathering_timeout: Duration::ZERO,
             retries: Retries::Default,
+            filler: Filler::Auto,
         }
     }
 

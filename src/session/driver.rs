@@ -11,9 +11,11 @@ use super::backoff::Backoff;
 use super::config::Config;
 use super::ending::{Ended, Ending, EndingTeller, ending};
 use super::event::{Event, Input, PeerNews, State, Warning};
-use super::failure::Failure;
+use super::failure::{Cause, Failure};
 use super::liveness::Silence;
 use super::process::Process;
+use crate::ivs::{Ladder, Rung};
+use crate::whip::PostError;
 
 /// A running session, as its owners hold it. When the last one drops it, it stops.
 #[derive(Clone, Debug)]
@@ -32,6 +34,7 @@ impl Session {
         let (inputs, receiver) = unbounded_channel();
         let (teller, ending) = ending();
         let backoff = Backoff::new(config.retries);
+        let ladder = Ladder::new(config.filler, process.rung(&config.endpoint));
         let driver = Driver {
             process,
             config,
@@ -39,6 +42,7 @@ impl Session {
             emit: Box::new(emit),
             teller,
             backoff,
+            ladder,
             endings: JoinSet::new(),
             trickles: JoinSet::new(),
             silence: Silence::default(),
@@ -87,6 +91,7 @@ pub(super) struct Driver {
     emit: Box<dyn FnMut(Event) + Send>,
     pub(super) teller: EndingTeller,
     pub(super) backoff: Backoff,
+    pub(super) ladder: Ladder,
     /// The DELETEs under way: of ended sessions, and of POSTs that were given up.
     pub(super) endings: JoinSet<Ended>,
     /// The PATCHes under way.
@@ -131,7 +136,10 @@ impl Driver {
             self.tell_ended();
             self.peer += 1;
             self.gathered = Gathered::default();
-            self.emit(Event::MakeOffer { peer: self.peer });
+            self.emit(Event::MakeOffer {
+                peer: self.peer,
+                without_video: self.ladder.offered(),
+            });
             match Attempt::new(self).run().await {
                 Outcome::Stopped => {
                     self.emit(Event::State(State::Stopping));
@@ -148,8 +156,22 @@ impl Driver {
                     }
                     self.replaced = Some(Instant::now());
                 }
-                Outcome::Failed(failure) => return Some(failure),
+                Outcome::Failed(failure) => match self.climb(&failure) {
+                    Some(to) => self.emit(Event::Climbed { failure, to }),
+                    None => return Some(failure),
+                },
             }
+        }
+    }
+
+    /// The filler section to offer next, where the failed one was the reason.
+    fn climb(&mut self, failure: &Failure) -> Option<Rung> {
+        match &failure.cause {
+            Cause::Post {
+                error: PostError::Refused(refusal),
+                video,
+            } => self.ladder.climb(refusal, *video),
+            _ => None,
         }
     }
 

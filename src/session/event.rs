@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::ending::Ended;
 use super::failure::{Cause, Failure};
-use crate::ivs::{Claims, OfferedVideo, TravelDenied, Verdict};
+use crate::ivs::{Claims, OfferedVideo, Rung, TravelDenied, Verdict};
 use crate::whip::{Answer, IceServer, Oddity, Offer, Token};
 
 /// What the driver is told.
@@ -36,7 +36,7 @@ pub enum PeerNews {
     Offer {
         /// What to POST.
         offer: Offer,
-        /// What it has as video, for the advice when it is refused.
+        /// What it has as video, for what follows when it is refused.
         video: OfferedVideo,
         /// Counts packets that arrive from the far end, of whatever kind.
         heard: Arc<AtomicU64>,
@@ -58,6 +58,15 @@ pub enum Event {
     MakeOffer {
         /// The number that its news carry.
         peer: u64,
+        /// What to offer as video if there is none.
+        without_video: OfferedVideo,
+    },
+    /// The filler section was refused; an offer with another follows at once.
+    Climbed {
+        /// The refusal.
+        failure: Failure,
+        /// The filler section's next form.
+        to: Rung,
     },
     /// The session's state has changed.
     State(State),

@@ -108,6 +108,11 @@ impl Failure {
         }
     }
 
+    /// What was tried where, and what came back, as the beginning of a sentence.
+    pub fn what_happened(&self) -> impl fmt::Display {
+        Happening(self)
+    }
+
     fn advice(&self) -> Option<String> {
         Some(match &self.cause {
             Cause::Post {
@@ -145,6 +150,25 @@ impl Failure {
 /// to do next.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_event(f)?;
+        match self.advice() {
+            Some(advice) => write!(f, "; {advice}."),
+            None => f.write_str("."),
+        }
+    }
+}
+
+/// What was tried where, and what came back.
+struct Happening<'a>(&'a Failure);
+
+impl fmt::Display for Happening<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write_event(f)
+    }
+}
+
+impl Failure {
+    fn write_event(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = &self.host;
         match &self.cause {
             Cause::Token(problem) => write!(f, "{problem}")?,
@@ -193,10 +217,7 @@ impl fmt::Display for Failure {
                 write!(f, "the media connection with {host} was lost: {reason}")?;
             }
         }
-        match self.advice() {
-            Some(advice) => write!(f, "; {advice}."),
-            None => f.write_str("."),
-        }
+        Ok(())
     }
 }
 
@@ -303,6 +324,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
+    use crate::ivs::Rung;
     use crate::whip::Refusal;
 
     fn failure(cause: Cause) -> Failure {
@@ -371,7 +393,7 @@ mod tests {
             Cause::Send(SendError::Closed),
             Cause::Post {
                 error: PostError::TooManyHops,
-                video: OfferedVideo::Filler,
+                video: OfferedVideo::Filler(Rung::Inactive),
             },
             Cause::Travel(TravelDenied::Host {
                 host: "https://b.example".into(),

@@ -1,7 +1,8 @@
 //! What all sessions of a process share: the async runtime and the HTTP client.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use once_cell::sync::OnceCell;
@@ -9,7 +10,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
-use crate::whip::is_loopback;
+use crate::ivs::Rung;
+use crate::whip::{Endpoint, is_loopback};
 
 /// Made at the first session and kept: a pooled connection makes the DELETE
 /// cheap, and threads do not multiply with elements.
@@ -25,6 +27,8 @@ pub struct Process {
     /// For this machine's own servers: a proxy is another machine.
     loopback: reqwest::Client,
     pub(super) has_certificates: bool,
+    /// The filler section that each endpoint took last.
+    rungs: Mutex<HashMap<Url, Rung>>,
 }
 
 impl Process {
@@ -54,7 +58,21 @@ impl Process {
             client,
             loopback,
             has_certificates,
+            rungs: Mutex::default(),
         })
+    }
+
+    /// The filler section that an endpoint took last, if it was asked.
+    pub(super) fn rung(&self, endpoint: &Endpoint) -> Option<Rung> {
+        self.rungs().get(endpoint.url()).copied()
+    }
+
+    pub(super) fn remember_rung(&self, endpoint: &Endpoint, rung: Rung) {
+        self.rungs().insert(endpoint.url().clone(), rung);
+    }
+
+    fn rungs(&self) -> MutexGuard<'_, HashMap<Url, Rung>> {
+        self.rungs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The client for a URL.

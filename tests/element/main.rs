@@ -15,6 +15,7 @@ mod harness;
 
 mod bad_replies;
 mod bad_settings;
+mod filler;
 mod missing_elements;
 mod pads;
 mod publishing;

@@ -11,6 +11,7 @@ mod publisher;
 
 mod application_runtime;
 mod deletion;
+mod filler;
 mod media;
 mod names;
 mod no_reply;

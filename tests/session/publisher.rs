@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use gstivs::ivs::OfferedVideo;
+use gstivs::ivs::{Filler, OfferedVideo, Rung};
 use gstivs::session::{
     Cause, Config, Ended, Ending, Event, Failure, Input, PeerNews, Process, Retries, Session,
     State, TokenSource, Warning,
@@ -54,6 +54,7 @@ pub(crate) fn config_without_token(endpoint: &str) -> Config {
         silence_timeout: None,
         gathering_timeout: Duration::ZERO,
         retries: Retries::Limit(0),
+        filler: Filler::Pinned(Rung::Inactive),
     }
 }
 
@@ -72,11 +73,17 @@ pub(crate) fn news(news: PeerNews) -> Input {
 
 /// The offer as input.
 pub(crate) fn offer() -> Input {
-    news(PeerNews::Offer {
+    offer_with(1, OfferedVideo::Pinned(Rung::Inactive))
+}
+
+/// An offer of the peer connection with this number, with this as video.
+pub(crate) fn offer_with(peer: u64, video: OfferedVideo) -> Input {
+    let news = PeerNews::Offer {
         offer: Offer::new(OFFER, "stream", None).unwrap(),
-        video: OfferedVideo::Filler,
+        video,
         heard: Arc::default(),
-    })
+    };
+    Input::Peer { peer, news }
 }
 
 /// The media connection that stands, as input.
@@ -145,11 +152,27 @@ impl Publisher {
         }
     }
 
+    /// Gives the next offer that is wanted, for a publisher without video, and
+    /// says what it had as such.
+    pub(crate) fn offer_next(&self) -> OfferedVideo {
+        let (peer, video) = loop {
+            if let Event::MakeOffer {
+                peer,
+                without_video,
+            } = self.events.recv_timeout(BOUND).expect("an offer wanted")
+            {
+                break (peer, without_video);
+            }
+        };
+        self.tell(offer_with(peer, video));
+        video
+    }
+
     /// The number of the next peer connection that is wanted, after the first.
     pub(crate) fn next_offer_wanted(&self) -> u64 {
         loop {
             match self.events.recv_timeout(BOUND).expect("one more attempt") {
-                Event::MakeOffer { peer } if peer > 1 => return peer,
+                Event::MakeOffer { peer, .. } if peer > 1 => return peer,
                 Event::Ended(ended) => panic!("an attempt expected, found the end: {ended:?}"),
                 _ => {}
             }
@@ -269,6 +292,7 @@ pub(crate) fn warnings(events: &[Event]) -> Vec<Warning> {
 pub(crate) fn names(events: &[Event]) -> Vec<&'static str> {
     let name = |event: &Event| match event {
         Event::MakeOffer { .. } => "make offer",
+        Event::Climbed { .. } => "climbed",
         Event::Trickled(_) => "trickled",
         Event::Claims(_) => "claims",
         Event::TokenWanted => "token wanted",

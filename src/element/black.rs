@@ -1,0 +1,195 @@
+//! The filler's pictures: a black one every second, encoded in advance.
+//!
+//! ```text
+//! BlackSource ──► rtph264pay ──► webrtcbin
+//! ```
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::base_src::CreateSuccess;
+use gst_base::subclass::prelude::*;
+use gst_webrtc::{WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection};
+
+use super::assembly::discard;
+use super::picture::{SIZE, picture};
+
+/// IVS wants a key frame every 1 to 2 s (documented: "Stream ingest").
+const INTERVAL: gst::ClockTime = gst::ClockTime::SECOND;
+
+/// The elements behind a black filler's section.
+pub(super) struct Black {
+    source: gst::Element,
+    payloader: gst::Element,
+}
+
+impl Black {
+    /// Makes the section and what sends on it. Nothing is sent before
+    /// [`Self::start`], as nothing may be before the connection stands.
+    pub(super) fn new(
+        bin: &gst::Bin,
+        webrtcbin: &gst::Element,
+        caps: &gst::Caps,
+        ssrc: u32,
+    ) -> Result<Self, glib::BoolError> {
+        let sink = webrtcbin
+            .request_pad_simple("sink_%u")
+            .ok_or_else(|| glib::bool_error!("webrtcbin gives no pad"))?;
+        let transceiver: WebRTCRTPTransceiver = sink.property("transceiver");
+        transceiver.set_direction(WebRTCRTPTransceiverDirection::Sendonly);
+        // The section is written from these, before there are any packets.
+        sink.send_event(gst::event::StreamStart::new("black"));
+        sink.send_event(gst::event::Caps::new(caps));
+        let payload = caps
+            .structure(0)
+            .and_then(|caps| caps.get::<i32>("payload").ok())
+            .and_then(|payload| u32::try_from(payload).ok())
+            .ok_or_else(|| glib::bool_error!("the filler has no payload type"))?;
+        let black = Self {
+            source: glib::Object::new::<BlackSource>().upcast(),
+            payloader: gst::ElementFactory::make("rtph264pay")
+                .property("pt", payload)
+                .property("ssrc", ssrc)
+                .build()?,
+        };
+        black.link(bin, &sink).inspect_err(|_| black.discard())?;
+        Ok(black)
+    }
+
+    fn link(&self, bin: &gst::Bin, sink: &gst::Pad) -> Result<(), glib::BoolError> {
+        for element in self.elements() {
+            // Up only when it is started, whatever the bin's state.
+            element.set_locked_state(true);
+            bin.add(element)?;
+        }
+        self.source.link(&self.payloader)?;
+        let out = self
+            .payloader
+            .static_pad("src")
+            .ok_or_else(|| glib::bool_error!("the payloader has no pad"))?;
+        out.link(sink)
+            .map_err(|error| glib::bool_error!("webrtcbin does not link: {error}"))?;
+        Ok(())
+    }
+
+    /// Begins to send.
+    pub(super) fn start(&self) {
+        for element in self.elements().into_iter().rev() {
+            element.set_locked_state(false);
+            // What fails says so on the bus.
+            let _ = element.sync_state_with_parent();
+        }
+    }
+
+    /// Takes everything out of the bin. Can be called more than once.
+    pub(super) fn discard(&self) {
+        self.elements().into_iter().for_each(discard);
+    }
+
+    fn elements(&self) -> [&gst::Element; 2] {
+        [&self.source, &self.payloader]
+    }
+}
+
+glib::wrapper! {
+    /// A live source of black pictures; not registered, so nobody else makes one.
+    struct BlackSource(ObjectSubclass<BlackSourceImp>)
+        @extends gst_base::PushSrc, gst_base::BaseSrc, gst::Element, gst::Object;
+}
+
+/// The instance of a [`BlackSource`].
+#[derive(Default)]
+struct BlackSourceImp {
+    count: AtomicU64,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for BlackSourceImp {
+    const NAME: &'static str = "GstIvsWhipSinkBlackSource";
+    type Type = BlackSource;
+    type ParentType = gst_base::PushSrc;
+}
+
+impl ObjectImpl for BlackSourceImp {
+    fn constructed(&self) {
+        self.parent_constructed();
+        let source = self.obj();
+        source.set_live(true);
+        source.set_format(gst::Format::Time);
+    }
+}
+
+impl GstObjectImpl for BlackSourceImp {}
+
+impl ElementImpl for BlackSourceImp {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: std::sync::LazyLock<gst::subclass::ElementMetadata> =
+            std::sync::LazyLock::new(|| {
+                gst::subclass::ElementMetadata::new(
+                    "Black pictures",
+                    "Source/Video",
+                    "Black H.264 pictures that need no encoder",
+                    "The gst-plugin-ivs authors",
+                )
+            });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: std::sync::LazyLock<Vec<gst::PadTemplate>> =
+            std::sync::LazyLock::new(|| {
+                let template = gst::PadTemplate::new(
+                    "src",
+                    gst::PadDirection::Src,
+                    gst::PadPresence::Always,
+                    &picture_caps(),
+                );
+                template.into_iter().collect()
+            });
+        &TEMPLATES
+    }
+}
+
+impl BaseSrcImpl for BlackSourceImp {
+    /// Lets the base class wait for a picture's time, which a stop ends.
+    fn times(&self, buffer: &gst::BufferRef) -> (Option<gst::ClockTime>, Option<gst::ClockTime>) {
+        (buffer.pts(), None)
+    }
+}
+
+impl PushSrcImpl for BlackSourceImp {
+    fn create(
+        &self,
+        _buffer: Option<&mut gst::BufferRef>,
+    ) -> Result<CreateSuccess, gst::FlowError> {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        // From now, not from the one before: the running time may have jumped.
+        let now = self.obj().current_running_time().unwrap_or_default();
+        let wait = if number == 0 {
+            gst::ClockTime::ZERO
+        } else {
+            INTERVAL
+        };
+        let mut buffer = gst::Buffer::from_slice(picture(number));
+        if let Some(buffer) = buffer.get_mut() {
+            buffer.set_pts(now + wait);
+            buffer.set_duration(INTERVAL);
+        }
+        Ok(CreateSuccess::NewBuffer(buffer))
+    }
+}
+
+fn picture_caps() -> gst::Caps {
+    gst::Caps::builder("video/x-h264")
+        .field("stream-format", "byte-stream")
+        .field("alignment", "au")
+        .field("profile", "constrained-baseline")
+        .field("level", "3.1")
+        .field("width", SIZE.0)
+        .field("height", SIZE.1)
+        .field("framerate", gst::Fraction::new(1, 1))
+        .build()
+}

@@ -1,0 +1,222 @@
+//! What an audio-only publisher offers as video, and what it does when the
+//! stage refuses that.
+
+use std::time::Duration;
+
+use gst::prelude::*;
+use ivs_stage::{Direction, Happening, Kind, OfferSection, Rules, SectionReport, Stage, VideoRule};
+
+use crate::harness::{AUDIO, BOUND, Publisher};
+
+fn stage(video: VideoRule) -> Stage {
+    let rules = Rules {
+        video,
+        ..Rules::default()
+    };
+    Stage::start(rules).unwrap()
+}
+
+fn publisher(stage: &Stage, filler: &str) -> Publisher {
+    let publisher = Publisher::to_stage(AUDIO, stage);
+    publisher.whip.set_property_from_str("video-filler", filler);
+    publisher
+}
+
+/// The video sections of all offers, each of them after the audio one.
+fn offered(stage: &Stage) -> Vec<OfferSection> {
+    let events = stage.events();
+    let offers = events.iter().filter_map(|event| match &event.what {
+        Happening::Offer { sections, .. } => Some(sections),
+        _ => None,
+    });
+    let video = |sections: &Vec<OfferSection>| {
+        let [audio, video] = &sections[..] else {
+            panic!("two sections: {sections:?}")
+        };
+        assert_eq!((audio.kind, video.kind), (Kind::Audio, Kind::Video));
+        video.clone()
+    };
+    offers.map(video).collect()
+}
+
+fn directions(stage: &Stage) -> Vec<Direction> {
+    offered(stage)
+        .iter()
+        .map(|section| section.direction)
+        .collect()
+}
+
+/// The filler's name as the bus tells it.
+fn rung(publisher: &mut Publisher) -> String {
+    publisher.wait("filler", |message| match message.view() {
+        gst::MessageView::Error(error) => panic!("a filler expected, found {error:?}"),
+        gst::MessageView::Element(element) => {
+            let structure = element.structure()?;
+            let is = structure.name() == "ivswhipsink-video-filler";
+            is.then(|| structure.get("rung").unwrap())
+        }
+        _ => None,
+    })
+}
+
+fn infos(publisher: &mut Publisher) -> Vec<String> {
+    let text = |message: &gst::Message| match message.view() {
+        gst::MessageView::Info(info) => Some(info.error().message().to_owned()),
+        _ => None,
+    };
+    publisher.messages().iter().filter_map(text).collect()
+}
+
+/// Waits until a section of the newest session is as told.
+fn wait_section(stage: &Stage, kind: Kind, told: impl Fn(&SectionReport) -> bool) {
+    let found = stage.wait_for_sessions(BOUND, |sessions| {
+        let section = sessions.last()?.section(kind)?;
+        told(section).then_some(())
+    });
+    assert!(found.is_some(), "{:#?}", stage.sessions());
+}
+
+fn wait_audio(stage: &Stage) {
+    wait_section(stage, Kind::Audio, |audio| audio.packets >= 50);
+}
+
+#[test]
+fn sendonly_announces_its_source_and_sends_nothing() {
+    let stage = stage(VideoRule::RefuseSilent);
+    let mut publisher = publisher(&stage, "sendonly");
+    publisher.play();
+    assert_eq!(rung(&mut publisher), "sendonly");
+    publisher.wait_state("publishing");
+    wait_audio(&stage);
+    let [video] = &offered(&stage)[..] else {
+        panic!("one offer")
+    };
+    assert_eq!(video.direction, Direction::SendOnly);
+    assert!(video.ssrc && video.msid && video.port == 9, "{video:?}");
+    let video = stage.sessions()[0].packets(Kind::Video);
+    assert_eq!(video, 0);
+    publisher.stop();
+    assert_eq!(stage.live_sessions(), 0);
+}
+
+#[test]
+fn black_sends_a_small_key_frame_every_second() {
+    let within = Duration::from_secs(3);
+    let stage = stage(VideoRule::NeedsFrames { within });
+    let mut publisher = publisher(&stage, "black");
+    publisher.play();
+    assert_eq!(rung(&mut publisher), "black");
+    publisher.wait_state("publishing");
+    wait_section(&stage, Kind::Video, |video| video.key_frames >= 4);
+    let [video] = &offered(&stage)[..] else {
+        panic!("one offer")
+    };
+    assert!(video.ssrc && video.msid && video.port == 9, "{video:?}");
+    let session = stage.sessions().remove(0);
+    let video = session.section(Kind::Video).unwrap();
+    assert_eq!(video.size, Some((288, 160)));
+    // Pictures come by the clock: in the time of the audio that came.
+    let seconds = session.packets(Kind::Audio) as f64 / 50.0;
+    let expected = seconds - 1.0..=seconds + 2.0;
+    assert!(expected.contains(&(video.key_frames as f64)), "{session:?}");
+    publisher.stop();
+    assert_eq!(stage.live_sessions(), 0);
+}
+
+#[test]
+fn black_goes_on_after_a_pause_and_in_another_session() {
+    let stage = stage(VideoRule::RefuseInactive);
+    let mut publisher = publisher(&stage, "black");
+    publisher.play();
+    publisher.wait_state("publishing");
+    wait_section(&stage, Kind::Video, |video| video.key_frames >= 1);
+    publisher.pipeline.set_state(gst::State::Paused).unwrap();
+    let _ = publisher.pipeline.state(gst::ClockTime::from_seconds(5));
+    publisher.play();
+    let before = stage.sessions()[0]
+        .section(Kind::Video)
+        .map_or(0, |video| video.key_frames);
+    wait_section(&stage, Kind::Video, |video| video.key_frames >= before + 2);
+    stage.close_sessions();
+    publisher.wait_state("retrying");
+    publisher.wait_state("publishing");
+    wait_section(&stage, Kind::Video, |video| video.key_frames >= 1);
+    assert_eq!(stage.sessions().len(), 2);
+}
+
+#[test]
+fn inactive_refused_auto_publishes_with_sendonly_and_starts_with_it_again() {
+    for rule in [VideoRule::RefuseInactive, VideoRule::RefuseSilent] {
+        let stage = stage(rule);
+        let mut first = publisher(&stage, "auto");
+        first.play();
+        assert_eq!(rung(&mut first), "sendonly");
+        first.wait_state("publishing");
+        wait_audio(&stage);
+        let climb = [Direction::Inactive, Direction::SendOnly];
+        assert_eq!(directions(&stage), climb);
+        let [info] = &infos(&mut first)[..] else {
+            panic!("one info")
+        };
+        assert!(info.contains("IVS code 2001"), "{info}");
+        assert!(info.ends_with("trying video-filler=sendonly."), "{info}");
+        first.stop();
+
+        let mut second = publisher(&stage, "auto");
+        second.play();
+        assert_eq!(rung(&mut second), "sendonly");
+        second.wait_state("publishing");
+        assert_eq!(offered(&stage).len(), 3);
+        assert_eq!(infos(&mut second), [""; 0]);
+    }
+}
+
+#[test]
+fn silence_refused_too_auto_publishes_with_black_and_starts_with_it_again() {
+    let stage = stage(VideoRule::RefuseSilentBefore(1));
+    let mut first = publisher(&stage, "auto");
+    first.play();
+    assert_eq!(rung(&mut first), "black");
+    first.wait_state("publishing");
+    wait_audio(&stage);
+    wait_section(&stage, Kind::Video, |video| video.key_frames >= 1);
+    let climb = [
+        Direction::Inactive,
+        Direction::SendOnly,
+        Direction::SendOnly,
+    ];
+    assert_eq!(directions(&stage), climb);
+    first.stop();
+
+    let mut second = publisher(&stage, "auto");
+    second.play();
+    assert_eq!(rung(&mut second), "black");
+    second.wait_state("publishing");
+    assert_eq!(offered(&stage).len(), 4);
+    second.stop();
+    assert_eq!(stage.live_sessions(), 0);
+}
+
+#[test]
+fn every_rung_refused_is_one_error_after_three_offers() {
+    let stage = stage(VideoRule::RefuseSilentBefore(u32::MAX));
+    let mut publisher = publisher(&stage, "auto");
+    publisher.play();
+    let error = publisher.wait_error();
+    assert!(error.is(gst::ResourceError::OpenWrite), "{error:?}");
+    assert!(error.text().contains("every form"), "{error:?}");
+    assert_eq!(offered(&stage).len(), 3);
+}
+
+#[test]
+fn a_pinned_rung_refused_is_one_error_that_names_the_property() {
+    let stage = stage(VideoRule::RefuseInactive);
+    let mut publisher = publisher(&stage, "inactive");
+    publisher.play();
+    let error = publisher.wait_error();
+    assert!(
+        error.text().contains("video-filler=inactive is set"),
+        "{error:?}"
+    );
+    assert_eq!(offered(&stage).len(), 1);
+}
