@@ -219,13 +219,18 @@ fn random_ssrc() -> u32 {
     glib::random_int()
 }
 
-pub(super) fn discard(webrtcbin: &gst::Element) {
-    if let Some(bin) = webrtcbin
+/// Takes an element down and out of its bin. Can be called more than once.
+pub(super) fn discard(element: &gst::Element) {
+    // So that the bin, on its own way to a state, does not take it along.
+    element.set_locked_state(true);
+    // Before it leaves the bin, which takes its clock: an RTCP packet that
+    // came then would find no running time.
+    let _ = element.set_state(gst::State::Null);
+    if let Some(bin) = element
         .parent()
         .and_then(|parent| parent.downcast::<gst::Bin>().ok())
     {
         // Somebody else may have removed it since.
-        let _ = bin.remove(webrtcbin);
+        let _ = bin.remove(element);
     }
-    let _ = webrtcbin.set_state(gst::State::Null);
 }

@@ -89,6 +89,11 @@ impl Black {
         self.elements().into_iter().for_each(discard);
     }
 
+    pub(super) fn owns(&self, object: &gst::Object) -> bool {
+        let own = |element: &&gst::Element| element.upcast_ref::<gst::Object>() == object;
+        self.elements().iter().any(own)
+    }
+
     fn elements(&self) -> [&gst::Element; 2] {
         [&self.source, &self.payloader]
     }

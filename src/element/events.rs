@@ -293,7 +293,7 @@ impl IvsWhipSink {
     /// A child's error is the session's trouble, not the pipeline's: it is
     /// told there, where the sentence for it is made.
     pub(super) fn child_failed(&self, child: &gst::Object, error: &glib::Error) -> bool {
-        if !is_below_webrtcbin(child) {
+        if is_of_a_pad(child) {
             return false;
         }
         let run = {
@@ -318,11 +318,11 @@ impl IvsWhipSink {
     }
 }
 
-fn is_below_webrtcbin(child: &gst::Object) -> bool {
-    std::iter::successors(Some(child.clone()), |object| object.parent()).any(|object| {
-        let factory = object
-            .downcast_ref::<gst::Element>()
-            .and_then(|element| element.factory());
-        factory.is_some_and(|factory| factory.name() == "webrtcbin")
-    })
+/// Whether it stands behind a pad, whatever the session: clocksync. All else
+/// in the bin belongs to a peer connection.
+fn is_of_a_pad(child: &gst::Object) -> bool {
+    let factory = child
+        .downcast_ref::<gst::Element>()
+        .and_then(|element| element.factory());
+    factory.is_some_and(|factory| factory.name() == "clocksync")
 }

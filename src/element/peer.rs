@@ -178,10 +178,13 @@ impl Peer {
             .emit_by_name::<()>("set-remote-description", &[&description, &promise]);
     }
 
-    /// Whether a message of a child comes from this webrtcbin.
+    /// Whether a message of a child comes from this webrtcbin, or from its filler.
     pub(super) fn owns(&self, object: &gst::Object) -> bool {
         let webrtcbin = &self.inner.webrtcbin;
-        object == webrtcbin.upcast_ref::<gst::Object>() || object.has_as_ancestor(webrtcbin)
+        let black = self.inner.black.as_ref();
+        object == webrtcbin.upcast_ref::<gst::Object>()
+            || object.has_as_ancestor(webrtcbin)
+            || black.is_some_and(|black| black.owns(object))
     }
 
     /// Takes webrtcbin out of the bin. Can be called more than once.

@@ -1,6 +1,8 @@
 //! The video section that an audio-only offer needs, and what to offer next
 //! where it is refused.
 
+use std::time::Duration;
+
 use super::meaning::{CANNOT_PUBLISH, NO_COMMON_CODEC, OfferedVideo, ivs_code};
 use crate::whip::Refusal;
 
@@ -49,6 +51,13 @@ impl Rung {
     }
 }
 
+/// A session that ends sooner may have been ended for the want of pictures: no
+/// service is known to do so, and none is known to wait longer (inferred).
+const SHORT_LIFE: Duration = Duration::from_secs(30);
+
+/// So many short lives in a row are no accident.
+const SHORT_LIVES: u32 = 2;
+
 /// A publisher's way up the rungs.
 #[derive(Clone, Debug)]
 pub struct Ladder {
@@ -56,6 +65,8 @@ pub struct Ladder {
     rung: Rung,
     /// Those refused since one was taken.
     refused: Vec<Rung>,
+    /// Sessions in a row that the far end ended soon, with this rung.
+    short_lives: u32,
 }
 
 impl Ladder {
@@ -65,6 +76,7 @@ impl Ladder {
             filler,
             rung: worked.unwrap_or(Rung::Inactive),
             refused: Vec::new(),
+            short_lives: 0,
         }
     }
 
@@ -91,6 +103,26 @@ impl Ladder {
             .into_iter()
             .find(|rung| !self.refused.contains(rung))?;
         Some(self.rung)
+    }
+
+    /// Climbs when sessions without a picture keep being ended by the far end
+    /// soon after they began. None where that is not so.
+    pub fn climb_after(&mut self, lived: Duration, video: OfferedVideo) -> Option<Rung> {
+        let next = match video {
+            OfferedVideo::Filler(Rung::Inactive) => Rung::Sendonly,
+            OfferedVideo::Filler(Rung::Sendonly) => Rung::Black,
+            _ => return None,
+        };
+        self.short_lives = match lived < SHORT_LIFE {
+            true => self.short_lives + 1,
+            false => 0,
+        };
+        if self.short_lives < SHORT_LIVES {
+            return None;
+        }
+        self.short_lives = 0;
+        self.rung = next;
+        Some(next)
     }
 
     /// Notes that an offer led to a connected session; gives the rung to
@@ -222,6 +254,33 @@ mod tests {
             ladder.climb(&refusal(2001), ladder.offered()),
             Some(Rung::Inactive)
         );
+    }
+
+    #[test]
+    fn two_short_lives_in_a_row_climb() {
+        let short = Duration::from_secs(3);
+        let mut ladder = Ladder::new(Filler::Auto, None);
+        let mut after = |lived| {
+            let video = ladder.offered();
+            ladder.climb_after(lived, video)
+        };
+        assert_eq!(after(short), None);
+        assert_eq!(after(SHORT_LIFE), None);
+        assert_eq!(after(short), None);
+        assert_eq!(after(short), Some(Rung::Sendonly));
+        assert_eq!(after(short), None);
+        assert_eq!(after(short), Some(Rung::Black));
+        assert_eq!((after(short), after(short)), (None, None));
+    }
+
+    #[test]
+    fn short_lives_of_own_video_and_of_pinned_rungs_climb_nowhere() {
+        let mut ladder = Ladder::new(Filler::Pinned(Rung::Inactive), None);
+        for video in [OfferedVideo::Media, ladder.offered()] {
+            for _ in 0..3 {
+                assert_eq!(ladder.climb_after(Duration::ZERO, video), None);
+            }
+        }
     }
 
     #[test]

@@ -271,7 +271,9 @@ impl<'a> Attempt<'a> {
             }
         };
         if let Some(watched) = watched {
-            self.driver.backoff.published(watched.since.elapsed());
+            let lived = watched.since.elapsed();
+            self.driver.backoff.published(lived);
+            self.driver.lived = Some((lived, offered.video));
         }
         outcome
     }

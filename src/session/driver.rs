@@ -14,7 +14,7 @@ use super::event::{Event, Input, PeerNews, State, Warning};
 use super::failure::{Cause, Failure};
 use super::liveness::Silence;
 use super::process::Process;
-use crate::ivs::{Ladder, Rung};
+use crate::ivs::{Ladder, OfferedVideo, Rung};
 use crate::whip::PostError;
 
 /// A running session, as its owners hold it. When the last one drops it, it stops.
@@ -43,6 +43,7 @@ impl Session {
             teller,
             backoff,
             ladder,
+            lived: None,
             endings: JoinSet::new(),
             trickles: JoinSet::new(),
             silence: Silence::default(),
@@ -92,6 +93,8 @@ pub(super) struct Driver {
     pub(super) teller: EndingTeller,
     pub(super) backoff: Backoff,
     pub(super) ladder: Ladder,
+    /// How long the last attempt's media connection stood, and with what video.
+    pub(super) lived: Option<(Duration, OfferedVideo)>,
     /// The DELETEs under way: of ended sessions, and of POSTs that were given up.
     pub(super) endings: JoinSet<Ended>,
     /// The PATCHes under way.
@@ -164,13 +167,17 @@ impl Driver {
         }
     }
 
-    /// The filler section to offer next, where the failed one was the reason.
+    /// The filler section to offer next, where the failed one can be the reason.
     fn climb(&mut self, failure: &Failure) -> Option<Rung> {
-        match &failure.cause {
-            Cause::Post {
-                error: PostError::Refused(refusal),
-                video,
-            } => self.ladder.climb(refusal, *video),
+        match (&failure.cause, self.lived.take()) {
+            (
+                Cause::Post {
+                    error: PostError::Refused(refusal),
+                    video,
+                },
+                _,
+            ) => self.ladder.climb(refusal, *video),
+            (Cause::Lost(_), Some((lived, video))) => self.ladder.climb_after(lived, video),
             _ => None,
         }
     }

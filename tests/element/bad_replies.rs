@@ -49,7 +49,7 @@ fn expect(error: &SeenError, code: gst::ResourceError, words: &[&str]) {
 #[test]
 fn refusals_with_ivs_codes() {
     for (status, code, resource, words) in [
-        (400, 2001, OpenWrite, "no reason"),
+        (400, 2001, OpenWrite, "every form of video section"),
         (400, 2002, NotAuthorized, "expired"),
         (403, 2003, NotAuthorized, "PUBLISH"),
         (404, 2004, NotFound, "does not exist"),

@@ -145,6 +145,24 @@ fn black_goes_on_after_a_pause_and_in_another_session() {
 }
 
 #[test]
+fn an_error_of_the_black_source_is_the_sessions_and_not_the_pipelines() {
+    let stage = stage(VideoRule::RefuseInactive);
+    let mut publisher = publisher(&stage, "black");
+    publisher.play();
+    publisher.wait_state("publishing");
+    let bin = publisher.whip.downcast_ref::<gst::Bin>().unwrap();
+    let payloader = bin
+        .iterate_all_by_element_factory_name("rtph264pay")
+        .next()
+        .unwrap()
+        .unwrap();
+    gst::element_error!(payloader, gst::StreamError::Failed, ["made by the test"]);
+    publisher.wait_state("retrying");
+    publisher.wait_state("publishing");
+    wait_section(&stage, Kind::Video, |video| video.key_frames >= 1);
+}
+
+#[test]
 fn inactive_refused_auto_publishes_with_sendonly_and_starts_with_it_again() {
     for rule in [VideoRule::RefuseInactive, VideoRule::RefuseSilent] {
         let stage = stage(rule);
@@ -194,6 +212,22 @@ fn silence_refused_too_auto_publishes_with_black_and_starts_with_it_again() {
     second.wait_state("publishing");
     assert_eq!(offered(&stage).len(), 4);
     second.stop();
+    assert_eq!(stage.live_sessions(), 0);
+}
+
+#[test]
+fn silence_taken_but_cut_soon_auto_climbs_to_black_and_stays() {
+    let within = Duration::from_millis(500);
+    let stage = stage(VideoRule::NeedsFrames { within });
+    let mut publisher = publisher(&stage, "auto");
+    publisher.play();
+    assert_eq!(rung(&mut publisher), "sendonly");
+    assert_eq!(rung(&mut publisher), "black");
+    publisher.wait_state("publishing");
+    // One refused, two cut, and one that stays.
+    wait_section(&stage, Kind::Video, |video| video.key_frames >= 3);
+    assert_eq!(offered(&stage).len(), 4);
+    publisher.stop();
     assert_eq!(stage.live_sessions(), 0);
 }
 
