@@ -132,6 +132,13 @@ impl Breach {
         cure::cure(self, encoder)
     }
 
+    /// The whole sentence for whoever publishes: what is wrong, what IVS does
+    /// about it, and what to change.
+    pub fn warning(&self, encoder: Option<&str>) -> String {
+        let (found, cure) = (self.to_string(), self.cure(encoder));
+        format!("{}. {}.", capitalized(&found), capitalized(&cure))
+    }
+
     pub(super) fn of_profile(sps: &Sps) -> Option<Self> {
         (!sps.is_baseline()).then(|| Self::Profile {
             profile: sps.profile(),
@@ -267,6 +274,15 @@ impl Breach {
     }
 }
 
+/// Begins a sentence; all of ours begin in ASCII.
+fn capitalized(text: &str) -> String {
+    let mut text = text.to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
+}
+
 /// Bits a second in millions, with one digit behind the point, cut and not
 /// rounded: 8,499,999 is not 8.5 yet; rounded up above the limit.
 struct Mega(u64);
@@ -355,6 +371,20 @@ pub(super) mod tests {
             assert_eq!(breach.name(), name);
             let text = breach.to_string();
             assert!(text.contains(words), "{text}");
+        }
+    }
+
+    #[test]
+    fn warnings_are_whole_sentences() {
+        assert_eq!(
+            Breach::AudioBitRate { bit_rate: 256_000 }.warning(Some("opusenc")),
+            "The audio has 256 kbit/s, and IVS asks for 160 kbit/s at most: what it does \
+             otherwise is not known. Set opusenc bitrate=128000 (bit/s)."
+        );
+        for breach in all() {
+            let warning = breach.warning(None);
+            assert!(!warning.starts_with(char::is_lowercase), "{warning}");
+            assert!(warning.ends_with('.') && !warning.ends_with(".."));
         }
     }
 

@@ -23,3 +23,45 @@ mod watch;
 pub use breach::{Breach, check_codec};
 pub use sps::Sps;
 pub use watch::{AudioWatch, VideoWatch};
+
+use url::Url;
+
+use super::claims::Claims;
+use super::endpoint::is_ivs;
+
+/// Whether the limits are those of the server: its host is one of IVS's, or
+/// the token in use is for a stage of IVS, which may be reached by another
+/// name (a proxy) and is imitated by local stages.
+pub fn limits_apply(endpoint: &Url, claims: Option<&Claims>) -> bool {
+    is_ivs(endpoint) || claims.is_some_and(Claims::is_ivs_stage)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+    use crate::ivs::GLOBAL_ENDPOINT;
+    use crate::whip::Token;
+
+    fn claims(resource: &str) -> Claims {
+        let json = format!(r#"{{"resource":"{resource}"}}"#);
+        let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(json));
+        Claims::read(&Token::parse(&token).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn limits_are_those_of_ivs_by_host_or_by_token() {
+        let apply = |endpoint: &str, claims: Option<&Claims>| {
+            limits_apply(&Url::parse(endpoint).unwrap(), claims)
+        };
+        let stage = claims("arn:aws:ivs:us-east-1:123456789012:stage/AbCd");
+        let other = claims("https://example.net");
+        assert!(apply(GLOBAL_ENDPOINT, None));
+        assert!(apply(GLOBAL_ENDPOINT, Some(&other)));
+        assert!(apply("http://127.0.0.1:8080", Some(&stage)));
+        assert!(!apply("https://example.net/whip", Some(&other)));
+        assert!(!apply("https://example.net/whip", None));
+    }
+}

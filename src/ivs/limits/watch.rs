@@ -74,6 +74,14 @@ impl VideoWatch {
         }
     }
 
+    /// Goes on after packets that were not shown to it: rates and distances are
+    /// measured afresh. What was counted stays, and so do profile and size.
+    pub fn resume(&mut self) {
+        // The next packet begins a measurement, that of key frames included.
+        self.meter = Meter::default();
+        self.order = Order::default();
+    }
+
     /// The limits that the stream misses as of `now`.
     ///
     /// Rates need some seconds to show, and none is reported while nothing
@@ -206,6 +214,11 @@ impl AudioWatch {
         self.packets += 1;
         self.bytes = self.bytes.saturating_add(bytes);
         self.meter.current().bytes += bytes;
+    }
+
+    /// Goes on after packets that were not shown to it.
+    pub fn resume(&mut self) {
+        self.meter = Meter::default();
     }
 
     /// The limits that the stream misses as of `now`.
@@ -594,6 +607,19 @@ mod tests {
             stream.run(1, 30, 30, 100);
             assert_eq!(stream.names(), [""; 0]);
         }
+    }
+
+    #[test]
+    fn gap_that_was_not_shown_is_no_distance_of_key_frames() {
+        let mut stream = parameter_set(samples::BASELINE);
+        stream.run(1, 30, 60, 100);
+        stream.now += Duration::from_millis(1800);
+        stream.watch.resume();
+        stream.run(2, 30, 60, 100);
+        assert_eq!(stream.names(), [""; 0]);
+        let watch = &stream.watch;
+        assert_eq!((watch.frames(), watch.key_frames()), (90, 2));
+        assert_eq!(watch.size(), Some((640, 360)));
     }
 
     #[test]
