@@ -185,6 +185,7 @@ impl IvsWhipSink {
                 "the token is no JWT, so nothing is known of it"
             );
         }
+        self.judge_limits(id, claims.as_ref());
         let known = self.of_run(id, |_| ()).is_some();
         if known && std::mem::replace(&mut self.lock().claims, claims.clone()) != claims {
             for property in ["participant-id", "stage-arn", "token-expiry"] {

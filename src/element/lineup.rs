@@ -93,6 +93,7 @@ impl IvsWhipSink {
                 self.refuse(format!("A pad's caps can't be published: {error}."));
             }
             PadNews::EndOfStream => self.end_when_all_ended(),
+            PadNews::LimitMissed => self.limit_missed(),
             PadNews::Flushed => self.begin_again(),
         }
     }

@@ -35,6 +35,13 @@ impl Media {
 }
 
 impl Media {
+    /// A field of the caps that holds text; empty without it.
+    pub(super) fn text(&self, name: &str) -> String {
+        let structure = self.caps.structure(0);
+        let text = structure.and_then(|structure| structure.get(name).ok());
+        text.unwrap_or_default()
+    }
+
     /// Whether a session that was made for this stream can carry the other in
     /// its place. New parameter sets count where both are in the caps: a
     /// payloader that does not repeat them in the stream has them nowhere else.

@@ -7,7 +7,7 @@ use gst::prelude::*;
 use super::imp::CAT;
 use super::settings::SettingsError;
 use super::{IvsWhipSink, SessionState};
-use crate::ivs::Rung;
+use crate::ivs::{Breach, Rung};
 use crate::session::{ErrorKind, Failure};
 
 /// The name of the element message that tells each change of session state.
@@ -96,6 +96,21 @@ pub(super) fn post_settings_warning(element: &IvsWhipSink, error: &SettingsError
 pub(super) fn post_warning(element: &IvsWhipSink, text: &str) {
     gst::warning!(CAT, obj = element, "{text}");
     let message = gst::message::Warning::builder(gst::ResourceError::Settings, text)
+        .src(element)
+        .build();
+    let _ = element.post_message(message);
+}
+
+/// Posts a limit of IVS that the stream misses, with its name for a program.
+pub(super) fn post_limit(element: &IvsWhipSink, breach: &Breach, encoder: Option<&str>) {
+    let text = breach.warning(encoder);
+    gst::warning!(CAT, obj = element, "{text}");
+    let mut details = gst::Structure::builder("details").field("limit", breach.name());
+    if let Some(encoder) = encoder {
+        details = details.field("encoder", encoder);
+    }
+    let message = gst::message::Warning::builder(gst::StreamError::Format, &text)
+        .details(details.build())
         .src(element)
         .build();
     let _ = element.post_message(message);

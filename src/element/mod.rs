@@ -12,6 +12,7 @@ mod events;
 mod gate;
 mod ice;
 mod imp;
+mod limits;
 mod lineup;
 mod media;
 mod messages;
@@ -20,6 +21,8 @@ mod peer;
 mod picture;
 mod run;
 mod settings;
+mod traffic;
+mod upstream;
 mod work;
 
 use gst::prelude::*;

@@ -16,6 +16,7 @@ use gst::subclass::prelude::*;
 
 use super::SessionState;
 use super::imp::IvsWhipSink;
+use super::limits::Limits;
 use super::media::Media;
 use super::messages;
 use super::pads::MediaPad;
@@ -44,6 +45,8 @@ pub(super) struct Run {
     pub(super) wanted: Option<u64>,
     /// The media of the session that is, or is being made.
     pub(super) lineup: Vec<Media>,
+    /// The limits of IVS.
+    pub(super) limits: Limits,
     /// The session's end was asked for by end of stream on every pad.
     pub(super) end_of_stream: bool,
     /// Media came again after that, before the session had ended.
@@ -62,6 +65,8 @@ pub(super) enum Job {
     EndOfStream,
     /// Start a session for media that came again after the end.
     Again,
+    /// Warn of the limits of IVS that the media miss.
+    Limits,
     /// Act on an event of the session.
     Event(Event),
 }
@@ -96,6 +101,7 @@ impl IvsWhipSink {
         let process = Process::get()
             .map_err(|error| StartError::Other(ErrorKind::OpenWrite, error.to_string()))?;
         let id = self.lock().next_run_id();
+        let limits = Limits::new(config.endpoint.url());
         let (jobs, queue) = channel();
         let events = jobs.clone();
         let (session, ending) = Session::start(process, config, move |event| {
@@ -114,6 +120,7 @@ impl IvsWhipSink {
             newest: 0,
             wanted: None,
             lineup: Vec::new(),
+            limits,
             end_of_stream: false,
             again: false,
             is_over: false,
@@ -163,6 +170,7 @@ impl IvsWhipSink {
                     Job::Refuse(text) => element.imp().refuse_media(id, &text),
                     Job::EndOfStream => element.imp().post_end_of_stream(),
                     Job::Again => element.imp().again(id),
+                    Job::Limits => element.imp().warn_of_limits(id),
                     Job::Event(event) => element.imp().session_event(id, event),
                 }
             }

@@ -15,7 +15,11 @@ mod harness;
 
 mod bad_replies;
 mod bad_settings;
+<<<<<<< HEAD
 mod filler;
+=======
+mod limits;
+>>>>>>> 8e9c77a (element: Warn of the limits of IVS that the media miss)
 mod missing_elements;
 mod pads;
 mod publishing;

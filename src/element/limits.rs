@@ -1,0 +1,74 @@
+//! Warns of the limits of IVS that the media miss, each once in a run.
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use url::Url;
+
+use super::imp::IvsWhipSink;
+use super::run::Job;
+use super::{messages, upstream};
+use crate::ivs::{Claims, limits_apply};
+
+/// What a run knows about the limits.
+pub(super) struct Limits {
+    endpoint: Url,
+    /// Whether they are the server's, as far as that is known by now.
+    pub(super) apply: bool,
+    warned: Vec<&'static str>,
+}
+
+impl Limits {
+    pub(super) fn new(endpoint: &Url) -> Self {
+        Self {
+            endpoint: endpoint.clone(),
+            apply: limits_apply(endpoint, None),
+            warned: Vec::new(),
+        }
+    }
+
+    /// Whether nobody was warned of this one yet. From now on somebody was.
+    fn is_first(&mut self, name: &'static str) -> bool {
+        let is_first = !self.warned.contains(&name);
+        if is_first {
+            self.warned.push(name);
+        }
+        is_first
+    }
+}
+
+impl IvsWhipSink {
+    /// A pad's stream misses a limit, as its streaming thread has seen.
+    pub(super) fn limit_missed(&self) {
+        let jobs = self.lock().run.as_ref().map(|run| run.jobs.clone());
+        if let Some(jobs) = jobs {
+            // The conductor lives as long as the run that was just seen.
+            let _ = jobs.send(Job::Limits);
+        }
+    }
+
+    /// The token's claims can tell whose limits count. What was seen before
+    /// they were known is told now.
+    pub(super) fn judge_limits(&self, id: u64, claims: Option<&Claims>) {
+        self.of_run(id, |run| {
+            run.limits.apply = limits_apply(&run.limits.endpoint, claims);
+        });
+        self.warn_of_limits(id);
+    }
+
+    /// Warns of what the pads' media miss now. On the conductor.
+    pub(super) fn warn_of_limits(&self, id: u64) {
+        if self.of_run(id, |run| run.limits.apply) != Some(true) {
+            return;
+        }
+        let pads = self.lock().pads.clone();
+        for pad in &pads {
+            for breach in pad.breaches() {
+                let is_first = self.of_run(id, |run| run.limits.is_first(breach.name()));
+                if is_first == Some(true) {
+                    let encoder = upstream::encoder(pad.ghost.upcast_ref());
+                    messages::post_limit(&self.obj(), &breach, encoder.as_deref());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! What goes out of a pad: counted, and held against the limits of IVS.
+//!
+//! The streaming thread shows each packet that passes the gate, and looks for
+//! breaches once a second. What to do about one is the conductor's.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::media::Media;
+use crate::ivs::{AudioWatch, Breach, VideoWatch, check_codec};
+use crate::whip::Track;
+
+/// How far apart two looks for breaches are. One counts when both have seen
+/// it, so that a burst or a hiccup of a second is none.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Room for a packet of any usual network.
+const ROOM: usize = 1500;
+
+/// What went out of a pad since the run began.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Traffic {
+    pub(super) packets: u64,
+    /// Of payload.
+    pub(super) bytes: u64,
+    /// Bits of payload a second, over the last seconds.
+    pub(super) bit_rate: u64,
+    /// What is known of H.264; of other video packets and bytes are.
+    pub(super) video: Option<VideoTraffic>,
+    /// The limits of IVS that the stream misses now, whatever the server is.
+    pub(super) breaches: Vec<&'static str>,
+}
+
+/// The frames among it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct VideoTraffic {
+    pub(super) frames: u64,
+    pub(super) key_frames: u64,
+    /// Frames a second, over the last seconds.
+    pub(super) frame_rate: f64,
+    /// Width and height, once the stream has told.
+    pub(super) size: Option<(u32, u32)>,
+}
+
+/// Watches a pad's stream, from its caps on.
+#[derive(Default)]
+pub(super) struct TrafficWatch(Mutex<Option<Stream>>);
+
+impl TrafficWatch {
+    /// Begins with a stream, whose counts go on from those of the one before.
+    /// Whether its codec is one that IVS does not take.
+    pub(super) fn begin(&self, media: &Media) -> bool {
+        let mut watched = self.lock();
+        let before = watched
+            .as_ref()
+            .map(|stream| stream.totals())
+            .unwrap_or_default();
+        let stream = Stream::new(media, before);
+        let is_refused = stream.codec.is_some();
+        *watched = Some(stream);
+        is_refused
+    }
+
+    /// Goes on behind a gate that was closed meanwhile.
+    pub(super) fn resume(&self) {
+        if let Some(stream) = self.lock().as_mut() {
+            stream.resume();
+        }
+    }
+
+    /// Forgets the stream and what was counted.
+    pub(super) fn clear(&self) {
+        *self.lock() = None;
+    }
+
+    /// Takes packets that pass. Whether there is a breach that was not there
+    /// a second ago.
+    pub(super) fn take<'a>(&self, packets: impl Iterator<Item = &'a gst::BufferRef>) -> bool {
+        let now = Instant::now();
+        let mut watched = self.lock();
+        let Some(stream) = watched.as_mut() else {
+            return false;
+        };
+        let now = now.saturating_duration_since(stream.began);
+        for packet in packets {
+            stream.take(packet, now);
+        }
+        stream.look(now)
+    }
+
+    /// The limits that the stream misses now.
+    pub(super) fn breaches(&self) -> Vec<Breach> {
+        let watched = self.lock();
+        watched.as_ref().map(Stream::breaches).unwrap_or_default()
+    }
+
+    /// What went out so far.
+    pub(super) fn traffic(&self) -> Option<Traffic> {
+        self.lock().as_ref().map(Stream::traffic)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Stream>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One stream, between two caps.
+struct Stream {
+    kind: Kind,
+    /// A codec that IVS does not take; then nothing else of it matters.
+    codec: Option<Breach>,
+    before: Totals,
+    began: Instant,
+    next_look: Duration,
+    /// What the last look saw, and what the one before it saw as well.
+    seen: Vec<&'static str>,
+    standing: Vec<&'static str>,
+    /// Where a packet of several memories is put together.
+    room: Box<[u8; ROOM]>,
+}
+
+enum Kind {
+    /// H.264.
+    Video(VideoWatch),
+    /// Audio, or video of which only the packets are understood.
+    Packets(AudioWatch),
+}
+
+/// What has been counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Totals {
+    packets: u64,
+    bytes: u64,
+    frames: u64,
+    key_frames: u64,
+}
+
+impl Stream {
+    fn new(media: &Media, before: Totals) -> Self {
+        let codec = check_codec(media.track, &media.text("encoding-name"));
+        let kind = if media.track == Track::Video && codec.is_none() {
+            let mut watch = VideoWatch::default();
+            watch.parameter_sets(&media.text("sprop-parameter-sets"));
+            Kind::Video(watch)
+        } else {
+            Kind::Packets(AudioWatch::default())
+        };
+        Self {
+            kind,
+            codec,
+            before,
+            began: Instant::now(),
+            next_look: Duration::ZERO,
+            seen: Vec::new(),
+            standing: Vec::new(),
+            room: Box::new([0; ROOM]),
+        }
+    }
+
+    fn resume(&mut self) {
+        match &mut self.kind {
+            Kind::Video(watch) => watch.resume(),
+            Kind::Packets(watch) => watch.resume(),
+        }
+        self.seen.clear();
+        self.standing.clear();
+    }
+
+    fn take(&mut self, packet: &gst::BufferRef, now: Duration) {
+        let kind = &mut self.kind;
+        with_bytes(packet, &mut self.room[..], |rtp| match kind {
+            Kind::Video(watch) => watch.packet(rtp, now),
+            Kind::Packets(watch) => watch.packet(rtp, now),
+        });
+    }
+
+    /// Looks for breaches when it is time to. Whether there is a new one.
+    fn look(&mut self, now: Duration) -> bool {
+        if now < self.next_look {
+            return false;
+        }
+        self.next_look = now + LOOK_EVERY;
+        let names: Vec<_> = self.measured(now).iter().map(Breach::name).collect();
+        let (seen, stood) = (&self.seen, &self.standing);
+        let standing: Vec<_> = names
+            .iter()
+            .copied()
+            .filter(|name| seen.contains(name))
+            .collect();
+        let is_new = standing.iter().any(|name| !stood.contains(name));
+        self.seen = names;
+        self.standing = standing;
+        is_new
+    }
+
+    fn breaches(&self) -> Vec<Breach> {
+        let measured = self.measured(self.now()).into_iter();
+        let standing = measured.filter(|breach| self.standing.contains(&breach.name()));
+        self.codec.iter().cloned().chain(standing).collect()
+    }
+
+    /// The breaches of this moment, but for the codec's.
+    fn measured(&self, now: Duration) -> Vec<Breach> {
+        match &self.kind {
+            _ if self.codec.is_some() => Vec::new(),
+            Kind::Video(watch) => watch.breaches(now),
+            Kind::Packets(watch) => watch.breaches(now),
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        let (now, totals) = (self.now(), self.totals());
+        let (bit_rate, video) = match &self.kind {
+            Kind::Packets(watch) => (watch.bit_rate(now), None),
+            Kind::Video(watch) => {
+                let video = VideoTraffic {
+                    frames: totals.frames,
+                    key_frames: totals.key_frames,
+                    frame_rate: watch.frame_rate(now),
+                    size: watch.size(),
+                };
+                (watch.bit_rate(now), Some(video))
+            }
+        };
+        Traffic {
+            packets: totals.packets,
+            bytes: totals.bytes,
+            bit_rate,
+            video,
+            breaches: self.breaches().iter().map(Breach::name).collect(),
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        let (packets, bytes, frames, key_frames) = match &self.kind {
+            Kind::Packets(watch) => (watch.packets(), watch.bytes(), 0, 0),
+            Kind::Video(watch) => (
+                watch.packets(),
+                watch.bytes(),
+                watch.frames(),
+                watch.key_frames(),
+            ),
+        };
+        Totals {
+            packets: self.before.packets + packets,
+            bytes: self.before.bytes.saturating_add(bytes),
+            frames: self.before.frames + frames,
+            key_frames: self.before.key_frames + key_frames,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+/// Shows a packet's bytes. Payloaders put it together from a header and a
+/// slice of the frame; to map that would allocate a packet to merge it in.
+fn with_bytes(packet: &gst::BufferRef, room: &mut [u8], look: impl FnOnce(&[u8])) {
+    if packet.n_memory() > 1
+        && let Some(room) = room.get_mut(..packet.size())
+        && packet.copy_to_slice(0, room).is_ok()
+    {
+        look(room);
+    } else if let Ok(map) = packet.map_readable() {
+        look(&map);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter::once;
+
+    use super::*;
+
+    /// One IDR slice in a packet of its own.
+    const KEY_FRAME: [u8; 14] = [0x80, 0xe0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0x65, 0x88];
+
+    fn media(caps: &str) -> Media {
+        gst::init().unwrap();
+        let caps = format!("application/x-rtp,payload=96,{caps}");
+        Media::read(&caps.parse::<gst::Caps>().unwrap()).unwrap()
+    }
+
+    fn video(sprop: &str) -> Media {
+        let sprop = format!("sprop-parameter-sets=(string)\"{sprop}\"");
+        media(&format!("media=video,encoding-name=H264,{sprop}"))
+    }
+
+    /// A packet as payloaders make it: header and payload are two memories.
+    fn packet(rtp: &[u8], header: usize) -> gst::Buffer {
+        let (head, payload) = rtp.split_at(header);
+        let mut packet = gst::Buffer::from_slice(head.to_vec());
+        let payload = gst::Memory::from_slice(payload.to_vec());
+        packet.get_mut().unwrap().append_memory(payload);
+        packet
+    }
+
+    fn counted(watch: &TrafficWatch) -> (u64, u64, u64) {
+        let traffic = watch.traffic().unwrap();
+        let key_frames = traffic.video.map_or(0, |video| video.key_frames);
+        (traffic.packets, traffic.bytes, key_frames)
+    }
+
+    #[test]
+    fn nothing_is_counted_before_caps() {
+        let watch = TrafficWatch::default();
+        assert!(!watch.take(once(packet(&KEY_FRAME, 12).as_ref())));
+        assert_eq!(watch.traffic(), None);
+    }
+
+    #[test]
+    fn packets_of_one_and_of_several_memories() {
+        let watch = TrafficWatch::default();
+        watch.begin(&video(""));
+        watch.take(once(packet(&KEY_FRAME, 12).as_ref()));
+        watch.take(once(gst::Buffer::from_slice(KEY_FRAME).as_ref()));
+        // Larger than the room.
+        let mut large = KEY_FRAME.to_vec();
+        large.resize(2012, 0xff);
+        watch.take(once(packet(&large, 12).as_ref()));
+        let traffic = watch.traffic().unwrap();
+        assert_eq!((traffic.packets, traffic.bytes), (3, 2 + 2 + 2000));
+        let frames = traffic.video.unwrap();
+        assert_eq!((frames.frames, frames.key_frames), (1, 1));
+    }
+
+    #[test]
+    fn counts_go_on_through_other_caps_until_they_are_cleared() {
+        let watch = TrafficWatch::default();
+        watch.begin(&video(""));
+        watch.take(once(packet(&KEY_FRAME, 12).as_ref()));
+        watch.begin(&video(""));
+        watch.take(once(packet(&KEY_FRAME, 12).as_ref()));
+        watch.resume();
+        watch.take(once(packet(&KEY_FRAME, 12).as_ref()));
+        assert_eq!(counted(&watch), (3, 6, 2), "the third is the same frame");
+        watch.clear();
+        assert_eq!(watch.traffic(), None);
+    }
+
+    #[test]
+    fn codec_is_a_breach_at_once_and_hides_all_others() {
+        let watch = TrafficWatch::default();
+        assert!(!watch.begin(&media("media=audio,encoding-name=OPUS")));
+        assert!(watch.begin(&media("media=video,encoding-name=VP8")));
+        watch.take(once(packet(&KEY_FRAME, 12).as_ref()));
+        let traffic = watch.traffic().unwrap();
+        assert_eq!((traffic.packets, traffic.video), (1, None));
+        assert_eq!(traffic.breaches, ["video-codec"]);
+    }
+
+    #[test]
+    fn other_breaches_are_told_once_when_they_still_stand_after_a_second() {
+        gst::init().unwrap();
+        // 1920x1080, high profile.
+        let sprop = "Z2QAKqzZQHgCJ+XAWoCAgKAAAAMAIAAADxHjBjLA,aOvjyyLA";
+        let mut stream = Stream::new(&video(sprop), Totals::default());
+        let at = Duration::from_millis;
+        assert!(!stream.look(at(0)), "the first look");
+        assert!(stream.breaches().is_empty());
+        assert!(!stream.look(at(900)), "too early for the second");
+        assert!(stream.look(at(1000)));
+        let names: Vec<_> = stream.breaches().iter().map(Breach::name).collect();
+        assert_eq!(names, ["profile", "size-large"]);
+        assert!(!stream.look(at(2000)), "known by now");
+        stream.resume();
+        assert!(stream.breaches().is_empty());
+    }
+}

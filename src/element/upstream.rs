@@ -1,0 +1,84 @@
+//! Who makes a pad's stream.
+
+use gst::prelude::*;
+
+/// No more elements than this are looked at.
+const FARTHEST: usize = 32;
+
+/// The factory name of the nearest encoder upstream, such as `x264enc`.
+pub(super) fn encoder(pad: &gst::Pad) -> Option<String> {
+    let mut ahead = vec![pad.clone()];
+    for _ in 0..FARTHEST {
+        if ahead.is_empty() {
+            return None;
+        }
+        // Breadth first, so that the nearest is found.
+        let Some(element) = feeder(&ahead.remove(0)) else {
+            continue;
+        };
+        let factory = element.factory();
+        if let Some(factory) = factory.filter(is_encoder) {
+            return Some(factory.name().to_string());
+        }
+        ahead.extend(element.sink_pads());
+    }
+    None
+}
+
+fn is_encoder(factory: &gst::ElementFactory) -> bool {
+    let class = factory.metadata(gst::ELEMENT_METADATA_KLASS);
+    class.is_some_and(|class| class.split('/').any(|word| word == "Encoder"))
+}
+
+/// The element that feeds a sink pad, through the walls of bins.
+fn feeder(sink: &gst::Pad) -> Option<gst::Element> {
+    let mut peer = sink.peer()?;
+    for _ in 0..FARTHEST {
+        peer = if let Some(ghost) = peer.downcast_ref::<gst::GhostPad>() {
+            // Into a bin.
+            ghost.target()?
+        } else if let Some(inside) = peer.downcast_ref::<gst::ProxyPad>() {
+            // Out of one: the inner face of its sink pad.
+            inside.internal()?.upcast::<gst::Pad>().peer()?
+        } else {
+            return peer.parent_element();
+        };
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoder_ahead_of_the_sink(launch: &str) -> Option<String> {
+        gst::init().unwrap();
+        let pipeline = gst::parse::launch(&format!("{launch} ! fakesink name=end")).unwrap();
+        let pipeline = pipeline.downcast::<gst::Bin>().unwrap();
+        let end = pipeline.by_name("end").unwrap();
+        encoder(&end.static_pad("sink").unwrap())
+    }
+
+    #[test]
+    fn encoder_is_found() {
+        for (launch, name) in [
+            ("opusenc ! rtpopuspay", Some("opusenc")),
+            (
+                "x264enc ! queue ! h264parse ! video/x-h264 ! rtph264pay",
+                Some("x264enc"),
+            ),
+            ("( x264enc ! ( h264parse ) ) ! rtph264pay", Some("x264enc")),
+            ("opusenc ! ( queue ! ( rtpopuspay ) )", Some("opusenc")),
+            ("vp8enc ! vp8dec ! x264enc ! rtph264pay", Some("x264enc")),
+            ("appsrc ! rtph264pay", None),
+            (
+                "opusenc ! queue ! f. funnel name=f ! rtpopuspay",
+                Some("opusenc"),
+            ),
+            ("audiotestsrc ! queue ! rtpL16pay", None),
+        ] {
+            let found = encoder_ahead_of_the_sink(launch);
+            assert_eq!(found.as_deref(), name, "{launch}");
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! Media beyond what IVS takes, made by real encoders: each limit is told once,
+//! with the setting that cures it.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use gst::prelude::*;
+use ivs_stage::{Kind, Rules, SessionReport, Stage};
+
+use crate::common::{Reply, Server};
+use crate::harness::{BOUND, Publisher, stage};
+
+const OPUS: &str = "! opusenc ! rtpopuspay ! whip. ";
+const H264: &str =
+    "! video/x-h264,profile=constrained-baseline ! rtph264pay name=video-pay ! whip. ";
+
+fn audio(rest: &str) -> String {
+    format!("audiotestsrc is-live=true {rest}")
+}
+
+fn video(size: &str, rate: u32, rest: &str) -> String {
+    let (width, height) = size.split_once('x').unwrap();
+    format!(
+        "videotestsrc is-live=true name=source ! video/x-raw,width={width},height={height},\
+         framerate={rate}/1 ! {rest}"
+    )
+}
+
+/// A warning of a limit.
+#[derive(Debug, PartialEq, Eq)]
+struct Warning {
+    limit: String,
+    encoder: Option<String>,
+    text: String,
+}
+
+fn limit_warning(message: &gst::Message) -> Option<Warning> {
+    let gst::MessageView::Warning(warning) = message.view() else {
+        return None;
+    };
+    let details = warning.details()?;
+    let limit = details.get("limit").ok()?;
+    assert!(warning.error().matches(gst::StreamError::Format));
+    Some(Warning {
+        limit,
+        encoder: details.get("encoder").ok(),
+        text: warning.error().message().to_owned(),
+    })
+}
+
+/// Waits for this many warnings of limits, then ends the stream and gives all
+/// that came.
+fn warnings(publisher: &mut Publisher, number: usize) -> Vec<Warning> {
+    publisher.play();
+    for _ in 0..number {
+        publisher.wait("warning of a limit", limit_warning);
+    }
+    end(publisher)
+}
+
+fn end(publisher: &mut Publisher) -> Vec<Warning> {
+    publisher.pipeline.send_event(gst::event::Eos::new());
+    publisher.wait_eos();
+    all(publisher)
+}
+
+fn all(publisher: &mut Publisher) -> Vec<Warning> {
+    let mut all: Vec<_> = publisher
+        .messages()
+        .iter()
+        .filter_map(limit_warning)
+        .collect();
+    all.sort_by(|one, other| one.limit.cmp(&other.limit));
+    all
+}
+
+fn names(warnings: &[Warning]) -> Vec<&str> {
+    warnings
+        .iter()
+        .map(|warning| warning.limit.as_str())
+        .collect()
+}
+
+/// Expects one warning, of this limit, encoder and words.
+fn expect_one(launch: &str, limit: &str, encoder: &str, words: &[&str]) {
+    expect_one_of(
+        &mut Publisher::to_stage(launch, &stage()),
+        limit,
+        encoder,
+        words,
+    );
+}
+
+fn expect_one_of(publisher: &mut Publisher, limit: &str, encoder: &str, words: &[&str]) {
+    let warnings = warnings(publisher, 1);
+    assert_eq!(names(&warnings), [limit], "{warnings:#?}");
+    let warning = &warnings[0];
+    assert_eq!(warning.encoder.as_deref(), Some(encoder));
+    for words in words {
+        assert!(warning.text.contains(words), "{}", warning.text);
+    }
+}
+
+fn wait_seconds_of_media(stage: &Stage, seconds: u64) {
+    let enough = |sessions: &[SessionReport]| {
+        let audio = sessions.first()?.section(Kind::Audio)?;
+        (audio.last_ms? >= audio.first_ms? + seconds * 1000).then_some(())
+    };
+    stage
+        .wait_for_sessions(BOUND, enough)
+        .expect("media for a while");
+}
+
+#[test]
+fn good_audio_and_video_warn_of_nothing() {
+    let stage = stage();
+    let good = video(
+        "320x240",
+        25,
+        "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=300 ",
+    );
+    let launch = format!("{good} {H264} {}", audio(OPUS));
+    let mut publisher = Publisher::to_stage(&launch, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    // Longer than the longest measurement and the two looks at it.
+    wait_seconds_of_media(&stage, 7);
+    assert_eq!(end(&mut publisher), []);
+}
+
+#[test]
+fn b_frames() {
+    // Baseline has none, so that x264enc only makes them in another profile.
+    let encoder = "x264enc speed-preset=ultrafast rc-lookahead=0 b-adapt=false bframes=2 \
+                   key-int-max=20 bitrate=300 ! video/x-h264,profile=main ! rtph264pay ! whip. ";
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(&video("320x240", 20, encoder), &stage);
+    let warnings = warnings(&mut publisher, 2);
+    assert_eq!(names(&warnings), ["b-frames", "profile"], "{warnings:#?}");
+    assert!(
+        warnings[0]
+            .text
+            .contains("Set x264enc bframes=0 (or tune=zerolatency).")
+    );
+    assert!(warnings[0].text.contains("disconnects RTMP publishers"));
+}
+
+#[test]
+fn no_b_frames_with_the_cure_of_that_warning() {
+    let stage = stage();
+    let encoder = format!(
+        "x264enc speed-preset=ultrafast rc-lookahead=0 b-adapt=false bframes=0 key-int-max=20 \
+         bitrate=300 {H264}"
+    );
+    let launch = format!("{} {}", video("320x240", 20, &encoder), audio(OPUS));
+    let mut publisher = Publisher::to_stage(&launch, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    wait_seconds_of_media(&stage, 3);
+    assert_eq!(end(&mut publisher), []);
+}
+
+#[test]
+fn high_profile() {
+    let encoder = "x264enc tune=zerolatency speed-preset=ultrafast dct8x8=true key-int-max=20 \
+                   bitrate=300 ! video/x-h264,profile=high ! rtph264pay ! whip. ";
+    expect_one(
+        &video("320x240", 20, encoder),
+        "profile",
+        "x264enc",
+        &[
+            "The video's profile is high",
+            "Put the caps video/x-h264,profile=constrained-baseline behind x264enc.",
+        ],
+    );
+}
+
+#[test]
+fn size_above_720p() {
+    let encoder = format!("x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 {H264}");
+    expect_one(
+        &video("1920x1080", 10, &encoder),
+        "size-large",
+        "x264enc",
+        &[
+            "1920x1080 pixels, and IVS disconnects publishers above 720p",
+            "Put videoscale ! video/x-raw,width=1280,height=720 ahead of the encoder",
+        ],
+    );
+}
+
+#[test]
+fn fewer_than_160_lines() {
+    let encoder = format!("x264enc tune=zerolatency speed-preset=ultrafast key-int-max=20 {H264}");
+    expect_one(
+        &video("160x120", 20, &encoder),
+        "size-small",
+        "x264enc",
+        &[
+            "160x120 pixels",
+            "width=640,height=360 ahead of the encoder",
+        ],
+    );
+}
+
+#[test]
+fn five_frames_a_second() {
+    let encoder = format!("x264enc tune=zerolatency speed-preset=ultrafast key-int-max=5 {H264}");
+    expect_one(
+        &video("320x240", 5, &encoder),
+        "frame-rate-low",
+        "x264enc",
+        &[
+            "frames a second, and IVS asks for 10 to 60",
+            "Put videorate ! video/x-raw,framerate=30/1",
+        ],
+    );
+}
+
+#[test]
+fn seventy_five_frames_a_second() {
+    let encoder = format!("x264enc tune=zerolatency speed-preset=ultrafast key-int-max=75 {H264}");
+    expect_one(
+        &video("320x180", 75, &encoder),
+        "frame-rate-high",
+        "x264enc",
+        &[
+            "frames a second, and IVS asks for 10 to 60",
+            "Put videorate ! video/x-raw,framerate=30/1",
+        ],
+    );
+}
+
+#[test]
+fn key_frame_every_ten_seconds() {
+    let encoder = format!(
+        "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=200 \
+         option-string=scenecut=0 bitrate=300 {H264}"
+    );
+    expect_one(
+        &video("320x240", 20, &encoder),
+        "key-frame-distance",
+        "x264enc",
+        &[
+            "s without a key frame, and IVS asks for one every 1 to 2 s",
+            "Set x264enc key-int-max=",
+        ],
+    );
+}
+
+/// Noise, of which an encoder can make as many bits as it is told to.
+fn noise(bit_rate: u32) -> String {
+    let encoder = format!(
+        "queue ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=20 \
+         bitrate={bit_rate} qp-min=1 {H264}"
+    );
+    video("480x270", 20, &encoder).replace("name=source", "pattern=snow")
+}
+
+#[test]
+fn ten_megabits() {
+    expect_one(
+        &noise(10_000),
+        "video-bit-rate",
+        "x264enc",
+        &[
+            "Mbit/s, and IVS disconnects publishers above 8.5 Mbit/s",
+            "Set x264enc bitrate=6000 (kbit/s) or less",
+        ],
+    );
+}
+
+#[test]
+fn bit_rate_within_15_percent_of_the_limit() {
+    expect_one(
+        &noise(7_850),
+        "video-bit-rate-near",
+        "x264enc",
+        &[
+            "which encoders set to less can overshoot",
+            "Set x264enc bitrate=6000 (kbit/s) or less",
+        ],
+    );
+}
+
+#[test]
+fn opus_of_256_kilobits() {
+    let noise = audio("wave=white-noise ! opusenc bitrate=256000 ! rtpopuspay ! whip. ");
+    expect_one(
+        &noise,
+        "audio-bit-rate",
+        "opusenc",
+        &[
+            "kbit/s, and IVS asks for 160 kbit/s at most",
+            "Set opusenc bitrate=128000 (bit/s).",
+        ],
+    );
+}
+
+/// What the stage makes of these codecs is its own affair: the warning is there
+/// before its reply is.
+fn codec_warning(launch: &str) -> Warning {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(launch, &stage);
+    publisher.play();
+    publisher.wait("warning of a codec", limit_warning)
+}
+
+#[test]
+fn audio_that_is_not_opus() {
+    let warning = codec_warning(&audio("! mulawenc ! rtppcmupay ! whip. "));
+    assert_eq!(warning.limit, "audio-codec");
+    assert_eq!(
+        warning.text,
+        "The audio is PCMU, and IVS takes Opus only: expect a refusal. Encode it with opusenc ! \
+         rtpopuspay."
+    );
+}
+
+#[test]
+fn video_that_is_not_h264() {
+    let warning = codec_warning(&video(
+        "320x240",
+        20,
+        "vp8enc deadline=1 ! rtpvp8pay ! whip. ",
+    ));
+    assert_eq!(warning.limit, "video-codec");
+    assert_eq!(warning.encoder.as_deref(), Some("vp8enc"));
+    assert!(
+        warning.text.contains("Encode it with x264enc"),
+        "{}",
+        warning.text
+    );
+}
+
+#[test]
+fn each_cause_is_told_once_also_by_the_sessions_that_follow() {
+    let stage = stage();
+    let encoder = format!("x264enc tune=zerolatency speed-preset=ultrafast key-int-max=20 {H264}");
+    let launch = format!("{} {}", video("160x120", 20, &encoder), audio(OPUS));
+    let mut publisher = Publisher::to_stage(&launch, &stage);
+    publisher.play();
+    publisher.wait("warning of a limit", limit_warning);
+    stage.close_sessions();
+    publisher.wait_state("retrying");
+    publisher.wait_state("publishing");
+    let enough = |sessions: &[SessionReport]| {
+        let audio = sessions.get(1)?.section(Kind::Audio)?;
+        (audio.last_ms? >= audio.first_ms? + 3000).then_some(())
+    };
+    stage
+        .wait_for_sessions(BOUND, enough)
+        .expect("media in the second session");
+    assert_eq!(names(&end(&mut publisher)), ["size-small"]);
+}
+
+#[test]
+fn a_new_run_tells_it_anew() {
+    let stage = stage();
+    let launch = audio("! mulawenc ! rtppcmupay ! whip. ");
+    let mut publisher = Publisher::to_stage(&launch, &stage);
+    for _ in 0..2 {
+        publisher.play();
+        publisher.wait("warning of a codec", limit_warning);
+        publisher.stop();
+    }
+}
+
+/// Posts an offer to a stage, with a token of it, and gives the answer.
+fn answer_of(endpoint: &str, token: &str, offer: &str) -> String {
+    let host = endpoint.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/sdp\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{offer}",
+        offer.len()
+    )
+    .unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 201"), "{reply}");
+    reply.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[test]
+fn a_server_that_is_not_ivs_has_limits_of_its_own() {
+    let rules = Rules {
+        hops: 0,
+        ..Rules::default()
+    };
+    let stage = Stage::start(rules).unwrap();
+    let (endpoint, token) = (stage.endpoint(), stage.token());
+    // In front of the stage, with tokens of its own, of which nothing is known.
+    let server = Server::start("127.0.0.1", move |request| match request.method.as_str() {
+        "POST" => Reply::new(201)
+            .header("Content-Type", "application/sdp")
+            .header("Location", "/session")
+            .body(answer_of(&endpoint, &token, &request.body))
+            .into(),
+        _ => Reply::new(200).into(),
+    });
+    let encoder = format!("x264enc tune=zerolatency speed-preset=ultrafast key-int-max=20 {H264}");
+    let launch = format!("{} {}", video("160x120", 20, &encoder), audio(OPUS));
+    let mut publisher = Publisher::to_endpoint(&launch, &server.url("/whip"));
+    publisher.play();
+    publisher.wait_state("publishing");
+    wait_seconds_of_media(&stage, 3);
+    assert_eq!(end(&mut publisher), []);
+}
