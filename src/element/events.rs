@@ -54,6 +54,9 @@ impl IvsWhipSink {
                 }
                 self.with_peer(id, peer, |peer| peer.apply(&answer, &ice_servers));
             }
+            Event::Times(times) => {
+                let _ = self.of_run(id, |run| run.course.times = Some(times));
+            }
             Event::Claims(claims) => self.know_claims(id, claims),
             Event::TokenWanted => {
                 self.with_session(id, |session| {
@@ -61,6 +64,7 @@ impl IvsWhipSink {
                 });
             }
             Event::State(State::Publishing) => {
+                let _ = self.of_run(id, |run| run.course.publishes());
                 self.open_gates(id);
                 self.tell_filler(id);
                 self.enter_state(id, SessionState::Publishing);
@@ -247,7 +251,11 @@ impl IvsWhipSink {
     fn close_peer(&self, id: u64) {
         let pads = self.lock().pads.clone();
         pads.iter().for_each(MediaPad::close_gate);
-        if let Some(peer) = self.of_run(id, |run| run.peer.take()).flatten() {
+        let peer = self.of_run(id, |run| {
+            run.course.since = None;
+            run.peer.take()
+        });
+        if let Some(peer) = peer.flatten() {
             peer.close();
         }
     }

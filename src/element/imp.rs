@@ -18,6 +18,7 @@ use super::settings::{
     DEFAULT_CONNECT_TIMEOUT, DEFAULT_RETRIES, DEFAULT_SILENCE_TIMEOUT, DEFAULT_TIMEOUT, Settings,
     VideoFiller, parse_token,
 };
+use super::stats;
 use super::work::Work;
 use crate::ivs::{Claims, GLOBAL_ENDPOINT};
 use crate::session::ErrorKind;
@@ -329,8 +330,28 @@ impl ObjectSubclass for IvsWhipSink {
     type ParentType = gst::Bin;
 }
 
-#[glib::derived_properties]
 impl ObjectImpl for IvsWhipSink {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let mut properties = IvsWhipSink::derived_properties().to_vec();
+            // Last, as the derived ones go by their number.
+            properties.push(stats::property());
+            properties
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        self.derived_set_property(id, value, pspec);
+    }
+
+    fn property(&self, id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        match pspec.name() {
+            stats::STATS => self.stats().to_value(),
+            _ => self.derived_property(id, pspec),
+        }
+    }
+
     fn constructed(&self) {
         self.parent_constructed();
         let element = self.obj();

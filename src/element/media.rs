@@ -42,6 +42,11 @@ impl Media {
         text.unwrap_or_default()
     }
 
+    /// Of RTP's timestamps, in Hz.
+    pub(super) fn clock_rate(&self) -> Option<i32> {
+        self.caps.structure(0)?.get("clock-rate").ok()
+    }
+
     /// Whether a session that was made for this stream can carry the other in
     /// its place. New parameter sets count where both are in the caps: a
     /// payloader that does not repeat them in the stream has them nowhere else.
@@ -50,7 +55,6 @@ impl Media {
             let structure = media.caps.structure(0)?;
             structure.get::<String>(name).ok()
         };
-        let clock_rate = |media: &Self| media.caps.structure(0)?.get::<i32>("clock-rate").ok();
         let parameters = [self, other].map(|media| text(media, "sprop-parameter-sets"));
         let same_parameters = match &parameters {
             [Some(old), Some(new)] => old == new,
@@ -58,7 +62,7 @@ impl Media {
         };
         (self.track, self.payload) == (other.track, other.payload)
             && text(self, "encoding-name") == text(other, "encoding-name")
-            && clock_rate(self) == clock_rate(other)
+            && self.clock_rate() == other.clock_rate()
             && same_parameters
     }
 }

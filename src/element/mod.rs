@@ -9,6 +9,7 @@
 mod assembly;
 mod black;
 mod events;
+mod figures;
 mod gate;
 mod ice;
 mod imp;
@@ -19,8 +20,10 @@ mod messages;
 mod pads;
 mod peer;
 mod picture;
+mod reports;
 mod run;
 mod settings;
+mod stats;
 mod traffic;
 mod upstream;
 mod work;

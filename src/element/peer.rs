@@ -10,8 +10,10 @@
 //!   ([`Inner::certificate_fits`]);
 //! - 1.22 stays connected to a dead peer, so we count what arrives ([`watch_children`]).
 
+use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use gst::prelude::*;
 use gst_webrtc::{
@@ -23,7 +25,9 @@ use rustls::pki_types::pem::PemObject;
 
 use super::assembly::{Assembled, Link, Source, assemble, discard, make_webrtcbin, watch_children};
 use super::black::Black;
+use super::figures::{candidate_pair, retransmissions, watch_reports};
 use super::ice::{IceUrl, ice_url};
+use super::reports::Reports;
 use super::settings::IceSettings;
 use crate::ivs::{OfferedVideo, Rung};
 use crate::session::{Cause, Identity, PeerNews};
@@ -59,6 +63,9 @@ struct Inner {
     late_local: bool,
     /// Packets that arrived from the far end: DTLS and RTCP.
     heard: Arc<AtomicU64>,
+    reports: Arc<Mutex<Reports>>,
+    /// How long the offer took from the beginning of this.
+    begun: Instant,
     tell: Box<dyn Fn(PeerNews) + Send + Sync>,
     shared: Mutex<Shared>,
 }
@@ -68,6 +75,14 @@ struct Shared {
     fingerprints: Vec<Fingerprint>,
     /// The local description, where it has to wait for the server's ICE servers.
     pending_local: Option<WebRTCSessionDescription>,
+    /// The candidate pair in use, as webrtcbin told it last.
+    pair: Option<gst::Structure>,
+    /// Whether it is being asked for that.
+    asks_for_pair: bool,
+    /// What webrtcbin has not answered yet, by number.
+    questions: HashMap<u64, gst::Promise>,
+    asked: u64,
+    is_closed: bool,
 }
 
 impl Peer {
@@ -81,10 +96,13 @@ impl Peer {
         ready: impl FnOnce(&gst::Element),
         tell: impl Fn(PeerNews) + Send + Sync + 'static,
     ) -> Result<Self, glib::BoolError> {
+        let begun = Instant::now();
         let identity = Arc::new(parts.identity);
         let heard = Arc::new(AtomicU64::new(0));
+        let reports = Arc::new(Mutex::new(Reports::default()));
         let webrtcbin = make_webrtcbin(&parts.ice)?;
         watch_children(&webrtcbin, &identity, &heard);
+        watch_reports(&webrtcbin, &reports);
         ready(&webrtcbin);
         // It stays in PLAYING when the pipeline is paused: its ICE source is
         // live, and would no longer answer the far end's checks.
@@ -110,6 +128,8 @@ impl Peer {
             video: parts.video,
             late_local: parts.ice.use_link_headers,
             heard,
+            reports,
+            begun,
             tell: Box::new(tell),
             shared: Mutex::default(),
         });
@@ -126,6 +146,41 @@ impl Peer {
         self.inner.video.rung()
     }
 
+    /// What the far end has reported so far.
+    pub(super) fn reports(&self) -> Reports {
+        let reports = self.inner.reports.lock();
+        reports.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Packets that were sent again.
+    pub(super) fn retransmissions(&self) -> u64 {
+        retransmissions(&self.inner.webrtcbin)
+    }
+
+    /// The candidate pair that webrtcbin told of last, and asks it anew.
+    pub(super) fn candidate_pair(&self) -> Option<gst::Structure> {
+        self.ask_for_pair();
+        self.inner.lock().pair.clone()
+    }
+
+    /// Asks webrtcbin which candidate pair is in use; it answers in its own time.
+    pub(super) fn ask_for_pair(&self) {
+        if std::mem::replace(&mut self.inner.lock().asks_for_pair, true) {
+            return;
+        }
+        let question = self.inner.question(|inner, reply| {
+            let pair = reply.ok().flatten().and_then(candidate_pair);
+            let mut shared = inner.lock();
+            shared.asks_for_pair = false;
+            shared.pair = pair.or(shared.pair.take());
+        });
+        if let Some(promise) = question {
+            self.inner
+                .webrtcbin
+                .emit_by_name::<()>("get-stats", &[&None::<gst::Pad>, &promise]);
+        }
+    }
+
     /// Begins to send the filler's pictures, where it has any.
     pub(super) fn start_filler(&self) {
         if let Some(black) = &self.inner.black {
@@ -136,15 +191,16 @@ impl Peer {
     /// Makes the offer and tells it in the form to POST. Gathering starts
     /// meanwhile and is not waited for.
     pub(super) fn offer(&self, stream: String) {
-        let inner = self.inner.clone();
-        let promise = gst::Promise::with_change_func(move |reply| {
+        let question = self.inner.question(move |inner, reply| {
             let offered =
                 description(reply, "offer").and_then(|offer| inner.offered(offer, &stream));
             inner.tell(offered.unwrap_or_else(PeerNews::Broken));
         });
-        self.inner
-            .webrtcbin
-            .emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
+        if let Some(promise) = question {
+            self.inner
+                .webrtcbin
+                .emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
+        }
     }
 
     /// Applies the answer; whether webrtcbin took it shows in the news.
@@ -167,15 +223,16 @@ impl Peer {
             }
         };
         let description = WebRTCSessionDescription::new(WebRTCSDPType::Answer, sdp);
-        let waiting = inner.clone();
-        let promise = gst::Promise::with_change_func(move |reply| {
+        let question = inner.question(|inner, reply| {
             if let Err(cause) = structure(reply) {
-                waiting.tell(PeerNews::Broken(cause));
+                inner.tell(PeerNews::Broken(cause));
             }
         });
-        inner
-            .webrtcbin
-            .emit_by_name::<()>("set-remote-description", &[&description, &promise]);
+        if let Some(promise) = question {
+            inner
+                .webrtcbin
+                .emit_by_name::<()>("set-remote-description", &[&description, &promise]);
+        }
     }
 
     /// Whether a message of a child comes from this webrtcbin, or from its filler.
@@ -189,6 +246,14 @@ impl Peer {
 
     /// Takes webrtcbin out of the bin. Can be called more than once.
     pub(super) fn close(&self) {
+        let questions = {
+            let mut shared = self.inner.lock();
+            shared.is_closed = true;
+            std::mem::take(&mut shared.questions)
+        };
+        // webrtcbin drops what it has not come to, and GStreamer complains of
+        // promises that nobody keeps.
+        questions.values().for_each(gst::Promise::interrupt);
         for (source, sink) in &self.inner.links {
             let _ = source.unlink(sink);
         }
@@ -199,7 +264,32 @@ impl Peer {
     }
 }
 
+type Reply<'a> = Result<Option<&'a gst::StructureRef>, gst::PromiseError>;
+
 impl Inner {
+    /// A promise to ask webrtcbin with; none once it is closed.
+    fn question(
+        self: &Arc<Self>,
+        answered: impl FnOnce(&Arc<Self>, Reply<'_>) + Send + 'static,
+    ) -> Option<gst::Promise> {
+        let mut shared = self.lock();
+        if shared.is_closed {
+            return None;
+        }
+        shared.asked += 1;
+        let number = shared.asked;
+        // Weak, as the promise is kept here.
+        let inner = Arc::downgrade(self);
+        let promise = gst::Promise::with_change_func(move |reply| {
+            if let Some(inner) = inner.upgrade() {
+                inner.lock().questions.remove(&number);
+                answered(&inner, reply);
+            }
+        });
+        shared.questions.insert(number, promise.clone());
+        Some(promise)
+    }
+
     fn offered(
         self: &Arc<Self>,
         description: WebRTCSessionDescription,
@@ -223,6 +313,7 @@ impl Inner {
             offer,
             video: self.video,
             heard: self.heard.clone(),
+            took: self.begun.elapsed(),
         })
     }
 

@@ -22,6 +22,7 @@ use super::messages;
 use super::pads::MediaPad;
 use super::peer::Peer;
 use super::settings::{IceSettings, Settings, SettingsError};
+use super::stats::Course;
 use crate::ivs::{OfferedVideo, Rung};
 use crate::session::{Ending, ErrorKind, Event, Input, Process, Session};
 use crate::whip::Token;
@@ -35,6 +36,7 @@ pub(super) struct Run {
     /// What the driver wants offered as video if no pad has any.
     pub(super) without_video: OfferedVideo,
     pub(super) ice: IceSettings,
+    pub(super) course: Course,
     /// The filler section that the bus was told of last.
     pub(super) told_filler: Option<Rung>,
     /// The peer connection in use.
@@ -114,6 +116,7 @@ impl IvsWhipSink {
             ending,
             jobs,
             without_video: OfferedVideo::Nothing,
+            course: Course::default(),
             told_filler: None,
             ice: settings.ice(),
             peer: None,

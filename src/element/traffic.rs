@@ -23,6 +23,8 @@ pub(super) struct Traffic {
     pub(super) packets: u64,
     /// Of payload.
     pub(super) bytes: u64,
+    /// The newest packet's SSRC.
+    pub(super) source: Option<u32>,
     /// Bits of payload a second, over the last seconds.
     pub(super) bit_rate: u64,
     /// What is known of H.264; of other video packets and bytes are.
@@ -112,6 +114,7 @@ struct Stream {
     before: Totals,
     began: Instant,
     next_look: Duration,
+    source: Option<u32>,
     /// What the last look saw, and what the one before it saw as well.
     seen: Vec<&'static str>,
     standing: Vec<&'static str>,
@@ -151,6 +154,7 @@ impl Stream {
             before,
             began: Instant::now(),
             next_look: Duration::ZERO,
+            source: None,
             seen: Vec::new(),
             standing: Vec::new(),
             room: Box::new([0; ROOM]),
@@ -167,10 +171,16 @@ impl Stream {
     }
 
     fn take(&mut self, packet: &gst::BufferRef, now: Duration) {
-        let kind = &mut self.kind;
-        with_bytes(packet, &mut self.room[..], |rtp| match kind {
-            Kind::Video(watch) => watch.packet(rtp, now),
-            Kind::Packets(watch) => watch.packet(rtp, now),
+        let (kind, source) = (&mut self.kind, &mut self.source);
+        with_bytes(packet, &mut self.room[..], |rtp| {
+            // Where RFC 3550 5.1 has it.
+            if let Some([a, b, c, d]) = rtp.get(8..12) {
+                *source = Some(u32::from_be_bytes([*a, *b, *c, *d]));
+            }
+            match kind {
+                Kind::Video(watch) => watch.packet(rtp, now),
+                Kind::Packets(watch) => watch.packet(rtp, now),
+            }
         });
     }
 
@@ -225,6 +235,7 @@ impl Stream {
         Traffic {
             packets: totals.packets,
             bytes: totals.bytes,
+            source: self.source,
             bit_rate,
             video,
             breaches: self.breaches().iter().map(Breach::name).collect(),
@@ -321,6 +332,7 @@ mod tests {
         watch.take(once(packet(&large, 12).as_ref()));
         let traffic = watch.traffic().unwrap();
         assert_eq!((traffic.packets, traffic.bytes), (3, 2 + 2 + 2000));
+        assert_eq!(traffic.source, Some(1));
         let frames = traffic.video.unwrap();
         assert_eq!((frames.frames, frames.key_frames), (1, 1));
     }

@@ -16,6 +16,7 @@ use super::event::{Event, Input, PeerNews, State};
 use super::exchange::{Established, Exchange};
 use super::failure::{Cause, Failure, Phase};
 use super::liveness::{Asking, Liveness, Sign};
+use super::times::Stopwatch;
 use super::trickle::{Trickle, send_fragment};
 use crate::ivs::OfferedVideo;
 use crate::whip::{Answer, IceServer, Offer};
@@ -102,9 +103,11 @@ impl<'a> Attempt<'a> {
                             offer,
                             video,
                             heard,
+                            took,
                         },
                     ..
                 } => {
+                    self.driver.stopwatch = Some(Stopwatch::offered(took));
                     return Ok(Offered {
                         offer,
                         video,
@@ -242,6 +245,10 @@ impl<'a> Attempt<'a> {
             ice_servers,
         });
         self.phase = Phase::Connect;
+        self.driver
+            .stopwatch
+            .iter_mut()
+            .for_each(Stopwatch::answered);
         let after = self.driver.config.connect_timeout;
         let connect_by = Instant::now() + after;
         let mut watched: Option<Watched> = None;
@@ -284,6 +291,10 @@ impl<'a> Attempt<'a> {
         if let Some(rung) = self.driver.ladder.worked(offered.video) {
             let endpoint = &self.driver.config.endpoint;
             self.driver.process.remember_rung(endpoint, rung);
+        }
+        let times = self.driver.stopwatch.as_mut().map(Stopwatch::connected);
+        if let Some(times) = times {
+            self.driver.emit(Event::Times(times));
         }
         self.driver.emit(Event::State(State::Publishing));
         let heard = offered.heard.load(Ordering::Relaxed);

@@ -14,6 +14,7 @@ use super::event::{Event, Input, PeerNews, State, Warning};
 use super::failure::{Cause, Failure};
 use super::liveness::Silence;
 use super::process::Process;
+use super::times::Stopwatch;
 use crate::ivs::{Ladder, OfferedVideo, Rung};
 use crate::whip::PostError;
 
@@ -52,6 +53,7 @@ impl Session {
             renewed: false,
             peer: 0,
             gathered: Gathered::default(),
+            stopwatch: None,
         };
         process.runtime.spawn(driver.run());
         (Self { inputs }, ending)
@@ -110,6 +112,8 @@ pub(super) struct Driver {
     /// Which peer connection is in use; news of older ones are late.
     pub(super) peer: u64,
     pub(super) gathered: Gathered,
+    /// Of the attempt under way, from its offer on.
+    pub(super) stopwatch: Option<Stopwatch>,
 }
 
 impl Driver {
@@ -139,6 +143,7 @@ impl Driver {
             self.tell_ended();
             self.peer += 1;
             self.gathered = Gathered::default();
+            self.stopwatch = None;
             self.emit(Event::MakeOffer {
                 peer: self.peer,
                 without_video: self.ladder.offered(),
@@ -224,6 +229,17 @@ impl Driver {
         }
     }
 
+    fn all_gathered(&mut self) {
+        // It can be told twice: as a state, and by an empty candidate.
+        if std::mem::replace(&mut self.gathered.complete, true) {
+            return;
+        }
+        let times = self.stopwatch.as_mut().and_then(Stopwatch::gathered);
+        if let Some(times) = times {
+            self.emit(Event::Times(times));
+        }
+    }
+
     pub(super) fn emit(&mut self, event: Event) {
         (self.emit)(event);
     }
@@ -265,7 +281,7 @@ impl Driver {
             Input::Peer {
                 news: PeerNews::GatheringComplete,
                 ..
-            } => self.gathered.complete = true,
+            } => self.all_gathered(),
             input => return Some(input),
         }
         None

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::ending::Ended;
 use super::failure::{Cause, Failure};
+use super::times::Times;
 use crate::ivs::{Claims, OfferedVideo, Rung, TravelDenied, Verdict};
 use crate::whip::{Answer, IceServer, Oddity, Offer, Token};
 
@@ -40,6 +41,8 @@ pub enum PeerNews {
         video: OfferedVideo,
         /// Counts packets that arrive from the far end, of whatever kind.
         heard: Arc<AtomicU64>,
+        /// How long it took to make.
+        took: Duration,
     },
     /// A local candidate, as `candidate:…`.
     Candidate(String),
@@ -90,6 +93,9 @@ pub enum Event {
         /// STUN and TURN servers that the WHIP server names.
         ice_servers: Vec<IceServer>,
     },
+    /// How long the steps to a session that publishes took; again once all
+    /// candidates are known, where that is later.
+    Times(Times),
     /// The candidates were sent, or why not.
     Trickled(Result<usize, String>),
     /// The attempt failed; another follows after the wait.

@@ -33,6 +33,7 @@ mod identity;
 mod liveness;
 mod process;
 mod renewal;
+mod times;
 mod token;
 mod trickle;
 
@@ -45,4 +46,5 @@ pub use failure::{Cause, ErrorKind, Failure, Phase};
 pub use http_io::SendError;
 pub use identity::{Identity, IdentityError};
 pub use process::{Process, ProcessError};
+pub use times::Times;
 pub use token::{TokenProblem, TokenSource};

@@ -191,6 +191,25 @@ impl Publisher {
             .to_owned()
     }
 
+    /// Loses so many packets behind an element's back; comes back when they are
+    /// gone.
+    pub fn lose_packets(&self, element: &str, count: u64) {
+        let pad = self.pipeline.by_name(element).unwrap();
+        let pad = pad.static_pad("src").unwrap();
+        let (sender, gone) = std::sync::mpsc::channel();
+        let lost = AtomicU64::new(0);
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            let number = lost.fetch_add(1, Ordering::SeqCst) + 1;
+            let _ = sender.send(number);
+            if number <= count {
+                gst::PadProbeReturn::Drop
+            } else {
+                gst::PadProbeReturn::Remove
+            }
+        });
+        while gone.recv_timeout(BOUND).unwrap() < count {}
+    }
+
     /// Counts the packets that leave an element, from now on.
     pub fn count_packets(&self, element: &str) -> Arc<AtomicU64> {
         let count = Arc::new(AtomicU64::new(0));

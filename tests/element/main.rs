@@ -15,11 +15,8 @@ mod harness;
 
 mod bad_replies;
 mod bad_settings;
-<<<<<<< HEAD
 mod filler;
-=======
 mod limits;
->>>>>>> 8e9c77a (element: Warn of the limits of IVS that the media miss)
 mod missing_elements;
 mod pads;
 mod publishing;
@@ -27,6 +24,7 @@ mod quirks;
 mod resilience;
 mod restarting;
 mod secrets;
+mod stats;
 mod staying;
 mod stopping;
 mod tokens;

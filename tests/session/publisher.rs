@@ -82,6 +82,7 @@ pub(crate) fn offer_with(peer: u64, video: OfferedVideo) -> Input {
         offer: Offer::new(OFFER, "stream", None).unwrap(),
         video,
         heard: Arc::default(),
+        took: Duration::from_millis(7),
     };
     Input::Peer { peer, news }
 }
@@ -146,7 +147,7 @@ impl Publisher {
     pub(crate) fn next(&self) -> Event {
         loop {
             match self.events.recv_timeout(BOUND).expect("one more event") {
-                Event::MakeOffer { .. } | Event::Claims(_) => {}
+                Event::MakeOffer { .. } | Event::Claims(_) | Event::Times(_) => {}
                 event => return event,
             }
         }
@@ -185,7 +186,7 @@ impl Publisher {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.events.recv_timeout(left) {
-                Ok(Event::MakeOffer { .. } | Event::Claims(_)) => {}
+                Ok(Event::MakeOffer { .. } | Event::Claims(_) | Event::Times(_)) => {}
                 heard => return heard.is_ok(),
             }
         }
@@ -293,6 +294,7 @@ pub(crate) fn names(events: &[Event]) -> Vec<&'static str> {
     let name = |event: &Event| match event {
         Event::MakeOffer { .. } => "make offer",
         Event::Climbed { .. } => "climbed",
+        Event::Times(_) => "times",
         Event::Trickled(_) => "trickled",
         Event::Claims(_) => "claims",
         Event::TokenWanted => "token wanted",

@@ -23,6 +23,7 @@ fn publish(publisher: &Publisher, peer: u64) -> Arc<AtomicU64> {
             offer,
             video,
             heard: counter.clone(),
+            took: Duration::ZERO,
         };
         publisher.tell(Input::Peer { peer, news });
     }

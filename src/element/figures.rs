@@ -1,0 +1,84 @@
+//! What a running webrtcbin knows about its connection.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use gst::prelude::*;
+
+use super::reports::Reports;
+
+/// Reads the far end's RTCP on its way into webrtcbin's RTP session, where it
+/// is decrypted.
+pub(super) fn watch_reports(webrtcbin: &gst::Element, reports: &Arc<Mutex<Reports>>) {
+    let reports = reports.clone();
+    let Some(rtpbin) = child(webrtcbin, "rtpbin") else {
+        return;
+    };
+    rtpbin.connect_pad_added(move |_, pad| {
+        if pad.name().starts_with("recv_rtcp_sink") {
+            read_reports(pad, &reports);
+        }
+    });
+}
+
+fn read_reports(pad: &gst::Pad, reports: &Arc<Mutex<Reports>>) {
+    let reports = reports.clone();
+    let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+    pad.add_probe(mask, move |_, info| {
+        let read = |buffer: &gst::BufferRef| {
+            if let Ok(rtcp) = buffer.map_readable() {
+                let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+                reports.packet(&rtcp, SystemTime::now());
+            }
+        };
+        match &info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => read(buffer),
+            Some(gst::PadProbeData::BufferList(list)) => list.iter().for_each(read),
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Packets that were sent again because the far end missed them (RFC 4588).
+pub(super) fn retransmissions(webrtcbin: &gst::Element) -> u64 {
+    let Some(bin) = webrtcbin.dynamic_cast_ref::<gst::Bin>() else {
+        return 0;
+    };
+    let senders = bin.iterate_all_by_element_factory_name("rtprtxsend");
+    let sent = |sender: gst::Element| u64::from(sender.property::<u32>("num-rtx-packets"));
+    senders.into_iter().flatten().map(sent).sum()
+}
+
+/// Reads webrtcbin's statistics, whose entries name each other by id: the
+/// transport's pair, and its two candidates.
+pub(super) fn candidate_pair(stats: &gst::StructureRef) -> Option<gst::Structure> {
+    let entry = |id: &str| stats.get::<gst::Structure>(id).ok();
+    let transport = stats.iter().find_map(|(_, value)| {
+        let entry = value.get::<gst::Structure>().ok()?;
+        entry.get::<String>("selected-candidate-pair-id").ok()
+    })?;
+    let pair = entry(&transport)?;
+    let mut told = gst::Structure::builder("candidate-pair");
+    for side in ["local", "remote"] {
+        let id = pair.get::<String>(&format!("{side}-candidate-id")).ok()?;
+        let candidate = entry(&id)?;
+        for (name, from) in [
+            ("type", "candidate-type"),
+            ("protocol", "protocol"),
+            ("address", "address"),
+        ] {
+            let text = candidate.get::<String>(from).ok();
+            told = told.field_if_some(&format!("{side}-{name}"), text);
+        }
+        let port = candidate.get::<u32>("port").ok();
+        told = told.field_if_some(&format!("{side}-port"), port);
+    }
+    Some(told.build())
+}
+
+fn child(webrtcbin: &gst::Element, factory: &str) -> Option<gst::Element> {
+    let bin = webrtcbin.dynamic_cast_ref::<gst::Bin>()?;
+    let mut children = bin.iterate_all_by_element_factory_name(factory);
+    children.next().ok().flatten()
+}

@@ -1,0 +1,143 @@
+//! The property `stats`: what a session does and how it fares, as a structure.
+
+use std::time::{Duration, Instant};
+
+use glib::prelude::*;
+
+use super::imp::IvsWhipSink;
+use super::media::Media;
+use super::reports::Reports;
+use super::traffic::Traffic;
+use crate::session::Times;
+
+/// The property's name.
+pub(super) const STATS: &str = "stats";
+
+/// The structure's name.
+const NAME: &str = "application/x-ivswhipsink-stats";
+
+/// How the sessions of a run went so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Course {
+    /// Of the newest session that came to publish.
+    pub(super) times: Option<Times>,
+    /// Sessions that came to publish.
+    pub(super) published: u32,
+    /// Since when the one in use publishes.
+    pub(super) since: Option<Instant>,
+}
+
+impl Course {
+    /// A session publishes from now on.
+    pub(super) fn publishes(&mut self) {
+        self.published += 1;
+        self.since = Some(Instant::now());
+    }
+}
+
+/// Its property, which is not among the derived ones because these know no
+/// `GstStructure`.
+pub(super) fn property() -> glib::ParamSpec {
+    glib::ParamSpecBoxed::builder::<gst::Structure>(STATS)
+        .nick("Statistics")
+        .blurb(
+            "Times of the connect, traffic, the far end's reports, candidate pair, filler, limits \
+             missed and reconnects; read anew each time",
+        )
+        .read_only()
+        .build()
+}
+
+impl IvsWhipSink {
+    /// Everything that is known now. Waits for nobody: what webrtcbin tells
+    /// later, the candidate pair, is that of the reading before.
+    pub(super) fn stats(&self) -> gst::Structure {
+        let (course, limits_apply, peer, pads, session_state) = {
+            let state = self.lock();
+            let run = state.run.as_ref();
+            (
+                run.map(|run| run.course).unwrap_or_default(),
+                run.is_some_and(|run| run.limits.apply),
+                run.and_then(|run| run.peer.clone()),
+                state.pads.clone(),
+                state.session_state,
+            )
+        };
+        let mut stats = gst::Structure::builder(NAME)
+            .field("session-state", session_state.nick())
+            .field("reconnects", course.published.saturating_sub(1))
+            .field_if_some(
+                "publishing-time",
+                course.since.map(|since| time(since.elapsed())),
+            );
+        if let Some(times) = course.times {
+            stats = with_times(stats, &times);
+        }
+        let mut reports = Reports::default();
+        if let Some(peer) = &peer {
+            reports = peer.reports();
+            stats = stats
+                .field_if_some("video-filler", peer.filler().map(|rung| rung.name()))
+                .field("retransmissions", peer.retransmissions())
+                .field("key-frame-requests", reports.key_frame_requests)
+                .field_if_some("candidate-pair", peer.candidate_pair());
+        }
+        let mut breaches = Vec::new();
+        for pad in &pads {
+            if let (Some(media), Some(traffic)) = (pad.media(), pad.traffic()) {
+                breaches.extend_from_slice(&traffic.breaches);
+                let name = media.track.name();
+                stats = stats.field(name, stream(&media, &traffic, &reports));
+            }
+        }
+        if limits_apply {
+            stats = stats.field("limits", gst::Array::new(breaches));
+        }
+        stats.build()
+    }
+}
+
+/// One stream: what went out, and what the far end says of it.
+fn stream(media: &Media, traffic: &Traffic, reports: &Reports) -> gst::Structure {
+    let mut stream = gst::Structure::builder(media.track.name())
+        .field("packets", traffic.packets)
+        .field("bytes", traffic.bytes)
+        .field("bit-rate", traffic.bit_rate)
+        .field_if_some("ssrc", traffic.source);
+    if let Some(video) = &traffic.video {
+        stream = stream
+            .field("frames", video.frames)
+            .field("key-frames", video.key_frames)
+            .field("frame-rate", video.frame_rate)
+            .field_if_some("width", video.size.map(|(width, _)| width))
+            .field_if_some("height", video.size.map(|(_, height)| height));
+    }
+    if let Some(report) = traffic.source.and_then(|source| reports.of(source)) {
+        let clock_rate = media.clock_rate().filter(|rate| *rate > 0);
+        let jitter = clock_rate.map(|rate| f64::from(report.jitter) / f64::from(rate));
+        let jitter = jitter.map(|seconds| time(Duration::from_secs_f64(seconds)));
+        stream = stream
+            .field("packets-lost", report.packets_lost)
+            .field("fraction-lost", report.fraction_lost)
+            .field_if_some("jitter", jitter)
+            .field_if_some("round-trip-time", report.round_trip.map(time));
+    }
+    stream.build()
+}
+
+fn with_times(stats: gst::structure::Builder, times: &Times) -> gst::structure::Builder {
+    stats
+        .field("offer-time", time(times.offer))
+        .field("post-time", time(times.post))
+        .field("connect-time", time(times.connect))
+        .field("total-time", time(times.total()))
+        .field_if_some("gathering-time", times.gathering.map(time))
+        .field_if_some(
+            "total-time-with-gathering",
+            times.total_with_gathering().map(time),
+        )
+}
+
+fn time(duration: Duration) -> gst::ClockTime {
+    duration.try_into().unwrap_or(gst::ClockTime::MAX)
+}
