@@ -63,7 +63,7 @@
 //!
 //! | thread | what it may do |
 //! | --- | --- |
-//! | streaming, upstream's | note caps and EOS, pass or drop a buffer, tell the driver or the conductor; refuse media that can't be published, with an error |
+//! | streaming, upstream's | note caps and EOS, pass or drop a buffer, count those that pass and look for limits that they miss, tell the driver or the conductor; refuse media that can't be published, with an error |
 //! | application | set properties, request pads, change states; in PAUSED→READY it shuts the gates, takes webrtcbin down and waits for the end of the session, on a plain channel |
 //! | conductor, `ivswhipsink:run`, one from start to stop | make, call and remove webrtcbin; open and shut the gates; emit the signals; post the messages of the session |
 //! | webrtcbin's and libnice's | tell the driver what became of the connection, count what arrives |
@@ -95,6 +95,7 @@
 //! | Video begins with a key frame after each connect; without any it begins all the same. | `video_begins_with_a_key_frame_after_every_connect`; `a_stream_without_key_frames_passes_after_a_while` in `src/element/gate.rs` |
 //! | A far end that vanished is noticed within `silence-timeout` and one interval; one that lives is not given up. | `a_frozen_stage_is_noticed_within_the_bound_and_two_seconds`, `the_network_gone_and_back`, `a_short_freeze_is_no_loss`, `a_quiet_link_that_lives_is_no_loss`, `a_pause_is_no_loss` |
 //! | No server is hammered, and what no attempt can mend is not tried again. | `a_server_that_takes_and_drops_is_not_hammered` and its neighbours in `src/session/backoff.rs`; `busy_servers_are_asked_again_when_they_say`, `a_refusal_that_no_attempt_can_mend_is_final` |
+//! | Media beyond a limit of IVS are a warning, once in a run, and only where the server is IVS by its host or its token. | `tests/element/limits.rs`, a test for each limit; `good_audio_and_video_warn_of_nothing`, `each_cause_is_told_once_also_by_the_sessions_that_follow`, `a_server_that_is_not_ivs_has_limits_of_its_own` |
 //! | News of a webrtcbin that was replaced change nothing. | `news_of_an_older_peer_connection_are_dropped` |
 //! | Gathering and trickling keep nothing waiting, and IVS gets no PATCH. | `offer_is_posted_without_waiting_for_candidates`, `a_patch_that_is_refused_or_never_answered_ends_nothing`, `ivs_gets_no_patch` |
 //! | A sound answer is applied as it came. | `a_good_answer_stays_as_it_is` in `src/whip/repair.rs` |

@@ -1,6 +1,6 @@
 //! What is known about Amazon IVS Real-Time, as values: its endpoint, who may
-//! have the token, the video section that an audio-only offer needs, and what
-//! its refusals mean.
+//! have the token, the video section that an audio-only offer needs, what it
+//! takes of media, and what its refusals mean.
 //!
 //! Each fact names its source and how sure it is: *documented* by AWS, *seen*
 //! in public clients that work with IVS, or *inferred*. Nothing here does I/O.
