@@ -14,6 +14,10 @@ use super::sps::Sps;
 /// than of a stream that began anew (RFC 3550 A.1, `MAX_MISORDER`).
 const MAX_MISORDER: u16 = 100;
 
+/// Nothing for this long is the source's or the pipeline's doing, as a short
+/// pause is, and no setting of the encoder: key frames are timed afresh then.
+const STALL: Duration = Duration::from_secs(1);
+
 /// Watches an H.264 stream in constant memory and constant time per packet.
 ///
 /// `now` is any clock that only runs forwards, such as the pipeline's running
@@ -49,7 +53,8 @@ impl VideoWatch {
         let Some(packet) = Packet::parse(rtp) else {
             return;
         };
-        if self.meter.advance(now) == Flow::Begins {
+        let gap = now.saturating_sub(self.meter.latest());
+        if self.meter.advance(now) == Flow::Begins || gap >= STALL {
             self.key = KeyTimes::since(now);
         }
         self.count(packet.payload.len());
@@ -604,6 +609,17 @@ mod tests {
         assert_eq!(stream.names(), [""; 0]);
         assert_eq!(stream.watch.bit_rate(stream.now), 0);
         for _ in 0..3 {
+            stream.run(1, 30, 30, 100);
+            assert_eq!(stream.names(), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn stall_is_no_distance_of_key_frames() {
+        let mut stream = Stream::new();
+        for _ in 0..4 {
+            stream.run(1, 30, 60, 100);
+            stream.now += Duration::from_millis(1700);
             stream.run(1, 30, 30, 100);
             assert_eq!(stream.names(), [""; 0]);
         }
