@@ -1,4 +1,4 @@
-//! The black picture, encoded in advance: 240 bytes of H.264, of which every one
+//! The black picture, encoded in advance: 215 bytes of H.264, of which every one
 //! is accounted for here.
 
 /// Width and height of the picture: IVS wants 160 lines at least (documented:
