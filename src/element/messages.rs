@@ -171,6 +171,8 @@ pub(super) fn post_climbed(element: &IvsWhipSink, failure: &Failure, to: Rung) {
     );
     gst::info!(CAT, obj = element, "{text}");
     let message = gst::message::Info::builder(resource_error(failure.kind()), &text)
+        // The only part of an info message that gst-launch-1.0 prints.
+        .debug(&text)
         .details(failure_details(failure))
         .src(element)
         .build();

@@ -61,7 +61,8 @@ fn rung(publisher: &mut Publisher) -> String {
 
 fn infos(publisher: &mut Publisher) -> Vec<String> {
     let text = |message: &gst::Message| match message.view() {
-        gst::MessageView::Info(info) => Some(info.error().message().to_owned()),
+        // What gst-launch-1.0 prints of it.
+        gst::MessageView::Info(info) => info.debug().map(Into::into),
         _ => None,
     };
     publisher.messages().iter().filter_map(text).collect()
