@@ -14,6 +14,7 @@ use super::settings::IceSettings;
 use super::work::Work;
 use crate::ivs::{OfferedVideo, Rung, filler_codec};
 use crate::session::Identity;
+use crate::whip::Track;
 
 /// A pad to publish: what is on it, and the pad that its media comes out of.
 pub(super) struct Source {
@@ -186,6 +187,10 @@ fn connect(
         .ok_or_else(|| glib::bool_error!("webrtcbin gives no pad"))?;
     let transceiver: WebRTCRTPTransceiver = sink.property("transceiver");
     transceiver.set_direction(WebRTCRTPTransceiverDirection::Sendonly);
+    if source.media.track == Track::Video {
+        // Lost packets are sent again where the far end asks for it (RFC 4588).
+        transceiver.set_property("do-nack", true);
+    }
     // The section is written from the caps, SSRC included, which by itself would
     // only arrive with the next buffer that gets through.
     source.pad.sticky_events_foreach(|event| {

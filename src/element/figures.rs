@@ -69,10 +69,10 @@ pub(super) fn candidate_pair(stats: &gst::StructureRef) -> Option<gst::Structure
             ("address", "address"),
         ] {
             let text = candidate.get::<String>(from).ok();
-            told = told.field_if_some(&format!("{side}-{name}"), text);
+            told = told.field_if_some(format!("{side}-{name}"), text);
         }
         let port = candidate.get::<u32>("port").ok();
-        told = told.field_if_some(&format!("{side}-port"), port);
+        told = told.field_if_some(format!("{side}-port"), port);
     }
     Some(told.build())
 }

@@ -103,7 +103,7 @@ fn round_trip(block: &ReportBlock<'_>, now: SystemTime) -> Option<Duration> {
     let now = (seconds + fraction) as u32;
     let delay = block.delay_since_last_sender_report_timestamp();
     let passed = now.wrapping_sub(last).wrapping_sub(delay);
-    let round_trip = Duration::from_nanos(u64::from(passed) * 1_000_000_000 >> 16);
+    let round_trip = Duration::from_nanos((u64::from(passed) * 1_000_000_000) >> 16);
     (round_trip < LONGEST_ROUND_TRIP).then_some(round_trip)
 }
 

@@ -1,5 +1,6 @@
 //! The property `stats`.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
@@ -147,6 +148,40 @@ fn losses_of_the_far_end_are_told() {
     wait_for(&publisher, |stats| {
         let lost = stream(stats, "audio").get::<i32>("packets-lost").unwrap();
         (lost >= 20).then_some(())
+    });
+}
+
+#[test]
+fn video_that_is_lost_on_the_way_is_sent_again() {
+    let stage = reporting_stage();
+    let mut publisher = Publisher::to_stage(VIDEO, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    // Behind all that webrtcbin does, as the network does it.
+    let bin = publisher.whip.downcast_ref::<gst::Bin>().unwrap();
+    let way_out = bin
+        .iterate_all_by_element_factory_name("nicesink")
+        .next()
+        .unwrap()
+        .unwrap();
+    let count = AtomicU64::new(0);
+    let mask = gst::PadProbeType::BUFFER;
+    let pad = way_out.static_pad("sink").unwrap();
+    let probe = pad.add_probe(mask, move |_, _| {
+        match count.fetch_add(1, Ordering::SeqCst) % 10 {
+            9 => gst::PadProbeReturn::Handled,
+            _ => gst::PadProbeReturn::Ok,
+        }
+    });
+    wait_for(&publisher, |stats| {
+        let again: u64 = stats.get("retransmissions").unwrap();
+        (again >= 10).then_some(())
+    });
+    pad.remove_probe(probe.unwrap());
+    // What was sent again has arrived: it is missing no more.
+    wait_for(&publisher, |stats| {
+        let lost: i32 = stream(stats, "video").get("packets-lost").unwrap();
+        (lost <= 2).then_some(())
     });
 }
 
