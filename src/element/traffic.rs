@@ -140,8 +140,9 @@ struct Totals {
 
 impl Stream {
     fn new(media: &Media, before: Totals) -> Self {
-        let codec = check_codec(media.track, &media.text("encoding-name"));
-        let kind = if media.track == Track::Video && codec.is_none() {
+        let encoding = media.text("encoding-name");
+        let other = check_codec(media.track, &encoding);
+        let kind = if media.track == Track::Video && other.is_none() {
             let mut watch = VideoWatch::default();
             watch.parameter_sets(&media.text("sprop-parameter-sets"));
             Kind::Video(watch)
@@ -150,7 +151,8 @@ impl Stream {
         };
         Self {
             kind,
-            codec,
+            // Caps that name no codec say nothing against it.
+            codec: other.filter(|_| !encoding.is_empty()),
             before,
             began: Instant::now(),
             next_look: Duration::ZERO,
@@ -355,6 +357,7 @@ mod tests {
     fn codec_is_a_breach_at_once_and_hides_all_others() {
         let watch = TrafficWatch::default();
         assert!(!watch.begin(&media("media=audio,encoding-name=OPUS")));
+        assert!(!watch.begin(&media("media=video")), "not known");
         assert!(watch.begin(&media("media=video,encoding-name=VP8")));
         watch.take(once(packet(&KEY_FRAME, 12).as_ref()));
         let traffic = watch.traffic().unwrap();

@@ -408,3 +408,13 @@ fn a_server_that_is_not_ivs_has_limits_of_its_own() {
     wait_seconds_of_media(&stage, 3);
     assert_eq!(end(&mut publisher), []);
 }
+
+#[test]
+fn a_codec_is_no_matter_either_where_the_server_is_not_ivs() {
+    let server = Server::start("127.0.0.1", |_| Reply::new(403).into());
+    let launch = audio("! mulawenc ! rtppcmupay ! whip. ");
+    let mut publisher = Publisher::to_endpoint(&launch, &server.url("/whip"));
+    publisher.play();
+    publisher.wait_error();
+    assert_eq!(all(&mut publisher), []);
+}
