@@ -137,7 +137,6 @@ impl MediaPad {
     }
 
     /// What went out through the gate since the run began, once there are caps.
-    #[allow(dead_code)] // For the property `stats`.
     pub(super) fn traffic(&self) -> Option<Traffic> {
         self.inner.traffic.traffic()
     }
