@@ -148,6 +148,7 @@ mod tests {
             Cause::Post {
                 error,
                 video: OfferedVideo::Filler(Rung::Inactive),
+                with_token: true,
             },
         )
     }

@@ -179,6 +179,7 @@ impl Driver {
                 Cause::Post {
                     error: PostError::Refused(refusal),
                     video,
+                    ..
                 },
                 _,
             ) => self.ladder.climb(refusal, *video),

@@ -137,10 +137,14 @@ fn refused(
     asked: &url::Url,
 ) -> Cause {
     if let PostError::Refused(refusal) = &mut error {
-        let token = token.map(Token::reveal).unwrap_or_default();
-        refusal.hide(&[token, asked.path(), asked.query().unwrap_or_default()]);
+        let secret = token.map(Token::reveal).unwrap_or_default();
+        refusal.hide(&[secret, asked.path(), asked.query().unwrap_or_default()]);
     }
-    Cause::Post { error, video }
+    Cause::Post {
+        error,
+        video,
+        with_token: token.is_some(),
+    }
 }
 
 /// Reads the token off the runtime's worker where that means reading a file.

@@ -30,7 +30,7 @@ impl Failure {
             Cause::Token(_) => ErrorKind::Settings,
             Cause::Claims(_) => ErrorKind::NotAuthorized,
             Cause::Travel(_) | Cause::Certificate => ErrorKind::NotAuthorized,
-            Cause::Post { error, video } => match error {
+            Cause::Post { error, video, .. } => match error {
                 PostError::Refused(refusal) => meaning(refusal, *video).kind.into(),
                 _ => ErrorKind::OpenWrite,
             },
@@ -48,6 +48,7 @@ impl Failure {
             Cause::Post {
                 error: PostError::Refused(refusal),
                 video,
+                ..
             } => meaning(refusal, *video).retry == Retry::Later,
             Cause::Send(SendError::NoCertificates | SendError::Tls(_)) => false,
             Cause::Send(_) | Cause::NotConnected { .. } | Cause::Lost(_) | Cause::Silent { .. } => {
@@ -118,7 +119,17 @@ impl Failure {
             Cause::Post {
                 error: PostError::Refused(refusal),
                 video,
-            } => meaning(refusal, *video).advice,
+                with_token,
+            } => {
+                let meaning = meaning(refusal, *video);
+                if meaning.kind == Kind::NotAuthorized && !with_token {
+                    "there was no token: set the environment's IVS_STAGE_TOKEN, auth-token-file \
+                     or auth-token"
+                        .to_owned()
+                } else {
+                    meaning.advice
+                }
+            }
             Cause::Post { .. } => "check whip-endpoint".to_owned(),
             Cause::Send(SendError::UnknownHost | SendError::ConnectionRefused) => {
                 "check whip-endpoint and the network".to_owned()
@@ -266,6 +277,8 @@ pub enum Cause {
         error: PostError,
         /// What the offer had as video.
         video: OfferedVideo,
+        /// Whether it came with a token.
+        with_token: bool,
     },
     /// The token may not go where the server sends us.
     Travel(TravelDenied),
@@ -345,6 +358,7 @@ mod tests {
         failure(Cause::Post {
             error: PostError::Refused(refusal),
             video: OfferedVideo::Nothing,
+            with_token: true,
         })
     }
 
@@ -394,6 +408,7 @@ mod tests {
             Cause::Post {
                 error: PostError::TooManyHops,
                 video: OfferedVideo::Filler(Rung::Inactive),
+                with_token: true,
             },
             Cause::Travel(TravelDenied::Host {
                 host: "https://b.example".into(),

@@ -6,7 +6,7 @@ use gstivs::session::{Cause, Ended, ErrorKind, Failure};
 use gstivs::whip::{PostError, Refusal};
 
 use crate::common::{Reply, Server};
-use crate::publisher::{BOUND, Publisher, config};
+use crate::publisher::{BOUND, Publisher, config, config_without_token};
 
 /// What a session fails with at a server that answers its POST so.
 fn failure_at(reply: Reply) -> Failure {
@@ -38,6 +38,18 @@ fn ivs_code_and_words_are_told() {
     let text = failure.to_string();
     for part in ["403", "2003", "token lacks the capability", "PUBLISH"] {
         assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn without_a_token_that_is_what_is_said() {
+    for status in [401, 403] {
+        let server = Server::in_order("127.0.0.1", vec![Reply::new(status).into()]);
+        let (failure, _) = Publisher::offering(config_without_token(&server.url("/"))).failed();
+        let text = failure.to_string();
+        assert!(text.contains("there was no token: set"), "{text}");
+        let with_one = failure_at(Reply::new(status)).to_string();
+        assert!(!with_one.contains("no token"), "{with_one}");
     }
 }
 
