@@ -1,0 +1,269 @@
+//! The command line, and the tokens that the environment and files hold.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use gstivs::ivs::{Claims, GLOBAL_ENDPOINT};
+use gstivs::session::{TokenProblem, TokenSource};
+use gstivs::whip::{Endpoint, EndpointError, Token, TokenError, is_loopback};
+
+pub(crate) const USAGE: &str = "\
+Asks a stage of yours what public sources leave open, and prints a report in
+Markdown that is safe to publish.
+
+    stage_probe [--endpoint URL] [--token-file PATH]... [--seconds N]
+                [--http-only] [--patient]
+
+  --endpoint URL     the WHIP endpoint; without it, Amazon IVS's global one
+  --token-file PATH  a file with one participant token and nothing else; may be
+                     given more than once
+  --seconds N        how long each test stream is sent, 1 to 120; 12 without it
+  --http-only        leave out the test streams
+  --patient          also ask what takes minutes: how long a session stays that
+                     nobody connects to (up to 11 minutes), and, with a token
+                     that expires within 15 minutes, whether a publish outlives it
+  --help             print this
+
+The first token comes from the environment's IVS_STAGE_TOKEN if that is set, the
+others from the files. A second token is used for what could get a token into
+trouble: two sessions at once, and sessions that are left alone. One that has
+expired shows how the service says so.
+
+Every session is deleted, also after Ctrl-C. The exit code is 0 with a whole
+report, 130 with one that Ctrl-C cut short, 1 without a report, and 2 when the
+command is wrong.
+";
+
+const ENVIRONMENT: &str = "IVS_STAGE_TOKEN";
+
+/// Longer than the 5 and 10 seconds after which servers are known to drop a
+/// session without media.
+const SECONDS: u64 = 12;
+const MOST_SECONDS: u64 = 120;
+
+/// The longest that a token's end is waited for.
+const SHORT_LIFE: Duration = Duration::from_secs(15 * 60);
+
+/// What the command line asks for, checked.
+pub(crate) struct Arguments {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) tokens: Tokens,
+    pub(crate) stream: Duration,
+    pub(crate) media: Media,
+    pub(crate) patience: Patience,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Media {
+    Sent,
+    LeftOut,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    Minutes,
+    None,
+}
+
+/// The tokens by what they are good for.
+pub(crate) struct Tokens {
+    pub(crate) main: Token,
+    /// For what could get the main one into trouble.
+    pub(crate) spare: Option<Token>,
+    /// One that ends soon enough to be waited for, and when.
+    pub(crate) short: Option<(Token, SystemTime)>,
+    pub(crate) expired: Option<Token>,
+    /// All of them, for whoever has to hide them.
+    pub(crate) all: Vec<Token>,
+}
+
+impl Arguments {
+    /// Reads the arguments after the program's name; none is the wish for help.
+    pub(crate) fn read(
+        arguments: impl IntoIterator<Item = String>,
+    ) -> Result<Option<Self>, Mistake> {
+        let mut endpoint = GLOBAL_ENDPOINT.to_owned();
+        let (mut files, mut seconds) = (Vec::new(), SECONDS);
+        let (mut media, mut patience) = (Media::Sent, Patience::None);
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let mut value = |name| arguments.next().ok_or(Mistake::NoValue(name));
+            match argument.as_str() {
+                "--help" | "-h" => return Ok(None),
+                "--endpoint" => endpoint = value("--endpoint")?,
+                "--token-file" => files.push(PathBuf::from(value("--token-file")?)),
+                "--seconds" => seconds = read_seconds(&value("--seconds")?)?,
+                "--http-only" => media = Media::LeftOut,
+                "--patient" => patience = Patience::Minutes,
+                // It may be a token, given in the wrong place: not repeated.
+                _ => return Err(Mistake::Unknown),
+            }
+        }
+        Ok(Some(Self {
+            endpoint: Endpoint::parse(&endpoint).map_err(Mistake::Endpoint)?,
+            tokens: sort(read_tokens(files)?, SystemTime::now())?,
+            stream: Duration::from_secs(seconds),
+            media,
+            patience,
+        }))
+    }
+
+    /// Whether the stage is this machine's own, which nobody has to spare.
+    pub(crate) fn is_local(&self) -> bool {
+        is_loopback(self.endpoint.url())
+    }
+}
+
+fn read_seconds(text: &str) -> Result<u64, Mistake> {
+    let number = text.parse().ok();
+    number
+        .filter(|seconds| (1..=MOST_SECONDS).contains(seconds))
+        .ok_or(Mistake::Seconds)
+}
+
+fn read_tokens(files: Vec<PathBuf>) -> Result<Vec<Token>, Mistake> {
+    let mut tokens = Vec::new();
+    let variable = std::env::var(ENVIRONMENT).unwrap_or_default();
+    if !variable.trim().is_empty() {
+        tokens.push(Token::parse(variable.trim()).map_err(Mistake::Variable)?);
+    }
+    for (index, path) in files.into_iter().enumerate() {
+        let source = TokenSource {
+            file: Some(path),
+            ..TokenSource::default()
+        };
+        tokens.extend(
+            source
+                .read()
+                .map_err(|problem| Mistake::File(index + 1, problem))?,
+        );
+    }
+    // Two files with one token would make it disturb itself.
+    let mut unique: Vec<Token> = Vec::new();
+    for token in tokens {
+        if !unique.contains(&token) {
+            unique.push(token);
+        }
+    }
+    Ok(unique)
+}
+
+/// Says of each token what it is good for, as far as its claims tell.
+fn sort(tokens: Vec<Token>, now: SystemTime) -> Result<Tokens, Mistake> {
+    let end = |token: &Token| Claims::read(token).and_then(|claims| claims.expiry);
+    let all = tokens.clone();
+    let (expired, good): (Vec<_>, Vec<_>) = tokens
+        .into_iter()
+        .partition(|token| end(token).is_some_and(|end| end <= now));
+    if good.is_empty() {
+        return Err(match expired.is_empty() {
+            true => Mistake::NoToken,
+            false => Mistake::AllExpired,
+        });
+    }
+    let soon = |token: &Token| {
+        let end = end(token)?;
+        (end <= now + SHORT_LIFE).then(|| (token.clone(), end))
+    };
+    let short = good.iter().find_map(soon);
+    // The one that ends soon is the main one only if there is no other.
+    let mut lasting = good.iter().filter(|token| soon(token).is_none());
+    let main = lasting.next().unwrap_or(&good[0]).clone();
+    Ok(Tokens {
+        spare: lasting.next().cloned(),
+        main,
+        short,
+        expired: expired.into_iter().next(),
+        all,
+    })
+}
+
+/// Why a command can't be followed. No text of it holds a token.
+#[derive(Debug)]
+pub(crate) enum Mistake {
+    Unknown,
+    NoValue(&'static str),
+    Seconds,
+    Endpoint(EndpointError),
+    Variable(TokenError),
+    /// Counted from 1; its name is not told, as it may be a token too.
+    File(usize, TokenProblem),
+    NoToken,
+    AllExpired,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str(
+                "an argument is not known (it is not repeated here, as it may be a token: \
+                 those come from the environment or from files only)",
+            ),
+            Self::NoValue(name) => write!(f, "{name} needs a value"),
+            Self::Seconds => write!(
+                f,
+                "--seconds: expected a whole number from 1 to {MOST_SECONDS}"
+            ),
+            Self::Endpoint(error) => write!(f, "--endpoint: {error}"),
+            Self::Variable(error) => write!(f, "{ENVIRONMENT}: {error}"),
+            Self::File(number, TokenProblem::Unreadable { kind, .. }) => {
+                write!(
+                    f,
+                    "the file of --token-file number {number} can't be read: {kind}"
+                )
+            }
+            Self::File(number, TokenProblem::NoToken { error, .. }) => {
+                write!(
+                    f,
+                    "the file of --token-file number {number} holds no token: {error}"
+                )
+            }
+            Self::NoToken => write!(
+                f,
+                "there is no participant token: set the environment's {ENVIRONMENT}, or name a \
+                 file that holds one with --token-file"
+            ),
+            Self::AllExpired => f.write_str(
+                "every participant token has expired by this computer's clock: create a new one",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    fn token(name: &str, expiry: u64) -> Token {
+        let claims = format!(r#"{{"jti":"{name}","exp":{expiry}}}"#);
+        Token::parse(&format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims))).unwrap()
+    }
+
+    #[test]
+    fn tokens_are_told_apart_by_when_they_end() {
+        let now = UNIX_EPOCH + Duration::from_secs(10_000);
+        let (old, short) = (token("a", 9_000), token("b", 10_300));
+        let (main, spare) = (token("c", 20_000), token("d", 20_000));
+        let all = vec![old.clone(), short.clone(), main.clone(), spare.clone()];
+        let tokens = sort(all, now).unwrap();
+        assert!(tokens.main == main && tokens.spare == Some(spare));
+        assert!(tokens.expired == Some(old.clone()));
+        assert!(tokens.short.unwrap().0 == short);
+        assert_eq!(tokens.all.len(), 4);
+
+        assert!(sort(vec![short.clone()], now).unwrap().main == short);
+        assert!(matches!(sort(vec![old], now), Err(Mistake::AllExpired)));
+        assert!(matches!(sort(vec![], now), Err(Mistake::NoToken)));
+    }
+
+    #[test]
+    fn an_argument_that_may_be_a_token_is_not_repeated() {
+        let mistake = Arguments::read(["eyJhbGciOi".to_owned()]).err().unwrap();
+        assert!(!mistake.to_string().contains("eyJ"));
+    }
+}

@@ -1,0 +1,211 @@
+//! HTTP: one request at a time, and the POST with its redirects.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use gstivs::ivs::{RedirectHosts, may_travel};
+use gstivs::whip::{Body, Created, Endpoint, Offer, Post, PostError, Refusal, Reply, Token};
+use http::{HeaderMap, Request, Response, StatusCode};
+use url::Url;
+
+/// Bounds one request of a POST's way. IVS takes more than one hop, and clients
+/// were seen to need more than ten seconds for all.
+const POST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Bounds what is asked about a session that stands and waits for its end.
+const SHORT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Far more than an answer has.
+const BODY_CAP: usize = 512 * 1024;
+
+pub(crate) struct Client {
+    proxied: reqwest::Client,
+    /// For this machine's own servers: a proxy is another machine.
+    direct: reqwest::Client,
+}
+
+/// A POST's way through its redirects.
+pub(crate) struct Way {
+    pub(crate) hops: Vec<Hop>,
+    pub(crate) took: Duration,
+    pub(crate) end: End,
+}
+
+/// One reply on the way.
+pub(crate) struct Hop {
+    pub(crate) url: Url,
+    pub(crate) status: StatusCode,
+    pub(crate) took: Duration,
+}
+
+pub(crate) enum End {
+    /// A session was made.
+    Created(Box<Made>),
+    /// The server said no.
+    Refused(Refusal),
+    /// It ended in another way, told in words.
+    Other(String),
+    /// No reply came, so that nobody knows whether there is a session.
+    Silence(String),
+}
+
+/// A session that a server has made.
+pub(crate) struct Made {
+    pub(crate) created: Created,
+    pub(crate) status: StatusCode,
+    /// Who answered.
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    /// The answer as it came, before any repair.
+    pub(crate) answer: String,
+    /// The token for the resource; none where its host may not have it.
+    pub(crate) token: Option<Token>,
+}
+
+impl Client {
+    pub(crate) fn new() -> Result<Self, Box<dyn Error>> {
+        Ok(Self {
+            proxied: builder()?.build()?,
+            direct: builder()?.no_proxy().build()?,
+        })
+    }
+
+    /// Sends a request other than a POST.
+    pub(crate) async fn send(&self, request: Request<String>) -> Result<Response<Body>, String> {
+        self.send_within(request, SHORT_TIMEOUT).await
+    }
+
+    /// POSTs an offer and follows redirects by the element's own rules. `body`
+    /// is what is sent, which for a test may differ from what the offer says.
+    pub(crate) async fn post(
+        &self,
+        endpoint: &Endpoint,
+        token: &Token,
+        offer: Offer,
+        body: &str,
+    ) -> Way {
+        let start = Instant::now();
+        let mut hops = Vec::new();
+        let mut post = Post::new(endpoint, offer);
+        let end = loop {
+            let asked = Instant::now();
+            let mut request = post.request(Some(token));
+            body.clone_into(request.body_mut());
+            let reply = match self.send_within(request, POST_TIMEOUT).await {
+                Ok(reply) => reply,
+                Err(words) => break End::Silence(words),
+            };
+            hops.push(Hop {
+                url: post.url().clone(),
+                status: reply.status(),
+                took: asked.elapsed(),
+            });
+            match read(post, reply, token) {
+                Ok(next) => post = next,
+                Err(end) => break end,
+            }
+        };
+        Way {
+            hops,
+            took: start.elapsed(),
+            end,
+        }
+    }
+
+    async fn send_within(
+        &self,
+        request: Request<String>,
+        bound: Duration,
+    ) -> Result<Response<Body>, String> {
+        let request = reqwest::Request::try_from(request).map_err(words)?;
+        let client = if gstivs::whip::is_loopback(request.url()) {
+            &self.direct
+        } else {
+            &self.proxied
+        };
+        let deadline = tokio::time::Instant::now() + bound;
+        let reply = tokio::time::timeout_at(deadline, client.execute(request)).await;
+        let reply = reply
+            .map_err(|_| format!("no reply within {} s", bound.as_secs()))?
+            .map_err(words)?;
+        let (status, headers) = (reply.status(), reply.headers().clone());
+        // A head without a whole body may still name a session.
+        let body = tokio::time::timeout_at(deadline, read_body(reply)).await;
+        let mut response = Response::new(body.unwrap_or(Body::Broken(bytes::Bytes::new())));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+}
+
+/// What a reply leads to: another POST, or the end of the way.
+fn read(post: Post, reply: Response<Body>, token: &Token) -> Result<Post, End> {
+    let url = post.url().clone();
+    let listed = RedirectHosts::default();
+    match post.read(&reply) {
+        Ok(Reply::Redirect(redirect)) => {
+            match may_travel(&redirect.from, redirect.to.url(), &listed) {
+                Ok(()) => Ok(redirect.to),
+                Err(denied) => Err(End::Other(denied.to_string())),
+            }
+        }
+        Ok(Reply::Created(created)) => {
+            let resource = created.resource.as_ref();
+            let may = |to: &Url| may_travel(&url, to, &listed).is_ok();
+            let allowed = resource.is_some_and(|resource| may(resource.url()));
+            Err(End::Created(Box::new(Made {
+                token: allowed.then(|| token.clone()),
+                created,
+                status: reply.status(),
+                url,
+                answer: String::from_utf8_lossy(reply.body().bytes()).into_owned(),
+                headers: reply.headers().clone(),
+            })))
+        }
+        Err(PostError::Refused(refusal)) => Err(End::Refused(refusal)),
+        Err(error) => Err(End::Other(error.to_string())),
+    }
+}
+
+async fn read_body(mut reply: reqwest::Response) -> Body {
+    let mut read = BytesMut::new();
+    loop {
+        match reply.chunk().await {
+            Ok(Some(chunk)) if read.len() + chunk.len() > BODY_CAP => {
+                return Body::TooLong(read.freeze());
+            }
+            Ok(Some(chunk)) => read.extend_from_slice(&chunk),
+            Ok(None) => return Body::Whole(read.freeze()),
+            Err(_) => return Body::Broken(read.freeze()),
+        }
+    }
+}
+
+fn builder() -> Result<reqwest::ClientBuilder, Box<dyn Error>> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(10))
+        .user_agent(concat!("ivs-stage-probe/", env!("CARGO_PKG_VERSION"))))
+}
+
+/// The whole chain of causes: the outermost says little. Never the URL.
+fn words(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}

@@ -1,0 +1,143 @@
+//! What has been learnt so far. Every text in it is masked already.
+
+use std::time::Duration;
+
+use crate::offers::Form;
+
+#[derive(Default)]
+pub(crate) struct Findings {
+    /// What the endpoint said to OPTIONS.
+    pub(crate) endpoint_options: Option<String>,
+    pub(crate) offers: Vec<Offered>,
+    pub(crate) look: Option<Look>,
+    pub(crate) after_delete: Option<Asked>,
+    pub(crate) at_once: Option<AtOnce>,
+    pub(crate) expired: Option<Asked>,
+    pub(crate) streams: Vec<Stream>,
+    /// How long a session had been alone, and what its DELETE was answered.
+    pub(crate) lonely: Vec<(Duration, String)>,
+    pub(crate) outlived: Option<Outlived>,
+    /// Why not everything was asked.
+    pub(crate) stop: Option<String>,
+}
+
+pub(crate) struct Offered {
+    pub(crate) form: Form,
+    pub(crate) asked: Asked,
+}
+
+/// A POST and what came of it.
+pub(crate) struct Asked {
+    pub(crate) hops: Vec<Hop>,
+    pub(crate) took: Duration,
+    pub(crate) verdict: Verdict,
+}
+
+pub(crate) struct Hop {
+    pub(crate) host: String,
+    pub(crate) status: u16,
+    pub(crate) took: Duration,
+}
+
+pub(crate) enum Verdict {
+    Accepted(Box<Head>),
+    /// Status, IVS's code and the server's words.
+    Refused(String),
+    /// Another session of the participant is in the way, in the same words.
+    InTheWay(String),
+    /// No verdict on the offer, told in words.
+    Unknown(String),
+}
+
+/// What the reply that made a session says, apart from its secrets.
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    pub(crate) location: String,
+    pub(crate) etag: Option<String>,
+    pub(crate) accept_patch: Option<String>,
+    pub(crate) links: Vec<String>,
+    pub(crate) answer: Vec<String>,
+    pub(crate) summary: String,
+    /// The answer without its private values.
+    pub(crate) skeleton: Vec<String>,
+    /// Why the element could not use the answer, if so.
+    pub(crate) unusable: Option<String>,
+}
+
+/// What was asked about one session.
+pub(crate) struct Look {
+    pub(crate) form: Form,
+    pub(crate) options: String,
+    pub(crate) trickle: String,
+    pub(crate) restart: String,
+    pub(crate) delete: String,
+    pub(crate) delete_again: String,
+}
+
+/// A second POST with the token of a session that stands.
+pub(crate) struct AtOnce {
+    pub(crate) second: Verdict,
+    /// What the DELETE of the first session was answered afterwards.
+    pub(crate) first: Option<String>,
+    pub(crate) with_spare: bool,
+}
+
+/// A stream that was sent by the element, or was to be.
+pub(crate) struct Stream {
+    pub(crate) name: String,
+    pub(crate) outcome: Outcome,
+    /// Each state of the session with the time since PLAYING.
+    pub(crate) states: Vec<(String, Duration)>,
+    /// Numbers that this build's element counts, if it does.
+    pub(crate) statistics: Vec<String>,
+}
+
+pub(crate) enum Outcome {
+    /// It was on the stage for so long and ended by our will.
+    Stayed(Duration),
+    /// It failed, after having been on the stage for so long.
+    Failed {
+        words: String,
+        published: Option<Duration>,
+    },
+    /// It could not be tried.
+    NotTried(String),
+}
+
+/// A publish beyond the end of its token.
+pub(crate) enum Outlived {
+    Asked(Stream),
+    NotAsked(String),
+}
+
+impl Verdict {
+    pub(crate) fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted(_))
+    }
+}
+
+impl Findings {
+    /// The first reply that made a session.
+    pub(crate) fn head(&self) -> Option<&Head> {
+        self.offers
+            .iter()
+            .find_map(|offered| match &offered.asked.verdict {
+                Verdict::Accepted(head) => Some(&**head),
+                _ => None,
+            })
+    }
+
+    /// The form to offer where the form is not the question.
+    pub(crate) fn accepted_form(&self) -> Option<Form> {
+        let accepted = |offered: &&Offered| offered.asked.verdict.is_accepted();
+        self.offers
+            .iter()
+            .find(accepted)
+            .map(|offered| offered.form)
+    }
+
+    pub(crate) fn verdict(&self, form: Form) -> Option<&Verdict> {
+        let offered = self.offers.iter().find(|offered| offered.form == form)?;
+        Some(&offered.asked.verdict)
+    }
+}

@@ -1,0 +1,146 @@
+//! Asks the real service what public sources leave open, and prints a report
+//! that is safe to publish.
+//!
+//! ```text
+//! IVS_STAGE_TOKEN=… cargo run --release --example stage_probe > report.md
+//! ```
+//!
+//! ```text
+//!  arguments ──► probe: offers by HTTP ──┐
+//!                streams: the element ───┼──► findings ──► report ──► mask ──► stdout
+//!                      │                 │
+//!                 ledger: a bound before each session, a DELETE after it
+//! ```
+//!
+//! Nothing is sent before the number of sessions is told, each session is
+//! deleted on every way out, and a server that asks for fewer requests gets none
+//! at all any more.
+
+mod answer;
+mod arguments;
+mod client;
+mod findings;
+mod ledger;
+mod mask;
+mod offers;
+mod open;
+mod plan;
+mod probe;
+mod reply;
+mod report;
+mod stream;
+mod streams;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+use arguments::{Arguments, Media, Patience, USAGE};
+use ledger::{Halt, Stop};
+use probe::Probe;
+
+/// As a shell tells of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+/// The command is wrong.
+const MISTAKE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::read(std::env::args().skip(1)) {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => return print(USAGE),
+        Err(mistake) => {
+            tell(&format!(
+                "stage_probe: {mistake}. --help prints how to use it."
+            ));
+            return ExitCode::from(MISTAKE);
+        }
+    };
+    match run(arguments) {
+        Ok((report, stop)) => match print(&report) {
+            ExitCode::SUCCESS if stop == Some(Stop::Interrupted) => ExitCode::from(INTERRUPTED),
+            code => code,
+        },
+        Err(error) => {
+            tell(&format!("stage_probe: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Asks everything, ends whatever was begun, and writes the report.
+fn run(arguments: Arguments) -> Result<(String, Option<Stop>), Box<dyn Error>> {
+    if arguments.media == Media::Sent {
+        gst::init()?;
+        gstivs::plugin_register_static()?;
+    }
+    announce(&arguments);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let halt = halt_at_ctrl_c(&runtime)?;
+    let mut probe = Probe::new(arguments, halt)?;
+    let stop = runtime.block_on(async {
+        let asked = probe.everything().await;
+        probe.ledger.clear(&probe.client).await;
+        asked.err()
+    });
+    Ok((report::write(&mut probe, stop.as_ref()), stop))
+}
+
+fn announce(arguments: &Arguments) {
+    let media = arguments.media == Media::Sent;
+    let patient = arguments.patience == Patience::Minutes;
+    tell(&format!(
+        "stage_probe: at most {} sessions will be opened, one after the other (two at once for \
+         one question), and each deleted. Ctrl-C ends it in order.",
+        plan::sessions(media, patient),
+    ));
+}
+
+fn halt_at_ctrl_c(runtime: &Runtime) -> Result<Halt, Box<dyn Error>> {
+    let (wish, wished) = watch::channel(false);
+    // Registered here and now, so that none is missed.
+    let guard = runtime.enter();
+    #[cfg(unix)]
+    let mut asked = {
+        use tokio::signal::unix::{SignalKind, signal};
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        )
+    };
+    #[cfg(windows)]
+    let mut asked = (
+        tokio::signal::windows::ctrl_c()?,
+        tokio::signal::windows::ctrl_close()?,
+    );
+    drop(guard);
+    runtime.spawn(async move {
+        loop {
+            tokio::select! {
+                _ = asked.0.recv() => {}
+                _ = asked.1.recv() => {}
+            }
+            tell("stage_probe: ending; what stands is deleted first.");
+            wish.send_replace(true);
+        }
+    });
+    Ok(Halt::new(wished))
+}
+
+/// Progress and mistakes. Nothing is lost if nobody reads them.
+pub(crate) fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

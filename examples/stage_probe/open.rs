@@ -1,0 +1,321 @@
+//! The open questions, each with its answer or why there is none.
+
+use crate::arguments::{Media, Patience};
+use crate::findings::{Asked, Findings, Outcome, Outlived, Stream, Verdict};
+use crate::offers::Form;
+use crate::stream::{HIGH, PORTRAIT};
+
+/// How the questions that take minutes are answered where they weren't asked.
+const NOT_PATIENT: &str = "not asked: takes up to 11 minutes, use `--patient`";
+const NOT_PATIENT_TOKEN: &str =
+    "not asked: takes up to 16 minutes and a token that expires soon, use `--patient`";
+
+/// Every question with its answer.
+pub(crate) fn questions(findings: &Findings, media: Media, patience: Patience) -> Vec<Line> {
+    let of = Of {
+        findings,
+        media,
+        patience,
+    };
+    [of.about_replies(), of.about_forms(), of.about_sessions()].concat()
+}
+
+/// A question and its answer.
+type Line = (&'static str, String);
+
+struct Of<'a> {
+    findings: &'a Findings,
+    media: Media,
+    patience: Patience,
+}
+
+impl Of<'_> {
+    fn about_replies(&self) -> Vec<Line> {
+        vec![
+            ("What does an answer look like?", self.answer()),
+            (
+                "Where does the redirect lead, in how many hops?",
+                self.redirect(),
+            ),
+            ("What does an expired token get?", self.expired()),
+            ("Is there an ETag or `Accept-Patch`?", self.etag()),
+            (
+                "What does a trickle PATCH get?",
+                self.look(|look| &look.trickle),
+            ),
+            (
+                "What does an ICE restart by PATCH get?",
+                self.look(|look| &look.restart),
+            ),
+            ("What form has `Location`?", self.location()),
+            ("Which `Link` relations are there?", self.links()),
+            ("What does OPTIONS get at the endpoint?", self.options()),
+            (
+                "What does OPTIONS get at the session?",
+                self.look(|look| &look.options),
+            ),
+            ("What does DELETE get?", self.look(|look| &look.delete)),
+            (
+                "What does a second DELETE get?",
+                self.look(|look| &look.delete_again),
+            ),
+        ]
+    }
+
+    fn about_forms(&self) -> Vec<Line> {
+        vec![
+            (
+                "Is an `inactive` video section accepted?",
+                self.form(Form::Inactive),
+            ),
+            (
+                "Is a `sendonly` one without frames?",
+                self.form(Form::SendOnly),
+            ),
+            (
+                "Is one with msid and without ssrc?",
+                self.form(Form::WithoutSsrc),
+            ),
+            (
+                "Is one without ssrc and msid?",
+                self.form(Form::WithoutMsid),
+            ),
+            ("Is a `recvonly` one?", self.form(Form::RecvOnly)),
+            ("Is one with port 0?", self.form(Form::PortZero)),
+            ("Is VP8 instead of H.264?", self.form(Form::Vp8)),
+            (
+                "Is an offer without a video section?",
+                self.form(Form::None),
+            ),
+            (
+                "Which fillers keep a real stream on the stage?",
+                self.rungs(),
+            ),
+        ]
+    }
+
+    fn about_sessions(&self) -> Vec<Line> {
+        vec![
+            (
+                "What becomes of a POST right after the DELETE?",
+                self.after_delete(),
+            ),
+            ("What becomes of two POSTs with one token?", self.at_once()),
+            ("How long does a lost publisher stay?", self.lonely()),
+            (
+                "Does a publish end when its token expires?",
+                self.outlived(),
+            ),
+            ("Is H.264 High refused?", self.stream(HIGH)),
+            ("Is portrait 720x1280 refused?", self.stream(PORTRAIT)),
+        ]
+    }
+
+    /// Why a thing that was to be asked was not.
+    fn not_learnt(&self, otherwise: &str) -> String {
+        let reason = self.findings.stop.as_deref();
+        format!("not learnt: {}", reason.unwrap_or(otherwise))
+    }
+
+    fn head(&self, told: impl Fn(&crate::findings::Head) -> String) -> String {
+        match self.findings.head() {
+            Some(head) => told(head),
+            None => self.not_learnt("no offer was accepted"),
+        }
+    }
+
+    fn answer(&self) -> String {
+        self.head(|head| match &head.unusable {
+            Some(reason) => format!("{}; not usable: {reason}", head.summary),
+            None => format!("{}; see \"Sessions\" below", head.summary),
+        })
+    }
+
+    fn redirect(&self) -> String {
+        let Some(offered) = self.findings.offers.first() else {
+            return self.not_learnt("nothing was offered");
+        };
+        let hops = &offered.asked.hops;
+        let path: Vec<String> = hops
+            .iter()
+            .map(|hop| format!("{} ({})", hop.host, hop.status))
+            .collect();
+        match path.len() {
+            0 => self.not_learnt("no reply"),
+            1 => format!("no redirect: {}", path.join("")),
+            2 => format!("one redirect: {}", path.join(" → ")),
+            length => format!("{} redirects: {}", length - 1, path.join(" → ")),
+        }
+    }
+
+    fn expired(&self) -> String {
+        match &self.findings.expired {
+            Some(asked) => verdict(&asked.verdict),
+            None => self.not_learnt("no token was given that has expired"),
+        }
+    }
+
+    fn etag(&self) -> String {
+        self.head(|head| {
+            let etag = head
+                .etag
+                .as_ref()
+                .map(|form| format!("an ETag, which {form}"));
+            let patch = head.accept_patch.as_ref();
+            let patch = patch.map(|value| format!("Accept-Patch: {value}"));
+            let found: Vec<String> = etag.into_iter().chain(patch).collect();
+            match found.is_empty() {
+                true => "neither".to_owned(),
+                false => found.join("; "),
+            }
+        })
+    }
+
+    fn look(&self, told: impl Fn(&crate::findings::Look) -> &String) -> String {
+        match &self.findings.look {
+            Some(look) if told(look).is_empty() => "not learnt: there is no session URL".to_owned(),
+            Some(look) => told(look).clone(),
+            None => self.not_learnt("no offer was accepted"),
+        }
+    }
+
+    fn location(&self) -> String {
+        self.head(|head| head.location.clone())
+    }
+
+    fn links(&self) -> String {
+        self.head(|head| match head.links.is_empty() {
+            true => "none".to_owned(),
+            false => head.links.join(", "),
+        })
+    }
+
+    fn options(&self) -> String {
+        let told = self.findings.endpoint_options.clone();
+        told.unwrap_or_else(|| self.not_learnt("not asked"))
+    }
+
+    fn form(&self, form: Form) -> String {
+        match self.findings.verdict(form) {
+            Some(found) => verdict(found),
+            None => self.not_learnt("not asked"),
+        }
+    }
+
+    fn rungs(&self) -> String {
+        let rungs = self.findings.streams.iter();
+        let rungs: Vec<String> = rungs
+            .filter(|stream| stream.name.contains("video-filler"))
+            .map(|stream| format!("{}: {}", stream.name, outcome(stream)))
+            .collect();
+        match rungs.is_empty() {
+            true => self.no_stream(),
+            false => rungs.join("; "),
+        }
+    }
+
+    fn stream(&self, name: &str) -> String {
+        let mut streams = self.findings.streams.iter();
+        match streams.find(|stream| stream.name == name) {
+            Some(stream) => format!("{}; what viewers get was not looked at", outcome(stream)),
+            None => self.no_stream(),
+        }
+    }
+
+    fn no_stream(&self) -> String {
+        match self.media {
+            Media::LeftOut => "not asked: run without `--http-only`".to_owned(),
+            Media::Sent => self.not_learnt("no stream was sent"),
+        }
+    }
+
+    fn after_delete(&self) -> String {
+        match &self.findings.after_delete {
+            Some(Asked {
+                verdict: found,
+                took,
+                ..
+            }) => {
+                format!("{}, after {:.3} s", verdict(found), took.as_secs_f64())
+            }
+            None => self.not_learnt("no session was made that could be deleted"),
+        }
+    }
+
+    fn at_once(&self) -> String {
+        let Some(at_once) = &self.findings.at_once else {
+            return self.not_learnt("no session was made for it");
+        };
+        let first = match at_once.first.as_deref() {
+            Some("HTTP 404" | "HTTP 410") => "the first session was gone by then",
+            Some(status) if status.starts_with("HTTP 2") => {
+                "the first session was still there to be deleted"
+            }
+            _ => "what became of the first session did not show",
+        };
+        let token = match at_once.with_spare {
+            true => "the second token",
+            false => "the first token, as no second was given",
+        };
+        format!(
+            "the second one: {}; {first}; asked with {token}",
+            verdict(&at_once.second)
+        )
+    }
+
+    fn lonely(&self) -> String {
+        let looks = &self.findings.lonely;
+        if self.patience == Patience::None {
+            return NOT_PATIENT.to_owned();
+        }
+        if looks.is_empty() {
+            return self.not_learnt("no session was made");
+        }
+        let looks: Vec<String> = looks
+            .iter()
+            .map(|(time, told)| format!("after {} s DELETE got {told}", time.as_secs()))
+            .collect();
+        format!(
+            "a session that nobody connected to: {}. One whose publisher vanished could not be \
+             deleted, so that was not tried",
+            looks.join(", ")
+        )
+    }
+
+    fn outlived(&self) -> String {
+        match &self.findings.outlived {
+            _ if self.patience == Patience::None => NOT_PATIENT_TOKEN.to_owned(),
+            None => self.not_learnt("not asked"),
+            Some(Outlived::NotAsked(reason)) => format!("not asked: {reason}"),
+            Some(Outlived::Asked(stream)) => {
+                format!("sent until after the token's end: {}", outcome(stream))
+            }
+        }
+    }
+}
+
+/// A verdict in a few words.
+pub(crate) fn verdict(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Accepted(head) => match &head.unusable {
+            None => format!("accepted ({}): {}", head.status, head.summary),
+            Some(reason) => format!("accepted ({}), but {reason}", head.status),
+        },
+        Verdict::Refused(told) => format!("refused: {told}"),
+        Verdict::InTheWay(told) => format!("refused, as another session is in the way: {told}"),
+        Verdict::Unknown(words) => format!("no verdict: {words}"),
+    }
+}
+
+/// What became of a stream, in a few words.
+pub(crate) fn outcome(stream: &Stream) -> String {
+    match &stream.outcome {
+        Outcome::Stayed(time) => format!("stayed for {:.1} s, to its end", time.as_secs_f64()),
+        Outcome::Failed {
+            words,
+            published: Some(time),
+        } => format!("lost after {:.1} s: {words}", time.as_secs_f64()),
+        Outcome::Failed { words, .. } => format!("never on the stage: {words}"),
+        Outcome::NotTried(reason) => format!("not tried: {reason}"),
+    }
+}

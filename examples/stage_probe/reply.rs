@@ -1,0 +1,173 @@
+//! Replies in words that hold no secret.
+
+use gstivs::ivs::{Kind, OfferedVideo, Retry, ivs_code, meaning};
+use gstivs::whip::{Body, Refusal, origin};
+use http::header::{CONTENT_TYPE, ETAG, LINK, LOCATION};
+use http::{HeaderMap, Response};
+use url::Url;
+
+use crate::client::Made;
+use crate::findings::{Head, Verdict};
+use crate::ledger::Stop;
+use crate::mask::Mask;
+
+/// Headers whose values tell what a server takes.
+const TELLING: [&str; 4] = [
+    "allow",
+    "accept-post",
+    "accept-patch",
+    "access-control-allow-methods",
+];
+
+/// A reply to something other than a POST: its status and what it tells.
+pub(crate) fn told(reply: &Result<Response<Body>, String>, mask: &Mask) -> String {
+    let reply = match reply {
+        Ok(reply) => reply,
+        Err(words) => return format!("no reply ({})", mask.foreign(words)),
+    };
+    let mut told = vec![format!("HTTP {}", reply.status().as_u16())];
+    if reply.status().is_redirection() {
+        told.push("a redirect, not followed".to_owned());
+    }
+    for name in TELLING {
+        let values: Vec<&str> = texts(reply.headers(), name).collect();
+        if !values.is_empty() {
+            told.push(format!("{name}: {}", mask.foreign(&values.join(", "))));
+        }
+    }
+    told.extend(etag(reply.headers()).map(|form| format!("ETag {form}")));
+    let kind = texts(reply.headers(), CONTENT_TYPE.as_str()).next();
+    told.extend(kind.map(|kind| format!("content-type: {}", mask.foreign(kind))));
+    let links = relations(reply.headers(), mask);
+    if !links.is_empty() {
+        told.push(format!("Link relations: {}", links.join(", ")));
+    }
+    told.join("; ")
+}
+
+/// A reply that made a session.
+pub(crate) fn head(made: &Made, resource: Option<&Url>, mask: &Mask) -> Head {
+    let patch = texts(&made.headers, "accept-patch").next();
+    let answer = crate::answer::describe(&made.answer);
+    Head {
+        status: made.status.as_u16(),
+        location: location(&made.headers, &made.url, resource, mask),
+        etag: etag(&made.headers),
+        accept_patch: patch.map(|value| mask.foreign(value)),
+        links: relations(&made.headers, mask),
+        answer: answer.iter().map(|line| mask.foreign(line)).collect(),
+        skeleton: crate::answer::skeleton(&made.answer)
+            .iter()
+            .map(|line| mask.foreign(line))
+            .collect(),
+        summary: crate::answer::summary(&made.answer),
+        unusable: made.created.answer.as_ref().err().map(ToString::to_string),
+    }
+}
+
+/// A refusal, and what it means for whatever else was to be asked.
+pub(crate) fn refused(refusal: &Refusal, mask: &Mask) -> (Verdict, Option<Stop>) {
+    let code = ivs_code(refusal).map(|code| format!(", IVS code {code}"));
+    let words = refusal
+        .message()
+        .map(|words| format!(": \"{}\"", mask.foreign(&words)));
+    let told = format!(
+        "HTTP {}{}{}",
+        refusal.status.as_u16(),
+        code.unwrap_or_default(),
+        words.unwrap_or_default()
+    );
+    let throttled = refusal.retry_after.is_some()
+        || matches!(refusal.status.as_u16(), 429 | 503)
+        || ivs_code(refusal) == Some(THROTTLED);
+    let meant = meaning(refusal, OfferedVideo::Filler);
+    let stop = if throttled {
+        Some(Stop::Throttled(told.clone()))
+    } else if meant.retry == Retry::Never && meant.kind != Kind::OpenWrite {
+        // The token, the stage or the address: no other offer mends that.
+        Some(Stop::Hopeless(format!("{told}; {}", meant.advice)))
+    } else {
+        None
+    };
+    let verdict = match ivs_code(refusal) {
+        Some(code) if IN_THE_WAY.contains(&code) => Verdict::InTheWay(told),
+        _ if meant.retry == Retry::Later => Verdict::Unknown(told),
+        _ => Verdict::Refused(told),
+    };
+    (verdict, stop)
+}
+
+/// IVS's code for too many requests (seen: AWS's browser SDK).
+const THROTTLED: u32 = 2013;
+
+/// Its codes for a participant that has a session already (from the same).
+const IN_THE_WAY: [u32; 2] = [2010, 2012];
+
+/// The host of a URL, which is a name of the service's or hidden.
+pub(crate) fn host(url: &Url, mask: &Mask) -> String {
+    mask.report(&origin(url))
+}
+
+/// The form of `Location`, of which only the host may be told.
+fn location(headers: &HeaderMap, asked: &Url, resource: Option<&Url>, mask: &Mask) -> String {
+    let Some(text) = texts(headers, LOCATION.as_str()).next() else {
+        return "none".to_owned();
+    };
+    let form = match () {
+        () if text.contains("://") => "absolute",
+        () if text.starts_with("//") => "without a scheme",
+        () if text.starts_with('/') => "a path",
+        () => "a relative path",
+    };
+    let Some(resource) = resource else {
+        return format!("{form}, not usable");
+    };
+    let place = if origin(resource) == origin(asked) {
+        "on the host that answered".to_owned()
+    } else {
+        format!("on another host than answered, {}", host(resource, mask))
+    };
+    let segments = resource.path_segments().map_or(0, Iterator::count);
+    let session = match resource.path().contains("/session/") {
+        true => "with `session` among them",
+        false => "without `session`",
+    };
+    let query = match resource.query() {
+        Some(_) => ", and a query",
+        None => "",
+    };
+    format!("{form}, {place}, {segments} path segments, {session}{query}")
+}
+
+/// The form of an ETag, not its value.
+fn etag(headers: &HeaderMap) -> Option<String> {
+    let value = texts(headers, ETAG.as_str()).next()?;
+    let form = match value {
+        "*" => "is a bare star",
+        _ if value.starts_with("W/") => "is weak",
+        _ if value.starts_with('"') => "is quoted",
+        _ => "is bare, without quotes",
+    };
+    Some(form.to_owned())
+}
+
+/// The relations of `Link` headers (RFC 8288 3.3), without their targets.
+fn relations(headers: &HeaderMap, mask: &Mask) -> Vec<String> {
+    let mut found = Vec::new();
+    for value in texts(headers, LINK.as_str()) {
+        for part in value.split("rel=").skip(1) {
+            let part = part.trim_start_matches('"');
+            let end = part.find(['"', ';', ',']).unwrap_or(part.len());
+            let relation = mask.foreign(&part[..end]);
+            if !found.contains(&relation) {
+                found.push(relation);
+            }
+        }
+    }
+    found
+}
+
+fn texts<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(name).into_iter();
+    values.filter_map(|value| value.to_str().ok())
+}

@@ -1,0 +1,197 @@
+//! The report, in Markdown.
+
+use std::time::SystemTime;
+
+use crate::arguments::Media;
+use crate::findings::{Asked, Outlived, Verdict};
+use crate::ledger::Stop;
+use crate::open::{outcome, questions, verdict};
+use crate::probe::Probe;
+
+/// Writes the report and takes out what must not be published.
+pub(crate) fn write(probe: &mut Probe, stop: Option<&Stop>) -> String {
+    probe.findings.stop = stop.map(reason);
+    let mut report = String::new();
+    for part in [
+        beginning(probe),
+        open_questions(probe),
+        redirects(probe),
+        offers(probe),
+        answers(probe),
+        streams(probe),
+        account(probe),
+    ] {
+        report.push_str(&part);
+    }
+    probe.mask.report(&report)
+}
+
+fn reason(stop: &Stop) -> String {
+    match stop {
+        Stop::Interrupted => "Ctrl-C ended the run".to_owned(),
+        Stop::Throttled(words) => format!("the server asked for fewer requests ({words})"),
+        Stop::Hopeless(words) => {
+            format!("the run stopped, as nothing more could be learnt ({words})")
+        }
+        Stop::Bound => "the bound on sessions was reached".to_owned(),
+    }
+}
+
+fn beginning(probe: &Probe) -> String {
+    let endpoint = probe.mask.report(&probe.arguments.endpoint.host());
+    let gstreamer = match probe.arguments.media {
+        Media::Sent => gst::version_string().to_string(),
+        Media::LeftOut => "without test streams".to_owned(),
+    };
+    let stopped = match &probe.findings.stop {
+        Some(reason) => format!("\n**Not everything was asked: {reason}.**\n"),
+        None => String::new(),
+    };
+    format!(
+        "# What a stage said\n\n- Endpoint: {endpoint}\n- Date: {}\n- stage_probe {}, {gstreamer}\n\
+         - Tokens: {}\n{stopped}",
+        httpdate::fmt_http_date(SystemTime::now()),
+        env!("CARGO_PKG_VERSION"),
+        probe.arguments.tokens.all.len(),
+    )
+}
+
+fn open_questions(probe: &Probe) -> String {
+    let arguments = &probe.arguments;
+    let mut text = "\n## Open questions\n\n".to_owned();
+    for (question, told) in questions(&probe.findings, arguments.media, arguments.patience) {
+        text.push_str(&format!(
+            "- {question} **{}.**\n",
+            told.trim_end_matches('.')
+        ));
+    }
+    text
+}
+
+fn redirects(probe: &Probe) -> String {
+    let mut text = "\n## The way of each offer\n\n".to_owned();
+    for offered in &probe.findings.offers {
+        text.push_str(&format!(
+            "- {}: {}\n",
+            offered.form.name(),
+            way(&offered.asked)
+        ));
+    }
+    if let Some(asked) = &probe.findings.after_delete {
+        text.push_str(&format!("- right after a DELETE: {}\n", way(asked)));
+    }
+    text
+}
+
+fn way(asked: &Asked) -> String {
+    let hops: Vec<String> = asked
+        .hops
+        .iter()
+        .map(|hop| {
+            format!(
+                "{} {} {:.3} s",
+                hop.host,
+                hop.status,
+                hop.took.as_secs_f64()
+            )
+        })
+        .collect();
+    let hops = match hops.is_empty() {
+        true => "no reply".to_owned(),
+        false => hops.join(" → "),
+    };
+    format!("{hops}; {:.3} s in all", asked.took.as_secs_f64())
+}
+
+fn offers(probe: &Probe) -> String {
+    let mut text =
+        "\n## Offers\n\n| video section | verdict | time |\n| --- | --- | --- |\n".to_owned();
+    for offered in &probe.findings.offers {
+        let told = verdict(&offered.asked.verdict).replace('|', "/");
+        let took = offered.asked.took.as_secs_f64();
+        text.push_str(&format!(
+            "| {} | {told} | {took:.3} s |\n",
+            offered.form.name()
+        ));
+    }
+    text
+}
+
+/// What the replies that made sessions hold; those like the first are left out.
+fn answers(probe: &Probe) -> String {
+    let mut text = "\n## Sessions\n".to_owned();
+    let mut told: Vec<Vec<String>> = Vec::new();
+    for offered in &probe.findings.offers {
+        let Verdict::Accepted(head) = &offered.asked.verdict else {
+            continue;
+        };
+        let mut lines = vec![format!("`Location`: {}", head.location)];
+        lines.push(match &head.etag {
+            Some(form) => format!("ETag {form}"),
+            None => "no ETag".to_owned(),
+        });
+        lines.extend(head.links.iter().map(|link| format!("`Link`: {link}")));
+        lines.extend(head.answer.iter().map(|line| format!("answer, {line}")));
+        text.push_str(&format!("\n{}:\n\n", offered.form.name()));
+        if told.contains(&lines) {
+            text.push_str("- the same as one above\n");
+            continue;
+        }
+        for line in &lines {
+            text.push_str(&format!("- {line}\n"));
+        }
+        told.push(lines);
+    }
+    if let Some(head) = probe.findings.head() {
+        text.push_str(&format!(
+            "\nThe first answer, with … for what is private:\n\n```text\n{}\n```\n",
+            head.skeleton.join("\n").replace("```", "")
+        ));
+    }
+    if let Some(look) = &probe.findings.look {
+        text.push_str(&format!(
+            "\nOPTIONS, PATCH and DELETE were asked about the session of: {}.\n",
+            look.form.name()
+        ));
+    }
+    text
+}
+
+fn streams(probe: &Probe) -> String {
+    let mut text = "\n## Test streams\n\n".to_owned();
+    let outlived = match &probe.findings.outlived {
+        Some(Outlived::Asked(stream)) => Some(stream),
+        _ => None,
+    };
+    for stream in probe.findings.streams.iter().chain(outlived) {
+        let states: Vec<String> = stream
+            .states
+            .iter()
+            .map(|(state, since)| format!("{state} {:.3} s", since.as_secs_f64()))
+            .collect();
+        text.push_str(&format!("- {}: {}", stream.name, outcome(stream)));
+        if !states.is_empty() {
+            text.push_str(&format!(" ({} since PLAYING)", states.join(", ")));
+        }
+        if !stream.statistics.is_empty() {
+            text.push_str(&format!("; {}", stream.statistics.join(", ")));
+        }
+        text.push('\n');
+    }
+    if probe.findings.streams.is_empty() {
+        text.push_str("None was sent.\n");
+    }
+    text
+}
+
+fn account(probe: &Probe) -> String {
+    let ledger = &probe.ledger;
+    let mut text = format!(
+        "\n## Sessions opened and deleted\n\nOffers sent: {}. Sessions opened: {}, deleted: {}.\n",
+        ledger.offers, ledger.opened, ledger.deleted
+    );
+    for trouble in &ledger.troubles {
+        text.push_str(&format!("\n- {}\n", probe.mask.foreign(trouble)));
+    }
+    text
+}

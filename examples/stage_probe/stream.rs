@@ -1,0 +1,293 @@
+//! One test stream through the element, watched from its bus.
+
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use gstivs::whip::{Endpoint, Token};
+
+use crate::findings::{Outcome, Stream};
+use crate::ledger::Halt;
+
+/// A tone that disturbs nobody.
+const AUDIO: &str = "audiotestsrc is-live=true volume=0.05 ! opusenc ! rtpopuspay ! ivswhipsink \
+                     name=sink retries=0";
+
+/// How often the bus is left for a look at the clock and at Ctrl-C.
+const LOOK: gst::ClockTime = gst::ClockTime::from_mseconds(50);
+
+/// Bounds the time until it is on the stage, for an encoder that gives nothing:
+/// more than the element's own bounds on the exchange and the connecting.
+const BEGIN: Duration = Duration::from_secs(40);
+
+/// Bounds the end of a stream: a little more than the element's own bounds.
+const END: Duration = Duration::from_secs(8);
+
+/// What is sent.
+#[derive(Clone, Debug)]
+pub(crate) enum Media {
+    /// Audio, with the element's filler pinned to the rung of this nick.
+    Audio { rung: Option<&'static str> },
+    /// Audio, and video of this size and H.264 profile.
+    Video {
+        name: &'static str,
+        caps: &'static str,
+        profile: &'static str,
+    },
+}
+
+/// The streams beyond the documented limits.
+pub(crate) const BEYOND: [Media; crate::plan::STREAMS] = [
+    Media::Video {
+        name: HIGH,
+        caps: "width=640,height=360",
+        profile: "high",
+    },
+    Media::Video {
+        name: PORTRAIT,
+        caps: "width=720,height=1280",
+        profile: "constrained-baseline",
+    },
+];
+
+pub(crate) const HIGH: &str = "H.264 High, 640x360";
+pub(crate) const PORTRAIT: &str = "H.264 baseline, portrait 720x1280";
+
+/// Where a stream goes, and for how long.
+#[derive(Clone)]
+pub(crate) struct Goal {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) token: Token,
+    pub(crate) time: Duration,
+    pub(crate) halt: Halt,
+}
+
+/// A finished stream, with what the ledger has to know.
+pub(crate) struct Sent {
+    pub(crate) stream: Stream,
+    /// Whether there was a session, and if so what went wrong with its end.
+    pub(crate) session: Option<Option<String>>,
+    pub(crate) throttled: bool,
+}
+
+impl Media {
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Audio { rung: Some(rung) } => format!("audio, `video-filler={rung}`"),
+            Self::Audio { rung: None } => "audio".to_owned(),
+            Self::Video { name, .. } => (*name).to_owned(),
+        }
+    }
+
+    fn description(&self) -> String {
+        match self {
+            Self::Audio { .. } => AUDIO.to_owned(),
+            // The preset is the fastest one that makes use of High.
+            Self::Video { caps, profile, .. } => format!(
+                "{AUDIO} videotestsrc is-live=true pattern=ball ! video/x-raw,{caps},framerate=15/1 \
+                 ! x264enc tune=zerolatency speed-preset=veryfast bitrate=1000 key-int-max=15 \
+                 ! video/x-h264,profile={profile} \
+                 ! rtph264pay config-interval=-1 aggregate-mode=zero-latency ! sink."
+            ),
+        }
+    }
+}
+
+/// Sends a stream to its end. Blocks.
+pub(crate) fn send(media: &Media, goal: &Goal) -> Sent {
+    match start(media, goal) {
+        Ok((pipeline, sink)) => Watch::new(media).follow(&pipeline, &sink, goal),
+        Err(reason) => not_tried(media, reason),
+    }
+}
+
+pub(crate) fn not_tried(media: &Media, reason: String) -> Sent {
+    Sent {
+        stream: Stream {
+            name: media.name(),
+            outcome: Outcome::NotTried(reason),
+            states: Vec::new(),
+            statistics: Vec::new(),
+        },
+        session: None,
+        throttled: false,
+    }
+}
+
+/// Whether this build's element has a rung of that nick.
+pub(crate) fn knows(rung: &str) -> bool {
+    let Ok(sink) = gst::ElementFactory::make("ivswhipsink").build() else {
+        return false;
+    };
+    let property = sink.find_property("video-filler");
+    let class = property.and_then(|property| glib::EnumClass::with_type(property.value_type()));
+    class.is_some_and(|class| class.value_by_nick(rung).is_some())
+}
+
+fn start(media: &Media, goal: &Goal) -> Result<(gst::Pipeline, gst::Element), String> {
+    let made = gst::parse::launch(&media.description()).map_err(|error| error.to_string())?;
+    let pipeline = made
+        .downcast::<gst::Pipeline>()
+        .map_err(|_| "no pipeline".to_owned())?;
+    let sink = pipeline.by_name("sink").ok_or("no sink")?;
+    if let Media::Audio { rung: Some(rung) } = media {
+        sink.set_property_from_str("video-filler", rung);
+    }
+    sink.set_property("whip-endpoint", goal.endpoint.url().as_str());
+    sink.set_property("auth-token", goal.token.reveal());
+    match pipeline.set_state(gst::State::Playing) {
+        Ok(_) => Ok((pipeline, sink)),
+        Err(error) => {
+            // Errors on the bus say why; the pipeline has no session yet.
+            let _ = pipeline.set_state(gst::State::Null);
+            Err(error.to_string())
+        }
+    }
+}
+
+/// What the bus has told so far.
+struct Watch {
+    began: Instant,
+    stream: Stream,
+    published: Option<Instant>,
+    failed: Option<String>,
+    /// Whether a failure came after the server had made a session.
+    had_session: bool,
+    throttled: bool,
+    trouble: Option<String>,
+    ended: bool,
+}
+
+impl Watch {
+    fn new(media: &Media) -> Self {
+        Self {
+            began: Instant::now(),
+            stream: not_tried(media, "it never began".to_owned()).stream,
+            published: None,
+            failed: None,
+            had_session: false,
+            throttled: false,
+            trouble: None,
+            ended: false,
+        }
+    }
+
+    fn follow(mut self, pipeline: &gst::Pipeline, sink: &gst::Element, goal: &Goal) -> Sent {
+        let bus = pipeline.bus();
+        let take = |watch: &mut Self| {
+            let message = bus.as_ref().and_then(|bus| bus.timed_pop(LOOK));
+            message.iter().for_each(|message| watch.hear(message));
+        };
+        // The element bounds its connecting. Until that has an outcome Ctrl-C
+        // waits, as a session may be under way that has to be deleted.
+        while self.failed.is_none() && !self.ended && !self.is_over(goal) {
+            take(&mut self);
+        }
+        let stayed = self.published.map(|since| since.elapsed());
+        self.stream.statistics = statistics(sink);
+        if self.failed.is_none() {
+            pipeline.send_event(gst::event::Eos::new());
+            let bound = Instant::now() + END;
+            while !self.ended && self.failed.is_none() && Instant::now() < bound {
+                take(&mut self);
+            }
+        }
+        if pipeline.set_state(gst::State::Null).is_err() {
+            self.trouble = Some("a pipeline did not stop".to_owned());
+        }
+        self.end(stayed)
+    }
+
+    fn is_over(&self, goal: &Goal) -> bool {
+        let Some(since) = self.published else {
+            return self.began.elapsed() > BEGIN;
+        };
+        since.elapsed() >= goal.time || goal.halt.check().is_err()
+    }
+
+    fn end(mut self, stayed: Option<Duration>) -> Sent {
+        self.stream.outcome = match (self.failed, stayed) {
+            (Some(words), published) => Outcome::Failed { words, published },
+            (None, Some(stayed)) => Outcome::Stayed(stayed),
+            (None, None) => Outcome::NotTried("it ended before it began".to_owned()),
+        };
+        if stayed.is_some() && !self.ended && self.trouble.is_none() && !self.had_session {
+            self.trouble = Some("a stream's end was not confirmed".to_owned());
+        }
+        let had_session = stayed.is_some() || self.had_session;
+        Sent {
+            stream: self.stream,
+            session: had_session.then_some(self.trouble),
+            throttled: self.throttled,
+        }
+    }
+
+    fn hear(&mut self, message: &gst::Message) {
+        match message.view() {
+            gst::MessageView::Eos(_) => self.ended = true,
+            gst::MessageView::Warning(warning) => {
+                let text = warning.error().to_string();
+                if text.contains("could not be deleted") {
+                    self.trouble = Some(text);
+                }
+            }
+            gst::MessageView::Error(error) => self.fail(error),
+            gst::MessageView::Element(_) => self.step(message),
+            _ => {}
+        }
+    }
+
+    fn fail(&mut self, error: &gst::message::Error) {
+        let details = error.details();
+        let phase = details.and_then(|details| details.get::<String>("phase").ok());
+        let status = details.and_then(|details| details.get::<u32>("http-status").ok());
+        let after = ["answer", "connect", "publish"];
+        self.had_session = phase.is_some_and(|phase| after.contains(&phase.as_str()));
+        self.throttled = matches!(status, Some(429 | 503));
+        self.failed.get_or_insert(error.error().to_string());
+    }
+
+    fn step(&mut self, message: &gst::Message) {
+        let Some(structure) = message.structure() else {
+            return;
+        };
+        if structure.name() != "ivswhipsink-session-state" {
+            return;
+        }
+        let state = structure.get::<String>("state");
+        let since = structure.get::<gst::ClockTime>("since-playing");
+        if let (Ok(state), Ok(since)) = (state, since) {
+            if state == "publishing" {
+                self.published.get_or_insert_with(Instant::now);
+            }
+            self.stream.states.push((state, since.into()));
+        }
+    }
+}
+
+/// The numbers of the property `stats`, where the element has it. Texts are
+/// left out: they could be addresses.
+fn statistics(sink: &gst::Element) -> Vec<String> {
+    let is_structure =
+        |property: &glib::ParamSpec| property.value_type() == gst::Structure::static_type();
+    if !sink
+        .find_property("stats")
+        .as_ref()
+        .is_some_and(is_structure)
+    {
+        return Vec::new();
+    }
+    let Some(structure) = sink.property::<Option<gst::Structure>>("stats") else {
+        return Vec::new();
+    };
+    let number = |value: &glib::SendValue| {
+        let whole = value.get::<u64>().ok();
+        let whole = whole.or_else(|| value.get::<u32>().ok().map(u64::from));
+        whole.map(|number| number.to_string()).or_else(|| {
+            let real = value.get::<f64>().ok()?;
+            Some(format!("{real:.3}"))
+        })
+    };
+    let fields = structure.iter();
+    let told = fields.filter_map(|(name, value)| Some(format!("{name} {}", number(value)?)));
+    told.collect()
+}

@@ -1,0 +1,151 @@
+//! The half that sends media, and what takes patience.
+
+use std::time::{Duration, SystemTime};
+
+use gstivs::whip::Token;
+
+use crate::arguments::{Media as Wish, Patience};
+use crate::findings::{Outcome, Outlived};
+use crate::ledger::{Pace, Stop};
+use crate::plan::{LONELY, LONELY_HERE, RUNGS};
+use crate::probe::Probe;
+use crate::stream::{BEYOND, Goal, Media, Sent, knows, not_tried, send};
+
+/// How long a publish is watched after the end of its token, on a service and
+/// on this machine.
+const AFTER: Duration = Duration::from_secs(60);
+const AFTER_HERE: Duration = Duration::from_secs(2);
+
+impl Probe {
+    /// Everything, in the order in which one thing disturbs the next least.
+    pub(crate) async fn everything(&mut self) -> Result<(), Stop> {
+        self.offers().await?;
+        if let Some(token) = self.arguments.tokens.expired.clone() {
+            self.expired(&token).await?;
+        }
+        if self.arguments.media == Wish::Sent {
+            self.streams().await?;
+        }
+        if self.arguments.patience == Patience::Minutes {
+            self.lonely().await?;
+        }
+        self.at_once().await?;
+        if self.arguments.patience == Patience::Minutes {
+            self.outlive().await?;
+        }
+        Ok(())
+    }
+
+    async fn streams(&mut self) -> Result<(), Stop> {
+        let rungs = RUNGS.map(|rung| Media::Audio { rung: Some(rung) });
+        for media in rungs.into_iter().chain(BEYOND) {
+            let token = self.arguments.tokens.main.clone();
+            let sent = self.stream(media, token, self.arguments.stream).await?;
+            let (throttled, outcome) = (sent.throttled, &sent.stream.outcome);
+            let words = match outcome {
+                Outcome::Failed { words, .. } => words.clone(),
+                _ => String::new(),
+            };
+            self.findings.streams.push(sent.stream);
+            if throttled {
+                return Err(Stop::Throttled(words));
+            }
+            self.halt.check()?;
+        }
+        Ok(())
+    }
+
+    /// Sends one stream through the element, which makes one session at most.
+    async fn stream(&mut self, media: Media, token: Token, time: Duration) -> Result<Sent, Stop> {
+        if let Media::Audio { rung: Some(rung) } = media
+            && !knows(rung)
+        {
+            return Ok(not_tried(&media, "not known to this build".to_owned()));
+        }
+        self.ledger.may_open(&mut self.halt, Pace::Gentle).await?;
+        crate::tell(&format!("sending: {}", media.name()));
+        let goal = Goal {
+            endpoint: self.arguments.endpoint.clone(),
+            token,
+            time,
+            halt: self.halt.clone(),
+        };
+        // It has a bound of its own, and is not cut short.
+        let sent = tokio::task::spawn_blocking(move || send(&media, &goal)).await;
+        self.ledger.offered();
+        let mut sent = sent.map_err(|error| Stop::Hopeless(error.to_string()))?;
+        if let Outcome::Failed { words, .. } | Outcome::NotTried(words) = &mut sent.stream.outcome {
+            *words = self.mask.foreign(words);
+        }
+        if let Some(trouble) = &sent.session {
+            let trouble = trouble.as_deref().map(|words| self.mask.foreign(words));
+            self.ledger.of_element(trouble);
+        }
+        Ok(sent)
+    }
+
+    /// How long a session stays that nobody connects to. A session whose
+    /// publisher was there and vanished would be the better question, but
+    /// nobody could delete it then.
+    async fn lonely(&mut self) -> Result<(), Stop> {
+        let Some(form) = self.findings.accepted_form() else {
+            return Ok(());
+        };
+        let times: &[u64] = match self.arguments.is_local() {
+            true => &LONELY_HERE,
+            false => &LONELY,
+        };
+        let tokens = &self.arguments.tokens;
+        let token = tokens.spare.as_ref().unwrap_or(&tokens.main).clone();
+        for time in times.iter().map(|seconds| Duration::from_secs(*seconds)) {
+            let outcome = self.ask(form, &token, Pace::Gentle).await?;
+            let Some(session) = outcome.session else {
+                return outcome.stop.map_or(Ok(()), Err);
+            };
+            let waited = self.halt.wait(time).await;
+            let told = self.delete(&session).await;
+            waited?;
+            let is_gone = ["HTTP 404", "HTTP 410"].contains(&told.as_str());
+            self.findings.lonely.push((time, told));
+            if is_gone {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a publish outlives its token.
+    async fn outlive(&mut self) -> Result<(), Stop> {
+        let told = match self.arguments.tokens.short.clone() {
+            _ if self.arguments.media == Wish::LeftOut => {
+                Outlived::NotAsked("it takes a test stream, without `--http-only`".to_owned())
+            }
+            None => Outlived::NotAsked(
+                "it takes a token that expires within 15 minutes (`--duration 10`)".to_owned(),
+            ),
+            Some((token, end)) => match end.duration_since(SystemTime::now()) {
+                Err(_) => Outlived::NotAsked(
+                    "the token that expires soon had expired before it was its turn".to_owned(),
+                ),
+                Ok(left) => return self.outlive_by(token, left).await,
+            },
+        };
+        self.findings.outlived = Some(told);
+        Ok(())
+    }
+
+    async fn outlive_by(&mut self, token: Token, left: Duration) -> Result<(), Stop> {
+        let after = match self.arguments.is_local() {
+            true => AFTER_HERE,
+            false => AFTER,
+        };
+        let media = Media::Audio { rung: None };
+        let sent = self.stream(media, token.clone(), left + after).await?;
+        self.halt.check()?;
+        self.findings.outlived = Some(Outlived::Asked(sent.stream));
+        if self.findings.expired.is_none() {
+            self.expired(&token).await?;
+        }
+        Ok(())
+    }
+}
