@@ -1,4 +1,4 @@
-//! Each example publishes to a local stage, stops cleanly and leaves nothing.
+//! The examples as processes: each ends cleanly and leaves nothing on its stage.
 
 #![cfg(feature = "element")]
 #![allow(
@@ -8,6 +8,11 @@
     reason = "how a test fails"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
+mod probe;
+mod probe_hosts;
+mod probing;
 mod run;
 
 use ivs_stage::{Happening, Kind, Rules, SessionReport, Stage};

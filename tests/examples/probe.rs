@@ -1,0 +1,388 @@
+//! `stage_probe` against stages of several kinds: what its report says, that no
+//! session stays, that no bound is passed and that nothing private is told.
+
+use std::time::Duration;
+
+use ivs_stage::{
+    DeleteRule, Happening, KeySource, Lifetime, LocationForm, PatchRule, Profile, Rate, Refusal,
+    Rules, SigningKey, SilenceRule, Stage, TokenWish, TrickleRule, VideoRule,
+};
+
+#[cfg(unix)]
+use super::probing::interrupted;
+use super::probing::{check, mint, probe, probe_rules, probe_with, run_probe, scratch, token_file};
+use super::run::run;
+
+// Their own tests run here: an example's would need a binary of its own.
+#[allow(dead_code)]
+#[path = "../../examples/stage_probe/answer.rs"]
+mod answer;
+#[allow(dead_code)]
+#[path = "../../examples/stage_probe/arguments.rs"]
+mod arguments;
+#[allow(dead_code)]
+#[path = "../../examples/stage_probe/mask.rs"]
+mod mask;
+#[allow(dead_code)]
+#[path = "../../examples/stage_probe/plan.rs"]
+pub(crate) mod plan;
+
+#[test]
+fn a_stage_as_ivs_is_believed_to_be() {
+    let stage = Stage::start(Rules::default()).unwrap();
+    let report = probe(&stage, &["--seconds", "1"]);
+    for line in [
+        "- Where does the redirect lead, in how many hops? **one redirect: http://[address]:",
+        "- What does an expired token get? **not learnt: no token was given that has expired.**",
+        "- Is there an ETag or `Accept-Patch`? **neither.**",
+        "- What does a trickle PATCH get? **HTTP 405.**",
+        "- What does an ICE restart by PATCH get? **HTTP 405.**",
+        "- What form has `Location`? **absolute, on the host that answered, 2 path segments,",
+        "- What does OPTIONS get at the endpoint? **HTTP 200; accept-post: application/sdp;",
+        "- What does DELETE get? **HTTP 200.**",
+        "- What does a second DELETE get? **HTTP 404.**",
+        "- Is an `inactive` video section accepted? **accepted (201): audio taken, video taken.**",
+        "- Is one with port 0? **accepted (201): audio taken, video refused.**",
+        "- Is VP8 instead of H.264? **refused: HTTP 400, IVS code 2001: \"failed to create publi",
+        "- Is an offer without a video section? **refused: HTTP 400, IVS code 2001",
+        "**audio, `video-filler=inactive`: stayed for ",
+        "- What becomes of a POST right after the DELETE? **accepted (201)",
+        "the first session was still there to be deleted; asked with the first token",
+        "- How long does a lost publisher stay? **not asked: takes up to 11 minutes, use",
+        "- Is H.264 High refused? **stayed for ",
+        "- Is portrait 720x1280 refused? **stayed for ",
+        "candidates: 1 udp IPv4 host (port ",
+        ", publishing ",
+        "\na=ice-pwd:…\n",
+        "\na=rtpmap:111 opus/48000/2\n",
+    ] {
+        assert!(report.contains(line), "{line}\n{report}");
+    }
+}
+
+#[test]
+fn a_stage_that_takes_no_inactive_section() {
+    let report = probe_rules(Rules {
+        video: VideoRule::RefuseInactive,
+        hops: 2,
+        ..Rules::default()
+    });
+    for line in [
+        "in how many hops? **2 redirects: ",
+        "- Is an `inactive` video section accepted? **refused: HTTP 400, IVS code 2001",
+        "- Is a `sendonly` one without frames? **accepted (201)",
+        "- Is one without ssrc and msid? **accepted (201)",
+        "- Is a `recvonly` one? **refused",
+        "- Is one with port 0? **refused",
+        "OPTIONS, PATCH and DELETE were asked about the session of: H.264, `sendonly`",
+        "- Which fillers keep a real stream on the stage? **not asked: run without `--http-only`",
+    ] {
+        assert!(report.contains(line), "{line}\n{report}");
+    }
+}
+
+#[test]
+fn a_stage_that_takes_no_silent_section() {
+    let report = probe_rules(Rules {
+        video: VideoRule::RefuseSilent,
+        location: LocationForm::PathOnly,
+        ..Rules::default()
+    });
+    for line in [
+        "- Is a `sendonly` one without frames? **accepted (201)",
+        "- Is one with msid and without ssrc? **refused",
+        "- Is one without ssrc and msid? **refused",
+        "- What form has `Location`? **a path, on the host that answered, 2 path segments,",
+    ] {
+        assert!(report.contains(line), "{line}\n{report}");
+    }
+}
+
+#[test]
+fn a_stage_that_takes_nothing() {
+    let report = probe_rules(Rules {
+        refusals: vec![Refusal::ivs(400, 2014, "no matching codec"); 20],
+        ..Rules::default()
+    });
+    for line in [
+        "- Is a `sendonly` one without frames? **refused: HTTP 400, IVS code 2014",
+        "- What does DELETE get? **not learnt: no offer was accepted.**",
+        "Offers sent: 8. Sessions opened: 0, deleted: 0.",
+    ] {
+        assert!(report.contains(line), "{line}\n{report}");
+    }
+}
+
+#[test]
+fn servers_with_etag_and_patch() {
+    let strict = Rules {
+        patch: PatchRule::Trickle(TrickleRule::default()),
+        etag: Some(r#"W/"0f1e2d3c4b5a69788796a5b4""#.into()),
+        ..Rules::default()
+    };
+    let live_kit = Rules::profile(Profile::LiveKit);
+    let media_mtx = Rules::profile(Profile::MediaMtx);
+    for (rules, etag, link) in [
+        (strict, "an ETag, which is weak", "none"),
+        (
+            live_kit,
+            "an ETag, which is bare, without quotes",
+            "ice-server",
+        ),
+        (
+            media_mtx,
+            "an ETag, which is a bare star; Accept-Patch: application/trickle-ice-sdpfrag",
+            "none",
+        ),
+    ] {
+        let report = probe_rules(rules);
+        for line in [
+            format!("- Is there an ETag or `Accept-Patch`? **{etag}.**"),
+            format!("- Which `Link` relations are there? **{link}.**"),
+            "- What does a trickle PATCH get? **HTTP 204.**".into(),
+            "- What does an ICE restart by PATCH get? **HTTP 422.**".into(),
+            "- Is an offer without a video section?".into(),
+        ] {
+            assert!(report.contains(&line), "{line}\n{report}");
+        }
+    }
+}
+
+#[test]
+fn a_session_that_nobody_can_delete_is_the_last() {
+    let no_location = Rules::profile(Profile::Twitch);
+    let no_delete = Rules {
+        delete: DeleteRule::Dropped,
+        ..Rules::default()
+    };
+    for (rules, line) in [
+        (
+            no_location,
+            "- a session could not be deleted: the server named",
+        ),
+        (no_delete, "- a DELETE got no reply: "),
+    ] {
+        let stage = Stage::start(rules).unwrap();
+        let run = run_probe(&stage, &["--http-only"]);
+        assert!(run.status.success(), "{run:?}");
+        let counted = "Offers sent: 1. Sessions opened: 1, deleted: 0.";
+        let reason = "a session could not be deleted, so that no more are opened";
+        for line in [line, counted, reason] {
+            assert!(run.output.contains(line), "{line}\n{}", run.output);
+        }
+    }
+}
+
+#[test]
+fn a_delete_that_fails_is_repeated() {
+    let stage = Stage::start(Rules {
+        delete: DeleteRule::Status(500),
+        ..Rules::default()
+    })
+    .unwrap();
+    let report = probe(&stage, &["--http-only"]);
+    let line = "- What does DELETE get? **HTTP 500.**";
+    assert!(report.contains(line), "{report}");
+}
+
+#[test]
+fn a_server_that_throttles_is_left_alone() {
+    let stage = Stage::start(Rules {
+        rate: Some(Rate {
+            posts: 3,
+            within: Duration::from_secs(600),
+        }),
+        ..Rules::default()
+    })
+    .unwrap();
+    let report = probe(&stage, &["--seconds", "1"]);
+    for line in [
+        "**Not everything was asked: the server asked for fewer requests (HTTP 429, IVS code 2013",
+        "- Is a `recvonly` one? **not learnt: the server asked for fewer requests",
+        "**not learnt: the server asked for fewer requests",
+        "None was sent.",
+        "Offers sent: 4. Sessions opened: 3, deleted: 3.",
+    ] {
+        assert!(report.contains(line), "{line}\n{report}");
+    }
+}
+
+#[test]
+fn a_token_that_is_refused_is_not_tried_again() {
+    let stage = Stage::start(Rules::default()).unwrap();
+    let token = mint(&stage, |wish| wish.allow_publish = false);
+    let run = run(
+        "stage_probe",
+        &["--endpoint", &stage.endpoint()],
+        Some(&token),
+    );
+    assert!(run.status.success(), "{run:?}");
+    for line in [
+        "**Not everything was asked: the run stopped, as nothing more could be learnt (HTTP 403,",
+        "Offers sent: 1. Sessions opened: 0, deleted: 0.",
+    ] {
+        assert!(run.output.contains(line), "{line}\n{}", run.output);
+    }
+}
+
+#[test]
+fn an_earlier_session_in_the_way_is_no_verdict_on_a_form() {
+    let report = probe_rules(Rules {
+        refusals: vec![Refusal::ivs(500, 2010, "already published"); 2],
+        ..Rules::default()
+    });
+    let line = "- Is an `inactive` video section accepted? **accepted (201)";
+    assert!(report.contains(line), "{report}");
+    let report = probe_rules(Rules {
+        refusals: vec![Refusal::ivs(412, 2012, "conflict"); 20],
+        ..Rules::default()
+    });
+    let line = "an earlier session stays in the way: HTTP 412, IVS code 2012";
+    assert!(report.contains(line), "{report}");
+    assert!(
+        report.contains("Offers sent: 4. Sessions opened: 0,"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_stream_that_is_dropped_is_told() {
+    let stage = Stage::start(Rules {
+        silence: SilenceRule::NoVideo {
+            within: Duration::from_millis(500),
+        },
+        ..Rules::default()
+    })
+    .unwrap();
+    let report = probe(&stage, &["--seconds", "5"]);
+    let line = "`video-filler=inactive`: lost after ";
+    assert!(report.contains(line), "{report}");
+}
+
+#[test]
+fn words_of_the_server_are_masked() {
+    let path = scratch("masked.pem");
+    let key = SigningKey::from_file(&path).unwrap();
+    let token = key.mint(&TokenWish::default()).unwrap();
+    let words = format!(
+        "no {token} of arn:aws:ivs:us-west-2:123456789012:stage/L0cAlSt4gE00 \
+         at 127.0.0.1:443 for /session/Q2hhcmFjdGVyc0FuZDEy <b>"
+    );
+    let stage = Stage::start(Rules {
+        key: KeySource::File(path),
+        refusals: vec![Refusal::ivs(400, 2001, &words); 3],
+        headers: vec![("Accept-Patch".into(), token.clone())],
+        ..Rules::default()
+    })
+    .unwrap();
+    let run = run(
+        "stage_probe",
+        &["--endpoint", &stage.endpoint(), "--http-only"],
+        Some(&token),
+    );
+    check(&stage, &run, &[&token]);
+    let line = "IVS code 2001: \"no … of … at [address]:443 for /… &lt;b>\"";
+    assert!(run.output.contains(line), "{}", run.output);
+    assert!(
+        run.output.contains("Accept-Patch: [token]"),
+        "{}",
+        run.output
+    );
+}
+
+#[test]
+fn further_tokens_answer_further_questions() {
+    let stage = Stage::start(Rules::default()).unwrap();
+    let spare = mint(&stage, |_| {});
+    let old = mint(&stage, |wish| {
+        wish.lifetime = Lifetime::ExpiredSince(Duration::from_secs(600));
+    });
+    let report = probe_with(&stage, &[], &[&spare, &old]);
+    for line in [
+        "- What does an expired token get? **refused: HTTP 400, IVS code 2002: \"token expired\".**",
+        "asked with the second token",
+        "- Tokens: 3",
+    ] {
+        assert!(report.contains(line), "{line}\n{report}");
+    }
+}
+
+#[test]
+fn patience_is_bounded() {
+    let stage = Stage::start(Rules {
+        patience: Duration::from_millis(1500),
+        ..Rules::default()
+    })
+    .unwrap();
+    let short = mint(&stage, |wish| {
+        wish.lifetime = Lifetime::For(Duration::from_secs(25));
+    });
+    let token = stage.token();
+    let file = token_file(&short);
+    let file = file.to_str().unwrap();
+    let arguments = [
+        "--endpoint",
+        &stage.endpoint(),
+        "--patient",
+        "--seconds",
+        "1",
+    ];
+    let arguments = [&arguments[..], &["--token-file", file]].concat();
+    let run = run("stage_probe", &arguments, Some(&token));
+    check(&stage, &run, &[&token, &short]);
+    for line in [
+        "after 1 s DELETE got HTTP 200, after 2 s DELETE got HTTP 404.",
+        "- Does a publish end when its token expires? **sent until after the token's end: stayed",
+        "- What does an expired token get? **refused: HTTP 400, IVS code 2002",
+    ] {
+        assert!(run.output.contains(line), "{line}\n{}", run.output);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_while_offering_deletes_what_stands() {
+    let stage = Stage::start(Rules {
+        answer_delay: Duration::from_millis(300),
+        ..Rules::default()
+    })
+    .unwrap();
+    interrupted(&stage, |what| matches!(what, Happening::Offer { .. }));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_while_streaming_deletes_what_stands() {
+    let stage = Stage::start(Rules::default()).unwrap();
+    interrupted(&stage, |what| matches!(what, Happening::FirstPacket { .. }));
+}
+
+#[test]
+fn wrong_commands_are_told() {
+    let no_token = run("stage_probe", &[], None);
+    assert_eq!(no_token.status.code(), Some(2));
+    assert!(
+        no_token.errors.contains("there is no participant token"),
+        "{no_token:?}"
+    );
+    for (arguments, words) in [
+        (
+            &["--seconds", "0"][..],
+            "--seconds: expected a whole number",
+        ),
+        (&["--endpoint", "nonsense"], "--endpoint: expected"),
+        (&["--endpoint"], "--endpoint needs a value"),
+        (&["--token-file", "eyJhbGciOi"], "number 1 can't be read"),
+        (&["eyJhbGciOi"], "an argument is not known"),
+    ] {
+        let wrong = run("stage_probe", arguments, Some("token"));
+        assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
+        assert!(wrong.errors.contains(words), "{wrong:?}");
+        assert!(wrong.output.is_empty() && !wrong.errors.contains("eyJhbGciOi"));
+    }
+    let help = run("stage_probe", &["--help"], None);
+    assert!(
+        help.status.success() && help.output.contains("--patient"),
+        "{help:?}"
+    );
+}

@@ -1,0 +1,76 @@
+//! `stage_probe` against servers that do as a test tells them: who gets the
+//! token, and what becomes of words that hold a URL's path.
+
+use super::common::{Action, Reply, Server, created, redirect};
+use super::run::run;
+
+const TOKEN: &str = "token-of-nobody";
+
+#[test]
+fn a_host_that_may_not_have_the_token_hears_nothing() {
+    // An address for documentation (RFC 5737): no answer would ever come.
+    let server = Server::start("127.0.0.1", |request| match request.method.as_str() {
+        "POST" => redirect("http://192.0.2.1/"),
+        _ => Reply::new(200).into(),
+    });
+    let run = run(
+        "stage_probe",
+        &["--endpoint", &server.url("/")],
+        Some(TOKEN),
+    );
+    assert!(run.status.success(), "{run:?}");
+    assert_eq!(server.lines(), ["OPTIONS /", "POST /"]);
+    for line in [
+        "redirects to http://[address], which may not have the token",
+        "Offers sent: 1. Sessions opened: 0, deleted: 0.",
+    ] {
+        assert!(run.output.contains(line), "{line}\n{}", run.output);
+    }
+}
+
+#[test]
+fn paths_and_passwords_that_a_server_repeats_are_masked() {
+    let server = Server::start("127.0.0.1", |request| match request.method.as_str() {
+        "POST" if request.body.contains("m=video") => created("/kept/hiddenkey", request),
+        "POST" => refusal(&request.path),
+        "OPTIONS" => Reply::new(200).header("Allow", &request.path).into(),
+        "PATCH" => Reply::new(400).header("Accept-Patch", &request.path).into(),
+        _ => Reply::new(200).into(),
+    });
+    let endpoint = server.url("/app/streamkey?user=somebody");
+    let run = run(
+        "stage_probe",
+        &["--endpoint", &endpoint, "--http-only"],
+        Some(TOKEN),
+    );
+    assert!(run.status.success(), "{run:?}");
+    let offers: Vec<_> = server.requests();
+    let offers = offers.iter().filter(|request| request.method == "POST");
+    let passwords = offers.filter_map(|offer| {
+        let lines = offer.body.lines();
+        lines
+            .filter_map(|line| line.strip_prefix("a=ice-pwd:"))
+            .next()
+    });
+    let passwords: Vec<String> = passwords.map(str::to_owned).collect();
+    assert!(passwords.len() > 8);
+    let told = ["hiddenkey", "streamkey", "somebody", "/app", "/kept", TOKEN];
+    let told = told.into_iter().chain(passwords.iter().map(String::as_str));
+    for secret in told {
+        assert!(!run.output.contains(secret), "{secret}\n{}", run.output);
+        assert!(!run.errors.contains(secret), "{secret}\n{}", run.errors);
+    }
+    let line = "- Is an offer without a video section? **refused: HTTP 400: \"Cannot POST …";
+    assert!(run.output.contains(line), "{}", run.output);
+    let lines = server.lines();
+    let deleted = lines
+        .iter()
+        .filter(|line| *line == "DELETE /kept/hiddenkey");
+    // One for each session, and the second one for the first of them.
+    assert_eq!(deleted.count(), 11, "{lines:?}");
+}
+
+fn refusal(path: &str) -> Action {
+    let words = format!("Cannot POST {path}");
+    Reply::new(400).body(words).into()
+}

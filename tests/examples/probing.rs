@@ -1,0 +1,121 @@
+//! Runs of `stage_probe`, and what each of them has to keep.
+
+use std::path::PathBuf;
+#[cfg(unix)]
+use std::process::Command;
+#[cfg(unix)]
+use std::time::Duration;
+
+use ivs_stage::{Happening, Rules, Stage, TokenWish};
+
+use super::probe::plan::MAX_SESSIONS;
+use super::run::{Run, run};
+#[cfg(unix)]
+use super::run::{end, start};
+
+#[cfg(unix)]
+const BOUND: Duration = Duration::from_secs(30);
+
+/// Sends Ctrl-C when the stage has seen something of that kind.
+#[cfg(unix)]
+pub(crate) fn interrupted(stage: &Stage, seen: impl Fn(&Happening) -> bool) {
+    let token = stage.token();
+    let endpoint = stage.endpoint();
+    let child = start("stage_probe", &["--endpoint", &endpoint], Some(&token));
+    let found = stage.wait_for(BOUND, |events| {
+        events.iter().find(|event| seen(&event.what)).map(|_| ())
+    });
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &id]).status().unwrap();
+    let run = end(child);
+    assert!(found.is_some() && sent.success(), "{run:?}");
+    assert_eq!(run.status.code(), Some(130), "{run:?}");
+    let line = "**Not everything was asked: Ctrl-C ended the run.**";
+    assert!(run.output.contains(line), "{}", run.output);
+    assert_eq!(stage.live_sessions(), 0);
+    assert_safe(stage, &run.output, &[&token]);
+}
+
+pub(crate) fn probe_rules(rules: Rules) -> String {
+    let stage = Stage::start(rules).unwrap();
+    probe(&stage, &["--http-only"])
+}
+
+pub(crate) fn probe(stage: &Stage, arguments: &[&str]) -> String {
+    let run = run_probe(stage, arguments);
+    check(stage, &run, &[]);
+    run.output
+}
+
+pub(crate) fn run_probe(stage: &Stage, arguments: &[&str]) -> Run {
+    let endpoint = stage.endpoint();
+    let arguments = [&["--endpoint", &endpoint][..], arguments].concat();
+    let token = stage.token();
+    let run = run("stage_probe", &arguments, Some(&token));
+    assert_safe(stage, &run.output, &[&token]);
+    run
+}
+
+/// A run by HTTP only with more tokens, from files.
+pub(crate) fn probe_with(stage: &Stage, arguments: &[&str], tokens: &[&str]) -> String {
+    let files: Vec<PathBuf> = tokens.iter().map(|token| token_file(token)).collect();
+    let files = files.iter().map(|path| path.to_str().unwrap());
+    let mut arguments = [&["--http-only"][..], arguments].concat();
+    arguments.extend(files.flat_map(|file| ["--token-file", file]));
+    let run = run_probe(stage, &arguments);
+    check(stage, &run, tokens);
+    run.output
+}
+
+/// What every run has to keep.
+pub(crate) fn check(stage: &Stage, run: &Run, tokens: &[&str]) {
+    assert!(run.status.success(), "{run:?}");
+    assert_safe(stage, &run.output, tokens);
+    assert_safe(stage, &run.errors, tokens);
+    assert_eq!(stage.live_sessions(), 0, "{}", run.output);
+
+    let announced = run.errors.split("at most ").nth(1).unwrap();
+    let announced: usize = announced.split(' ').next().unwrap().parse().unwrap();
+    let opened = stage.sessions().len();
+    assert!(opened <= announced && announced <= MAX_SESSIONS);
+    let counted = format!("Sessions opened: {opened}, deleted: {opened}.");
+    assert!(run.output.contains(&counted), "{opened}: {}", run.output);
+}
+
+fn assert_safe(stage: &Stage, text: &str, tokens: &[&str]) {
+    let sessions = stage.sessions();
+    let mut secrets: Vec<&str> = vec!["arn:", "123456789012", "L0cAl", "127.0.0.1", "/session/"];
+    secrets.extend(tokens.iter().flat_map(|token| token.split('.')));
+    secrets.extend(sessions.iter().map(|session| session.participant.as_str()));
+    let events = stage.events();
+    secrets.extend(events.iter().filter_map(|event| match &event.what {
+        Happening::Listening { media_address, .. } => Some(media_address.as_str()),
+        _ => None,
+    }));
+    for secret in secrets {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+    // Whatever else is long and has a digit is an id, a key or a path.
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    for word in text.split(|c| !is_word(c)) {
+        let digit = word.bytes().any(|byte| byte.is_ascii_digit());
+        assert!(word.len() < 20 || !digit, "{word} in {text}");
+    }
+}
+
+pub(crate) fn mint(stage: &Stage, change: impl FnOnce(&mut TokenWish)) -> String {
+    let mut wish = TokenWish::default();
+    change(&mut wish);
+    stage.mint(wish).unwrap()
+}
+
+/// A file that holds a token, named by a part of it that no other has.
+pub(crate) fn token_file(token: &str) -> PathBuf {
+    let path = scratch(&format!("token-{}", &token[token.len() - 12..]));
+    std::fs::write(&path, token).unwrap();
+    path
+}
+
+pub(crate) fn scratch(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("probe-{}-{name}", std::process::id()))
+}
