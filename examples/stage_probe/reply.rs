@@ -80,7 +80,7 @@ pub(crate) fn refused(refusal: &Refusal, mask: &Mask) -> (Verdict, Option<Stop>)
     let throttled = refusal.retry_after.is_some()
         || matches!(refusal.status.as_u16(), 429 | 503)
         || ivs_code(refusal) == Some(THROTTLED);
-    let meant = meaning(refusal, OfferedVideo::Filler);
+    let meant = meaning(refusal, OfferedVideo::Media);
     let stop = if throttled {
         Some(Stop::Throttled(told.clone()))
     } else if meant.retry == Retry::Never && meant.kind != Kind::OpenWrite {

@@ -264,30 +264,38 @@ impl Watch {
     }
 }
 
-/// The numbers of the property `stats`, where the element has it. Texts are
+/// The numbers of the property `stats`, with those of each stream. Texts are
 /// left out: they could be addresses.
 fn statistics(sink: &gst::Element) -> Vec<String> {
-    let is_structure =
-        |property: &glib::ParamSpec| property.value_type() == gst::Structure::static_type();
-    if !sink
-        .find_property("stats")
-        .as_ref()
-        .is_some_and(is_structure)
-    {
-        return Vec::new();
+    let stats: gst::Structure = sink.property("stats");
+    let mut told = numbers(&stats, "");
+    for track in ["audio", "video"] {
+        if let Ok(stream) = stats.get::<gst::Structure>(track) {
+            told.extend(numbers(&stream, &format!("{track} ")));
+        }
     }
-    let Some(structure) = sink.property::<Option<gst::Structure>>("stats") else {
-        return Vec::new();
-    };
-    let number = |value: &glib::SendValue| {
+    told
+}
+
+fn numbers(structure: &gst::StructureRef, prefix: &str) -> Vec<String> {
+    let number = |name: &str, value: &glib::SendValue| {
+        // A time in nanoseconds is a guint64 like a count.
+        let is_time = name.contains("-time") || name == "jitter";
         let whole = value.get::<u64>().ok();
         let whole = whole.or_else(|| value.get::<u32>().ok().map(u64::from));
-        whole.map(|number| number.to_string()).or_else(|| {
-            let real = value.get::<f64>().ok()?;
-            Some(format!("{real:.3}"))
-        })
+        let real = whole.map(|whole| whole as f64 / 1e9).filter(|_| is_time);
+        match (real, whole) {
+            (Some(seconds), _) => Some(format!("{seconds:.3} s")),
+            (None, Some(whole)) => Some(whole.to_string()),
+            (None, None) => {
+                let real = value.get::<f64>().ok();
+                real.map(|real| format!("{real:.3}"))
+                    .or_else(|| value.get::<i32>().ok().map(|number| number.to_string()))
+            }
+        }
     };
-    let fields = structure.iter();
-    let told = fields.filter_map(|(name, value)| Some(format!("{name} {}", number(value)?)));
-    told.collect()
+    let fields = structure.iter().filter(|(name, _)| *name != "ssrc");
+    fields
+        .filter_map(|(name, value)| Some(format!("{prefix}{name} {}", number(name, value)?)))
+        .collect()
 }
