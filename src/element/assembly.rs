@@ -9,6 +9,7 @@ use gst::prelude::*;
 use gst_webrtc::{WebRTCBundlePolicy, WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection};
 
 use super::black::Black;
+use super::discretion::{Discretion, limit_logs_of_turn};
 use super::media::Media;
 use super::settings::IceSettings;
 use super::work::Work;
@@ -61,6 +62,7 @@ pub(super) fn make_webrtcbin(ice: &IceSettings) -> Result<gst::Element, glib::Bo
         webrtcbin.set_property("stun-server", url);
     }
     if let Some(url) = &ice.turn_server {
+        limit_logs_of_turn(&webrtcbin);
         // Not its property of that name, which graph dumps would print.
         if !webrtcbin.emit_by_name::<bool>("add-turn-server", &[url]) {
             return Err(glib::bool_error!(
@@ -88,8 +90,10 @@ pub(super) fn watch_children(
     webrtcbin: &gst::Element,
     identity: &Arc<Identity>,
     heard: &Arc<AtomicU64>,
+    discretion: &Arc<Discretion>,
 ) {
     let (identity, heard) = (identity.clone(), heard.clone());
+    let discretion = discretion.clone();
     let Some(bin) = webrtcbin.dynamic_cast_ref::<gst::Bin>() else {
         return;
     };
@@ -98,7 +102,8 @@ pub(super) fn watch_children(
             return;
         };
         match factory.name().as_str() {
-            "dtlssrtpdec" => element.set_property("pem", identity.pem()),
+            "dtlssrtpdec" => discretion.give_certificate(element, identity.pem()),
+            "srtpenc" => discretion.watch(element),
             "nicesrc" => count_arrivals(element, &heard),
             _ => {}
         }

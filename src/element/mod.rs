@@ -8,6 +8,7 @@
 
 mod assembly;
 mod black;
+mod discretion;
 mod events;
 mod figures;
 mod gate;

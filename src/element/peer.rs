@@ -25,8 +25,10 @@ use rustls::pki_types::pem::PemObject;
 
 use super::assembly::{Assembled, Link, Source, assemble, discard, make_webrtcbin, watch_children};
 use super::black::Black;
+use super::discretion::{Discretion, limit_logs, limit_logs_of_turn};
 use super::figures::{candidate_pair, retransmissions, watch_reports};
 use super::ice::{IceUrl, ice_url};
+use super::imp::CAT;
 use super::reports::Reports;
 use super::settings::IceSettings;
 use crate::ivs::{OfferedVideo, Rung};
@@ -64,8 +66,9 @@ struct Inner {
     /// Packets that arrived from the far end: DTLS and RTCP.
     heard: Arc<AtomicU64>,
     reports: Arc<Mutex<Reports>>,
-    /// How long the offer took from the beginning of this.
+    /// When its making began.
     begun: Instant,
+    discretion: Arc<Discretion>,
     tell: Box<dyn Fn(PeerNews) + Send + Sync>,
     shared: Mutex<Shared>,
 }
@@ -101,7 +104,8 @@ impl Peer {
         let heard = Arc::new(AtomicU64::new(0));
         let reports = Arc::new(Mutex::new(Reports::default()));
         let webrtcbin = make_webrtcbin(&parts.ice)?;
-        watch_children(&webrtcbin, &identity, &heard);
+        let discretion = Arc::new(Discretion::new());
+        watch_children(&webrtcbin, &identity, &heard, &discretion);
         watch_reports(&webrtcbin, &reports);
         ready(&webrtcbin);
         // It stays in PLAYING when the pipeline is paused: its ICE source is
@@ -130,6 +134,7 @@ impl Peer {
             heard,
             reports,
             begun,
+            discretion,
             tell: Box::new(tell),
             shared: Mutex::default(),
         });
@@ -191,6 +196,7 @@ impl Peer {
     /// Makes the offer and tells it in the form to POST. Gathering starts
     /// meanwhile and is not waited for.
     pub(super) fn offer(&self, stream: String) {
+        limit_logs(&self.inner.webrtcbin);
         let question = self.inner.question(move |inner, reply| {
             let offered =
                 description(reply, "offer").and_then(|offer| inner.offered(offer, &stream));
@@ -206,6 +212,7 @@ impl Peer {
     /// Applies the answer; whether webrtcbin took it shows in the news.
     pub(super) fn apply(&self, answer: &Answer, ice_servers: &[IceServer]) {
         let inner = &self.inner;
+        gst::debug!(CAT, obj = inner.webrtcbin, "answer:\n{}", answer.redacted());
         let local = {
             let mut shared = inner.lock();
             shared.fingerprints = answer.fingerprints();
@@ -261,6 +268,7 @@ impl Peer {
             black.discard();
         }
         discard(&self.inner.webrtcbin);
+        self.inner.discretion.end();
     }
 }
 
@@ -302,6 +310,7 @@ impl Inner {
         let fingerprint = self.identity.fingerprint();
         let offer = Offer::new(&text, stream, Some(fingerprint))
             .map_err(|error| Cause::Peer(error.to_string()))?;
+        gst::debug!(CAT, obj = self.webrtcbin, "offer:\n{}", offer.redacted());
         // Before the local description, from which on there are candidates.
         self.watch()?;
         if self.late_local {
@@ -331,6 +340,7 @@ impl Inner {
             match url {
                 IceUrl::Stun(url) => self.webrtcbin.set_property("stun-server", url),
                 IceUrl::Turn(url) => {
+                    limit_logs_of_turn(&self.webrtcbin);
                     // Its answer only says whether the URL parsed.
                     let _ = self
                         .webrtcbin

@@ -45,6 +45,11 @@ impl Answer {
         self.sdp.to_string()
     }
 
+    /// The same text for a log, without the server's ICE password.
+    pub fn redacted(&self) -> String {
+        self.sdp.redacted()
+    }
+
     /// The addresses of the UDP candidates, as far as they are addresses:
     /// names would have to be looked up.
     pub fn udp_candidates(&self) -> Vec<SocketAddr> {

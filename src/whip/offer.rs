@@ -75,6 +75,11 @@ impl Offer {
         self.sdp.to_string()
     }
 
+    /// The same text for a log, without the ICE password.
+    pub fn redacted(&self) -> String {
+        self.sdp.redacted()
+    }
+
     /// Kind and direction of each section, in order.
     pub fn sections(&self) -> Vec<(String, Direction)> {
         self.sdp

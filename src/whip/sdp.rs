@@ -43,6 +43,32 @@ impl Sdp {
         section.value(name).or_else(|| self.session.value(name))
     }
 
+    /// The text for a log: the values of attributes that are secrets are left
+    /// out. `crypto` is SDES's (RFC 4568), which no WebRTC server should write.
+    pub(crate) fn redacted(&self) -> String {
+        let hidden = |line: &str| {
+            ["a=ice-pwd:", "a=crypto:"].into_iter().find(|name| {
+                line.get(..name.len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case(name))
+            })
+        };
+        let mut text = String::new();
+        for line in self.lines() {
+            match hidden(line) {
+                Some(name) => text.push_str(&format!("{name}(hidden)")),
+                None => text.push_str(line),
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.session)
+            .chain(&self.sections)
+            .flat_map(|part| &part.0)
+    }
+
     /// `ice-ufrag` and `ice-pwd` of the first section, which is the bundle's.
     pub(crate) fn ice_credentials(&self) -> Option<(&str, &str)> {
         let first = self.sections.first().unwrap_or(&self.session);
@@ -62,10 +88,7 @@ impl fmt::Debug for Sdp {
 
 impl fmt::Display for Sdp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in std::iter::once(&self.session)
-            .chain(&self.sections)
-            .flat_map(|part| &part.0)
-        {
+        for line in self.lines() {
             write!(f, "{line}\r\n")?;
         }
         Ok(())
@@ -170,6 +193,17 @@ mod tests {
         assert_eq!(Sdp::parse(TEXT).unwrap().to_string(), TEXT);
         let line_feeds = TEXT.replace("\r\n", "\n");
         assert_eq!(Sdp::parse(&line_feeds).unwrap().to_string(), TEXT);
+    }
+
+    #[test]
+    fn redacted_has_no_password_at_any_level() {
+        let text = "v=0\r\na=ice-pwd:one\r\nm=audio 9 x 96\r\na=ice-ufrag:u\r\na=ICE-PWD:two\r\n\
+            a=ice-pwd:\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:three\r\na=x:\u{e9}\r\n";
+        assert_eq!(
+            Sdp::parse(text).unwrap().redacted(),
+            "v=0\na=ice-pwd:(hidden)\nm=audio 9 x 96\na=ice-ufrag:u\na=ice-pwd:(hidden)\n\
+             a=ice-pwd:(hidden)\na=crypto:(hidden)\na=x:\u{e9}\n"
+        );
     }
 
     #[test]
