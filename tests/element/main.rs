@@ -11,7 +11,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod finding;
 mod harness;
+mod sessions;
 
 mod bad_replies;
 mod bad_settings;
