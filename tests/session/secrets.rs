@@ -70,6 +70,35 @@ fn no_event_of_a_session_shows_them() {
     }
 }
 
+/// The answer's Link headers may hold a TURN server's password.
+#[test]
+fn no_event_shows_the_credential_of_an_ice_server() {
+    let server = script(
+        |request| {
+            let link = format!(
+                "<turn:turn.example.net>; rel=\"ice-server\"; username=\"u\"; \
+                 credential=\"{PATH}\"; credential-type=\"password\""
+            );
+            Reply::new(201)
+                .header("Content-Type", "application/sdp")
+                .header("Location", &session())
+                .header("Link", &link)
+                .body(answer_for(&request.body))
+                .into()
+        },
+        || Reply::new(200).into(),
+    );
+    let events = run(&server);
+    let told = events.iter().any(|event| match event {
+        Event::Answer { ice_servers, .. } => ice_servers
+            .iter()
+            .any(|server| server.credential.as_deref() == Some(PATH)),
+        _ => false,
+    });
+    assert!(told, "the credential is in there: {events:?}");
+    assert_hidden(&events);
+}
+
 #[test]
 fn no_failure_shows_them() {
     let posts: [fn(&Request) -> Action; 9] = [
