@@ -70,6 +70,7 @@
 //! | conductor, `ivswhipsink:run`, one from start to stop | make, call and remove webrtcbin; open and shut the gates; emit the signals; post the messages of the session |
 //! | webrtcbin's and libnice's | tell the driver what became of the connection, count what arrives |
 //! | driver, `ivswhipsink`, one for the process | HTTP, timers, checks; it never blocks, and reads a token's file on the runtime's pool |
+//! | keeper, `ivswhipsink:keep`, one for the process | hold back the notifications of the elements that have keys, see `element::discretion` |
 //! | loader, `ivswhipsink:load`, once in a process | load webrtcbin's plugins ahead of the first session |
 //!
 //! A handler of a message or signal may therefore stop the pipeline: the stop waits
@@ -91,7 +92,7 @@
 //! | A session that the server has made is deleted, once, on the host that made it, on every way out. | `redirected_published_and_deleted_where_it_was_made`, `while_publishing_twice_deletes_once`, `at_many_moments_of_the_connect`, `before_the_answer_whose_session_is_deleted_when_it_comes`, `a_lost_session_is_replaced_at_once_and_its_resource_deleted_alongside`, `an_answer_that_breaks_off_is_tried_again_and_nothing_stays_behind` |
 //! | A stop is bounded, from whatever thread it comes. | `from_within_a_message_of_the_session`, `from_an_applications_own_async_runtime`, `before_the_answer_whose_session_is_deleted_when_it_comes`, `stopping_while_waiting_for_another_attempt_takes_no_time`, `unanswered_is_given_up_in_time` |
 //! | The token goes to nobody but the hosts that may have it, and never from https to http. | `host_that_may_not_have_the_token_hears_nothing`, `https_to_http_is_refused_with_and_without_a_token`, `http_resource_of_a_https_session_does_not_see_the_token`, and the tables in `src/ivs/travel.rs` |
-//! | No message, log line, graph dump or `Debug` shows the token, a URL's path or an ICE password. | `token_session_url_and_ice_password_stay_hidden`, `token_is_write_only`, `no_event_of_a_session_shows_them`, `no_failure_shows_them`, `words_of_a_server_that_repeats_the_token_do_not_show_it`, `words_of_a_server_that_repeats_the_path_do_not_show_it` |
+//! | No message, log line, graph dump, command or `Debug` shows the token, a URL's path or a secret of the connection, but for what the README says. | `graphs_properties_and_messages_in_every_state`, `log_of_every_category_at_the_highest_level`, `output_of_gst_launch_and_the_list_of_processes`, `token_is_write_only`, `none_shows_a_token_or_a_password` in `tests/commands.rs`, `no_event_of_a_session_shows_them`, `no_failure_shows_them`, `no_event_shows_the_credential_of_an_ice_server`, `words_of_a_server_that_repeats_the_token_do_not_show_it`, `words_of_a_server_that_repeats_the_path_do_not_show_it` |
 //! | No media before the peer has shown the certificate that its answer announced. | `a_wrong_certificate_gets_not_one_media_packet` |
 //! | Upstream never waits for a session. | `the_other_branch_of_a_tee_loses_nothing_through_restarts` |
 //! | Video begins with a key frame after each connect; without any it begins all the same. | `video_begins_with_a_key_frame_after_every_connect`; `a_stream_without_key_frames_passes_after_a_while` in `src/element/gate.rs` |

@@ -122,6 +122,14 @@ impl Discretion {
     }
 }
 
+impl Drop for Discretion {
+    /// For a webrtcbin that never became a peer connection. There is no wait,
+    /// as this may be the keeper's own thread.
+    fn drop(&mut self) {
+        tell_keeper(Order::Thaw(self.session, channel().0));
+    }
+}
+
 fn watch_pad(session: u64, pad: &gst::Pad) {
     if pad.direction() != gst::PadDirection::Src {
         return;
@@ -172,10 +180,18 @@ fn freeze(session: u64, object: &gst::Object) {
     order(Order::Freeze(session, object.clone(), done), &wait);
 }
 
-/// Has the keeper do something. Its bound is for a handler of an application
-/// that blocks when it is notified.
+/// Has the keeper do something, and waits for it. The bound is for a handler
+/// of an application that blocks when it is notified.
 fn order(order: Order, done: &Receiver<()>) {
     const BOUND: Duration = Duration::from_secs(1);
+    if tell_keeper(order) {
+        let _ = done.recv_timeout(BOUND);
+    }
+}
+
+/// Whether there is a keeper to be told. Without a thread there is none, and
+/// `-v` shows what it shows.
+fn tell_keeper(order: Order) -> bool {
     static KEEPER: LazyLock<Option<Sender<Order>>> = LazyLock::new(|| {
         let (sender, orders) = channel();
         let spawned = thread::Builder::new()
@@ -183,12 +199,8 @@ fn order(order: Order, done: &Receiver<()>) {
             .spawn(move || keep(&orders));
         spawned.is_ok().then_some(sender)
     });
-    // Without a thread there is no keeper, and `-v` shows what it shows.
-    if let Some(keeper) = &*KEEPER
-        && keeper.send(order).is_ok()
-    {
-        let _ = done.recv_timeout(BOUND);
-    }
+    let keeper = KEEPER.as_ref();
+    keeper.is_some_and(|keeper| keeper.send(order).is_ok())
 }
 
 /// Holds what is frozen, on one thread for the process: such a guard can't be

@@ -28,7 +28,7 @@ impl Secrets {
     }
 
     /// The secrets of a connection that stands: ICE passwords, the key of the
-    /// DTLS certificate, SRTP key.
+    /// DTLS certificate, SRTP keys of both directions.
     pub fn add_connection(&mut self, webrtcbin: &gst::Element) {
         for name in ["current-local-description", "current-remote-description"] {
             let description = webrtcbin.property::<WebRTCSessionDescription>(name);
@@ -45,6 +45,11 @@ impl Secrets {
             match factory.as_deref().unwrap_or_default() {
                 "dtlsdec" => self.add_dtls_key(&element.property::<String>("pem")),
                 "srtpenc" => self.add_srtp_key(&element.property::<gst::Buffer>("key")),
+                "srtpdec" => {
+                    let caps = element.emit_by_name::<Option<gst::Caps>>("request-key", &[&0u32]);
+                    let key = caps.unwrap().structure(0).unwrap().get("srtp-key");
+                    self.add_srtp_key(&key.unwrap());
+                }
                 _ => {}
             }
         }

@@ -131,8 +131,11 @@ fn value_text(value: &glib::Value) -> String {
 }
 
 fn message_text(message: &gst::Message) -> String {
-    // Error and debug text of those that have them are shown by `Debug`.
-    let mut text = format!("{message:?}");
+    let mut text = match message.view() {
+        gst::MessageView::Error(error) => format!("{} {:?}", error.error(), error.debug()),
+        gst::MessageView::Warning(warning) => format!("{} {:?}", warning.error(), warning.debug()),
+        _ => format!("{message:?}"),
+    };
     for (field, value) in message.structure().iter().flat_map(|fields| fields.iter()) {
         text += &format!(" {field}={}", value_text(value));
     }
@@ -149,9 +152,10 @@ pub fn run() -> Seen {
     };
     seen.secrets.add("session URL", SESSION_PATH);
     seen.secrets.add("TURN password", TURN_PASSWORD);
-    lost_and_renewed(&mut seen);
     with_video_to_its_end(&mut seen);
     refused(&mut seen);
+    // Last: from the TURN server on, less is logged.
+    lost_and_renewed(&mut seen);
     seen
 }
 
