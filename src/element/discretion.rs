@@ -7,7 +7,11 @@
 //! | ICE passwords, TURN credentials, SRTP keys | debug log | [`limit_logs`], [`limit_logs_of_turn`] |
 //! | the key of the DTLS certificate | `gst-launch-1.0 -v` | [`Discretion::give_certificate`] |
 //! | SRTP keys | `gst-launch-1.0 -v`, graph dumps | [`Discretion::watch`] |
-//! | the key of the DTLS certificate | graph dumps | nothing: `dtlsdec` loses its connection when it gets another |
+//! | the key of the DTLS certificate | graph dumps | nothing |
+//!
+//! The last could be replaced by another once the handshake is through. But
+//! `dtlsdec` then makes a new connection, and the next DTLS packet, such as the
+//! server's farewell, is an error of it.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
