@@ -237,13 +237,13 @@ impl IvsWhipSink {
             Err(error) if is_running => {
                 return messages::post_settings_warning(&self.obj(), &error);
             }
-            Ok(Some(token)) => {
+            Ok(token) => {
                 if let Some(run) = &self.lock().run {
                     run.renew_token(token);
                 }
             }
             // Before the session starts, its start judges the token.
-            _ => {}
+            Err(_) => {}
         }
         self.settings
             .lock()

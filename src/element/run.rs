@@ -74,9 +74,13 @@ pub(super) enum Job {
 }
 
 impl Run {
-    /// Tells the session about a newer token.
-    pub(super) fn renew_token(&self, token: Token) {
-        self.session.tell(Input::Token(Some(token)));
+    /// Tells the session about a newer token, or that it is to look for one in
+    /// the other places.
+    pub(super) fn renew_token(&self, token: Option<Token>) {
+        self.session.tell(match token {
+            Some(token) => Input::Token(Some(token)),
+            None => Input::ForgetToken,
+        });
     }
 }
 

@@ -125,20 +125,21 @@ impl Settings {
 
     fn token_source(&self) -> Result<TokenSource, SettingsError> {
         let given = self.auth_token.as_deref().map(parse_token).transpose()?;
-        let environment = std::env::var(ENVIRONMENT_TOKEN)
-            .ok()
-            .filter(|_| given.is_none());
+        let environment = std::env::var(ENVIRONMENT_TOKEN).ok();
         let environment = environment
             .as_deref()
             .map(str::trim)
-            .filter(|text| !text.is_empty());
+            .filter(|text| !text.is_empty())
+            .map(Token::parse)
+            .transpose();
         Ok(TokenSource {
-            given,
             file: self.auth_token_file.as_deref().map(PathBuf::from),
-            environment: environment
-                .map(Token::parse)
-                .transpose()
-                .map_err(wrong(ENVIRONMENT_TOKEN))?,
+            // One that is not used does no harm.
+            environment: match environment {
+                Err(_) if given.is_some() => None,
+                environment => environment.map_err(wrong(ENVIRONMENT_TOKEN))?,
+            },
+            given,
         })
     }
 

@@ -128,7 +128,7 @@ impl<'a> Attempt<'a> {
                 news: PeerNews::Broken(cause),
                 ..
             } => Some(self.failed(cause)),
-            Input::Peer { .. } | Input::Token(_) => None,
+            Input::Peer { .. } | Input::Token(_) | Input::ForgetToken => None,
         }
     }
 

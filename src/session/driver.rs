@@ -196,7 +196,10 @@ impl Driver {
                 input = self.next_input() => match input {
                     Input::Stop => return None,
                     // The next attempt takes whatever media there are by then.
-                    Input::Replace | Input::Peer { .. } | Input::Token(_) => {}
+                    Input::Replace
+                    | Input::Peer { .. }
+                    | Input::Token(_)
+                    | Input::ForgetToken => {}
                 },
             }
         }
@@ -272,6 +275,7 @@ impl Driver {
                     self.config.token.given = token;
                 }
             }
+            Input::ForgetToken => self.config.token.given = None,
             Input::Peer { peer, .. } if peer != self.peer => {}
             Input::Peer {
                 news: PeerNews::Candidate(candidate),

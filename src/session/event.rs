@@ -24,6 +24,8 @@ pub enum Input {
     /// Use this token from the next request on; none says that there is no
     /// newer one.
     Token(Option<Token>),
+    /// From the next request on, use what the token's other places have.
+    ForgetToken,
     /// The media have changed: replace the session by one for the new ones.
     Replace,
     /// End the session.

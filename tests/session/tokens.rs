@@ -98,6 +98,25 @@ fn newer_token_is_used_from_the_next_request_on() {
 }
 
 #[test]
+fn one_that_is_unset_gives_way_to_the_next_place() {
+    let server = whip_server("127.0.0.1");
+    let publisher = Publisher::start(Config {
+        token: TokenSource {
+            environment: Token::parse("fromEnvironment").ok(),
+            ..given("first")
+        },
+        ..config_without_token(&server.url("/"))
+    });
+    publisher.tell(Input::ForgetToken);
+    publisher.tell(crate::publisher::offer());
+    publisher.answer();
+    publisher.stop_and_delete();
+    for request in server.requests() {
+        assert_eq!(request.authorization(), Some("Bearer fromEnvironment"));
+    }
+}
+
+#[test]
 fn environment_is_the_last_place_to_look() {
     let server = whip_server("127.0.0.1");
     let mut config = config(&server.url("/"));
