@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Nothing is sent before the number of sessions is told, each session is
-//! deleted on every way out, and a server that asks for fewer requests gets none
+//! deleted, also after Ctrl-C or a hang-up, and a server that asks for fewer requests gets none
 //! at all any more.
 
 mod answer;
@@ -112,11 +112,14 @@ fn halt_at_ctrl_c(runtime: &Runtime) -> Result<Halt, Box<dyn Error>> {
         (
             signal(SignalKind::interrupt())?,
             signal(SignalKind::terminate())?,
+            // A terminal that is closed, as a lost connection does.
+            signal(SignalKind::hangup())?,
         )
     };
     #[cfg(windows)]
     let mut asked = (
         tokio::signal::windows::ctrl_c()?,
+        tokio::signal::windows::ctrl_break()?,
         tokio::signal::windows::ctrl_close()?,
     );
     drop(guard);
@@ -125,6 +128,7 @@ fn halt_at_ctrl_c(runtime: &Runtime) -> Result<Halt, Box<dyn Error>> {
             tokio::select! {
                 _ = asked.0.recv() => {}
                 _ = asked.1.recv() => {}
+                _ = asked.2.recv() => {}
             }
             tell("stage_probe: ending; what stands is deleted first.");
             wish.send_replace(true);

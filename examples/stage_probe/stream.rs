@@ -22,6 +22,9 @@ const BEGIN: Duration = Duration::from_secs(40);
 /// Bounds the end of a stream: a little more than the element's own bounds.
 const END: Duration = Duration::from_secs(8);
 
+/// How long what is told at the very end may take.
+const LAST_WORDS: gst::ClockTime = gst::ClockTime::from_mseconds(200);
+
 /// What is sent.
 #[derive(Clone, Debug)]
 pub(crate) enum Media {
@@ -191,8 +194,17 @@ impl Watch {
                 take(&mut self);
             }
         }
+        // What the DELETE came to is told during the way to NULL, or just after.
+        pipeline.set_auto_flush_bus(false);
         if pipeline.set_state(gst::State::Null).is_err() {
             self.trouble = Some("a pipeline did not stop".to_owned());
+        }
+        let warnings = [gst::MessageType::Warning];
+        if let Some(bus) = &bus {
+            while let Some(message) = bus.timed_pop_filtered(LAST_WORDS, &warnings) {
+                self.hear(&message);
+            }
+            bus.set_flushing(true);
         }
         self.end(stayed)
     }
@@ -225,9 +237,11 @@ impl Watch {
         match message.view() {
             gst::MessageView::Eos(_) => self.ended = true,
             gst::MessageView::Warning(warning) => {
-                let text = warning.error().to_string();
-                if text.contains("could not be deleted") {
-                    self.trouble = Some(text);
+                let name = warning
+                    .details()
+                    .and_then(|details| details.get::<String>("warning").ok());
+                if name.as_deref() == Some("not-deleted") {
+                    self.trouble = Some(warning.error().to_string());
                 }
             }
             gst::MessageView::Error(error) => self.fail(error),

@@ -5,6 +5,7 @@
 //! ```
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gst::glib;
 use gst::prelude::*;
@@ -15,10 +16,8 @@ use gst_base::subclass::prelude::*;
 use gst_webrtc::{WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection};
 
 use super::assembly::discard;
-use super::picture::{SIZE, picture};
-
-/// IVS wants a key frame every 1 to 2 s (documented: "Stream ingest").
-const INTERVAL: gst::ClockTime = gst::ClockTime::SECOND;
+use super::picture::picture;
+use crate::ivs::{BLACK_INTERVAL, BLACK_SIZE};
 
 /// The elements behind a black filler's section.
 pub(super) struct Black {
@@ -109,6 +108,37 @@ glib::wrapper! {
 #[derive(Default)]
 struct BlackSourceImp {
     count: AtomicU64,
+    wait: Mutex<Wait>,
+}
+
+/// The wait from one picture to the next.
+#[derive(Default)]
+struct Wait {
+    on: Option<gst::SingleShotClockId>,
+    is_over: bool,
+}
+
+impl BlackSourceImp {
+    fn lock(&self) -> MutexGuard<'_, Wait> {
+        self.wait.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits by the system's clock: a pipeline need not have one, and what it
+    /// has may jump. Fails when the base class ends the wait.
+    fn wait_for_the_next(&self) -> Result<(), gst::FlowError> {
+        let clock = gst::SystemClock::obtain();
+        let until = clock.time() + interval();
+        let id = {
+            let mut wait = self.lock();
+            if wait.is_over {
+                return Err(gst::FlowError::Flushing);
+            }
+            wait.on.insert(clock.new_single_shot_id(until)).clone()
+        };
+        let (waited, _) = id.wait();
+        self.lock().on = None;
+        waited.map(drop).map_err(|_| gst::FlowError::Flushing)
+    }
 }
 
 #[glib::object_subclass]
@@ -159,9 +189,21 @@ impl ElementImpl for BlackSourceImp {
 }
 
 impl BaseSrcImpl for BlackSourceImp {
-    /// Lets the base class wait for a picture's time, which a stop ends.
-    fn times(&self, buffer: &gst::BufferRef) -> (Option<gst::ClockTime>, Option<gst::ClockTime>) {
-        (buffer.pts(), None)
+    fn unlock(&self) -> Result<(), gst::ErrorMessage> {
+        let waits_on = {
+            let mut wait = self.lock();
+            wait.is_over = true;
+            wait.on.take()
+        };
+        if let Some(id) = waits_on {
+            id.unschedule();
+        }
+        Ok(())
+    }
+
+    fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
+        self.lock().is_over = false;
+        Ok(())
     }
 }
 
@@ -170,21 +212,24 @@ impl PushSrcImpl for BlackSourceImp {
         &self,
         _buffer: Option<&mut gst::BufferRef>,
     ) -> Result<CreateSuccess, gst::FlowError> {
-        let number = self.count.fetch_add(1, Ordering::Relaxed);
-        // From now, not from the one before: the running time may have jumped.
-        let now = self.obj().current_running_time().unwrap_or_default();
-        let wait = if number == 0 {
-            gst::ClockTime::ZERO
-        } else {
-            INTERVAL
-        };
+        let number = self.count.load(Ordering::Relaxed);
+        if number > 0 {
+            self.wait_for_the_next()?;
+        }
+        self.count.store(number + 1, Ordering::Relaxed);
+        let now = self.obj().current_running_time();
         let mut buffer = gst::Buffer::from_slice(picture(number));
         if let Some(buffer) = buffer.get_mut() {
-            buffer.set_pts(now + wait);
-            buffer.set_duration(INTERVAL);
+            // Without a clock there is no other time than the pictures' own.
+            buffer.set_pts(now.unwrap_or(interval() * number));
+            buffer.set_duration(interval());
         }
         Ok(CreateSuccess::NewBuffer(buffer))
     }
+}
+
+fn interval() -> gst::ClockTime {
+    BLACK_INTERVAL.try_into().unwrap_or(gst::ClockTime::SECOND)
 }
 
 fn picture_caps() -> gst::Caps {
@@ -193,8 +238,8 @@ fn picture_caps() -> gst::Caps {
         .field("alignment", "au")
         .field("profile", "constrained-baseline")
         .field("level", "3.1")
-        .field("width", SIZE.0)
-        .field("height", SIZE.1)
+        .field("width", BLACK_SIZE.0 as i32)
+        .field("height", BLACK_SIZE.1 as i32)
         .field("framerate", gst::Fraction::new(1, 1))
         .build()
 }

@@ -14,8 +14,8 @@
 //! server's farewell, is an error of it.
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -78,6 +78,7 @@ fn limit(webrtcbin: &gst::Element, name: &str, level: DebugLevel) {
 /// notified up to the pipeline. Nobody but a reader of those needs them.
 pub(super) struct Discretion {
     session: u64,
+    has_ended: AtomicBool,
 }
 
 impl Discretion {
@@ -85,6 +86,7 @@ impl Discretion {
         static SESSIONS: AtomicU64 = AtomicU64::new(0);
         Self {
             session: SESSIONS.fetch_add(1, Ordering::Relaxed),
+            has_ended: AtomicBool::new(false),
         }
     }
 
@@ -119,8 +121,13 @@ impl Discretion {
     }
 
     /// Lets the elements go. To be called once webrtcbin is out of the
-    /// pipeline, as every notification is made good on this occasion.
+    /// pipeline, as every notification is made good on this occasion: a handler
+    /// that an application has on an element inside webrtcbin is called on the
+    /// keeper's thread then. Can be called more than once.
     pub(super) fn end(&self) {
+        if self.has_ended.swap(true, Ordering::AcqRel) {
+            return;
+        }
         let (done, wait) = channel();
         order(Order::Thaw(self.session, done), &wait);
     }
@@ -184,12 +191,19 @@ fn freeze(session: u64, object: &gst::Object) {
     order(Order::Freeze(session, object.clone(), done), &wait);
 }
 
+/// Whether the keeper is held up, by a handler that blocks.
+static IS_HELD_UP: AtomicBool = AtomicBool::new(false);
+
 /// Has the keeper do something, and waits for it. The bound is for a handler
-/// of an application that blocks when it is notified.
+/// of an application that blocks when it is notified; then nobody waits again
+/// until the keeper goes on, since it serves all sessions of the process.
 fn order(order: Order, done: &Receiver<()>) {
     const BOUND: Duration = Duration::from_secs(1);
-    if tell_keeper(order) {
-        let _ = done.recv_timeout(BOUND);
+    if tell_keeper(order) && !IS_HELD_UP.load(Ordering::Acquire) {
+        let waited = done.recv_timeout(BOUND);
+        if waited == Err(RecvTimeoutError::Timeout) {
+            IS_HELD_UP.store(true, Ordering::Release);
+        }
     }
 }
 
@@ -225,5 +239,6 @@ fn keep(orders: &Receiver<Order>) {
         };
         // Whoever asked may have given up waiting.
         let _ = done.send(());
+        IS_HELD_UP.store(false, Ordering::Release);
     }
 }

@@ -19,7 +19,7 @@ use crate::whip::{Token, Track};
 impl IvsWhipSink {
     pub(super) fn session_event(&self, id: u64, event: Event) {
         match event {
-            Event::Warning(warning) => messages::post_warning(&self.obj(), &warning.to_string()),
+            Event::Warning(warning) => messages::post_session_warning(&self.obj(), &warning),
             Event::Redirected { from, to } => {
                 gst::info!(CAT, imp = self, "{from} redirects to {to}");
             }

@@ -8,7 +8,7 @@ use super::imp::CAT;
 use super::settings::SettingsError;
 use super::{IvsWhipSink, SessionState};
 use crate::ivs::{Breach, Rung};
-use crate::session::{ErrorKind, Failure};
+use crate::session::{ErrorKind, Failure, Warning};
 
 /// The name of the element message that tells each change of session state.
 pub(super) const STATE_MESSAGE: &str = "ivswhipsink-session-state";
@@ -111,6 +111,20 @@ pub(super) fn post_limit(element: &IvsWhipSink, breach: &Breach, encoder: Option
     }
     let message = gst::message::Warning::builder(gst::StreamError::Format, &text)
         .details(details.build())
+        .src(element)
+        .build();
+    let _ = element.post_message(message);
+}
+
+/// Posts something off that the session lives with, with its name.
+pub(super) fn post_session_warning(element: &IvsWhipSink, warning: &Warning) {
+    let text = warning.to_string();
+    gst::warning!(CAT, obj = element, "{text}");
+    let details = gst::Structure::builder("details")
+        .field("warning", warning.name())
+        .build();
+    let message = gst::message::Warning::builder(gst::ResourceError::Settings, &text)
+        .details(details)
         .src(element)
         .build();
     let _ = element.post_message(message);

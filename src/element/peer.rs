@@ -190,6 +190,11 @@ impl Peer {
     pub(super) fn start_filler(&self) {
         if let Some(black) = &self.inner.black {
             black.start();
+            // A stop that came meanwhile has taken it out already, perhaps
+            // before it was up.
+            if self.inner.lock().is_closed {
+                black.discard();
+            }
         }
     }
 
@@ -264,10 +269,11 @@ impl Peer {
         for (source, sink) in &self.inner.links {
             let _ = source.unlink(sink);
         }
+        // First what a streaming thread can be inside.
+        discard(&self.inner.webrtcbin);
         if let Some(black) = &self.inner.black {
             black.discard();
         }
-        discard(&self.inner.webrtcbin);
         self.inner.discretion.end();
     }
 }
@@ -415,14 +421,15 @@ impl Inner {
     }
 
     fn dtls_changed(&self, transport: &WebRTCDTLSTransport) {
-        let lost = |text: &str| PeerNews::Broken(Cause::Lost(text.to_owned()));
         self.tell(match transport.state() {
             WebRTCDTLSTransportState::Connected if self.certificate_fits(transport) => {
                 PeerNews::Connected
             }
             WebRTCDTLSTransportState::Connected => PeerNews::Broken(Cause::Certificate),
-            WebRTCDTLSTransportState::Failed => lost("the DTLS transport failed"),
-            WebRTCDTLSTransportState::Closed => lost("the server closed it"),
+            WebRTCDTLSTransportState::Failed => {
+                PeerNews::Broken(Cause::Lost("the DTLS transport failed".to_owned()))
+            }
+            WebRTCDTLSTransportState::Closed => PeerNews::Broken(Cause::Closed),
             _ => return,
         });
     }

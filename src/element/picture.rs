@@ -1,10 +1,6 @@
 //! The black picture, encoded in advance: 215 bytes of H.264, of which every one
 //! is accounted for here.
 
-/// Width and height of the picture: IVS wants 160 lines at least (documented:
-/// "Stream ingest"), and whole macroblocks (16 by 16) need no cropping.
-pub(super) const SIZE: (i32, i32) = (288, 160);
-
 /// A key frame with its parameter sets.
 pub(super) fn picture(number: u64) -> Vec<u8> {
     let mut head = KEY_FRAME_HEAD;
@@ -103,6 +99,7 @@ mod tests {
     use gst::prelude::*;
 
     use super::*;
+    use crate::ivs::{BLACK_SIZE, filler_codec};
 
     /// What a decoder makes of a stream of these pictures, as planes of 4:2:0.
     fn decoded(decoder: &str) -> Vec<Vec<u8>> {
@@ -140,7 +137,7 @@ mod tests {
     #[test]
     fn decoders_see_nothing_but_black() {
         gst::init().unwrap();
-        let (width, height) = (SIZE.0 as usize, SIZE.1 as usize);
+        let (width, height) = (BLACK_SIZE.0 as usize, BLACK_SIZE.1 as usize);
         for decoder in ["openh264dec", "avdec_h264"] {
             // The second is in a package that nothing else here needs.
             if decoder == "avdec_h264" && gst::ElementFactory::find(decoder).is_none() {
@@ -161,7 +158,13 @@ mod tests {
     fn it_keeps_to_the_limits_of_ivs() {
         let sps = crate::ivs::Sps::parse(&SEQUENCE_PARAMETERS).unwrap();
         assert_eq!(sps.profile(), "constrained baseline");
-        assert_eq!((sps.width, sps.height), (288, 160));
+        assert_eq!((sps.width, sps.height), BLACK_SIZE);
+        // What the offer says.
+        let [profile, constraints, level] = SEQUENCE_PARAMETERS[1..4] else {
+            panic!("three bytes")
+        };
+        let announced = format!("{profile:02x}{constraints:02x}{level:02x}");
+        assert_eq!(announced, filler_codec(&[]).profile_level_id);
     }
 
     #[test]

@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Room for a packet of any usual network.
 const ROOM: usize = 1500;
 
-/// What went out of a pad since the run began.
+/// What went out of a pad since PAUSED.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Traffic {
     pub(super) packets: u64,
@@ -117,7 +117,7 @@ struct Stream {
     source: Option<u32>,
     /// What the last look saw, and what the one before it saw as well.
     seen: Vec<&'static str>,
-    standing: Vec<&'static str>,
+    standing: Vec<Breach>,
     /// Where a packet of several memories is put together.
     room: Box<[u8; ROOM]>,
 }
@@ -192,23 +192,20 @@ impl Stream {
             return false;
         }
         self.next_look = now + LOOK_EVERY;
-        let names: Vec<_> = self.measured(now).iter().map(Breach::name).collect();
-        let (seen, stood) = (&self.seen, &self.standing);
-        let standing: Vec<_> = names
-            .iter()
-            .copied()
-            .filter(|name| seen.contains(name))
+        let measured = self.measured(now);
+        let names = measured.iter().map(Breach::name).collect();
+        let seen = std::mem::replace(&mut self.seen, names);
+        let stood: Vec<_> = self.standing.iter().map(Breach::name).collect();
+        let standing = measured.into_iter();
+        self.standing = standing
+            .filter(|breach| seen.contains(&breach.name()))
             .collect();
-        let is_new = standing.iter().any(|name| !stood.contains(name));
-        self.seen = names;
-        self.standing = standing;
-        is_new
+        let mut standing = self.standing.iter();
+        standing.any(|breach| !stood.contains(&breach.name()))
     }
 
     fn breaches(&self) -> Vec<Breach> {
-        let measured = self.measured(self.now()).into_iter();
-        let standing = measured.filter(|breach| self.standing.contains(&breach.name()));
-        self.codec.iter().cloned().chain(standing).collect()
+        self.codec.iter().chain(&self.standing).cloned().collect()
     }
 
     /// The breaches of this moment, but for the codec's.

@@ -17,6 +17,10 @@ pub fn is_ivs(url: &Url) -> bool {
         })
 }
 
+/// What to check where no media connection comes up. The ports are documented
+/// ("Network requirements").
+pub const UDP_ADVICE: &str = "check that UDP gets through (IVS needs ports 443 and 3478)";
+
 #[cfg(test)]
 mod tests {
     use super::*;

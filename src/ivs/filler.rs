@@ -63,20 +63,30 @@ const SHORT_LIVES: u32 = 2;
 pub struct Ladder {
     filler: Filler,
     rung: Rung,
+    /// Where to go on when all were refused: the one that worked, or the first.
+    home: Rung,
     /// Those refused since one was taken.
     refused: Vec<Rung>,
+    /// Whether the rung has led to a connected session since it was refused.
+    has_worked: bool,
     /// Sessions in a row that the far end ended soon, with this rung.
     short_lives: u32,
+    /// Whether the rung was reached by short lives and not by refusals.
+    is_guess: bool,
 }
 
 impl Ladder {
     /// Begins with the rung that worked before, if one did.
     pub fn new(filler: Filler, worked: Option<Rung>) -> Self {
+        let rung = worked.unwrap_or(Rung::Inactive);
         Self {
             filler,
-            rung: worked.unwrap_or(Rung::Inactive),
+            rung,
+            home: rung,
             refused: Vec::new(),
+            has_worked: false,
             short_lives: 0,
+            is_guess: false,
         }
     }
 
@@ -90,22 +100,33 @@ impl Ladder {
     }
 
     /// Climbs after a refusal that the filler can be the reason of: to the
-    /// first rung that was not refused. None where there is no other.
+    /// first rung that was not refused. None where there is no other, and at the
+    /// first refusal of one that was on air: its code says nothing for sure, and
+    /// what was taken an hour ago is rather the service's trouble.
     pub fn climb(&mut self, refusal: &Refusal, video: OfferedVideo) -> Option<Rung> {
         let OfferedVideo::Filler(rung) = video else {
             return None;
         };
-        if !matches!(ivs_code(refusal), Some(CANNOT_PUBLISH | NO_COMMON_CODEC)) {
+        let code = ivs_code(refusal);
+        if !matches!(code, Some(CANNOT_PUBLISH | NO_COMMON_CODEC))
+            || std::mem::take(&mut self.has_worked)
+        {
             return None;
         }
+        self.short_lives = 0;
         self.refused.push(rung);
-        self.rung = Rung::ALL
+        let next = Rung::ALL
             .into_iter()
-            .find(|rung| !self.refused.contains(rung))?;
-        Some(self.rung)
+            .find(|rung| !self.refused.contains(rung));
+        if next.is_none() {
+            self.refused.clear();
+        }
+        self.is_guess = false;
+        self.rung = next.unwrap_or(self.home);
+        next
     }
 
-    /// Climbs when sessions without a picture keep being ended by the far end
+    /// Climbs when sessions without a picture keep being closed by the far end
     /// soon after they began. None where that is not so.
     pub fn climb_after(&mut self, lived: Duration, video: OfferedVideo) -> Option<Rung> {
         let next = match video {
@@ -121,8 +142,15 @@ impl Ladder {
             return None;
         }
         self.short_lives = 0;
+        self.has_worked = false;
+        self.is_guess = true;
         self.rung = next;
         Some(next)
+    }
+
+    /// Notes that a session ended in another way than by the far end's close.
+    pub fn ended_otherwise(&mut self) {
+        self.short_lives = 0;
     }
 
     /// Notes that an offer led to a connected session; gives the rung to
@@ -132,9 +160,32 @@ impl Ladder {
             return None;
         };
         self.refused.clear();
+        self.has_worked = true;
+        if self.is_guess {
+            return None;
+        }
+        self.home = rung;
         Some(rung)
     }
+
+    /// Notes how long a session lived; gives the rung to remember, if it was a
+    /// guess that has proved right.
+    pub fn lived(&mut self, lived: Duration, video: OfferedVideo) -> Option<Rung> {
+        if lived < SHORT_LIFE || !std::mem::take(&mut self.is_guess) {
+            return None;
+        }
+        self.worked(video)
+    }
 }
+
+/// Width and height of the black picture, in pixels: the fewest lines that IVS
+/// takes (documented: "Stream ingest"), in whole macroblocks of 16 by 16.
+pub const BLACK_SIZE: (u32, u32) = (288, 160);
+
+/// From one black picture to the next. IVS wants a key frame every 1 to 2 s, and
+/// 10 frames a second at least (both documented: "Stream ingest"); what it does
+/// below that is not known, and publishers that send none at all are taken (seen).
+pub const BLACK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The codec that the filler section offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,11 +300,30 @@ mod tests {
         let mut ladder = Ladder::new(Filler::Auto, None);
         ladder.climb(&refusal(2001), ladder.offered());
         assert_eq!(ladder.worked(ladder.offered()), Some(Rung::Sendonly));
-        // Should it be refused one day, the one before is worth another try.
-        assert_eq!(
-            ladder.climb(&refusal(2001), ladder.offered()),
-            Some(Rung::Inactive)
-        );
+        // Should it be refused one day, it is asked again, and then the one
+        // before is worth another try.
+        let mut refused = || {
+            let video = ladder.offered();
+            ladder.climb(&refusal(2001), video)
+        };
+        assert_eq!(refused(), None);
+        assert_eq!(refused(), Some(Rung::Inactive));
+        assert_eq!(refused(), Some(Rung::Black));
+        // All refused: from the start again, with the one that worked.
+        assert_eq!(refused(), None);
+        assert_eq!(ladder.offered(), OfferedVideo::Filler(Rung::Sendonly));
+    }
+
+    #[test]
+    fn all_refused_begins_again_with_the_first() {
+        let mut ladder = Ladder::new(Filler::Auto, None);
+        for _ in 0..2 {
+            assert_eq!(ladder.offered(), OfferedVideo::Filler(Rung::Inactive));
+            for _ in 0..3 {
+                let video = ladder.offered();
+                ladder.climb(&refusal(2001), video);
+            }
+        }
     }
 
     #[test]
@@ -271,6 +341,33 @@ mod tests {
         assert_eq!(after(short), None);
         assert_eq!(after(short), Some(Rung::Black));
         assert_eq!((after(short), after(short)), (None, None));
+    }
+
+    #[test]
+    fn short_lives_count_in_a_row_only() {
+        let short = Duration::from_secs(3);
+        let mut ladder = Ladder::new(Filler::Auto, None);
+        let video = ladder.offered();
+        assert_eq!(ladder.climb_after(short, video), None);
+        ladder.ended_otherwise();
+        assert_eq!(ladder.climb_after(short, video), None);
+        ladder.climb(&refusal(2001), video);
+        let video = ladder.offered();
+        assert_eq!(ladder.climb_after(short, video), None);
+    }
+
+    #[test]
+    fn a_guess_is_remembered_once_it_has_lived() {
+        let short = Duration::from_secs(3);
+        let mut ladder = Ladder::new(Filler::Auto, None);
+        let inactive = ladder.offered();
+        ladder.climb_after(short, inactive);
+        ladder.climb_after(short, inactive);
+        let video = ladder.offered();
+        assert_eq!(ladder.worked(video), None);
+        assert_eq!(ladder.lived(short, video), None);
+        assert_eq!(ladder.lived(SHORT_LIFE, video), Some(Rung::Sendonly));
+        assert_eq!(ladder.lived(SHORT_LIFE, video), None);
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub fn ivs_code(refusal: &Refusal) -> Option<u32> {
 
 /// IVS's code for what it does not explain, an offer without a video section
 /// among it (seen: AWS's browser SDK, and a public audio-only client).
-pub(super) const CANNOT_PUBLISH: u32 = 2001;
+pub const CANNOT_PUBLISH: u32 = 2001;
 /// IVS's code for an expired token (seen: AWS's browser SDK).
 pub const EXPIRED_TOKEN: u32 = 2002;
 /// IVS's code for an offer of other codecs than its own (seen: AWS's browser
@@ -107,8 +107,8 @@ fn about_video(video: OfferedVideo) -> Option<String> {
             rung.name()
         )),
         OfferedVideo::Filler(_) => Some(
-            "it did so for every form of video section that video-filler=auto offers in place of \
-             video; check that the audio is Opus, or link a video pad too"
+            "IVS gives no reason; video-filler=auto offers every form of video section in place of \
+             video; if none is taken, check that the audio is Opus, or link a video pad too"
                 .to_owned(),
         ),
     }
@@ -119,7 +119,8 @@ type Row = (Kind, Retry, &'static str);
 /// The codes' meanings are seen in AWS's browser SDK (npm
 /// amazon-ivs-web-broadcast 1.41.0), as is whether it retries; only codes of
 /// the service's own trouble are retried here where the SDK gives up, because
-/// nobody sits in front of an encoder to press the button again.
+/// nobody sits in front of an encoder to press the button again. The number of
+/// publishers is documented ("Service quotas").
 fn by_code(code: u32) -> Option<Row> {
     use Kind::{Busy, NotAuthorized, NotFound, OpenWrite};
     use Retry::{Later, Never};
@@ -296,10 +297,16 @@ mod tests {
     #[test]
     fn unknown_codes_fall_back_to_the_status() {
         let unknown = r#"{"code":2999,"message":"m"}"#;
-        assert_eq!(
-            meaning(&refusal(403, unknown), OfferedVideo::Media).kind,
-            Kind::NotAuthorized
-        );
+        for (status, kind, retry) in [
+            (403, Kind::NotAuthorized, Retry::Never),
+            (404, Kind::NotFound, Retry::Never),
+            (418, Kind::OpenWrite, Retry::Never),
+            (429, Kind::Busy, Retry::Later),
+            (500, Kind::OpenWrite, Retry::Later),
+        ] {
+            let meaning = meaning(&refusal(status, unknown), OfferedVideo::Media);
+            assert_eq!((meaning.kind, meaning.retry), (kind, retry), "{status}");
+        }
     }
 
     #[test]
@@ -314,6 +321,7 @@ mod tests {
             (409, Kind::Busy, Retry::Later),
             (410, Kind::NotFound, Retry::Never),
             (422, Kind::OpenWrite, Retry::Never),
+            (425, Kind::OpenWrite, Retry::Later),
             (429, Kind::Busy, Retry::Later),
             (500, Kind::OpenWrite, Retry::Later),
             (502, Kind::OpenWrite, Retry::Later),

@@ -13,8 +13,10 @@ mod meaning;
 mod travel;
 
 pub use claims::{Claims, Verdict};
-pub use endpoint::{GLOBAL_ENDPOINT, is_ivs};
-pub use filler::{Filler, FillerCodec, Ladder, Rung, filler_codec};
+pub use endpoint::{GLOBAL_ENDPOINT, UDP_ADVICE, is_ivs};
+pub use filler::{BLACK_INTERVAL, BLACK_SIZE, Filler, FillerCodec, Ladder, Rung, filler_codec};
 pub use limits::{AudioWatch, Breach, Sps, VideoWatch, check_codec, limits_apply};
-pub use meaning::{EXPIRED_TOKEN, Kind, Meaning, OfferedVideo, Retry, ivs_code, meaning};
+pub use meaning::{
+    CANNOT_PUBLISH, EXPIRED_TOKEN, Kind, Meaning, OfferedVideo, Retry, ivs_code, meaning,
+};
 pub use travel::{HostsError, RedirectHosts, TravelDenied, may_travel};

@@ -18,7 +18,7 @@ use super::failure::{Cause, Failure, Phase};
 use super::liveness::{Asking, Liveness, Sign};
 use super::times::Stopwatch;
 use super::trickle::{Trickle, send_fragment};
-use crate::ivs::OfferedVideo;
+use crate::ivs::{OfferedVideo, Rung};
 use crate::whip::{Answer, IceServer, Offer};
 
 /// An attempt of a driver.
@@ -281,6 +281,8 @@ impl<'a> Attempt<'a> {
             let lived = watched.since.elapsed();
             self.driver.backoff.published(lived);
             self.driver.lived = Some((lived, offered.video));
+            let rung = self.driver.ladder.lived(lived, offered.video);
+            self.remember(rung);
         }
         outcome
     }
@@ -288,10 +290,8 @@ impl<'a> Attempt<'a> {
     fn connected(&mut self, offered: &Offered) -> Watched {
         self.phase = Phase::Publish;
         self.driver.renewed = false;
-        if let Some(rung) = self.driver.ladder.worked(offered.video) {
-            let endpoint = &self.driver.config.endpoint;
-            self.driver.process.remember_rung(endpoint, rung);
-        }
+        let rung = self.driver.ladder.worked(offered.video);
+        self.remember(rung);
         let times = self.driver.stopwatch.as_mut().map(Stopwatch::connected);
         if let Some(times) = times {
             self.driver.emit(Event::Times(times));
@@ -300,6 +300,13 @@ impl<'a> Attempt<'a> {
         let heard = offered.heard.load(Ordering::Relaxed);
         let bound = self.driver.config.silence_timeout;
         Watched::new(bound, heard)
+    }
+
+    fn remember(&self, rung: Option<Rung>) {
+        if let Some(rung) = rung {
+            let endpoint = &self.driver.config.endpoint;
+            self.driver.process.remember_rung(endpoint, rung);
+        }
     }
 
     /// Looks for signs of life, and asks for one where they stay away.

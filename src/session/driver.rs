@@ -144,6 +144,7 @@ impl Driver {
             self.peer += 1;
             self.gathered = Gathered::default();
             self.stopwatch = None;
+            self.lived = None;
             self.emit(Event::MakeOffer {
                 peer: self.peer,
                 without_video: self.ladder.offered(),
@@ -154,6 +155,7 @@ impl Driver {
                     return None;
                 }
                 Outcome::Replaced => {
+                    self.ladder.ended_otherwise();
                     let until = self
                         .replaced
                         .map(|replaced| replaced + BETWEEN_REPLACEMENTS);
@@ -165,7 +167,7 @@ impl Driver {
                     self.replaced = Some(Instant::now());
                 }
                 Outcome::Failed(failure) => match self.climb(&failure) {
-                    Some(to) => self.emit(Event::Climbed { failure, to }),
+                    Some(to) => self.climbed(failure, to),
                     None => return Some(failure),
                 },
             }
@@ -174,18 +176,33 @@ impl Driver {
 
     /// The filler section to offer next, where the failed one can be the reason.
     fn climb(&mut self, failure: &Failure) -> Option<Rung> {
-        match (&failure.cause, self.lived.take()) {
-            (
-                Cause::Post {
-                    error: PostError::Refused(refusal),
-                    video,
-                    ..
-                },
-                _,
-            ) => self.ladder.climb(refusal, *video),
-            (Cause::Lost(_), Some((lived, video))) => self.ladder.climb_after(lived, video),
-            _ => None,
+        if let Cause::Post {
+            error: PostError::Refused(refusal),
+            video,
+            ..
+        } = &failure.cause
+        {
+            return self.ladder.climb(refusal, *video);
         }
+        match (&failure.cause, self.lived) {
+            (Cause::Closed, Some((lived, video))) => self.ladder.climb_after(lived, video),
+            _ => {
+                self.ladder.ended_otherwise();
+                None
+            }
+        }
+    }
+
+    /// Tells it, and of a session that was lost on the way as of any other.
+    fn climbed(&mut self, failure: Failure, to: Rung) {
+        if failure.was_publishing() {
+            self.emit(Event::Retry {
+                failure: failure.clone(),
+                attempt: self.backoff.attempt(),
+                wait: Duration::ZERO,
+            });
+        }
+        self.emit(Event::Climbed { failure, to });
     }
 
     /// Waits between attempts; `None` when it was stopped meanwhile.

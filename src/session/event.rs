@@ -142,6 +142,18 @@ pub enum Warning {
     Token(Verdict),
 }
 
+impl Warning {
+    /// Its name, for a program.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Oddity(_) => "odd-reply",
+            Self::ResourceElsewhere(_) => "resource-elsewhere",
+            Self::NotDeleted(_) => "not-deleted",
+            Self::Token(_) => "token",
+        }
+    }
+}
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

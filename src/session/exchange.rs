@@ -137,8 +137,7 @@ fn refused(
     asked: &url::Url,
 ) -> Cause {
     if let PostError::Refused(refusal) = &mut error {
-        let secret = token.map(Token::reveal).unwrap_or_default();
-        refusal.hide(&[secret, asked.path(), asked.query().unwrap_or_default()]);
+        refusal.hide_request(token, asked);
     }
     Cause::Post {
         error,

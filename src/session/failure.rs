@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::http_io::SendError;
 use super::token::TokenProblem;
 use crate::ivs::{
-    EXPIRED_TOKEN, Kind, OfferedVideo, Retry, TravelDenied, Verdict, ivs_code, meaning,
+    CANNOT_PUBLISH, EXPIRED_TOKEN, Kind, OfferedVideo, Retry, TravelDenied, UDP_ADVICE, Verdict,
+    ivs_code, meaning,
 };
 use crate::whip::{AnswerError, PostError, RetryAfter};
 
@@ -37,8 +38,8 @@ impl Failure {
             Cause::Send(SendError::UnknownHost) => ErrorKind::NotFound,
             Cause::Send(_) | Cause::Answer(_) | Cause::NotConnected { .. } => ErrorKind::OpenWrite,
             Cause::Peer(_) => ErrorKind::OpenWrite,
-            Cause::Lost(_) if !self.was_publishing() => ErrorKind::OpenWrite,
-            Cause::Lost(_) | Cause::Silent { .. } => ErrorKind::Write,
+            Cause::Lost(_) | Cause::Closed if !self.was_publishing() => ErrorKind::OpenWrite,
+            Cause::Lost(_) | Cause::Closed | Cause::Silent { .. } => ErrorKind::Write,
         }
     }
 
@@ -51,9 +52,11 @@ impl Failure {
                 ..
             } => meaning(refusal, *video).retry == Retry::Later,
             Cause::Send(SendError::NoCertificates | SendError::Tls(_)) => false,
-            Cause::Send(_) | Cause::NotConnected { .. } | Cause::Lost(_) | Cause::Silent { .. } => {
-                true
-            }
+            Cause::Send(_)
+            | Cause::NotConnected { .. }
+            | Cause::Lost(_)
+            | Cause::Closed
+            | Cause::Silent { .. } => true,
             Cause::Answer(error) => *error == AnswerError::Broken,
             Cause::Token(_)
             | Cause::Claims(_)
@@ -65,12 +68,13 @@ impl Failure {
     }
 
     /// Whether somebody may be mending it, so that a publisher that was on air
-    /// waits: a token file is read anew for each attempt, and certificates are
-    /// renewed.
+    /// waits: a token file is read anew for each attempt, certificates are
+    /// renewed, and IVS's code for what it does not explain can be a hiccup when
+    /// the same offer was taken before.
     pub fn may_heal(&self) -> bool {
         match &self.cause {
             Cause::Token(_) | Cause::Claims(Verdict::Expired { .. }) | Cause::Send(_) => true,
-            _ => self.ivs_code() == Some(EXPIRED_TOKEN),
+            _ => matches!(self.ivs_code(), Some(EXPIRED_TOKEN | CANNOT_PUBLISH)),
         }
     }
 
@@ -148,10 +152,8 @@ impl Failure {
                 "the server takes no such video: use H.264 with rtph264pay".to_owned()
             }
             Cause::Answer(_) => "check that whip-endpoint is a WHIP server".to_owned(),
-            Cause::Lost(_) if self.was_publishing() => return None,
-            Cause::NotConnected { .. } | Cause::Lost(_) => {
-                "check that UDP gets through (IVS needs ports 443 and 3478)".to_owned()
-            }
+            Cause::Lost(_) | Cause::Closed if self.was_publishing() => return None,
+            Cause::NotConnected { .. } | Cause::Lost(_) | Cause::Closed => UDP_ADVICE.to_owned(),
             _ => return None,
         })
     }
@@ -179,6 +181,14 @@ impl fmt::Display for Happening<'_> {
 }
 
 impl Failure {
+    fn write_loss(&self, f: &mut fmt::Formatter<'_>, reason: &str) -> fmt::Result {
+        let host = &self.host;
+        match self.was_publishing() {
+            false => write!(f, "no media connection with {host}: {reason}"),
+            true => write!(f, "the media connection with {host} was lost: {reason}"),
+        }
+    }
+
     fn write_event(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = &self.host;
         match &self.cause {
@@ -221,12 +231,8 @@ impl Failure {
                 "the media connection with {host} was lost: nothing has been heard of it for {} s",
                 after.as_secs()
             )?,
-            Cause::Lost(reason) if !self.was_publishing() => {
-                write!(f, "no media connection with {host}: {reason}")?;
-            }
-            Cause::Lost(reason) => {
-                write!(f, "the media connection with {host} was lost: {reason}")?;
-            }
+            Cause::Lost(reason) => self.write_loss(f, reason)?,
+            Cause::Closed => self.write_loss(f, "the server closed it")?,
         }
         Ok(())
     }
@@ -300,6 +306,8 @@ pub enum Cause {
     Certificate,
     /// A connection that stood is gone.
     Lost(String),
+    /// The server has closed the connection.
+    Closed,
 }
 
 /// The kind of error, as GStreamer's resource and library errors name them.
@@ -429,6 +437,7 @@ mod tests {
                 after: Duration::from_secs(10),
             },
             Cause::Lost("silence".into()),
+            Cause::Closed,
         ];
         let count = causes.len();
         let sentences: HashSet<_> = causes

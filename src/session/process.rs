@@ -27,8 +27,9 @@ pub struct Process {
     /// For this machine's own servers: a proxy is another machine.
     loopback: reqwest::Client,
     pub(super) has_certificates: bool,
-    /// The filler section that each endpoint took last.
-    rungs: Mutex<HashMap<Url, Rung>>,
+    /// The filler section that each host took last, by its origin: paths can
+    /// hold a stream key, and be new for each token.
+    rungs: Mutex<HashMap<String, Rung>>,
 }
 
 impl Process {
@@ -62,16 +63,16 @@ impl Process {
         })
     }
 
-    /// The filler section that an endpoint took last, if it was asked.
+    /// The filler section that an endpoint's host took last, if it was asked.
     pub(super) fn rung(&self, endpoint: &Endpoint) -> Option<Rung> {
-        self.rungs().get(endpoint.url()).copied()
+        self.rungs().get(&endpoint.host()).copied()
     }
 
     pub(super) fn remember_rung(&self, endpoint: &Endpoint, rung: Rung) {
-        self.rungs().insert(endpoint.url().clone(), rung);
+        self.rungs().insert(endpoint.host(), rung);
     }
 
-    fn rungs(&self) -> MutexGuard<'_, HashMap<Url, Rung>> {
+    fn rungs(&self) -> MutexGuard<'_, HashMap<String, Rung>> {
         self.rungs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -6,8 +6,11 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
+use serde_json::Value;
+use url::Url;
 
 use super::body::Body;
+use super::token::Token;
 
 /// The longest excerpt of a server's words that a message repeats, in characters.
 const EXCERPT: usize = 200;
@@ -39,21 +42,36 @@ impl Refusal {
         }
     }
 
-    /// Blots out texts that the server may have repeated from the request: the
-    /// token, or the path, which for other servers holds the stream key.
+    /// Blots out what the server may have repeated from the request: the token,
+    /// and the URL's path and query, which for other servers hold the stream key.
+    pub fn hide_request(&mut self, token: Option<&Token>, asked: &Url) {
+        let parts = parts(asked);
+        let token = token.map(Token::reveal).into_iter();
+        let secrets: Vec<&str> = parts.iter().map(String::as_str).chain(token).collect();
+        self.hide(&secrets);
+    }
+
+    /// Blots out these texts.
     pub fn hide(&mut self, secrets: &[&str]) {
-        let mut text = String::from_utf8_lossy(&self.body).into_owned();
-        for secret in secrets.iter().filter(|secret| secret.len() > 1) {
-            text = text.replace(secret, "…");
-        }
-        self.body = Bytes::from(text);
+        let mut secrets: Vec<&str> = secrets.to_vec();
+        secrets.retain(|secret| !secret.is_empty());
+        // A short one may stand within a longer one.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        // JSON can write a character in several ways, so its texts are read first.
+        self.body = match serde_json::from_slice::<Value>(&self.body) {
+            Ok(mut json) => {
+                blot_json(&mut json, &secrets);
+                json.to_string().into()
+            }
+            Err(_) => blot(&String::from_utf8_lossy(&self.body), &secrets).into(),
+        };
     }
 
     /// The server's own words, from a JSON body's `message`, `error`, `detail`
     /// or `title` (the last two by RFC 9457), else the body itself. Cut short and
     /// freed of control characters, since the text ends on a terminal.
     pub fn message(&self) -> Option<String> {
-        let text = match serde_json::from_slice::<serde_json::Value>(&self.body) {
+        let text = match serde_json::from_slice::<Value>(&self.body) {
             Ok(json) => ["message", "detail", "error", "title"]
                 .iter()
                 .find_map(|name| json.get(name)?.as_str().map(str::to_owned))?,
@@ -105,10 +123,58 @@ impl RetryAfter {
     }
 }
 
+/// Parts of a path that are shorter are words like `whip`.
+const SHORTEST_KEY: usize = 8;
+
+/// The texts of a URL that may be secret, as written and decoded.
+fn parts(url: &Url) -> Vec<String> {
+    let whole = [url.path(), url.query().unwrap_or_default()];
+    let whole = whole.into_iter().filter(|text| text.len() > 1);
+    let keys = [
+        url.path().split('/'),
+        url.query().unwrap_or_default().split('&'),
+    ]
+    .into_iter()
+    .flatten()
+    .filter(|text| text.len() >= SHORTEST_KEY);
+    whole
+        .chain(keys)
+        .flat_map(|text| {
+            let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
+            [text.to_owned(), decoded.into_owned()]
+        })
+        .collect()
+}
+
+fn blot(text: &str, secrets: &[&str]) -> String {
+    secrets
+        .iter()
+        .fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
+}
+
+fn blot_json(json: &mut Value, secrets: &[&str]) {
+    match json {
+        Value::String(text) => *text = blot(text, secrets),
+        Value::Array(items) => items.iter_mut().for_each(|item| blot_json(item, secrets)),
+        Value::Object(fields) => fields
+            .values_mut()
+            .for_each(|value| blot_json(value, secrets)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Characters that show nothing and can change what others show: controls, and
+/// those that turn the direction of writing or hide in it.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
 fn excerpt(text: &str) -> Option<String> {
     let clean: String = text
         .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if is_invisible(c) { ' ' } else { c })
         .collect();
     let words = clean.split_whitespace().collect::<Vec<_>>().join(" ");
     if words.is_empty() {
@@ -150,9 +216,23 @@ mod tests {
 
     #[test]
     fn secrets_that_the_server_repeats_are_blotted_out() {
-        let mut refusal = refusal("Cannot POST /app/key with eyJ0");
-        refusal.hide(&["eyJ0", "/app/key", "", "/"]);
-        assert_eq!(refusal.message().as_deref(), Some("Cannot POST … with …"));
+        let token = Token::parse("eyJ0").unwrap();
+        let asked = Url::parse("https://h.example/app/s3cret%20Key?k=anotherKey").unwrap();
+        for (body, shown) in [
+            ("POST /app/s3cret%20Key with eyJ0", "POST … with …"),
+            ("no key s3cret Key", "no key …"),
+            ("no s3cret%20Key, k=anotherKey", "no …, …"),
+            (r#"{"message":"no \/app\/s3cret%20Key"}"#, "no …"),
+            (r#"{"message":"no \u0065yJ0"}"#, "no …"),
+            (r#"{"code":2003,"message":"an app"}"#, "an app"),
+        ] {
+            let mut refusal = refusal(body);
+            refusal.hide_request(Some(&token), &asked);
+            assert_eq!(refusal.message().as_deref(), Some(shown), "{body}");
+        }
+        let mut root = refusal("a/b");
+        root.hide_request(None, &Url::parse("https://h.example/").unwrap());
+        assert_eq!(root.message().as_deref(), Some("a/b"));
     }
 
     #[test]
@@ -168,6 +248,10 @@ mod tests {
         assert_eq!(
             refusal("a\u{1b}[31mb").message().as_deref(),
             Some("a [31mb")
+        );
+        assert_eq!(
+            refusal("a\u{202e}b\u{200b}c").message().as_deref(),
+            Some("a b c")
         );
         let long = Refusal {
             body: Bytes::from("ä".repeat(5000)),

@@ -146,6 +146,41 @@ fn black_goes_on_after_a_pause_and_in_another_session() {
 }
 
 #[test]
+fn black_keeps_its_time_without_a_clock_in_the_pipeline() {
+    let stage = stage(VideoRule::RefuseInactive);
+    let mut publisher = publisher(&stage, "black");
+    publisher.pipeline.use_clock(gst::Clock::NONE);
+    publisher.play();
+    publisher.wait_state("publishing");
+    wait_section(&stage, Kind::Video, |video| video.key_frames >= 3);
+    let session = stage.sessions().remove(0);
+    let video = session.section(Kind::Video).unwrap();
+    assert!(video.seconds > 1.5 && video.packets < 30, "{session:?}");
+    let took = publisher.stop();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn black_is_stopped_at_any_moment_of_its_start() {
+    let stage = stage(VideoRule::RefuseInactive);
+    for wait in 0..12 {
+        let mut publisher = publisher(&stage, "black");
+        publisher.play();
+        match wait % 3 {
+            0 => assert_eq!(rung(&mut publisher), "black"),
+            1 => drop(publisher.wait_state("connecting")),
+            _ => drop(publisher.wait_state("publishing")),
+        }
+        let took = publisher.stop();
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        let bin = publisher.whip.downcast_ref::<gst::Bin>().unwrap();
+        let names: Vec<_> = bin.children().iter().map(|child| child.name()).collect();
+        assert_eq!(names, ["sink_0-sync"]);
+    }
+    assert_eq!(stage.live_sessions(), 0);
+}
+
+#[test]
 fn an_error_of_the_black_source_is_the_sessions_and_not_the_pipelines() {
     let stage = stage(VideoRule::RefuseInactive);
     let mut publisher = publisher(&stage, "black");

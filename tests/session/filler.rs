@@ -1,9 +1,10 @@
 //! What is offered as video where there is none: the ladder of fillers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use gstivs::ivs::{Filler, OfferedVideo, Rung};
-use gstivs::session::{Config, Event, Input, PeerNews, Retries, State};
+use gstivs::session::{Cause, Config, Event, Input, PeerNews, Retries, State};
 
 use crate::common::{Reply, Server, created};
 use crate::publisher::{Publisher, config};
@@ -72,14 +73,107 @@ fn auto_climbs_at_once_and_the_second_start_needs_one_request() {
 }
 
 #[test]
-fn what_worked_is_remembered_for_its_endpoint_alone() {
+fn what_worked_is_remembered_for_its_host_alone() {
     let server = server_that_refuses(1);
     assert_eq!(offered(with_filler(&server, Filler::Auto)).len(), 2);
-    let other = Config {
-        endpoint: gstivs::whip::Endpoint::parse(&server.url("/other")).unwrap(),
+    let other_path = Config {
+        endpoint: gstivs::whip::Endpoint::parse(&server.url("/publish/other")).unwrap(),
         ..with_filler(&server, Filler::Auto)
     };
-    assert_eq!(offered(other), [OfferedVideo::Filler(Rung::Inactive)]);
+    assert_eq!(offered(other_path), [OfferedVideo::Filler(Rung::Sendonly)]);
+    let other = server_that_refuses(0);
+    let other_host = with_filler(&other, Filler::Auto);
+    assert_eq!(offered(other_host), [OfferedVideo::Filler(Rung::Inactive)]);
+}
+
+/// A publisher on air with the first rung; how often it may try is left to
+/// the default.
+fn on_air(server: &Server) -> Publisher {
+    let publisher = Publisher::start(Config {
+        retries: Retries::Default,
+        ..with_filler(server, Filler::Auto)
+    });
+    publish_next(&publisher, Rung::Inactive);
+    publisher
+}
+
+/// Offers, with what it has to be, and gets on air.
+fn publish_next(publisher: &Publisher, rung: Rung) {
+    assert_eq!(publisher.offer_next(), OfferedVideo::Filler(rung));
+    let peer = publisher.until(|event| match event {
+        Event::Answer { peer, .. } => Some(*peer),
+        _ => None,
+    });
+    let news = PeerNews::Connected;
+    publisher.tell(Input::Peer { peer, news });
+    publisher.until(|event| matches!(event, Event::State(State::Publishing)).then_some(()));
+}
+
+/// The newest connection ends.
+fn lose(publisher: &Publisher, peer: u64, cause: Cause) {
+    let news = PeerNews::Broken(cause);
+    publisher.tell(Input::Peer { peer, news });
+    publisher.until(|event| matches!(event, Event::Retry { .. }).then_some(()));
+}
+
+#[test]
+fn cut_by_the_far_end_twice_and_soon_it_climbs_and_tells_the_loss_too() {
+    let server = server_that_refuses(0);
+    let publisher = on_air(&server);
+    lose(&publisher, 1, Cause::Closed);
+    publish_next(&publisher, Rung::Inactive);
+    lose(&publisher, 2, Cause::Closed);
+    let to = publisher.until(|event| match event {
+        Event::Climbed { to, .. } => Some(*to),
+        _ => None,
+    });
+    assert_eq!(to, Rung::Sendonly);
+    publish_next(&publisher, Rung::Sendonly);
+    publisher.stop_and_delete();
+    // It was a guess, and has not lived long: nothing to remember.
+    let again = with_filler(&server, Filler::Auto);
+    assert_eq!(offered(again), [OfferedVideo::Filler(Rung::Inactive)]);
+}
+
+#[test]
+fn lost_or_replaced_it_climbs_nowhere() {
+    let server = server_that_refuses(0);
+    let publisher = on_air(&server);
+    for peer in 1..3 {
+        lose(&publisher, peer, Cause::Lost("ICE found no way".into()));
+        publish_next(&publisher, Rung::Inactive);
+    }
+    // A short life, then one that ends for its media's sake, then another.
+    lose(&publisher, 3, Cause::Closed);
+    publish_next(&publisher, Rung::Inactive);
+    publisher.tell(Input::Replace);
+    publish_next(&publisher, Rung::Inactive);
+    lose(&publisher, 5, Cause::Closed);
+    publish_next(&publisher, Rung::Inactive);
+    publisher.stop_and_delete();
+}
+
+#[test]
+fn what_was_on_air_and_is_refused_is_offered_again_after_a_wait() {
+    let posts = AtomicUsize::new(0);
+    let server = Server::start("127.0.0.1", move |request| match request.method.as_str() {
+        "POST" if posts.fetch_add(1, Ordering::SeqCst) == 1 => {
+            Reply::new(400).body(NO_SESSION).into()
+        }
+        "POST" => created("/session/1", request),
+        _ => Reply::new(200).into(),
+    });
+    let publisher = on_air(&server);
+    lose(&publisher, 1, Cause::Closed);
+    assert_eq!(publisher.offer_next(), OfferedVideo::Filler(Rung::Inactive));
+    let wait = publisher.until(|event| match event {
+        Event::Retry { wait, .. } => Some(*wait),
+        Event::Climbed { .. } | Event::Failed(_) => panic!("expected a wait, found {event:?}"),
+        _ => None,
+    });
+    assert!(wait >= Duration::from_secs(1), "{wait:?}");
+    publish_next(&publisher, Rung::Inactive);
+    publisher.stop_and_delete();
 }
 
 #[test]
