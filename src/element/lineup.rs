@@ -100,8 +100,8 @@ impl IvsWhipSink {
 
     /// Opens or replaces the session where the pads' media ask for it.
     ///
-    /// Only once PLAYING was reached: without the pipeline's clock webrtcbin
-    /// makes no connection, so that it would only time out.
+    /// Only once PLAYING was reached: in PAUSED webrtcbin makes no connection, as
+    /// its ICE source is live and gives nothing, so that it would only time out.
     pub(super) fn line_up(&self) {
         let pads = self.lock().pads.clone();
         let linked: Vec<&MediaPad> = pads.iter().filter(|pad| pad.is_linked()).collect();

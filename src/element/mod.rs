@@ -21,6 +21,7 @@ mod messages;
 mod pads;
 mod peer;
 mod picture;
+mod questions;
 mod reports;
 mod run;
 mod settings;

@@ -10,7 +10,6 @@
 //!   ([`Inner::certificate_fits`]);
 //! - 1.22 stays connected to a dead peer, so we count what arrives ([`watch_children`]).
 
-use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -29,6 +28,7 @@ use super::discretion::{Discretion, limit_logs, limit_logs_of_turn};
 use super::figures::{candidate_pair, retransmissions, watch_reports};
 use super::ice::{IceUrl, ice_url};
 use super::imp::CAT;
+use super::questions::{Questions, Reply, description, structure};
 use super::reports::Reports;
 use super::settings::IceSettings;
 use crate::ivs::{OfferedVideo, Rung};
@@ -70,6 +70,7 @@ struct Inner {
     begun: Instant,
     discretion: Arc<Discretion>,
     tell: Box<dyn Fn(PeerNews) + Send + Sync>,
+    questions: Arc<Questions>,
     shared: Mutex<Shared>,
 }
 
@@ -82,10 +83,6 @@ struct Shared {
     pair: Option<gst::Structure>,
     /// Whether it is being asked for that.
     asks_for_pair: bool,
-    /// What webrtcbin has not answered yet, by number.
-    questions: HashMap<u64, gst::Promise>,
-    asked: u64,
-    is_closed: bool,
 }
 
 impl Peer {
@@ -136,6 +133,7 @@ impl Peer {
             begun,
             discretion,
             tell: Box::new(tell),
+            questions: Arc::default(),
             shared: Mutex::default(),
         });
         Ok(Self { inner })
@@ -173,7 +171,7 @@ impl Peer {
         if std::mem::replace(&mut self.inner.lock().asks_for_pair, true) {
             return;
         }
-        let question = self.inner.question(|inner, reply| {
+        let question = self.question(|inner, reply| {
             let pair = reply.ok().flatten().and_then(candidate_pair);
             let mut shared = inner.lock();
             shared.asks_for_pair = false;
@@ -192,7 +190,7 @@ impl Peer {
             black.start();
             // A stop that came meanwhile has taken it out already, perhaps
             // before it was up.
-            if self.inner.lock().is_closed {
+            if self.inner.questions.is_closed() {
                 black.discard();
             }
         }
@@ -202,7 +200,7 @@ impl Peer {
     /// meanwhile and is not waited for.
     pub(super) fn offer(&self, stream: String) {
         limit_logs(&self.inner.webrtcbin);
-        let question = self.inner.question(move |inner, reply| {
+        let question = self.question(move |inner, reply| {
             let offered =
                 description(reply, "offer").and_then(|offer| inner.offered(offer, &stream));
             inner.tell(offered.unwrap_or_else(PeerNews::Broken));
@@ -235,7 +233,7 @@ impl Peer {
             }
         };
         let description = WebRTCSessionDescription::new(WebRTCSDPType::Answer, sdp);
-        let question = inner.question(|inner, reply| {
+        let question = self.question(|inner, reply| {
             if let Err(cause) = structure(reply) {
                 inner.tell(PeerNews::Broken(cause));
             }
@@ -245,6 +243,19 @@ impl Peer {
                 .webrtcbin
                 .emit_by_name::<()>("set-remote-description", &[&description, &promise]);
         }
+    }
+
+    fn question(
+        &self,
+        answered: impl FnOnce(&Arc<Inner>, Reply<'_>) + Send + 'static,
+    ) -> Option<gst::Promise> {
+        // Weak, as the question may never be answered.
+        let inner = Arc::downgrade(&self.inner);
+        self.inner.questions.ask(move |reply| {
+            if let Some(inner) = inner.upgrade() {
+                answered(&inner, reply);
+            }
+        })
     }
 
     /// Whether a message of a child comes from this webrtcbin, or from its filler.
@@ -258,14 +269,7 @@ impl Peer {
 
     /// Takes webrtcbin out of the bin. Can be called more than once.
     pub(super) fn close(&self) {
-        let questions = {
-            let mut shared = self.inner.lock();
-            shared.is_closed = true;
-            std::mem::take(&mut shared.questions)
-        };
-        // webrtcbin drops what it has not come to, and GStreamer complains of
-        // promises that nobody keeps.
-        questions.values().for_each(gst::Promise::interrupt);
+        self.inner.questions.close();
         for (source, sink) in &self.inner.links {
             let _ = source.unlink(sink);
         }
@@ -278,32 +282,7 @@ impl Peer {
     }
 }
 
-type Reply<'a> = Result<Option<&'a gst::StructureRef>, gst::PromiseError>;
-
 impl Inner {
-    /// A promise to ask webrtcbin with; none once it is closed.
-    fn question(
-        self: &Arc<Self>,
-        answered: impl FnOnce(&Arc<Self>, Reply<'_>) + Send + 'static,
-    ) -> Option<gst::Promise> {
-        let mut shared = self.lock();
-        if shared.is_closed {
-            return None;
-        }
-        shared.asked += 1;
-        let number = shared.asked;
-        // Weak, as the promise is kept here.
-        let inner = Arc::downgrade(self);
-        let promise = gst::Promise::with_change_func(move |reply| {
-            if let Some(inner) = inner.upgrade() {
-                inner.lock().questions.remove(&number);
-                answered(&inner, reply);
-            }
-        });
-        shared.questions.insert(number, promise.clone());
-        Some(promise)
-    }
-
     fn offered(
         self: &Arc<Self>,
         description: WebRTCSessionDescription,
@@ -455,28 +434,5 @@ impl Inner {
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The description in a promise's reply.
-fn description(
-    reply: Result<Option<&gst::StructureRef>, gst::PromiseError>,
-    field: &str,
-) -> Result<WebRTCSessionDescription, Cause> {
-    let structure =
-        structure(reply)?.ok_or_else(|| Cause::Peer("webrtcbin made no offer".to_owned()))?;
-    structure
-        .get(field)
-        .map_err(|error| Cause::Peer(error.to_string()))
-}
-
-/// The reply of a promise, whose error webrtcbin puts into the reply.
-fn structure(
-    reply: Result<Option<&gst::StructureRef>, gst::PromiseError>,
-) -> Result<Option<&gst::StructureRef>, Cause> {
-    let structure = reply.map_err(|error| Cause::Peer(format!("webrtcbin gave up: {error:?}")))?;
-    match structure.and_then(|structure| structure.get::<glib::Error>("error").ok()) {
-        Some(error) => Err(Cause::Peer(error.message().to_owned())),
-        None => Ok(structure),
     }
 }
