@@ -172,3 +172,59 @@ fn a_process_that_ends_at_once_does_not_crash() {
     }
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+const HELD_UP: &str = "resilience::held_up";
+
+#[test]
+fn a_handler_that_blocks_holds_up_its_own_session_at_most() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", HELD_UP, "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+}
+
+/// A handler of notifications inside webrtcbin, which come all at once when the
+/// session is over, does not return.
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn held_up() {
+    let stage = stage();
+    let mut first = Publisher::to_stage(AUDIO, &stage);
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let (told, blocked) = std::sync::mpsc::channel();
+    let told = std::sync::Mutex::new(told);
+    let hold = std::sync::Arc::new(move || {
+        let keeper = std::thread::current().name() == Some("ivswhipsink:keep");
+        if keeper && told.lock().unwrap().send(()).is_ok() {
+            let _ = held.lock().unwrap().recv();
+        }
+    });
+    first.whip.connect("webrtcbin-ready", false, move |values| {
+        let webrtcbin: gst::Element = values[1].get().unwrap();
+        let hold = hold.clone();
+        webrtcbin.connect("deep-notify", false, move |_| {
+            hold();
+            None
+        });
+        None
+    });
+    first.play();
+    first.wait_state("publishing");
+    let took = first.stop();
+    blocked.recv_timeout(BOUND).expect("a handler that blocks");
+    assert!(took < Duration::from_millis(2500), "{took:?}");
+    // Another session notices nothing of it.
+    let mut second = Publisher::to_stage(AUDIO, &stage);
+    second.play();
+    let since = second.wait_state("publishing");
+    assert!(since < gst::ClockTime::from_mseconds(1500), "{since}");
+    let took = second.stop();
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    drop(release);
+}
