@@ -43,6 +43,7 @@ impl IvsWhipSink {
             Event::Climbed { failure, to } => {
                 messages::post_climbed(&self.obj(), &failure, to);
             }
+            Event::NoOffer { after } => self.explain_waiting(id, after),
             Event::State(State::Connecting) => self.enter_state(id, SessionState::Connecting),
             Event::Answer {
                 peer,

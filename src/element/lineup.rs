@@ -1,6 +1,8 @@
 //! Which pads make the session: when it can begin, when it has to be replaced
 //! by one for other media, and when its media are over.
 
+use std::time::Duration;
+
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
@@ -96,6 +98,38 @@ impl IvsWhipSink {
             PadNews::LimitMissed => self.limit_missed(),
             PadNews::Flushed => self.begin_again(),
         }
+    }
+
+    /// Says once what a session waits for that has no media yet: nothing else
+    /// would ever be said. In PAUSED it is the pipeline that waits.
+    pub(super) fn explain_waiting(&self, id: u64, after: Duration) {
+        let pads = {
+            let mut state = self.lock();
+            let has_played = state.has_played();
+            let pads = state.pads.clone();
+            let run = state.run.as_mut().filter(|run| run.id == id);
+            match run {
+                Some(run) if has_played && !run.told_waiting => run.told_waiting = true,
+                _ => return,
+            }
+            pads
+        };
+        let linked: Vec<&MediaPad> = pads.iter().filter(|pad| pad.is_linked()).collect();
+        let silent = linked.iter().filter(|pad| pad.media().is_none());
+        let silent: Vec<String> = silent.map(|pad| pad.ghost.name().into()).collect();
+        let text = if linked.is_empty() {
+            "No pad is linked, so that there is nothing to publish.".to_owned()
+        } else if silent.is_empty() {
+            return;
+        } else {
+            format!(
+                "Nothing is published yet: in {} s nothing has come to {}. Look at what should \
+                 give media there.",
+                after.as_secs(),
+                silent.join(" and ")
+            )
+        };
+        messages::post_warning(&self.obj(), &text);
     }
 
     /// Opens or replaces the session where the pads' media ask for it.

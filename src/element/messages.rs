@@ -8,7 +8,7 @@ use super::imp::CAT;
 use super::settings::SettingsError;
 use super::{IvsWhipSink, SessionState};
 use crate::ivs::{Breach, Rung};
-use crate::session::{ErrorKind, Failure, Warning};
+use crate::session::{Cause, ErrorKind, Failure, Warning};
 
 /// The name of the element message that tells each change of session state.
 pub(super) const STATE_MESSAGE: &str = "ivswhipsink-session-state";
@@ -22,12 +22,12 @@ pub(super) const FILLER_MESSAGE: &str = "ivswhipsink-video-filler";
 /// Posts an error with code, sentence and details: what an application may
 /// want to act on without reading the sentence.
 pub(super) fn post_failure(element: &IvsWhipSink, failure: &Failure) {
-    let debug = format!("{:?}", failure.phase);
+    let debug = failure.phase.name();
     post(
         element,
         failure.kind(),
         &failure.to_string(),
-        &debug,
+        debug,
         failure_details(failure),
     );
 }
@@ -42,6 +42,9 @@ fn failure_details(failure: &Failure) -> gst::Structure {
     }
     if let Some(code) = failure.ivs_code() {
         details = details.field("ivs-code", code);
+    }
+    if let Cause::Token(_) = failure.cause {
+        details = details.field("property", "auth-token-file");
     }
     details.build()
 }
@@ -215,7 +218,7 @@ fn details(phase: &str) -> gst::structure::Builder {
 fn post(element: &IvsWhipSink, kind: ErrorKind, text: &str, debug: &str, details: gst::Structure) {
     gst::error!(CAT, obj = element, "{text}");
     let message = gst::message::Error::builder(resource_error(kind), text)
-        .debug(debug)
+        .debug(&format!("in the phase: {debug}"))
         .details(details)
         .src(element)
         .build();

@@ -37,6 +37,8 @@ pub(super) struct Run {
     pub(super) without_video: OfferedVideo,
     pub(super) ice: IceSettings,
     pub(super) course: Course,
+    /// Whether the bus was told what the session waits for.
+    pub(super) told_waiting: bool,
     /// The filler section that the bus was told of last.
     pub(super) told_filler: Option<Rung>,
     /// The peer connection in use.
@@ -121,6 +123,7 @@ impl IvsWhipSink {
             jobs,
             without_video: OfferedVideo::Nothing,
             course: Course::default(),
+            told_waiting: false,
             told_filler: None,
             ice: settings.ice(),
             peer: None,

@@ -109,6 +109,7 @@ impl Settings {
             self.turn_server.as_deref(),
             &["turn://", "turns://"],
         )?;
+        self.check_relay()?;
         Ok(Config {
             endpoint: Endpoint::parse(endpoint).map_err(wrong("whip-endpoint"))?,
             token: self.token_source()?,
@@ -121,6 +122,18 @@ impl Settings {
             retries: u32::try_from(self.retries).map_or(Retries::Default, Retries::Limit),
             filler: self.video_filler.into(),
         })
+    }
+
+    /// Without a TURN server there are no candidates of one.
+    fn check_relay(&self) -> Result<(), SettingsError> {
+        let is_relay = self.ice_transport_policy == WebRTCICETransportPolicy::Relay;
+        if is_relay && self.turn_server.is_none() && !self.use_link_headers {
+            return Err(SettingsError {
+                property: "ice-transport-policy",
+                text: "relay needs a TURN server: set turn-server or use-link-headers".to_owned(),
+            });
+        }
+        Ok(())
     }
 
     fn token_source(&self) -> Result<TokenSource, SettingsError> {
@@ -249,6 +262,10 @@ mod tests {
         assert_eq!(
             property_at_fault(|s| s.turn_server = Some("stun://x".into())),
             "turn-server"
+        );
+        assert_eq!(
+            property_at_fault(|s| s.ice_transport_policy = WebRTCICETransportPolicy::Relay),
+            "ice-transport-policy"
         );
     }
 }

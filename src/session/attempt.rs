@@ -28,6 +28,9 @@ pub(super) struct Attempt<'a> {
     host: String,
 }
 
+/// Media that take longer to come than this may never do.
+const OFFER_PATIENCE: Duration = Duration::from_secs(10);
+
 struct Offered {
     offer: Offer,
     video: OfferedVideo,
@@ -95,8 +98,19 @@ impl<'a> Attempt<'a> {
 
     /// Waits for the offer, however long its media takes to come.
     async fn offered(&mut self) -> Result<Offered, Outcome> {
+        let since = Instant::now();
+        let mut told = since;
         loop {
-            match self.driver.next_input().await {
+            let input = tokio::select! {
+                () = sleep_until(told + OFFER_PATIENCE) => {
+                    told = Instant::now();
+                    let after = told - since;
+                    self.driver.emit(Event::NoOffer { after });
+                    continue;
+                }
+                input = self.driver.next_input() => input,
+            };
+            match input {
                 Input::Peer {
                     news:
                         PeerNews::Offer {

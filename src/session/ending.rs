@@ -94,6 +94,8 @@ impl EndingTeller {
         let _ = self.sender.send(());
         let ended = delete.await;
         self.under_way.fetch_sub(1, Ordering::SeqCst);
+        // What is left may be a POST, for which the bound is another.
+        let _ = self.sender.send(());
         ended
     }
 }
@@ -115,6 +117,9 @@ impl Ending {
     pub fn wait(&self) -> bool {
         use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
 
+        let since = Instant::now();
+        // Behind the news that a DELETE is over comes that all is.
+        let mut at_least = Duration::ZERO;
         loop {
             let is_deleting = self.under_way.load(Ordering::SeqCst) > 0;
             let bound = if is_deleting {
@@ -122,9 +127,10 @@ impl Ending {
             } else {
                 UNANSWERED_WAIT
             };
-            match self.changes.recv_timeout(bound) {
+            let left = bound.saturating_sub(since.elapsed());
+            match self.changes.recv_timeout(left.max(at_least)) {
                 // Old news too come here, so the bound is chosen anew.
-                Ok(()) => {}
+                Ok(()) => at_least = SLACK,
                 Err(Disconnected) => return true,
                 Err(Timeout) => return false,
             }

@@ -73,6 +73,12 @@ pub enum Event {
         /// The filler section's next form.
         to: Rung,
     },
+    /// An offer was asked for and has not come for so long; told again each time
+    /// that as much has passed.
+    NoOffer {
+        /// How long.
+        after: Duration,
+    },
     /// The session's state has changed.
     State(State),
     /// What the token says of itself, if it says anything.

@@ -83,11 +83,11 @@ impl fmt::Display for TokenProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable { path, kind } => {
-                write!(
-                    f,
-                    "auth-token-file {} can't be read: {kind}",
-                    path.display()
-                )
+                write!(f, "auth-token-file {} can't be read: ", path.display())?;
+                match kind {
+                    io::ErrorKind::NotFound => f.write_str("there is no such file"),
+                    kind => write!(f, "{kind}"),
+                }
             }
             Self::NoToken { path, error } => {
                 write!(

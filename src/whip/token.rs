@@ -20,17 +20,21 @@ use http::HeaderValue;
 pub struct Token(String);
 
 impl Token {
-    /// Checks what a user gave as token.
+    /// Checks what a user gave as token. White space around it is dropped: what
+    /// a command printed ends with a line break.
     ///
     /// # Errors
     /// [`TokenError`] when a header can't carry it: empty, a line break or
-    /// space inside, or anything that is not visible ASCII.
+    /// space inside, or anything that is not visible ASCII. And when it stands in
+    /// quotes, as JSON has it, which no token does (RFC 6750 2.1).
     pub fn parse(text: &str) -> Result<Self, TokenError> {
+        let text = text.trim();
         if text.is_empty() {
             return Err(TokenError::Empty);
         }
         for (position, character) in text.chars().enumerate() {
             match character {
+                '"' | '\'' if position == 0 => return Err(TokenError::Character { position }),
                 '\n' | '\r' => return Err(TokenError::LineBreak { position }),
                 '!'..='~' => {}
                 _ => return Err(TokenError::Character { position }),
@@ -108,6 +112,12 @@ mod tests {
     }
 
     #[test]
+    fn white_space_around_it_is_dropped() {
+        assert_eq!(Token::parse(" abc\r\n\n"), Token::parse("abc"));
+        assert_eq!(Token::parse(" \n"), Err(TokenError::Empty));
+    }
+
+    #[test]
     fn line_break_is_an_error_that_does_not_show_the_token() {
         let error = Token::parse("abc\ndef").unwrap_err();
         assert_eq!(error, TokenError::LineBreak { position: 3 });
@@ -116,7 +126,7 @@ mod tests {
 
     #[test]
     fn character_outside_visible_ascii_is_an_error() {
-        for bad in ["a b", "a\u{7f}", "é", "a\t"] {
+        for bad in ["a b", "a\u{7f}", "é", "a\tb", "\"a\"", "'a'"] {
             assert!(
                 matches!(Token::parse(bad), Err(TokenError::Character { .. })),
                 "{bad:?}"

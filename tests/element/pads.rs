@@ -128,3 +128,21 @@ fn a_payloaders_own_payload_type_is_kept() {
     let caps = pad.current_caps().unwrap();
     assert_eq!(caps.structure(0).unwrap().get::<i32>("payload"), Ok(120));
 }
+
+#[test]
+fn what_is_waited_for_is_told_after_a_while() {
+    let stage = stage();
+    let silent = "appsrc is-live=true format=time caps=audio/x-raw,format=S16LE,rate=48000,\
+         channels=2,layout=interleaved ! opusenc ! rtpopuspay ! whip. ";
+    let mut nothing_comes = Publisher::to_stage(silent, &stage);
+    let mut nothing_linked = Publisher::to_stage("audiotestsrc is-live=true ! fakesink ", &stage);
+    nothing_comes.play();
+    nothing_linked.play();
+    let warning = nothing_comes.wait_warning();
+    assert!(
+        warning.contains("10 s nothing has come to sink_0"),
+        "{warning}"
+    );
+    let warning = nothing_linked.wait_warning();
+    assert!(warning.contains("No pad is linked"), "{warning}");
+}

@@ -17,7 +17,8 @@ use crate::common::{Reply, Server, created};
 pub(crate) const BOUND: Duration = Duration::from_secs(10);
 
 /// The longest that a stop may hold up whoever stops, where the server answers.
-pub(crate) const PROMPT: Duration = Duration::from_secs(1);
+/// A loaded machine may add to the 0.8 s that it is.
+pub(crate) const PROMPT: Duration = Duration::from_secs(2);
 
 /// A token that no other text contains.
 pub(crate) const TOKEN: &str = "participantTokenThatNobodyMaySee";
@@ -147,7 +148,10 @@ impl Publisher {
     pub(crate) fn next(&self) -> Event {
         loop {
             match self.events.recv_timeout(BOUND).expect("one more event") {
-                Event::MakeOffer { .. } | Event::Claims(_) | Event::Times(_) => {}
+                Event::MakeOffer { .. }
+                | Event::Claims(_)
+                | Event::Times(_)
+                | Event::NoOffer { .. } => {}
                 event => return event,
             }
         }
@@ -294,6 +298,7 @@ pub(crate) fn names(events: &[Event]) -> Vec<&'static str> {
     let name = |event: &Event| match event {
         Event::MakeOffer { .. } => "make offer",
         Event::Climbed { .. } => "climbed",
+        Event::NoOffer { .. } => "no offer",
         Event::Times(_) => "times",
         Event::Trickled(_) => "trickled",
         Event::Claims(_) => "claims",

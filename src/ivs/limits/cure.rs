@@ -73,8 +73,8 @@ fn scale(long: u32, short: u32, shape: Shape) -> String {
         Shape::Portrait => (short, long),
     };
     format!(
-        "put videoscale ! video/x-raw,width={width},height={height} ahead of the encoder, or a \
-         smaller size of the same shape"
+        "put videoscale ! video/x-raw,width={width},height={height} ahead of the encoder, or \
+         another size of the same shape within the limits"
     )
 }
 

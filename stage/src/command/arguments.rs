@@ -29,8 +29,9 @@ serve:
   --hops N            redirects on the way to the regional host (default: 1,
                       or as the profile has it)
   --video RULE        what an offer's H.264 section must be: any (default),
-                      refuse-inactive, refuse-silent, refuse-silent-before=N
-                      (refuses so many sending offers), needs-frames=SECONDS
+                      refuse-inactive, refuse-silent (ssrc and msid are
+                      needed too), refuse-silent-before=N (the first N that
+                      send are refused as well), needs-frames=SECONDS
                       (ends the session without them), or not-needed
   --key-file FILE     key that tokens are checked with; made where there is none
                       (default: ivs-stage-key.pem in the runtime or temporary
