@@ -12,7 +12,7 @@ use crate::common::{Action, Reply, Server, created};
 use crate::publisher::{PROMPT, Publisher, catch_up, config, ended, names, warnings, whip_server};
 
 /// The DELETE's bound and what a loaded machine adds to it.
-const LONG: Duration = Duration::from_millis(3500);
+const LONG: Duration = Duration::from_secs(6);
 
 /// Publishes to a server that does so with the DELETE, and stops: the events
 /// from the stop on and how long it took.
