@@ -13,6 +13,7 @@ mod common;
 mod probe;
 mod probe_hosts;
 mod probing;
+mod publish_ends;
 mod run;
 
 use ivs_stage::{Happening, Kind, Rules, SessionReport, Stage};

@@ -59,6 +59,15 @@ pub(crate) fn end(mut child: Child) -> Run {
     }
 }
 
+/// Sends a signal by its name, as Ctrl-C sends INT.
+#[cfg(unix)]
+pub(crate) fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    let option = format!("-{name}");
+    let sent = Command::new("kill").args([&option, &id]).status().unwrap();
+    assert!(sent.success(), "kill {option}");
+}
+
 /// Cargo puts the tests' executables into `deps`, the examples' beside it.
 fn path(example: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
