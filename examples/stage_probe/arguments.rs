@@ -1,6 +1,7 @@
 //! The command line, and the tokens that the environment and files hold.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -30,9 +31,12 @@ others from the files. A second token is used for what could get a token into
 trouble: two sessions at once, and sessions that are left alone. One that has
 expired shows how the service says so.
 
-Every session is deleted, also after Ctrl-C. The exit code is 0 with a whole
-report, 130 with one that Ctrl-C cut short, 1 without a report, and 2 when the
-command is wrong.
+Every session is deleted, also after Ctrl-C. The exit code is
+  0    with a report that answers something,
+  1    when nothing was learnt, as no offer got an answer or the run ended before
+       one did; the report and the terminal say why; and without a report,
+  2    when the command is wrong,
+  130  with a report that Ctrl-C cut short.
 ";
 
 const ENVIRONMENT: &str = "IVS_STAGE_TOKEN";
@@ -208,10 +212,11 @@ impl fmt::Display for Mistake {
             Self::Endpoint(error) => write!(f, "--endpoint: {error}"),
             Self::Variable(error) => write!(f, "{ENVIRONMENT}: {error}"),
             Self::File(number, TokenProblem::Unreadable { kind, .. }) => {
-                write!(
-                    f,
-                    "the file of --token-file number {number} can't be read: {kind}"
-                )
+                let file = format!("the file of --token-file number {number}");
+                match kind {
+                    ErrorKind::NotFound => write!(f, "{file} can't be read: there is no such file"),
+                    kind => write!(f, "{file} can't be read: {kind}"),
+                }
             }
             Self::File(number, TokenProblem::NoToken { error, .. }) => {
                 write!(

@@ -10,6 +10,8 @@ use gstivs::whip::{Body, Created, Endpoint, Offer, Post, PostError, Refusal, Rep
 use http::{HeaderMap, Request, Response, StatusCode};
 use url::Url;
 
+use crate::silence::Silence;
+
 /// Bounds one request of a POST's way. IVS takes more than one hop, and clients
 /// were seen to need more than ten seconds for all.
 const POST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -24,6 +26,8 @@ pub(crate) struct Client {
     proxied: reqwest::Client,
     /// For this machine's own servers: a proxy is another machine.
     direct: reqwest::Client,
+    /// Whether there is anything to check a server's certificate against.
+    has_certificates: bool,
 }
 
 /// A POST's way through its redirects.
@@ -48,7 +52,7 @@ pub(crate) enum End {
     /// It ended in another way, told in words.
     Other(String),
     /// No reply came, so that nobody knows whether there is a session.
-    Silence(String),
+    Silence(Silence),
 }
 
 /// A session that a server has made.
@@ -66,14 +70,17 @@ pub(crate) struct Made {
 
 impl Client {
     pub(crate) fn new() -> Result<Self, Box<dyn Error>> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         Ok(Self {
-            proxied: builder()?.build()?,
-            direct: builder()?.no_proxy().build()?,
+            has_certificates: !roots.is_empty(),
+            proxied: builder(roots.clone())?.build()?,
+            direct: builder(roots)?.no_proxy().build()?,
         })
     }
 
     /// Sends a request other than a POST.
-    pub(crate) async fn send(&self, request: Request<String>) -> Result<Response<Body>, String> {
+    pub(crate) async fn send(&self, request: Request<String>) -> Result<Response<Body>, Silence> {
         self.send_within(request, SHORT_TIMEOUT).await
     }
 
@@ -95,7 +102,7 @@ impl Client {
             body.clone_into(request.body_mut());
             let reply = match self.send_within(request, POST_TIMEOUT).await {
                 Ok(reply) => reply,
-                Err(words) => break End::Silence(words),
+                Err(silence) => break End::Silence(silence),
             };
             hops.push(Hop {
                 url: post.url().clone(),
@@ -118,8 +125,9 @@ impl Client {
         &self,
         request: Request<String>,
         bound: Duration,
-    ) -> Result<Response<Body>, String> {
-        let request = reqwest::Request::try_from(request).map_err(words)?;
+    ) -> Result<Response<Body>, Silence> {
+        let explain = |error| Silence::of(error, self.has_certificates);
+        let request = reqwest::Request::try_from(request).map_err(explain)?;
         let client = if gstivs::whip::is_loopback(request.url()) {
             &self.direct
         } else {
@@ -127,9 +135,7 @@ impl Client {
         };
         let deadline = tokio::time::Instant::now() + bound;
         let reply = tokio::time::timeout_at(deadline, client.execute(request)).await;
-        let reply = reply
-            .map_err(|_| format!("no reply within {} s", bound.as_secs()))?
-            .map_err(words)?;
+        let reply = reply.map_err(|_| Silence::timeout())?.map_err(explain)?;
         let (status, headers) = (reply.status(), reply.headers().clone());
         // A head without a whole body may still name a session.
         let body = tokio::time::timeout_at(deadline, read_body(reply)).await;
@@ -183,9 +189,7 @@ async fn read_body(mut reply: reqwest::Response) -> Body {
     }
 }
 
-fn builder() -> Result<reqwest::ClientBuilder, Box<dyn Error>> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+fn builder(roots: rustls::RootCertStore) -> Result<reqwest::ClientBuilder, Box<dyn Error>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -196,16 +200,4 @@ fn builder() -> Result<reqwest::ClientBuilder, Box<dyn Error>> {
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(10))
         .user_agent(concat!("ivs-stage-probe/", env!("CARGO_PKG_VERSION"))))
-}
-
-/// The whole chain of causes: the outermost says little. Never the URL.
-fn words(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
 }

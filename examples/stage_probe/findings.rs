@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use crate::offers::Form;
 
+/// In place of the reason for the run's end, which the report tells once, at its
+/// beginning.
+pub(crate) const ABOVE: &str = "see above";
+
 #[derive(Default)]
 pub(crate) struct Findings {
     /// What the endpoint said to OPTIONS.
@@ -104,6 +108,16 @@ pub(crate) enum Outcome {
     NotTried(String),
 }
 
+impl Outcome {
+    fn was_on_the_stage(&self) -> bool {
+        match self {
+            Self::Stayed(_) => true,
+            Self::Failed { published, .. } => published.is_some(),
+            Self::NotTried(_) => false,
+        }
+    }
+}
+
 /// A publish beyond the end of its token.
 pub(crate) enum Outlived {
     Asked(Stream),
@@ -117,6 +131,16 @@ impl Verdict {
 }
 
 impl Findings {
+    /// Whether there is anything that was not known before.
+    pub(crate) fn is_anything_learnt(&self) -> bool {
+        let is_verdict =
+            |verdict: &Verdict| matches!(verdict, Verdict::Accepted(_) | Verdict::Refused(_));
+        let mut offers = self.offers.iter();
+        let mut streams = self.streams.iter();
+        offers.any(|offered| is_verdict(&offered.asked.verdict))
+            || streams.any(|stream| stream.outcome.was_on_the_stage())
+    }
+
     /// The first reply that made a session.
     pub(crate) fn head(&self) -> Option<&Head> {
         self.offers

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::plan::MAX_SESSIONS;
+use crate::silence::Silence;
 
 /// How long a service is left alone after each offer.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -161,7 +162,11 @@ impl Ledger {
 
     /// Deletes a session; once more where no reply came. The status of the last
     /// reply, or why there is none.
-    pub(crate) async fn delete(&mut self, client: &Client, ticket: &Ticket) -> Result<u16, String> {
+    pub(crate) async fn delete(
+        &mut self,
+        client: &Client,
+        ticket: &Ticket,
+    ) -> Result<u16, Silence> {
         let mut reply = client.send(ticket.delete.clone()).await;
         if reply.is_err() {
             reply = client.send(ticket.delete.clone()).await;
@@ -191,7 +196,7 @@ impl Ledger {
                 .any(|other| other.number == ticket.number);
             match told {
                 Ok(status) if stays => self.trouble(&format!("a DELETE was answered {status}")),
-                Err(words) if stays => self.trouble(&format!("a DELETE got no reply: {words}")),
+                Err(silence) if stays => self.trouble(&format!("a DELETE got no reply: {silence}")),
                 _ => {}
             }
         }

@@ -12,6 +12,9 @@
 //!                 ledger: a bound before each session, a DELETE after it
 //! ```
 //!
+//! Exit codes: 0 with a report that answers something, 1 when nothing was learnt
+//! or there is no report, 2 when the command is wrong, 130 after Ctrl-C.
+//!
 //! Nothing is sent before the number of sessions is told, each session is
 //! deleted, also after Ctrl-C or a hang-up, and a server that asks for fewer requests gets none
 //! at all any more.
@@ -28,6 +31,7 @@ mod plan;
 mod probe;
 mod reply;
 mod report;
+mod silence;
 mod stream;
 mod streams;
 
@@ -60,8 +64,8 @@ fn main() -> ExitCode {
         }
     };
     match run(arguments) {
-        Ok((report, stop)) => match print(&report) {
-            ExitCode::SUCCESS if stop == Some(Stop::Interrupted) => ExitCode::from(INTERRUPTED),
+        Ok(end) => match print(&end.report) {
+            ExitCode::SUCCESS => end.code,
             code => code,
         },
         Err(error) => {
@@ -72,7 +76,7 @@ fn main() -> ExitCode {
 }
 
 /// Asks everything, ends whatever was begun, and writes the report.
-fn run(arguments: Arguments) -> Result<(String, Option<Stop>), Box<dyn Error>> {
+fn run(arguments: Arguments) -> Result<End, Box<dyn Error>> {
     if arguments.media == Media::Sent {
         gst::init()?;
         gstivs::plugin_register_static()?;
@@ -89,7 +93,41 @@ fn run(arguments: Arguments) -> Result<(String, Option<Stop>), Box<dyn Error>> {
         probe.ledger.clear(&probe.client).await;
         asked.err()
     });
-    Ok((report::write(&mut probe, stop.as_ref()), stop))
+    Ok(End {
+        report: report::write(&mut probe, stop.as_ref()),
+        code: account(&probe, stop.as_ref()),
+    })
+}
+
+/// What a run comes to.
+struct End {
+    report: String,
+    code: ExitCode,
+}
+
+/// Says on the terminal why a run learnt less than it could, which is in the
+/// report too, but that goes into a file.
+fn account(probe: &Probe, stop: Option<&Stop>) -> ExitCode {
+    let is_anything_learnt = probe.findings.is_anything_learnt();
+    let reason = match &probe.findings.stop {
+        Some(reason) => reason,
+        None if is_anything_learnt => return ExitCode::SUCCESS,
+        None => "no offer got an answer that says anything",
+    };
+    let short = match is_anything_learnt {
+        true => "not everything was asked",
+        false => "nothing was learnt",
+    };
+    tell(
+        &probe
+            .mask
+            .report(&format!("stage_probe: {short}: {reason}.")),
+    );
+    match stop {
+        Some(Stop::Interrupted) => ExitCode::from(INTERRUPTED),
+        _ if is_anything_learnt => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
 }
 
 fn announce(arguments: &Arguments) {
@@ -145,6 +183,9 @@ pub(crate) fn tell(text: &str) {
 fn print(text: &str) -> ExitCode {
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(error) => {
+            tell(&format!("stage_probe: can't write it: {}", error.kind()));
+            ExitCode::FAILURE
+        }
     }
 }

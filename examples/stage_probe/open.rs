@@ -1,7 +1,7 @@
 //! The open questions, each with its answer or why there is none.
 
 use crate::arguments::{Media, Patience};
-use crate::findings::{Asked, Findings, Outcome, Outlived, Stream, Verdict};
+use crate::findings::{ABOVE, Asked, Findings, Outcome, Outlived, Stream, Verdict};
 use crate::offers::Form;
 use crate::stream::{HIGH, PORTRAIT};
 
@@ -113,7 +113,7 @@ impl Of<'_> {
 
     /// Why a thing that was to be asked was not.
     fn not_learnt(&self, otherwise: &str) -> String {
-        let reason = self.findings.stop.as_deref();
+        let reason = self.findings.stop.as_ref().map(|_| ABOVE);
         format!("not learnt: {}", reason.unwrap_or(otherwise))
     }
 
@@ -191,8 +191,12 @@ impl Of<'_> {
     }
 
     fn options(&self) -> String {
-        let told = self.findings.endpoint_options.clone();
-        told.unwrap_or_else(|| self.not_learnt("not asked"))
+        let stop = self.findings.stop.as_deref().unwrap_or_default();
+        match &self.findings.endpoint_options {
+            // What the first offer met with, too, is told already.
+            Some(told) if !stop.contains(told.as_str()) => told.clone(),
+            _ => self.not_learnt("not asked"),
+        }
     }
 
     fn form(&self, form: Form) -> String {

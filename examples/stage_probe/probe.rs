@@ -10,12 +10,13 @@ use url::Url;
 
 use crate::arguments::Arguments;
 use crate::client::{Client, End, Made, Way};
-use crate::findings::{Asked, AtOnce, Findings, Hop, Look, Offered, Verdict};
+use crate::findings::{ABOVE, Asked, AtOnce, Findings, Hop, Look, Offered, Verdict};
 use crate::ledger::{Halt, Ledger, Pace, Stop, Ticket};
 use crate::mask::Mask;
 use crate::offers::{Draft, Form, ice_text};
 use crate::plan::AGAIN;
 use crate::reply;
+use crate::silence::Silence;
 
 /// An address for documentation (RFC 5737), where nobody is disturbed.
 const NOBODY: &str = "candidate:1 1 udp 2130706431 192.0.2.1 9 typ host";
@@ -91,7 +92,12 @@ impl Probe {
         self.findings.endpoint_options = Some(self.options(&endpoint, Some(&token)).await);
         for form in Form::ALL {
             let outcome = self.ask_patiently(form, &token).await?;
-            let asked = outcome.asked;
+            let mut asked = outcome.asked;
+            if outcome.stop.is_some() && !asked.verdict.is_accepted() {
+                // Whatever ends the run is no verdict on the form, and is told
+                // as the run's end.
+                asked.verdict = Verdict::Unknown(ABOVE.to_owned());
+            }
             self.findings.offers.push(Offered { form, asked });
             match outcome.session {
                 Some(session) if self.findings.look.is_none() => {
@@ -175,13 +181,10 @@ impl Probe {
                 stop = Some(Stop::Hopeless(words.clone()));
                 Verdict::Unknown(words)
             }
-            End::Silence(words) => {
-                let words = self.mask.foreign(&words);
-                self.ledger.trouble(&format!(
-                    "an offer got no reply ({words}); if it made a session, it could not be deleted"
-                ));
-                stop = Some(Stop::Hopeless(format!("an offer got no reply: {words}")));
-                Verdict::Unknown(format!("no reply ({words})"))
+            End::Silence(silence) => {
+                let words = self.silent(&silence);
+                stop = Some(Stop::Hopeless(format!("an offer got {words}")));
+                Verdict::Unknown(words)
             }
         };
         let hops = way.hops.iter().map(|hop| Hop {
@@ -199,6 +202,14 @@ impl Probe {
             session,
             stop,
         }
+    }
+
+    fn silent(&mut self, silence: &Silence) -> String {
+        if silence.may_have_arrived() {
+            self.ledger
+                .trouble("an offer got no reply; if it made a session, it could not be deleted");
+        }
+        format!("no reply: {}", self.mask.foreign(&silence.to_string()))
     }
 
     fn created(&mut self, mut made: Made, offer: Offer) -> (crate::findings::Head, Session) {
@@ -312,7 +323,7 @@ impl Probe {
         };
         match self.ledger.delete(&self.client, ticket).await {
             Ok(status) => format!("HTTP {status}"),
-            Err(words) => format!("no reply ({})", self.mask.foreign(&words)),
+            Err(silence) => format!("no reply: {}", self.mask.foreign(&silence.to_string())),
         }
     }
 

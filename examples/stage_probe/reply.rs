@@ -10,6 +10,7 @@ use crate::client::Made;
 use crate::findings::{Head, Verdict};
 use crate::ledger::Stop;
 use crate::mask::Mask;
+use crate::silence::Silence;
 
 /// Headers whose values tell what a server takes.
 const TELLING: [&str; 4] = [
@@ -20,10 +21,10 @@ const TELLING: [&str; 4] = [
 ];
 
 /// A reply to something other than a POST: its status and what it tells.
-pub(crate) fn told(reply: &Result<Response<Body>, String>, mask: &Mask) -> String {
+pub(crate) fn told(reply: &Result<Response<Body>, Silence>, mask: &Mask) -> String {
     let reply = match reply {
         Ok(reply) => reply,
-        Err(words) => return format!("no reply ({})", mask.foreign(words)),
+        Err(silence) => return format!("no reply: {}", mask.foreign(&silence.to_string())),
     };
     let mut told = vec![format!("HTTP {}", reply.status().as_u16())];
     if reply.status().is_redirection() {

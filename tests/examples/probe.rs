@@ -198,30 +198,12 @@ fn a_server_that_throttles_is_left_alone() {
     let report = probe(&stage, &["--seconds", "1"]);
     for line in [
         "**Not everything was asked: the server asked for fewer requests (HTTP 429, IVS code 2013",
-        "- Is a `recvonly` one? **not learnt: the server asked for fewer requests",
-        "**not learnt: the server asked for fewer requests",
+        "- Is one without ssrc and msid? **not learnt: see above.**",
+        "- Is one with msid and without ssrc? **no verdict: see above.**",
         "None was sent.",
         "Offers sent: 4. Sessions opened: 3, deleted: 3.",
     ] {
         assert!(report.contains(line), "{line}\n{report}");
-    }
-}
-
-#[test]
-fn a_token_that_is_refused_is_not_tried_again() {
-    let stage = Stage::start(Rules::default()).unwrap();
-    let token = mint(&stage, |wish| wish.allow_publish = false);
-    let run = run(
-        "stage_probe",
-        &["--endpoint", &stage.endpoint()],
-        Some(&token),
-    );
-    assert!(run.status.success(), "{run:?}");
-    for line in [
-        "**Not everything was asked: the run stopped, as nothing more could be learnt (HTTP 403,",
-        "Offers sent: 1. Sessions opened: 0, deleted: 0.",
-    ] {
-        assert!(run.output.contains(line), "{line}\n{}", run.output);
     }
 }
 
@@ -233,16 +215,6 @@ fn an_earlier_session_in_the_way_is_no_verdict_on_a_form() {
     });
     let line = "- Is an `inactive` video section accepted? **accepted (201)";
     assert!(report.contains(line), "{report}");
-    let report = probe_rules(Rules {
-        refusals: vec![Refusal::ivs(412, 2012, "conflict"); 20],
-        ..Rules::default()
-    });
-    let line = "an earlier session stays in the way: HTTP 412, IVS code 2012";
-    assert!(report.contains(line), "{report}");
-    assert!(
-        report.contains("Offers sent: 4. Sessions opened: 0,"),
-        "{report}"
-    );
 }
 
 #[test]
@@ -355,34 +327,4 @@ fn ctrl_c_while_offering_deletes_what_stands() {
 fn ctrl_c_while_streaming_deletes_what_stands() {
     let stage = Stage::start(Rules::default()).unwrap();
     interrupted(&stage, |what| matches!(what, Happening::FirstPacket { .. }));
-}
-
-#[test]
-fn wrong_commands_are_told() {
-    let no_token = run("stage_probe", &[], None);
-    assert_eq!(no_token.status.code(), Some(2));
-    assert!(
-        no_token.errors.contains("there is no participant token"),
-        "{no_token:?}"
-    );
-    for (arguments, words) in [
-        (
-            &["--seconds", "0"][..],
-            "--seconds: expected a whole number",
-        ),
-        (&["--endpoint", "nonsense"], "--endpoint: expected"),
-        (&["--endpoint"], "--endpoint needs a value"),
-        (&["--token-file", "eyJhbGciOi"], "number 1 can't be read"),
-        (&["eyJhbGciOi"], "an argument is not known"),
-    ] {
-        let wrong = run("stage_probe", arguments, Some("token"));
-        assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
-        assert!(wrong.errors.contains(words), "{wrong:?}");
-        assert!(wrong.output.is_empty() && !wrong.errors.contains("eyJhbGciOi"));
-    }
-    let help = run("stage_probe", &["--help"], None);
-    assert!(
-        help.status.success() && help.output.contains("--patient"),
-        "{help:?}"
-    );
 }

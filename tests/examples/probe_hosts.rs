@@ -18,7 +18,7 @@ fn a_host_that_may_not_have_the_token_hears_nothing() {
         &["--endpoint", &server.url("/")],
         Some(TOKEN),
     );
-    assert!(run.status.success(), "{run:?}");
+    assert_eq!(run.status.code(), Some(1), "{run:?}");
     assert_eq!(server.lines(), ["OPTIONS /", "POST /"]);
     for line in [
         "redirects to http://[address], which may not have the token",

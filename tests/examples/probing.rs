@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 #[cfg(unix)]
-use std::process::Command;
-#[cfg(unix)]
 use std::time::Duration;
 
 use ivs_stage::{Happening, Rules, Stage, TokenWish};
@@ -11,7 +9,7 @@ use ivs_stage::{Happening, Rules, Stage, TokenWish};
 use super::probe::plan::MAX_SESSIONS;
 use super::run::{Run, run};
 #[cfg(unix)]
-use super::run::{end, start};
+use super::run::{end, signal, start};
 
 #[cfg(unix)]
 const BOUND: Duration = Duration::from_secs(30);
@@ -25,10 +23,9 @@ pub(crate) fn interrupted(stage: &Stage, seen: impl Fn(&Happening) -> bool) {
     let found = stage.wait_for(BOUND, |events| {
         events.iter().find(|event| seen(&event.what)).map(|_| ())
     });
-    let id = child.id().to_string();
-    let sent = Command::new("kill").args(["-INT", &id]).status().unwrap();
+    signal(&child, "INT");
     let run = end(child);
-    assert!(found.is_some() && sent.success(), "{run:?}");
+    assert!(found.is_some(), "{run:?}");
     assert_eq!(run.status.code(), Some(130), "{run:?}");
     let line = "**Not everything was asked: Ctrl-C ended the run.**";
     assert!(run.output.contains(line), "{}", run.output);
