@@ -128,13 +128,14 @@ impl BlackSourceImp {
     fn wait_for_the_next(&self) -> Result<(), gst::FlowError> {
         let clock = gst::SystemClock::obtain();
         let until = clock.time() + interval();
-        let id = {
+        let id = clock.new_single_shot_id(until);
+        {
             let mut wait = self.lock();
             if wait.is_over {
                 return Err(gst::FlowError::Flushing);
             }
-            wait.on.insert(clock.new_single_shot_id(until)).clone()
-        };
+            wait.on = Some(id.clone());
+        }
         let (waited, _) = id.wait();
         self.lock().on = None;
         waited.map(drop).map_err(|_| gst::FlowError::Flushing)

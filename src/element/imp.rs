@@ -22,7 +22,7 @@ use super::stats;
 use super::work::Work;
 use crate::ivs::{Claims, GLOBAL_ENDPOINT};
 use crate::session::ErrorKind;
-use crate::whip::MAX_TRACKS;
+use crate::whip::{MAX_TRACKS, TracksError};
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -420,12 +420,8 @@ impl ElementImpl for IvsWhipSink {
         _caps: Option<&gst::Caps>,
     ) -> Option<gst::Pad> {
         if self.lock().pads.len() >= MAX_TRACKS {
-            messages::post_error(
-                &self.obj(),
-                ErrorKind::Settings,
-                "start",
-                "A third pad was requested; WHIP takes one audio and one video stream at most.",
-            );
+            let text = format!("No more pads: {}.", TracksError::TooMany);
+            messages::post_error(&self.obj(), ErrorKind::Settings, "start", &text);
             return None;
         }
         match self.add_media_pad(template, name) {

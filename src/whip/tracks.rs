@@ -53,6 +53,8 @@ pub fn check_tracks(tracks: &[(Track, u8)]) -> Result<(), TracksError> {
 /// Why tracks can't make a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TracksError {
+    /// More than [`MAX_TRACKS`], whatever they are.
+    TooMany,
     /// Two tracks of one kind.
     Twice {
         /// The kind.
@@ -68,6 +70,9 @@ pub enum TracksError {
 impl fmt::Display for TracksError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::TooMany => f.write_str(
+                "a third pad was requested; WHIP takes one audio and one video stream at most",
+            ),
             Self::Twice { track } => write!(
                 f,
                 "a second {} stream is linked; WHIP takes one audio and one video at most",
