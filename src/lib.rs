@@ -48,7 +48,7 @@
 //!       │          one PATCH with candidates, where the server shows that         │
 //!       │          it takes it; the far end's signs of life are counted           │
 //!       │                                                                         │
-//!       ├── refused for the filler, perhaps: the next rung, at once ────────────────┤
+//!       ├── refused for the filler, perhaps: the next mode, at once ────────────────┤
 //!       ├── lost, refused for now: webrtcbin out, DELETE alongside, wait  retrying ┤
 //!       ├── other media on the pads: the same without a wait ─────────────────────┘
 //!       ├── refused for good, or retries used up: an error on the bus      failed
@@ -100,7 +100,7 @@
 //! | A far end that vanished is noticed within `silence-timeout` and one interval; one that lives is not given up. | `a_frozen_stage_is_noticed_within_the_bound_and_two_seconds`, `the_network_gone_and_back`, `a_short_freeze_is_no_loss`, `a_quiet_link_that_lives_is_no_loss`, `a_pause_is_no_loss` |
 //! | No server is hammered, and what no attempt can mend is not tried again. | `a_server_that_takes_and_drops_is_not_hammered` and its neighbours in `src/session/backoff.rs`; `busy_servers_are_asked_again_when_they_say`, `a_refusal_that_no_attempt_can_mend_is_final` |
 //! | Media beyond a limit of IVS are a warning, once in a run, and only where the server is IVS by its host or its token. | `tests/element/limits.rs`, a test for each limit; `good_audio_and_video_warn_of_nothing`, `each_cause_is_told_once_also_by_the_sessions_that_follow`, `a_server_that_is_not_ivs_has_limits_of_its_own` |
-//! | `video-filler=auto` publishes wherever one of the rungs is taken, and begins with it the next time. | `tests/element/filler.rs`, a test for each path; `auto_climbs_at_once_and_the_second_start_needs_one_request` |
+//! | `video-filler=auto` publishes wherever one of the filler modes is accepted, and begins with it the next time. | `tests/element/filler.rs`, a test for each path; `auto_falls_back_at_once_and_the_second_start_needs_one_request` |
 //! | Reading `stats` waits for nobody. | `reading_does_not_wait_and_does_no_harm_in_any_state` |
 //! | News of a webrtcbin that was replaced change nothing. | `news_of_an_older_peer_connection_are_dropped` |
 //! | Gathering and trickling keep nothing waiting, and IVS gets no PATCH. | `offer_is_posted_without_waiting_for_candidates`, `a_patch_that_is_refused_or_never_answered_ends_nothing`, `ivs_gets_no_patch` |

@@ -13,7 +13,7 @@ use super::discretion::{Discretion, limit_logs_of_turn};
 use super::media::Media;
 use super::settings::IceSettings;
 use super::work::Work;
-use crate::ivs::{OfferedVideo, Rung, filler_codec};
+use crate::ivs::{FillerMode, OfferedVideo, filler_codec};
 use crate::session::Identity;
 use crate::whip::Track;
 
@@ -149,20 +149,20 @@ pub(super) fn assemble(
     }
     let sender = sender.ok_or_else(|| glib::bool_error!("there is no pad to publish"))?;
     let taken: Vec<u8> = ordered.iter().map(|source| source.media.payload).collect();
-    let black = match video.rung() {
+    let black = match video.filler_mode() {
         None => None,
-        Some(Rung::Inactive) => {
+        Some(FillerMode::Inactive) => {
             let direction = WebRTCRTPTransceiverDirection::Inactive;
             add_filler(webrtcbin, direction, &filler_caps(&taken, None));
             None
         }
-        Some(Rung::Sendonly) => {
+        Some(FillerMode::Sendonly) => {
             let direction = WebRTCRTPTransceiverDirection::Sendonly;
             let caps = filler_caps(&taken, Some(random_ssrc()));
             add_filler(webrtcbin, direction, &caps);
             None
         }
-        Some(Rung::Black) => {
+        Some(FillerMode::Black) => {
             let ssrc = random_ssrc();
             let caps = filler_caps(&taken, Some(ssrc));
             Some(Black::new(bin, webrtcbin, &caps, ssrc)?)

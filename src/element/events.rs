@@ -40,8 +40,8 @@ impl IvsWhipSink {
                 peer,
                 without_video,
             } => self.want_peer(id, peer, without_video),
-            Event::Climbed { failure, to } => {
-                messages::post_climbed(&self.obj(), &failure, to);
+            Event::FillerFallback { failure, to } => {
+                messages::post_filler_fallback(&self.obj(), &failure, to);
             }
             Event::NoOffer { after } => self.explain_waiting(id, after),
             Event::State(State::Connecting) => self.enter_state(id, SessionState::Connecting),
@@ -225,12 +225,12 @@ impl IvsWhipSink {
     /// Says which filler section the session has, when that has changed.
     fn tell_filler(&self, id: u64) {
         let told = self.of_run(id, |run| {
-            let rung = run.peer.as_ref().and_then(Peer::filler);
-            let told = std::mem::replace(&mut run.told_filler, rung);
-            rung.filter(|rung| told != Some(*rung))
+            let mode = run.peer.as_ref().and_then(Peer::filler);
+            let told = std::mem::replace(&mut run.told_filler, mode);
+            mode.filter(|mode| told != Some(*mode))
         });
-        if let Some(rung) = told.flatten() {
-            messages::post_filler(&self.obj(), rung);
+        if let Some(mode) = told.flatten() {
+            messages::post_filler(&self.obj(), mode);
         }
     }
 

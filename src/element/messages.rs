@@ -7,7 +7,7 @@ use gst::prelude::*;
 use super::imp::CAT;
 use super::settings::SettingsError;
 use super::{IvsWhipSink, SessionState};
-use crate::ivs::{Breach, Rung};
+use crate::ivs::{Breach, FillerMode};
 use crate::session::{Cause, ErrorKind, Failure, Warning};
 
 /// The name of the element message that tells each change of session state.
@@ -180,7 +180,7 @@ pub(super) fn post_retry(element: &IvsWhipSink, failure: &Failure, attempt: u32,
 
 /// Posts that the filler section was refused and another is tried: for a
 /// person at a terminal, to whom the session only seems to take long.
-pub(super) fn post_climbed(element: &IvsWhipSink, failure: &Failure, to: Rung) {
+pub(super) fn post_filler_fallback(element: &IvsWhipSink, failure: &Failure, to: FillerMode) {
     let text = format!(
         "{}. The video section can be the reason: trying video-filler={}.",
         failure.what_happened(),
@@ -197,10 +197,10 @@ pub(super) fn post_climbed(element: &IvsWhipSink, failure: &Failure, to: Rung) {
 }
 
 /// Posts which filler section the session has.
-pub(super) fn post_filler(element: &IvsWhipSink, rung: Rung) {
-    gst::info!(CAT, obj = element, "the video filler is {}", rung.name());
+pub(super) fn post_filler(element: &IvsWhipSink, mode: FillerMode) {
+    gst::info!(CAT, obj = element, "the video filler is {}", mode.name());
     let structure = gst::Structure::builder(FILLER_MESSAGE)
-        .field("rung", rung.name())
+        .field("mode", mode.name())
         .build();
     let message = gst::message::Element::builder(structure)
         .src(element)

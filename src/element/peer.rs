@@ -31,7 +31,7 @@ use super::imp::CAT;
 use super::questions::{Questions, Reply, description, structure};
 use super::reports::Reports;
 use super::settings::IceSettings;
-use crate::ivs::{OfferedVideo, Rung};
+use crate::ivs::{FillerMode, OfferedVideo};
 use crate::session::{Cause, Identity, PeerNews};
 use crate::whip::{Answer, Fingerprint, IceServer, Offer};
 
@@ -145,8 +145,8 @@ impl Peer {
     }
 
     /// The filler section that it has.
-    pub(super) fn filler(&self) -> Option<Rung> {
-        self.inner.video.rung()
+    pub(super) fn filler(&self) -> Option<FillerMode> {
+        self.inner.video.filler_mode()
     }
 
     /// What the far end has reported so far.

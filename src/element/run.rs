@@ -23,7 +23,7 @@ use super::pads::MediaPad;
 use super::peer::Peer;
 use super::settings::{IceSettings, Settings, SettingsError};
 use super::stats::Course;
-use crate::ivs::{OfferedVideo, Rung};
+use crate::ivs::{FillerMode, OfferedVideo};
 use crate::session::{Ending, ErrorKind, Event, Input, Process, Session};
 use crate::whip::Token;
 
@@ -40,7 +40,7 @@ pub(super) struct Run {
     /// Whether the bus was told what the session waits for.
     pub(super) told_waiting: bool,
     /// The filler section that the bus was told of last.
-    pub(super) told_filler: Option<Rung>,
+    pub(super) told_filler: Option<FillerMode>,
     /// The peer connection in use.
     pub(super) peer: Option<Peer>,
     /// The number of the newest one that the driver wanted.

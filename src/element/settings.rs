@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gst_webrtc::WebRTCICETransportPolicy;
 
-use crate::ivs::{Filler, GLOBAL_ENDPOINT, RedirectHosts, Rung};
+use crate::ivs::{Filler, FillerMode, GLOBAL_ENDPOINT, RedirectHosts};
 use crate::session::{Config, Retries, TokenSource};
 use crate::whip::{Endpoint, Token};
 
@@ -28,13 +28,13 @@ pub enum VideoFiller {
         nick = "auto"
     )]
     Auto,
-    /// See [`Rung::Inactive`].
+    /// See [`FillerMode::Inactive`].
     #[enum_value(name = "An inactive section, which never sends", nick = "inactive")]
     Inactive,
-    /// See [`Rung::Sendonly`].
+    /// See [`FillerMode::Sendonly`].
     #[enum_value(name = "A sending section on which nothing is sent", nick = "sendonly")]
     Sendonly,
-    /// See [`Rung::Black`].
+    /// See [`FillerMode::Black`].
     #[enum_value(
         name = "A sending section with a small black picture every second",
         nick = "black"
@@ -49,9 +49,9 @@ impl From<VideoFiller> for Filler {
     fn from(filler: VideoFiller) -> Self {
         match filler {
             VideoFiller::Auto => Self::Auto,
-            VideoFiller::Inactive => Self::Pinned(Rung::Inactive),
-            VideoFiller::Sendonly => Self::Pinned(Rung::Sendonly),
-            VideoFiller::Black => Self::Pinned(Rung::Black),
+            VideoFiller::Inactive => Self::Pinned(FillerMode::Inactive),
+            VideoFiller::Sendonly => Self::Pinned(FillerMode::Sendonly),
+            VideoFiller::Black => Self::Pinned(FillerMode::Black),
             VideoFiller::None => Self::None,
         }
     }

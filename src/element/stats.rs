@@ -77,7 +77,7 @@ impl IvsWhipSink {
         if let Some(peer) = &peer {
             reports = peer.reports();
             stats = stats
-                .field_if_some("video-filler", peer.filler().map(|rung| rung.name()))
+                .field_if_some("video-filler", peer.filler().map(|mode| mode.name()))
                 .field("retransmissions", peer.retransmissions())
                 .field("key-frame-requests", reports.key_frame_requests)
                 .field_if_some("candidate-pair", peer.candidate_pair());

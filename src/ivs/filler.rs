@@ -13,11 +13,11 @@ use crate::whip::Refusal;
 /// ever sent is enough (seen, for `sendonly`; inferred for `inactive`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Filler {
-    /// The [`Rung`]s in turn, until one is taken.
+    /// The [`FillerMode`]s in turn, until one is taken.
     #[default]
     Auto,
     /// This one and no other.
-    Pinned(Rung),
+    Pinned(FillerMode),
     /// No section: for servers that dislike a silent one.
     None,
 }
@@ -25,7 +25,7 @@ pub enum Filler {
 /// A form of the filler section; each is closer to a real publisher's than the
 /// one before, and costs more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rung {
+pub enum FillerMode {
     /// An `inactive` section, which says that it never sends. No public client
     /// was seen with one, and RFC 9725 4.2 has publishers offer `sendonly`.
     Inactive,
@@ -37,7 +37,7 @@ pub enum Rung {
     Black,
 }
 
-impl Rung {
+impl FillerMode {
     /// From the first to be tried.
     const ALL: [Self; 3] = [Self::Inactive, Self::Sendonly, Self::Black];
 
@@ -60,29 +60,29 @@ const SHORT_LIVES: u32 = 2;
 
 /// A publisher's way up the rungs.
 #[derive(Clone, Debug)]
-pub struct Ladder {
+pub struct FillerFallback {
     filler: Filler,
-    rung: Rung,
+    mode: FillerMode,
     /// Where to go on when all were refused: the one that worked, or the first.
-    home: Rung,
+    home: FillerMode,
     /// Those refused since one was taken.
-    refused: Vec<Rung>,
-    /// Whether the rung has led to a connected session since it was refused.
+    refused: Vec<FillerMode>,
+    /// Whether the mode has led to a connected session since it was refused.
     has_worked: bool,
-    /// Sessions in a row that the far end ended soon, with this rung.
+    /// Sessions in a row that the far end ended soon, with this mode.
     short_lives: u32,
-    /// Whether the rung was reached by short lives and not by refusals.
+    /// Whether the mode was reached by short lives and not by refusals.
     is_guess: bool,
 }
 
-impl Ladder {
-    /// Begins with the rung that worked before, if one did.
-    pub fn new(filler: Filler, worked: Option<Rung>) -> Self {
-        let rung = worked.unwrap_or(Rung::Inactive);
+impl FillerFallback {
+    /// Begins with the mode that worked before, if one did.
+    pub fn new(filler: Filler, worked: Option<FillerMode>) -> Self {
+        let mode = worked.unwrap_or(FillerMode::Inactive);
         Self {
             filler,
-            rung,
-            home: rung,
+            mode,
+            home: mode,
             refused: Vec::new(),
             has_worked: false,
             short_lives: 0,
@@ -93,18 +93,18 @@ impl Ladder {
     /// What a publisher without video offers as such.
     pub fn offered(&self) -> OfferedVideo {
         match self.filler {
-            Filler::Auto => OfferedVideo::Filler(self.rung),
-            Filler::Pinned(rung) => OfferedVideo::Pinned(rung),
+            Filler::Auto => OfferedVideo::Filler(self.mode),
+            Filler::Pinned(mode) => OfferedVideo::Pinned(mode),
             Filler::None => OfferedVideo::Nothing,
         }
     }
 
     /// Climbs after a refusal that the filler can be the reason of: to the
-    /// first rung that was not refused. None where there is no other, and at the
+    /// first mode that was not refused. None where there is no other, and at the
     /// first refusal of one that was on air: its code says nothing for sure, and
     /// what was taken an hour ago is rather the service's trouble.
-    pub fn climb(&mut self, refusal: &Refusal, video: OfferedVideo) -> Option<Rung> {
-        let OfferedVideo::Filler(rung) = video else {
+    pub fn after_refusal(&mut self, refusal: &Refusal, video: OfferedVideo) -> Option<FillerMode> {
+        let OfferedVideo::Filler(mode) = video else {
             return None;
         };
         let code = ivs_code(refusal);
@@ -114,24 +114,24 @@ impl Ladder {
             return None;
         }
         self.short_lives = 0;
-        self.refused.push(rung);
-        let next = Rung::ALL
+        self.refused.push(mode);
+        let next = FillerMode::ALL
             .into_iter()
-            .find(|rung| !self.refused.contains(rung));
+            .find(|mode| !self.refused.contains(mode));
         if next.is_none() {
             self.refused.clear();
         }
         self.is_guess = false;
-        self.rung = next.unwrap_or(self.home);
+        self.mode = next.unwrap_or(self.home);
         next
     }
 
     /// Climbs when sessions without a picture keep being closed by the far end
     /// soon after they began. None where that is not so.
-    pub fn climb_after(&mut self, lived: Duration, video: OfferedVideo) -> Option<Rung> {
+    pub fn after_close(&mut self, lived: Duration, video: OfferedVideo) -> Option<FillerMode> {
         let next = match video {
-            OfferedVideo::Filler(Rung::Inactive) => Rung::Sendonly,
-            OfferedVideo::Filler(Rung::Sendonly) => Rung::Black,
+            OfferedVideo::Filler(FillerMode::Inactive) => FillerMode::Sendonly,
+            OfferedVideo::Filler(FillerMode::Sendonly) => FillerMode::Black,
             _ => return None,
         };
         self.short_lives = match lived < SHORT_LIFE {
@@ -144,7 +144,7 @@ impl Ladder {
         self.short_lives = 0;
         self.has_worked = false;
         self.is_guess = true;
-        self.rung = next;
+        self.mode = next;
         Some(next)
     }
 
@@ -153,10 +153,10 @@ impl Ladder {
         self.short_lives = 0;
     }
 
-    /// Notes that an offer led to a connected session; gives the rung to
+    /// Notes that an offer led to a connected session; gives the mode to
     /// remember.
-    pub fn worked(&mut self, video: OfferedVideo) -> Option<Rung> {
-        let OfferedVideo::Filler(rung) = video else {
+    pub fn worked(&mut self, video: OfferedVideo) -> Option<FillerMode> {
+        let OfferedVideo::Filler(mode) = video else {
             return None;
         };
         self.refused.clear();
@@ -164,13 +164,13 @@ impl Ladder {
         if self.is_guess {
             return None;
         }
-        self.home = rung;
-        Some(rung)
+        self.home = mode;
+        Some(mode)
     }
 
-    /// Notes how long a session lived; gives the rung to remember, if it was a
+    /// Notes how long a session lived; gives the mode to remember, if it was a
     /// guess that has proved right.
-    pub fn lived(&mut self, lived: Duration, video: OfferedVideo) -> Option<Rung> {
+    pub fn lived(&mut self, lived: Duration, video: OfferedVideo) -> Option<FillerMode> {
         if lived < SHORT_LIFE || !std::mem::take(&mut self.is_guess) {
             return None;
         }
@@ -232,11 +232,14 @@ mod tests {
         }
     }
 
-    /// The rungs that a ladder offers while each is refused with this code.
-    fn offered_while_refused(mut ladder: Ladder, code: u32) -> Vec<OfferedVideo> {
-        let mut offered = vec![ladder.offered()];
-        while ladder.climb(&refusal(code), ladder.offered()).is_some() {
-            offered.push(ladder.offered());
+    /// The rungs that a fallback offers while each is refused with this code.
+    fn offered_while_refused(mut fallback: FillerFallback, code: u32) -> Vec<OfferedVideo> {
+        let mut offered = vec![fallback.offered()];
+        while fallback
+            .after_refusal(&refusal(code), fallback.offered())
+            .is_some()
+        {
+            offered.push(fallback.offered());
         }
         offered
     }
@@ -245,11 +248,11 @@ mod tests {
     fn auto_climbs_from_inactive_over_sendonly_to_black() {
         for code in [2001, 2014] {
             assert_eq!(
-                offered_while_refused(Ladder::new(Filler::Auto, None), code),
+                offered_while_refused(FillerFallback::new(Filler::Auto, None), code),
                 [
-                    OfferedVideo::Filler(Rung::Inactive),
-                    OfferedVideo::Filler(Rung::Sendonly),
-                    OfferedVideo::Filler(Rung::Black),
+                    OfferedVideo::Filler(FillerMode::Inactive),
+                    OfferedVideo::Filler(FillerMode::Sendonly),
+                    OfferedVideo::Filler(FillerMode::Black),
                 ]
             );
         }
@@ -258,11 +261,14 @@ mod tests {
     #[test]
     fn auto_begins_with_what_worked_and_then_tries_the_others() {
         assert_eq!(
-            offered_while_refused(Ladder::new(Filler::Auto, Some(Rung::Sendonly)), 2001),
+            offered_while_refused(
+                FillerFallback::new(Filler::Auto, Some(FillerMode::Sendonly)),
+                2001
+            ),
             [
-                OfferedVideo::Filler(Rung::Sendonly),
-                OfferedVideo::Filler(Rung::Inactive),
-                OfferedVideo::Filler(Rung::Black),
+                OfferedVideo::Filler(FillerMode::Sendonly),
+                OfferedVideo::Filler(FillerMode::Inactive),
+                OfferedVideo::Filler(FillerMode::Black),
             ]
         );
     }
@@ -270,58 +276,73 @@ mod tests {
     #[test]
     fn other_refusals_are_not_the_fillers() {
         for code in [2002, 2003, 2005, 2010, 2999] {
-            let ladder = Ladder::new(Filler::Auto, None);
-            assert_eq!(offered_while_refused(ladder, code).len(), 1, "{code}");
+            let fallback = FillerFallback::new(Filler::Auto, None);
+            assert_eq!(offered_while_refused(fallback, code).len(), 1, "{code}");
         }
     }
 
     #[test]
     fn own_video_is_not_the_fillers() {
-        let mut ladder = Ladder::new(Filler::Auto, None);
-        assert_eq!(ladder.climb(&refusal(2001), OfferedVideo::Media), None);
-        assert_eq!(ladder.worked(OfferedVideo::Media), None);
+        let mut fallback = FillerFallback::new(Filler::Auto, None);
+        assert_eq!(
+            fallback.after_refusal(&refusal(2001), OfferedVideo::Media),
+            None
+        );
+        assert_eq!(fallback.worked(OfferedVideo::Media), None);
     }
 
     #[test]
     fn pinned_ones_stay() {
-        for rung in Rung::ALL {
-            let ladder = Ladder::new(Filler::Pinned(rung), Some(Rung::Black));
+        for mode in FillerMode::ALL {
+            let fallback = FillerFallback::new(Filler::Pinned(mode), Some(FillerMode::Black));
             assert_eq!(
-                offered_while_refused(ladder, 2001),
-                [OfferedVideo::Pinned(rung)]
+                offered_while_refused(fallback, 2001),
+                [OfferedVideo::Pinned(mode)]
             );
         }
-        let ladder = Ladder::new(Filler::None, Some(Rung::Black));
-        assert_eq!(offered_while_refused(ladder, 2001), [OfferedVideo::Nothing]);
+        let fallback = FillerFallback::new(Filler::None, Some(FillerMode::Black));
+        assert_eq!(
+            offered_while_refused(fallback, 2001),
+            [OfferedVideo::Nothing]
+        );
     }
 
     #[test]
     fn what_worked_is_told_and_clears_the_refusals() {
-        let mut ladder = Ladder::new(Filler::Auto, None);
-        ladder.climb(&refusal(2001), ladder.offered());
-        assert_eq!(ladder.worked(ladder.offered()), Some(Rung::Sendonly));
+        let mut fallback = FillerFallback::new(Filler::Auto, None);
+        fallback.after_refusal(&refusal(2001), fallback.offered());
+        assert_eq!(
+            fallback.worked(fallback.offered()),
+            Some(FillerMode::Sendonly)
+        );
         // Should it be refused one day, it is asked again, and then the one
         // before is worth another try.
         let mut refused = || {
-            let video = ladder.offered();
-            ladder.climb(&refusal(2001), video)
+            let video = fallback.offered();
+            fallback.after_refusal(&refusal(2001), video)
         };
         assert_eq!(refused(), None);
-        assert_eq!(refused(), Some(Rung::Inactive));
-        assert_eq!(refused(), Some(Rung::Black));
+        assert_eq!(refused(), Some(FillerMode::Inactive));
+        assert_eq!(refused(), Some(FillerMode::Black));
         // All refused: from the start again, with the one that worked.
         assert_eq!(refused(), None);
-        assert_eq!(ladder.offered(), OfferedVideo::Filler(Rung::Sendonly));
+        assert_eq!(
+            fallback.offered(),
+            OfferedVideo::Filler(FillerMode::Sendonly)
+        );
     }
 
     #[test]
     fn all_refused_begins_again_with_the_first() {
-        let mut ladder = Ladder::new(Filler::Auto, None);
+        let mut fallback = FillerFallback::new(Filler::Auto, None);
         for _ in 0..2 {
-            assert_eq!(ladder.offered(), OfferedVideo::Filler(Rung::Inactive));
+            assert_eq!(
+                fallback.offered(),
+                OfferedVideo::Filler(FillerMode::Inactive)
+            );
             for _ in 0..3 {
-                let video = ladder.offered();
-                ladder.climb(&refusal(2001), video);
+                let video = fallback.offered();
+                fallback.after_refusal(&refusal(2001), video);
             }
         }
     }
@@ -329,53 +350,56 @@ mod tests {
     #[test]
     fn two_short_lives_in_a_row_climb() {
         let short = Duration::from_secs(3);
-        let mut ladder = Ladder::new(Filler::Auto, None);
+        let mut fallback = FillerFallback::new(Filler::Auto, None);
         let mut after = |lived| {
-            let video = ladder.offered();
-            ladder.climb_after(lived, video)
+            let video = fallback.offered();
+            fallback.after_close(lived, video)
         };
         assert_eq!(after(short), None);
         assert_eq!(after(SHORT_LIFE), None);
         assert_eq!(after(short), None);
-        assert_eq!(after(short), Some(Rung::Sendonly));
+        assert_eq!(after(short), Some(FillerMode::Sendonly));
         assert_eq!(after(short), None);
-        assert_eq!(after(short), Some(Rung::Black));
+        assert_eq!(after(short), Some(FillerMode::Black));
         assert_eq!((after(short), after(short)), (None, None));
     }
 
     #[test]
     fn short_lives_count_in_a_row_only() {
         let short = Duration::from_secs(3);
-        let mut ladder = Ladder::new(Filler::Auto, None);
-        let video = ladder.offered();
-        assert_eq!(ladder.climb_after(short, video), None);
-        ladder.ended_otherwise();
-        assert_eq!(ladder.climb_after(short, video), None);
-        ladder.climb(&refusal(2001), video);
-        let video = ladder.offered();
-        assert_eq!(ladder.climb_after(short, video), None);
+        let mut fallback = FillerFallback::new(Filler::Auto, None);
+        let video = fallback.offered();
+        assert_eq!(fallback.after_close(short, video), None);
+        fallback.ended_otherwise();
+        assert_eq!(fallback.after_close(short, video), None);
+        fallback.after_refusal(&refusal(2001), video);
+        let video = fallback.offered();
+        assert_eq!(fallback.after_close(short, video), None);
     }
 
     #[test]
     fn a_guess_is_remembered_once_it_has_lived() {
         let short = Duration::from_secs(3);
-        let mut ladder = Ladder::new(Filler::Auto, None);
-        let inactive = ladder.offered();
-        ladder.climb_after(short, inactive);
-        ladder.climb_after(short, inactive);
-        let video = ladder.offered();
-        assert_eq!(ladder.worked(video), None);
-        assert_eq!(ladder.lived(short, video), None);
-        assert_eq!(ladder.lived(SHORT_LIFE, video), Some(Rung::Sendonly));
-        assert_eq!(ladder.lived(SHORT_LIFE, video), None);
+        let mut fallback = FillerFallback::new(Filler::Auto, None);
+        let inactive = fallback.offered();
+        fallback.after_close(short, inactive);
+        fallback.after_close(short, inactive);
+        let video = fallback.offered();
+        assert_eq!(fallback.worked(video), None);
+        assert_eq!(fallback.lived(short, video), None);
+        assert_eq!(
+            fallback.lived(SHORT_LIFE, video),
+            Some(FillerMode::Sendonly)
+        );
+        assert_eq!(fallback.lived(SHORT_LIFE, video), None);
     }
 
     #[test]
     fn short_lives_of_own_video_and_of_pinned_rungs_climb_nowhere() {
-        let mut ladder = Ladder::new(Filler::Pinned(Rung::Inactive), None);
-        for video in [OfferedVideo::Media, ladder.offered()] {
+        let mut fallback = FillerFallback::new(Filler::Pinned(FillerMode::Inactive), None);
+        for video in [OfferedVideo::Media, fallback.offered()] {
             for _ in 0..3 {
-                assert_eq!(ladder.climb_after(Duration::ZERO, video), None);
+                assert_eq!(fallback.after_close(Duration::ZERO, video), None);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What a refused POST means, and what its user can do.
 
-use super::filler::Rung;
+use super::filler::FillerMode;
 use crate::whip::Refusal;
 
 /// What kind of trouble it is, for the error code that an application sees.
@@ -41,19 +41,19 @@ pub struct Meaning {
 pub enum OfferedVideo {
     /// A linked video pad's.
     Media,
-    /// A filler section, as far as the [`Ladder`](super::Ladder) was climbed.
-    Filler(Rung),
+    /// A filler section, as far as the [`FillerFallback`](super::FillerFallback) was climbed.
+    Filler(FillerMode),
     /// A filler section that the user insists on.
-    Pinned(Rung),
+    Pinned(FillerMode),
     /// None.
     Nothing,
 }
 
 impl OfferedVideo {
     /// The filler section's form, if it was one.
-    pub fn rung(self) -> Option<Rung> {
+    pub fn filler_mode(self) -> Option<FillerMode> {
         match self {
-            Self::Filler(rung) | Self::Pinned(rung) => Some(rung),
+            Self::Filler(mode) | Self::Pinned(mode) => Some(mode),
             Self::Media | Self::Nothing => None,
         }
     }
@@ -101,10 +101,10 @@ fn about_video(video: OfferedVideo) -> Option<String> {
              use video-filler=auto"
                 .to_owned(),
         ),
-        OfferedVideo::Pinned(rung) => Some(format!(
+        OfferedVideo::Pinned(mode) => Some(format!(
             "IVS says this when an offer has no video section that it takes; video-filler={} is \
              set: use video-filler=auto",
-            rung.name()
+            mode.name()
         )),
         OfferedVideo::Filler(_) => Some(
             "IVS gives no reason; video-filler=auto offers every form of video section in place of \
@@ -285,9 +285,9 @@ mod tests {
         for code in [2001, 2014] {
             let body = format!(r#"{{"code":{code},"message":"m"}}"#);
             let advice = |video| meaning(&refusal(400, &body), video).advice;
-            let pinned = advice(OfferedVideo::Pinned(Rung::Sendonly));
+            let pinned = advice(OfferedVideo::Pinned(FillerMode::Sendonly));
             assert!(pinned.contains("video-filler=sendonly is set"), "{pinned}");
-            let all = advice(OfferedVideo::Filler(Rung::Black));
+            let all = advice(OfferedVideo::Filler(FillerMode::Black));
             assert!(all.contains("every form"), "{all}");
             let none = advice(OfferedVideo::Nothing);
             assert!(none.contains("video-filler=none is set"), "{none}");

@@ -14,7 +14,9 @@ mod travel;
 
 pub use claims::{Claims, Verdict};
 pub use endpoint::{GLOBAL_ENDPOINT, UDP_ADVICE, is_ivs};
-pub use filler::{BLACK_INTERVAL, BLACK_SIZE, Filler, FillerCodec, Ladder, Rung, filler_codec};
+pub use filler::{
+    BLACK_INTERVAL, BLACK_SIZE, Filler, FillerCodec, FillerFallback, FillerMode, filler_codec,
+};
 pub use limits::{AudioWatch, Breach, Sps, VideoWatch, check_codec, limits_apply};
 pub use meaning::{
     CANNOT_PUBLISH, EXPIRED_TOKEN, Kind, Meaning, OfferedVideo, Retry, ivs_code, meaning,

@@ -18,7 +18,7 @@ use super::failure::{Cause, Failure, Phase};
 use super::liveness::{Asking, Liveness, Sign};
 use super::times::Stopwatch;
 use super::trickle::{Trickle, send_fragment};
-use crate::ivs::{OfferedVideo, Rung};
+use crate::ivs::{FillerMode, OfferedVideo};
 use crate::whip::{Answer, IceServer, Offer};
 
 /// An attempt of a driver.
@@ -295,8 +295,8 @@ impl<'a> Attempt<'a> {
             let lived = watched.since.elapsed();
             self.driver.backoff.published(lived);
             self.driver.lived = Some((lived, offered.video));
-            let rung = self.driver.ladder.lived(lived, offered.video);
-            self.remember(rung);
+            let mode = self.driver.fallback.lived(lived, offered.video);
+            self.remember(mode);
         }
         outcome
     }
@@ -304,8 +304,8 @@ impl<'a> Attempt<'a> {
     fn connected(&mut self, offered: &Offered) -> Watched {
         self.phase = Phase::Publish;
         self.driver.renewed = false;
-        let rung = self.driver.ladder.worked(offered.video);
-        self.remember(rung);
+        let mode = self.driver.fallback.worked(offered.video);
+        self.remember(mode);
         let times = self.driver.stopwatch.as_mut().map(Stopwatch::connected);
         if let Some(times) = times {
             self.driver.emit(Event::Times(times));
@@ -316,10 +316,10 @@ impl<'a> Attempt<'a> {
         Watched::new(bound, heard)
     }
 
-    fn remember(&self, rung: Option<Rung>) {
-        if let Some(rung) = rung {
+    fn remember(&self, mode: Option<FillerMode>) {
+        if let Some(mode) = mode {
             let endpoint = &self.driver.config.endpoint;
-            self.driver.process.remember_rung(endpoint, rung);
+            self.driver.process.remember_filler_mode(endpoint, mode);
         }
     }
 

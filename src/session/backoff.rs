@@ -112,7 +112,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::ivs::{OfferedVideo, Rung, Verdict};
+    use crate::ivs::{FillerMode, OfferedVideo, Verdict};
     use crate::session::{Cause, Phase, SendError};
     use crate::whip::{PostError, Refusal, RetryAfter};
 
@@ -147,7 +147,7 @@ mod tests {
             Phase::Post,
             Cause::Post {
                 error,
-                video: OfferedVideo::Filler(Rung::Inactive),
+                video: OfferedVideo::Filler(FillerMode::Inactive),
                 with_token: true,
             },
         )

@@ -15,7 +15,7 @@ use super::failure::{Cause, Failure};
 use super::liveness::Silence;
 use super::process::Process;
 use super::times::Stopwatch;
-use crate::ivs::{Ladder, OfferedVideo, Rung};
+use crate::ivs::{FillerFallback, FillerMode, OfferedVideo};
 use crate::whip::PostError;
 
 /// A running session, as its owners hold it. When the last one drops it, it stops.
@@ -35,7 +35,7 @@ impl Session {
         let (inputs, receiver) = unbounded_channel();
         let (teller, ending) = ending();
         let backoff = Backoff::new(config.retries);
-        let ladder = Ladder::new(config.filler, process.rung(&config.endpoint));
+        let fallback = FillerFallback::new(config.filler, process.filler_mode(&config.endpoint));
         let driver = Driver {
             process,
             config,
@@ -43,7 +43,7 @@ impl Session {
             emit: Box::new(emit),
             teller,
             backoff,
-            ladder,
+            fallback,
             lived: None,
             endings: JoinSet::new(),
             trickles: JoinSet::new(),
@@ -94,7 +94,7 @@ pub(super) struct Driver {
     emit: Box<dyn FnMut(Event) + Send>,
     pub(super) teller: EndingTeller,
     pub(super) backoff: Backoff,
-    pub(super) ladder: Ladder,
+    pub(super) fallback: FillerFallback,
     /// How long the last attempt's media connection stood, and with what video.
     pub(super) lived: Option<(Duration, OfferedVideo)>,
     /// The DELETEs under way: of ended sessions, and of POSTs that were given up.
@@ -147,7 +147,7 @@ impl Driver {
             self.lived = None;
             self.emit(Event::MakeOffer {
                 peer: self.peer,
-                without_video: self.ladder.offered(),
+                without_video: self.fallback.offered(),
             });
             match Attempt::new(self).run().await {
                 Outcome::Stopped => {
@@ -155,7 +155,7 @@ impl Driver {
                     return None;
                 }
                 Outcome::Replaced => {
-                    self.ladder.ended_otherwise();
+                    self.fallback.ended_otherwise();
                     let until = self
                         .replaced
                         .map(|replaced| replaced + BETWEEN_REPLACEMENTS);
@@ -166,8 +166,8 @@ impl Driver {
                     }
                     self.replaced = Some(Instant::now());
                 }
-                Outcome::Failed(failure) => match self.climb(&failure) {
-                    Some(to) => self.climbed(failure, to),
+                Outcome::Failed(failure) => match self.fall_back(&failure) {
+                    Some(to) => self.tell_fallback(failure, to),
                     None => return Some(failure),
                 },
             }
@@ -175,26 +175,26 @@ impl Driver {
     }
 
     /// The filler section to offer next, where the failed one can be the reason.
-    fn climb(&mut self, failure: &Failure) -> Option<Rung> {
+    fn fall_back(&mut self, failure: &Failure) -> Option<FillerMode> {
         if let Cause::Post {
             error: PostError::Refused(refusal),
             video,
             ..
         } = &failure.cause
         {
-            return self.ladder.climb(refusal, *video);
+            return self.fallback.after_refusal(refusal, *video);
         }
         match (&failure.cause, self.lived) {
-            (Cause::Closed, Some((lived, video))) => self.ladder.climb_after(lived, video),
+            (Cause::Closed, Some((lived, video))) => self.fallback.after_close(lived, video),
             _ => {
-                self.ladder.ended_otherwise();
+                self.fallback.ended_otherwise();
                 None
             }
         }
     }
 
     /// Tells it, and of a session that was lost on the way as of any other.
-    fn climbed(&mut self, failure: Failure, to: Rung) {
+    fn tell_fallback(&mut self, failure: Failure, to: FillerMode) {
         if failure.was_publishing() {
             self.emit(Event::Retry {
                 failure: failure.clone(),
@@ -202,7 +202,7 @@ impl Driver {
                 wait: Duration::ZERO,
             });
         }
-        self.emit(Event::Climbed { failure, to });
+        self.emit(Event::FillerFallback { failure, to });
     }
 
     /// Waits between attempts; `None` when it was stopped meanwhile.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::ending::Ended;
 use super::failure::{Cause, Failure};
 use super::times::Times;
-use crate::ivs::{Claims, OfferedVideo, Rung, TravelDenied, Verdict};
+use crate::ivs::{Claims, FillerMode, OfferedVideo, TravelDenied, Verdict};
 use crate::whip::{Answer, IceServer, Oddity, Offer, Token};
 
 /// What the driver is told.
@@ -67,11 +67,11 @@ pub enum Event {
         without_video: OfferedVideo,
     },
     /// The filler section was refused; an offer with another follows at once.
-    Climbed {
+    FillerFallback {
         /// The refusal.
         failure: Failure,
         /// The filler section's next form.
-        to: Rung,
+        to: FillerMode,
     },
     /// An offer was asked for and has not come for so long; told again each time
     /// that as much has passed.

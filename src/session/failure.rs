@@ -345,7 +345,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::ivs::Rung;
+    use crate::ivs::FillerMode;
     use crate::whip::Refusal;
 
     fn failure(cause: Cause) -> Failure {
@@ -415,7 +415,7 @@ mod tests {
             Cause::Send(SendError::Closed),
             Cause::Post {
                 error: PostError::TooManyHops,
-                video: OfferedVideo::Filler(Rung::Inactive),
+                video: OfferedVideo::Filler(FillerMode::Inactive),
                 with_token: true,
             },
             Cause::Travel(TravelDenied::Host {

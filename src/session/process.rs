@@ -10,7 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
-use crate::ivs::Rung;
+use crate::ivs::FillerMode;
 use crate::whip::{Endpoint, is_loopback};
 
 /// Made at the first session and kept: a pooled connection makes the DELETE
@@ -29,7 +29,7 @@ pub struct Process {
     pub(super) has_certificates: bool,
     /// The filler section that each host took last, by its origin: paths can
     /// hold a stream key, and be new for each token.
-    rungs: Mutex<HashMap<String, Rung>>,
+    filler_modes: Mutex<HashMap<String, FillerMode>>,
 }
 
 impl Process {
@@ -59,21 +59,23 @@ impl Process {
             client,
             loopback,
             has_certificates,
-            rungs: Mutex::default(),
+            filler_modes: Mutex::default(),
         })
     }
 
     /// The filler section that an endpoint's host took last, if it was asked.
-    pub(super) fn rung(&self, endpoint: &Endpoint) -> Option<Rung> {
-        self.rungs().get(&endpoint.host()).copied()
+    pub(super) fn filler_mode(&self, endpoint: &Endpoint) -> Option<FillerMode> {
+        self.filler_modes().get(&endpoint.host()).copied()
     }
 
-    pub(super) fn remember_rung(&self, endpoint: &Endpoint, rung: Rung) {
-        self.rungs().insert(endpoint.host(), rung);
+    pub(super) fn remember_filler_mode(&self, endpoint: &Endpoint, mode: FillerMode) {
+        self.filler_modes().insert(endpoint.host(), mode);
     }
 
-    fn rungs(&self) -> MutexGuard<'_, HashMap<String, Rung>> {
-        self.rungs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn filler_modes(&self) -> MutexGuard<'_, HashMap<String, FillerMode>> {
+        self.filler_modes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The client for a URL.

@@ -47,13 +47,13 @@ fn directions(stage: &Stage) -> Vec<Direction> {
 }
 
 /// The filler's name as the bus tells it.
-fn rung(publisher: &mut Publisher) -> String {
+fn mode(publisher: &mut Publisher) -> String {
     publisher.wait("filler", |message| match message.view() {
         gst::MessageView::Error(error) => panic!("a filler expected, found {error:?}"),
         gst::MessageView::Element(element) => {
             let structure = element.structure()?;
             let is = structure.name() == "ivswhipsink-video-filler";
-            is.then(|| structure.get("rung").unwrap())
+            is.then(|| structure.get("mode").unwrap())
         }
         _ => None,
     })
@@ -86,7 +86,7 @@ fn sendonly_announces_its_source_and_sends_nothing() {
     let stage = stage(VideoRule::RefuseSilent);
     let mut publisher = publisher(&stage, "sendonly");
     publisher.play();
-    assert_eq!(rung(&mut publisher), "sendonly");
+    assert_eq!(mode(&mut publisher), "sendonly");
     publisher.wait_state("publishing");
     wait_audio(&stage);
     let [video] = &offered(&stage)[..] else {
@@ -106,7 +106,7 @@ fn black_sends_a_small_key_frame_every_second() {
     let stage = stage(VideoRule::NeedsFrames { within });
     let mut publisher = publisher(&stage, "black");
     publisher.play();
-    assert_eq!(rung(&mut publisher), "black");
+    assert_eq!(mode(&mut publisher), "black");
     publisher.wait_state("publishing");
     wait_section(&stage, Kind::Video, |video| video.key_frames >= 4);
     let [video] = &offered(&stage)[..] else {
@@ -167,7 +167,7 @@ fn black_is_stopped_at_any_moment_of_its_start() {
         let mut publisher = publisher(&stage, "black");
         publisher.play();
         match wait % 3 {
-            0 => assert_eq!(rung(&mut publisher), "black"),
+            0 => assert_eq!(mode(&mut publisher), "black"),
             1 => drop(publisher.wait_state("connecting")),
             _ => drop(publisher.wait_state("publishing")),
         }
@@ -204,11 +204,11 @@ fn inactive_refused_auto_publishes_with_sendonly_and_starts_with_it_again() {
         let stage = stage(rule);
         let mut first = publisher(&stage, "auto");
         first.play();
-        assert_eq!(rung(&mut first), "sendonly");
+        assert_eq!(mode(&mut first), "sendonly");
         first.wait_state("publishing");
         wait_audio(&stage);
-        let climb = [Direction::Inactive, Direction::SendOnly];
-        assert_eq!(directions(&stage), climb);
+        let modes = [Direction::Inactive, Direction::SendOnly];
+        assert_eq!(directions(&stage), modes);
         let [info] = &infos(&mut first)[..] else {
             panic!("one info")
         };
@@ -218,7 +218,7 @@ fn inactive_refused_auto_publishes_with_sendonly_and_starts_with_it_again() {
 
         let mut second = publisher(&stage, "auto");
         second.play();
-        assert_eq!(rung(&mut second), "sendonly");
+        assert_eq!(mode(&mut second), "sendonly");
         second.wait_state("publishing");
         assert_eq!(offered(&stage).len(), 3);
         assert_eq!(infos(&mut second), [""; 0]);
@@ -230,21 +230,21 @@ fn silence_refused_too_auto_publishes_with_black_and_starts_with_it_again() {
     let stage = stage(VideoRule::RefuseSilentBefore(1));
     let mut first = publisher(&stage, "auto");
     first.play();
-    assert_eq!(rung(&mut first), "black");
+    assert_eq!(mode(&mut first), "black");
     first.wait_state("publishing");
     wait_audio(&stage);
     wait_section(&stage, Kind::Video, |video| video.key_frames >= 1);
-    let climb = [
+    let modes = [
         Direction::Inactive,
         Direction::SendOnly,
         Direction::SendOnly,
     ];
-    assert_eq!(directions(&stage), climb);
+    assert_eq!(directions(&stage), modes);
     first.stop();
 
     let mut second = publisher(&stage, "auto");
     second.play();
-    assert_eq!(rung(&mut second), "black");
+    assert_eq!(mode(&mut second), "black");
     second.wait_state("publishing");
     assert_eq!(offered(&stage).len(), 4);
     second.stop();
@@ -252,13 +252,13 @@ fn silence_refused_too_auto_publishes_with_black_and_starts_with_it_again() {
 }
 
 #[test]
-fn silence_taken_but_cut_soon_auto_climbs_to_black_and_stays() {
+fn silence_taken_but_closed_soon_auto_falls_back_to_black_and_stays() {
     let within = Duration::from_millis(500);
     let stage = stage(VideoRule::NeedsFrames { within });
     let mut publisher = publisher(&stage, "auto");
     publisher.play();
-    assert_eq!(rung(&mut publisher), "sendonly");
-    assert_eq!(rung(&mut publisher), "black");
+    assert_eq!(mode(&mut publisher), "sendonly");
+    assert_eq!(mode(&mut publisher), "black");
     publisher.wait_state("publishing");
     // One refused, two cut, and one that stays.
     wait_section(&stage, Kind::Video, |video| video.key_frames >= 3);
@@ -268,7 +268,7 @@ fn silence_taken_but_cut_soon_auto_climbs_to_black_and_stays() {
 }
 
 #[test]
-fn every_rung_refused_is_one_error_after_three_offers() {
+fn every_mode_refused_is_one_error_after_three_offers() {
     let stage = stage(VideoRule::RefuseSilentBefore(u32::MAX));
     let mut publisher = publisher(&stage, "auto");
     publisher.play();
@@ -279,7 +279,7 @@ fn every_rung_refused_is_one_error_after_three_offers() {
 }
 
 #[test]
-fn a_pinned_rung_refused_is_one_error_that_names_the_property() {
+fn a_pinned_mode_refused_is_one_error_that_names_the_property() {
     let stage = stage(VideoRule::RefuseInactive);
     let mut publisher = publisher(&stage, "inactive");
     publisher.play();

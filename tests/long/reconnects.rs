@@ -24,7 +24,7 @@ fn a_hundred_reconnects_leave_nothing() {
     alone_in_one_arena("reconnects::a_hundred_reconnects_leave_nothing", || {
         let mut far_end = FarEnd::start();
         let publisher = Publisher::to(&far_end, EITHER);
-        // What is cut so often would climb, and another rung has other threads.
+        // A session closed so often falls back to another mode, which has other threads.
         publisher
             .whip()
             .set_property_from_str("video-filler", "inactive");

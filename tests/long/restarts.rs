@@ -13,7 +13,7 @@ use crate::publisher::{PATIENCE, Publisher, since_playing};
 
 const ROUNDS: usize = 10;
 /// From this round on sessions live long enough to be lost for the first time
-/// again; before, the back-off climbs.
+/// again; before, the back-off grows.
 const LONG_LIVED_FROM: usize = 6;
 const GOOD_SESSION_SECONDS: f64 = 11.0;
 /// Long enough to hear of the far end: two sessions in a row without that, and

@@ -1,9 +1,9 @@
-//! What is offered as video where there is none: the ladder of fillers.
+//! What is offered as video where there is none: the fallback from one filler mode to the next.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use gstivs::ivs::{Filler, OfferedVideo, Rung};
+use gstivs::ivs::{Filler, FillerMode, OfferedVideo};
 use gstivs::session::{Cause, Config, Event, Input, PeerNews, Retries, State};
 
 use crate::common::{Reply, Server, created};
@@ -36,15 +36,15 @@ fn offered(config: Config) -> Vec<OfferedVideo> {
     let mut offered = vec![publisher.offer_next()];
     loop {
         enum Next {
-            Climbed,
+            FillerFallback,
             Answered(u64),
         }
         match publisher.until(|event| match event {
-            Event::Climbed { .. } => Some(Next::Climbed),
+            Event::FillerFallback { .. } => Some(Next::FillerFallback),
             Event::Answer { peer, .. } => Some(Next::Answered(*peer)),
             _ => None,
         }) {
-            Next::Climbed => offered.push(publisher.offer_next()),
+            Next::FillerFallback => offered.push(publisher.offer_next()),
             Next::Answered(peer) => {
                 let news = PeerNews::Connected;
                 publisher.tell(Input::Peer { peer, news });
@@ -58,15 +58,20 @@ fn offered(config: Config) -> Vec<OfferedVideo> {
 }
 
 #[test]
-fn auto_climbs_at_once_and_the_second_start_needs_one_request() {
+fn auto_falls_back_at_once_and_the_second_start_needs_one_request() {
     let server = server_that_refuses(2);
     assert_eq!(
         offered(with_filler(&server, Filler::Auto)),
-        [Rung::Inactive, Rung::Sendonly, Rung::Black].map(OfferedVideo::Filler)
+        [
+            FillerMode::Inactive,
+            FillerMode::Sendonly,
+            FillerMode::Black
+        ]
+        .map(OfferedVideo::Filler)
     );
     assert_eq!(
         offered(with_filler(&server, Filler::Auto)),
-        [OfferedVideo::Filler(Rung::Black)]
+        [OfferedVideo::Filler(FillerMode::Black)]
     );
     // Three POSTs and a DELETE, then one of each.
     assert_eq!(server.requests().len(), 6);
@@ -80,26 +85,32 @@ fn what_worked_is_remembered_for_its_host_alone() {
         endpoint: gstivs::whip::Endpoint::parse(&server.url("/publish/other")).unwrap(),
         ..with_filler(&server, Filler::Auto)
     };
-    assert_eq!(offered(other_path), [OfferedVideo::Filler(Rung::Sendonly)]);
+    assert_eq!(
+        offered(other_path),
+        [OfferedVideo::Filler(FillerMode::Sendonly)]
+    );
     let other = server_that_refuses(0);
     let other_host = with_filler(&other, Filler::Auto);
-    assert_eq!(offered(other_host), [OfferedVideo::Filler(Rung::Inactive)]);
+    assert_eq!(
+        offered(other_host),
+        [OfferedVideo::Filler(FillerMode::Inactive)]
+    );
 }
 
-/// A publisher on air with the first rung; how often it may try is left to
+/// A publisher on air with the first mode; how often it may try is left to
 /// the default.
 fn on_air(server: &Server) -> Publisher {
     let publisher = Publisher::start(Config {
         retries: Retries::Default,
         ..with_filler(server, Filler::Auto)
     });
-    publish_next(&publisher, Rung::Inactive);
+    publish_next(&publisher, FillerMode::Inactive);
     publisher
 }
 
 /// Offers, with what it has to be, and gets on air.
-fn publish_next(publisher: &Publisher, rung: Rung) {
-    assert_eq!(publisher.offer_next(), OfferedVideo::Filler(rung));
+fn publish_next(publisher: &Publisher, mode: FillerMode) {
+    assert_eq!(publisher.offer_next(), OfferedVideo::Filler(mode));
     let peer = publisher.until(|event| match event {
         Event::Answer { peer, .. } => Some(*peer),
         _ => None,
@@ -117,39 +128,39 @@ fn lose(publisher: &Publisher, peer: u64, cause: Cause) {
 }
 
 #[test]
-fn cut_by_the_far_end_twice_and_soon_it_climbs_and_tells_the_loss_too() {
+fn closed_by_the_far_end_twice_and_soon_it_falls_back_and_tells_the_loss_too() {
     let server = server_that_refuses(0);
     let publisher = on_air(&server);
     lose(&publisher, 1, Cause::Closed);
-    publish_next(&publisher, Rung::Inactive);
+    publish_next(&publisher, FillerMode::Inactive);
     lose(&publisher, 2, Cause::Closed);
     let to = publisher.until(|event| match event {
-        Event::Climbed { to, .. } => Some(*to),
+        Event::FillerFallback { to, .. } => Some(*to),
         _ => None,
     });
-    assert_eq!(to, Rung::Sendonly);
-    publish_next(&publisher, Rung::Sendonly);
+    assert_eq!(to, FillerMode::Sendonly);
+    publish_next(&publisher, FillerMode::Sendonly);
     publisher.stop_and_delete();
     // It was a guess, and has not lived long: nothing to remember.
     let again = with_filler(&server, Filler::Auto);
-    assert_eq!(offered(again), [OfferedVideo::Filler(Rung::Inactive)]);
+    assert_eq!(offered(again), [OfferedVideo::Filler(FillerMode::Inactive)]);
 }
 
 #[test]
-fn lost_or_replaced_it_climbs_nowhere() {
+fn lost_or_replaced_it_keeps_its_mode() {
     let server = server_that_refuses(0);
     let publisher = on_air(&server);
     for peer in 1..3 {
         lose(&publisher, peer, Cause::Lost("ICE found no way".into()));
-        publish_next(&publisher, Rung::Inactive);
+        publish_next(&publisher, FillerMode::Inactive);
     }
     // A short life, then one that ends for its media's sake, then another.
     lose(&publisher, 3, Cause::Closed);
-    publish_next(&publisher, Rung::Inactive);
+    publish_next(&publisher, FillerMode::Inactive);
     publisher.tell(Input::Replace);
-    publish_next(&publisher, Rung::Inactive);
+    publish_next(&publisher, FillerMode::Inactive);
     lose(&publisher, 5, Cause::Closed);
-    publish_next(&publisher, Rung::Inactive);
+    publish_next(&publisher, FillerMode::Inactive);
     publisher.stop_and_delete();
 }
 
@@ -165,19 +176,24 @@ fn what_was_on_air_and_is_refused_is_offered_again_after_a_wait() {
     });
     let publisher = on_air(&server);
     lose(&publisher, 1, Cause::Closed);
-    assert_eq!(publisher.offer_next(), OfferedVideo::Filler(Rung::Inactive));
+    assert_eq!(
+        publisher.offer_next(),
+        OfferedVideo::Filler(FillerMode::Inactive)
+    );
     let wait = publisher.until(|event| match event {
         Event::Retry { wait, .. } => Some(*wait),
-        Event::Climbed { .. } | Event::Failed(_) => panic!("expected a wait, found {event:?}"),
+        Event::FillerFallback { .. } | Event::Failed(_) => {
+            panic!("expected a wait, found {event:?}")
+        }
         _ => None,
     });
     assert!(wait >= Duration::from_secs(1), "{wait:?}");
-    publish_next(&publisher, Rung::Inactive);
+    publish_next(&publisher, FillerMode::Inactive);
     publisher.stop_and_delete();
 }
 
 #[test]
-fn climbing_takes_no_retries() {
+fn a_fallback_takes_no_retry() {
     let server = server_that_refuses(2);
     let config = Config {
         retries: Retries::Limit(0),
@@ -187,7 +203,7 @@ fn climbing_takes_no_retries() {
 }
 
 #[test]
-fn refused_to_the_last_rung_it_says_so() {
+fn refused_in_every_mode_it_says_so() {
     let server = server_that_refuses(9);
     let publisher = Publisher::start(with_filler(&server, Filler::Auto));
     for _ in 0..3 {
@@ -202,8 +218,8 @@ fn refused_to_the_last_rung_it_says_so() {
 #[test]
 fn a_pinned_filler_is_refused_once() {
     let server = server_that_refuses(9);
-    let publisher = Publisher::start(with_filler(&server, Filler::Pinned(Rung::Sendonly)));
-    let pinned = OfferedVideo::Pinned(Rung::Sendonly);
+    let publisher = Publisher::start(with_filler(&server, Filler::Pinned(FillerMode::Sendonly)));
+    let pinned = OfferedVideo::Pinned(FillerMode::Sendonly);
     assert_eq!(publisher.offer_next(), pinned);
     let (failure, _) = publisher.failed();
     assert!(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use gstivs::ivs::{Filler, OfferedVideo, Rung};
+use gstivs::ivs::{Filler, FillerMode, OfferedVideo};
 use gstivs::session::{
     Cause, Config, Ended, Ending, Event, Failure, Input, PeerNews, Process, Retries, Session,
     State, TokenSource, Warning,
@@ -55,7 +55,7 @@ pub(crate) fn config_without_token(endpoint: &str) -> Config {
         silence_timeout: None,
         gathering_timeout: Duration::ZERO,
         retries: Retries::Limit(0),
-        filler: Filler::Pinned(Rung::Inactive),
+        filler: Filler::Pinned(FillerMode::Inactive),
     }
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn news(news: PeerNews) -> Input {
 
 /// The offer as input.
 pub(crate) fn offer() -> Input {
-    offer_with(1, OfferedVideo::Pinned(Rung::Inactive))
+    offer_with(1, OfferedVideo::Pinned(FillerMode::Inactive))
 }
 
 /// An offer of the peer connection with this number, with this as video.
@@ -297,7 +297,7 @@ pub(crate) fn warnings(events: &[Event]) -> Vec<Warning> {
 pub(crate) fn names(events: &[Event]) -> Vec<&'static str> {
     let name = |event: &Event| match event {
         Event::MakeOffer { .. } => "make offer",
-        Event::Climbed { .. } => "climbed",
+        Event::FillerFallback { .. } => "filler fallback",
         Event::NoOffer { .. } => "no offer",
         Event::Times(_) => "times",
         Event::Trickled(_) => "trickled",
