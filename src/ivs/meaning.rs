@@ -1,6 +1,6 @@
 //! What a refused POST means, and what its user can do.
 
-use super::filler::FillerMode;
+use super::filler::OfferedVideo;
 use crate::whip::Refusal;
 
 /// What kind of trouble it is, for the error code that an application sees.
@@ -34,29 +34,6 @@ pub struct Meaning {
     pub retry: Retry,
     /// One sentence on what to do next.
     pub advice: String,
-}
-
-/// The video that an offer had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OfferedVideo {
-    /// A linked video pad's.
-    Media,
-    /// A filler section, as far as the [`FillerFallback`](super::FillerFallback) was climbed.
-    Filler(FillerMode),
-    /// A filler section that the user insists on.
-    Pinned(FillerMode),
-    /// None.
-    Nothing,
-}
-
-impl OfferedVideo {
-    /// The filler section's form, if it was one.
-    pub fn filler_mode(self) -> Option<FillerMode> {
-        match self {
-            Self::Filler(mode) | Self::Pinned(mode) => Some(mode),
-            Self::Media | Self::Nothing => None,
-        }
-    }
 }
 
 /// The code of IVS's JSON error body, `{"code": n, "message": "…"}`

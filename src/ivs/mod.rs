@@ -8,6 +8,7 @@
 mod claims;
 mod endpoint;
 mod filler;
+mod filler_fallback;
 mod limits;
 mod meaning;
 mod travel;
@@ -15,10 +16,9 @@ mod travel;
 pub use claims::{Claims, Verdict};
 pub use endpoint::{GLOBAL_ENDPOINT, UDP_ADVICE, is_ivs};
 pub use filler::{
-    BLACK_INTERVAL, BLACK_SIZE, Filler, FillerCodec, FillerFallback, FillerMode, filler_codec,
+    BLACK_INTERVAL, BLACK_SIZE, Filler, FillerCodec, FillerMode, OfferedVideo, filler_codec,
 };
+pub use filler_fallback::FillerFallback;
 pub use limits::{AudioWatch, Breach, Sps, VideoWatch, check_codec, limits_apply};
-pub use meaning::{
-    CANNOT_PUBLISH, EXPIRED_TOKEN, Kind, Meaning, OfferedVideo, Retry, ivs_code, meaning,
-};
+pub use meaning::{CANNOT_PUBLISH, EXPIRED_TOKEN, Kind, Meaning, Retry, ivs_code, meaning};
 pub use travel::{HostsError, RedirectHosts, TravelDenied, may_travel};

@@ -1,0 +1,321 @@
+//! Which filler section to offer next where one was refused.
+
+use std::time::Duration;
+
+use super::filler::{Filler, FillerMode, OfferedVideo};
+use super::meaning::{CANNOT_PUBLISH, NO_COMMON_CODEC, ivs_code};
+use crate::whip::Refusal;
+
+/// The far end may have closed a shorter session because no pictures came: no
+/// service is known to do so, and none is known to wait longer (inferred).
+const SHORT_SESSION: Duration = Duration::from_secs(30);
+
+/// After so many short sessions in a row the filler is taken for the reason.
+const SHORT_SESSIONS: u32 = 2;
+
+/// Chooses the filler mode that a publisher offers.
+#[derive(Clone, Debug)]
+pub struct FillerFallback {
+    filler: Filler,
+    mode: FillerMode,
+    /// Offered again when all were refused: the one that worked, or the first.
+    preferred: FillerMode,
+    /// Those refused since one was accepted.
+    refused: Vec<FillerMode>,
+    /// Whether the mode has led to a connected session since it was last refused.
+    has_worked: bool,
+    /// Sessions in a row, with this mode, that the far end closed soon.
+    short_sessions: u32,
+    /// Whether short sessions, and no refusal, led to this mode.
+    is_guess: bool,
+}
+
+impl FillerFallback {
+    /// Begins with the mode that worked before, if one did.
+    pub fn new(filler: Filler, worked: Option<FillerMode>) -> Self {
+        let mode = worked.unwrap_or(FillerMode::Inactive);
+        Self {
+            filler,
+            mode,
+            preferred: mode,
+            refused: Vec::new(),
+            has_worked: false,
+            short_sessions: 0,
+            is_guess: false,
+        }
+    }
+
+    /// What a publisher without video offers as such.
+    pub fn offered(&self) -> OfferedVideo {
+        match self.filler {
+            Filler::Auto => OfferedVideo::Filler(self.mode),
+            Filler::Pinned(mode) => OfferedVideo::Pinned(mode),
+            Filler::None => OfferedVideo::Nothing,
+        }
+    }
+
+    /// Falls back to the first mode that was not refused, if the filler can be
+    /// the reason for the refusal. `None` where no mode is left, and at the first
+    /// refusal of a mode that was on air: the code may stand for trouble of the
+    /// service, since the same offer was accepted before.
+    pub fn after_refusal(&mut self, refusal: &Refusal, video: OfferedVideo) -> Option<FillerMode> {
+        let OfferedVideo::Filler(mode) = video else {
+            return None;
+        };
+        let code = ivs_code(refusal);
+        if !matches!(code, Some(CANNOT_PUBLISH | NO_COMMON_CODEC))
+            || std::mem::take(&mut self.has_worked)
+        {
+            return None;
+        }
+        self.short_sessions = 0;
+        self.refused.push(mode);
+        let next = FillerMode::ALL
+            .into_iter()
+            .find(|mode| !self.refused.contains(mode));
+        if next.is_none() {
+            self.refused.clear();
+        }
+        self.is_guess = false;
+        self.mode = next.unwrap_or(self.preferred);
+        next
+    }
+
+    /// Falls back when the far end closes sessions without a picture again and
+    /// again soon after they began. `None` otherwise.
+    pub fn after_close(&mut self, lived: Duration, video: OfferedVideo) -> Option<FillerMode> {
+        let next = match video {
+            OfferedVideo::Filler(FillerMode::Inactive) => FillerMode::Sendonly,
+            OfferedVideo::Filler(FillerMode::Sendonly) => FillerMode::Black,
+            _ => return None,
+        };
+        self.short_sessions = match lived < SHORT_SESSION {
+            true => self.short_sessions + 1,
+            false => 0,
+        };
+        if self.short_sessions < SHORT_SESSIONS {
+            return None;
+        }
+        self.short_sessions = 0;
+        self.has_worked = false;
+        self.is_guess = true;
+        self.mode = next;
+        Some(next)
+    }
+
+    /// Notes that something else than the far end's close ended a session.
+    pub fn ended_otherwise(&mut self) {
+        self.short_sessions = 0;
+    }
+
+    /// Notes that an offer led to a connected session; gives the mode to
+    /// remember.
+    pub fn worked(&mut self, video: OfferedVideo) -> Option<FillerMode> {
+        let OfferedVideo::Filler(mode) = video else {
+            return None;
+        };
+        self.refused.clear();
+        self.has_worked = true;
+        if self.is_guess {
+            return None;
+        }
+        self.preferred = mode;
+        Some(mode)
+    }
+
+    /// Notes how long a session lived; gives the mode to remember if the session
+    /// has confirmed a guess.
+    pub fn lived(&mut self, lived: Duration, video: OfferedVideo) -> Option<FillerMode> {
+        if lived < SHORT_SESSION || !std::mem::take(&mut self.is_guess) {
+            return None;
+        }
+        self.worked(video)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    fn refusal(code: u32) -> Refusal {
+        Refusal {
+            status: StatusCode::BAD_REQUEST,
+            retry_after: None,
+            body: format!(r#"{{"code":{code},"message":"m"}}"#).into(),
+        }
+    }
+
+    /// The modes offered while each is refused with this code.
+    fn offered_while_refused(mut fallback: FillerFallback, code: u32) -> Vec<OfferedVideo> {
+        let mut offered = vec![fallback.offered()];
+        while fallback
+            .after_refusal(&refusal(code), fallback.offered())
+            .is_some()
+        {
+            offered.push(fallback.offered());
+        }
+        offered
+    }
+
+    #[test]
+    fn auto_falls_back_from_inactive_to_sendonly_to_black() {
+        for code in [2001, 2014] {
+            assert_eq!(
+                offered_while_refused(FillerFallback::new(Filler::Auto, None), code),
+                [
+                    OfferedVideo::Filler(FillerMode::Inactive),
+                    OfferedVideo::Filler(FillerMode::Sendonly),
+                    OfferedVideo::Filler(FillerMode::Black),
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn auto_begins_with_what_worked_and_then_tries_the_others() {
+        assert_eq!(
+            offered_while_refused(
+                FillerFallback::new(Filler::Auto, Some(FillerMode::Sendonly)),
+                2001
+            ),
+            [
+                OfferedVideo::Filler(FillerMode::Sendonly),
+                OfferedVideo::Filler(FillerMode::Inactive),
+                OfferedVideo::Filler(FillerMode::Black),
+            ]
+        );
+    }
+
+    #[test]
+    fn other_refusals_are_not_the_fillers() {
+        for code in [2002, 2003, 2005, 2010, 2999] {
+            let fallback = FillerFallback::new(Filler::Auto, None);
+            assert_eq!(offered_while_refused(fallback, code).len(), 1, "{code}");
+        }
+    }
+
+    #[test]
+    fn own_video_is_not_the_fillers() {
+        let mut fallback = FillerFallback::new(Filler::Auto, None);
+        assert_eq!(
+            fallback.after_refusal(&refusal(2001), OfferedVideo::Media),
+            None
+        );
+        assert_eq!(fallback.worked(OfferedVideo::Media), None);
+    }
+
+    #[test]
+    fn pinned_ones_stay() {
+        for mode in FillerMode::ALL {
+            let fallback = FillerFallback::new(Filler::Pinned(mode), Some(FillerMode::Black));
+            assert_eq!(
+                offered_while_refused(fallback, 2001),
+                [OfferedVideo::Pinned(mode)]
+            );
+        }
+        let fallback = FillerFallback::new(Filler::None, Some(FillerMode::Black));
+        assert_eq!(
+            offered_while_refused(fallback, 2001),
+            [OfferedVideo::Nothing]
+        );
+    }
+
+    #[test]
+    fn what_worked_is_told_and_clears_the_refusals() {
+        let mut fallback = FillerFallback::new(Filler::Auto, None);
+        fallback.after_refusal(&refusal(2001), fallback.offered());
+        assert_eq!(
+            fallback.worked(fallback.offered()),
+            Some(FillerMode::Sendonly)
+        );
+        // Should it be refused one day, it is asked again, and then the one
+        // before is worth another try.
+        let mut refused = || {
+            let video = fallback.offered();
+            fallback.after_refusal(&refusal(2001), video)
+        };
+        assert_eq!(refused(), None);
+        assert_eq!(refused(), Some(FillerMode::Inactive));
+        assert_eq!(refused(), Some(FillerMode::Black));
+        // All refused: from the start again, with the one that worked.
+        assert_eq!(refused(), None);
+        assert_eq!(
+            fallback.offered(),
+            OfferedVideo::Filler(FillerMode::Sendonly)
+        );
+    }
+
+    #[test]
+    fn all_refused_begins_again_with_the_first() {
+        let mut fallback = FillerFallback::new(Filler::Auto, None);
+        for _ in 0..2 {
+            assert_eq!(
+                fallback.offered(),
+                OfferedVideo::Filler(FillerMode::Inactive)
+            );
+            for _ in 0..3 {
+                let video = fallback.offered();
+                fallback.after_refusal(&refusal(2001), video);
+            }
+        }
+    }
+
+    #[test]
+    fn two_short_sessions_in_a_row_fall_back() {
+        let short = Duration::from_secs(3);
+        let mut fallback = FillerFallback::new(Filler::Auto, None);
+        let mut after = |lived| {
+            let video = fallback.offered();
+            fallback.after_close(lived, video)
+        };
+        assert_eq!(after(short), None);
+        assert_eq!(after(SHORT_SESSION), None);
+        assert_eq!(after(short), None);
+        assert_eq!(after(short), Some(FillerMode::Sendonly));
+        assert_eq!(after(short), None);
+        assert_eq!(after(short), Some(FillerMode::Black));
+        assert_eq!((after(short), after(short)), (None, None));
+    }
+
+    #[test]
+    fn short_sessions_count_in_a_row_only() {
+        let short = Duration::from_secs(3);
+        let mut fallback = FillerFallback::new(Filler::Auto, None);
+        let video = fallback.offered();
+        assert_eq!(fallback.after_close(short, video), None);
+        fallback.ended_otherwise();
+        assert_eq!(fallback.after_close(short, video), None);
+        fallback.after_refusal(&refusal(2001), video);
+        let video = fallback.offered();
+        assert_eq!(fallback.after_close(short, video), None);
+    }
+
+    #[test]
+    fn a_guess_is_remembered_once_it_has_lived() {
+        let short = Duration::from_secs(3);
+        let mut fallback = FillerFallback::new(Filler::Auto, None);
+        let inactive = fallback.offered();
+        fallback.after_close(short, inactive);
+        fallback.after_close(short, inactive);
+        let video = fallback.offered();
+        assert_eq!(fallback.worked(video), None);
+        assert_eq!(fallback.lived(short, video), None);
+        assert_eq!(
+            fallback.lived(SHORT_SESSION, video),
+            Some(FillerMode::Sendonly)
+        );
+        assert_eq!(fallback.lived(SHORT_SESSION, video), None);
+    }
+
+    #[test]
+    fn short_sessions_with_own_video_or_a_pinned_mode_change_nothing() {
+        let mut fallback = FillerFallback::new(Filler::Pinned(FillerMode::Inactive), None);
+        for video in [OfferedVideo::Media, fallback.offered()] {
+            for _ in 0..3 {
+                assert_eq!(fallback.after_close(Duration::ZERO, video), None);
+            }
+        }
+    }
+}
