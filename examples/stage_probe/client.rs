@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use gstivs::ivs::{RedirectHosts, may_travel};
+use gstivs::ivs::{RedirectHosts, may_have_token};
 use gstivs::whip::{Body, Created, Endpoint, Offer, Post, PostError, Refusal, Reply, Token};
 use http::{HeaderMap, Request, Response, StatusCode};
 use url::Url;
@@ -152,14 +152,14 @@ fn read(post: Post, reply: Response<Body>, token: &Token) -> Result<Post, End> {
     let listed = RedirectHosts::default();
     match post.read(&reply) {
         Ok(Reply::Redirect(redirect)) => {
-            match may_travel(&redirect.from, redirect.to.url(), &listed) {
+            match may_have_token(&redirect.from, redirect.to.url(), &listed) {
                 Ok(()) => Ok(redirect.to),
                 Err(denied) => Err(End::Other(denied.to_string())),
             }
         }
         Ok(Reply::Created(created)) => {
             let resource = created.resource.as_ref();
-            let may = |to: &Url| may_travel(&url, to, &listed).is_ok();
+            let may = |to: &Url| may_have_token(&url, to, &listed).is_ok();
             let allowed = resource.is_some_and(|resource| may(resource.url()));
             Err(End::Created(Box::new(Made {
                 token: allowed.then(|| token.clone()),

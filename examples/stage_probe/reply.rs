@@ -1,6 +1,6 @@
 //! Replies in words that hold no secret.
 
-use gstivs::ivs::{Kind, OfferedVideo, Retry, ivs_code, meaning};
+use gstivs::ivs::{OfferedVideo, RefusalKind, Retry, explain_refusal, ivs_code};
 use gstivs::whip::{Body, Refusal, origin};
 use http::header::{CONTENT_TYPE, ETAG, LINK, LOCATION};
 use http::{HeaderMap, Response};
@@ -81,10 +81,10 @@ pub(crate) fn refused(refusal: &Refusal, mask: &Mask) -> (Verdict, Option<Stop>)
     let throttled = refusal.retry_after.is_some()
         || matches!(refusal.status.as_u16(), 429 | 503)
         || ivs_code(refusal) == Some(THROTTLED);
-    let meant = meaning(refusal, OfferedVideo::Media);
+    let meant = explain_refusal(refusal, OfferedVideo::Media);
     let stop = if throttled {
         Some(Stop::Throttled(told.clone()))
-    } else if meant.retry == Retry::Never && meant.kind != Kind::OpenWrite {
+    } else if meant.retry == Retry::Never && meant.kind != RefusalKind::OpenWrite {
         // The token, the stage or the address: no other offer mends that.
         Some(Stop::Hopeless(format!("{told}; {}", meant.advice)))
     } else {

@@ -94,22 +94,22 @@ impl Claims {
     ///
     /// `now` is this computer's clock, which may be wrong: a warning is all
     /// that should follow.
-    pub fn verdict(&self, now: SystemTime) -> Verdict {
+    pub fn status(&self, now: SystemTime) -> TokenStatus {
         if let Some(since) = self.expiry.and_then(|end| now.duration_since(end).ok())
             && since > SKEW
         {
-            return Verdict::Expired { since };
+            return TokenStatus::Expired { since };
         }
         if self.allow_publish == Some(false) {
-            return Verdict::NoPublish;
+            return TokenStatus::NoPublish;
         }
         // An end within the skew is in the past: nothing is left then.
         match self
             .expiry
             .map(|end| end.duration_since(now).unwrap_or_default())
         {
-            Some(left) if left < SOON => Verdict::ExpiringSoon { left },
-            _ => Verdict::Fine,
+            Some(left) if left < SOON => TokenStatus::ExpiringSoon { left },
+            _ => TokenStatus::Fine,
         }
     }
 }
@@ -130,7 +130,7 @@ impl fmt::Debug for Claims {
 
 /// What a token's claims let expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum TokenStatus {
     /// Nothing in the claims speaks against it.
     Fine,
     /// It ends within minutes.
@@ -147,7 +147,7 @@ pub enum Verdict {
     NoPublish,
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for TokenStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fine => f.write_str("nothing in the participant token speaks against it"),
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(claims.user_id.as_deref(), Some("ann@example.com"));
         assert_eq!(claims.version.as_deref(), Some("1.0"));
         assert!(claims.is_ivs_stage());
-        assert_eq!(claims.verdict(at(EXP - 3600)), Verdict::Fine);
+        assert_eq!(claims.status(at(EXP - 3600)), TokenStatus::Fine);
     }
 
     #[test]
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn empty_claims_say_nothing() {
         let claims = read(&json!({}));
-        assert_eq!(claims.verdict(at(EXP)), Verdict::Fine);
+        assert_eq!(claims.status(at(EXP)), TokenStatus::Fine);
         assert!(!claims.is_ivs_stage());
         assert_eq!(claims.allow_publish, None);
     }
@@ -380,8 +380,8 @@ mod tests {
     #[test]
     fn no_exp_never_expires() {
         assert_eq!(
-            read(&without("exp")).verdict(at(EXP + 86_400)),
-            Verdict::Fine
+            read(&without("exp")).status(at(EXP + 86_400)),
+            TokenStatus::Fine
         );
     }
 
@@ -409,10 +409,10 @@ mod tests {
     fn expired() {
         let claims = read(&self_signed());
         let since = Duration::from_secs(2 * 3600 + 5 * 60);
-        let verdict = claims.verdict(at(EXP) + since);
-        assert_eq!(verdict, Verdict::Expired { since });
+        let status = claims.status(at(EXP) + since);
+        assert_eq!(status, TokenStatus::Expired { since });
         assert_eq!(
-            verdict.to_string(),
+            status.to_string(),
             "the participant token expired 2 h 5 min ago by this computer's clock: create a new one"
         );
     }
@@ -420,26 +420,26 @@ mod tests {
     #[test]
     fn expired_within_the_skew_is_not_expired() {
         let claims = read(&self_signed());
-        let now = Verdict::ExpiringSoon {
+        let now = TokenStatus::ExpiringSoon {
             left: Duration::ZERO,
         };
-        assert_eq!(claims.verdict(at(EXP)), now);
-        assert_eq!(claims.verdict(at(EXP + 60)), now);
+        assert_eq!(claims.status(at(EXP)), now);
+        assert_eq!(claims.status(at(EXP + 60)), now);
         assert!(now.to_string().contains("expires now"));
         assert!(matches!(
-            claims.verdict(at(EXP + 61)),
-            Verdict::Expired { .. }
+            claims.status(at(EXP + 61)),
+            TokenStatus::Expired { .. }
         ));
     }
 
     #[test]
     fn expiring_soon() {
         let claims = read(&self_signed());
-        let verdict = claims.verdict(at(EXP - 299));
+        let status = claims.status(at(EXP - 299));
         let left = Duration::from_secs(299);
-        assert_eq!(verdict, Verdict::ExpiringSoon { left });
-        assert!(verdict.to_string().contains("in 4 min 59 s"), "{verdict}");
-        assert_eq!(claims.verdict(at(EXP - 300)), Verdict::Fine);
+        assert_eq!(status, TokenStatus::ExpiringSoon { left });
+        assert!(status.to_string().contains("in 4 min 59 s"), "{status}");
+        assert_eq!(claims.status(at(EXP - 300)), TokenStatus::Fine);
     }
 
     #[test]
@@ -451,9 +451,9 @@ mod tests {
             json!({"allow_publish": "true"}),
         ] {
             let claims = read(&with("capabilities", capabilities.clone()));
-            let verdict = claims.verdict(at(EXP - 3600));
-            assert_eq!(verdict, Verdict::NoPublish, "{capabilities}");
-            assert!(verdict.to_string().contains("PUBLISH"));
+            let status = claims.status(at(EXP - 3600));
+            assert_eq!(status, TokenStatus::NoPublish, "{capabilities}");
+            assert!(status.to_string().contains("PUBLISH"));
         }
     }
 
@@ -469,7 +469,7 @@ mod tests {
     fn capabilities_of_another_form_are_not_known() {
         let claims = read(&with("capabilities", json!(["PUBLISH"])));
         assert_eq!(claims.allow_publish, None);
-        assert_eq!(claims.verdict(at(EXP - 3600)), Verdict::Fine);
+        assert_eq!(claims.status(at(EXP - 3600)), TokenStatus::Fine);
     }
 
     #[test]

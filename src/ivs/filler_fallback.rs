@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::error_codes::{CANNOT_PUBLISH, NO_COMMON_CODEC, ivs_code};
 use super::filler::{Filler, FillerMode, OfferedVideo};
-use super::meaning::{CANNOT_PUBLISH, NO_COMMON_CODEC, ivs_code};
 use crate::whip::Refusal;
 
 /// The far end may have closed a shorter session because no pictures came: no

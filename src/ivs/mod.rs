@@ -7,18 +7,20 @@
 
 mod claims;
 mod endpoint;
+mod error_codes;
 mod filler;
 mod filler_fallback;
 mod limits;
-mod meaning;
-mod travel;
+mod token_scope;
 
-pub use claims::{Claims, Verdict};
+pub use claims::{Claims, TokenStatus};
 pub use endpoint::{GLOBAL_ENDPOINT, UDP_ADVICE, is_ivs};
+pub use error_codes::{
+    CANNOT_PUBLISH, EXPIRED_TOKEN, Explanation, RefusalKind, Retry, explain_refusal, ivs_code,
+};
 pub use filler::{
     BLACK_INTERVAL, BLACK_SIZE, Filler, FillerCodec, FillerMode, OfferedVideo, filler_codec,
 };
 pub use filler_fallback::FillerFallback;
 pub use limits::{AudioWatch, Breach, Sps, VideoWatch, check_codec, limits_apply};
-pub use meaning::{CANNOT_PUBLISH, EXPIRED_TOKEN, Kind, Meaning, Retry, ivs_code, meaning};
-pub use travel::{HostsError, RedirectHosts, TravelDenied, may_travel};
+pub use token_scope::{HostsError, RedirectHosts, TokenDenied, may_have_token};

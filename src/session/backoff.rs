@@ -112,7 +112,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::ivs::{FillerMode, OfferedVideo, Verdict};
+    use crate::ivs::{FillerMode, OfferedVideo, TokenStatus};
     use crate::session::{Cause, Phase, SendError};
     use crate::whip::{PostError, Refusal, RetryAfter};
 
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn a_token_that_runs_out_on_air_is_waited_for_and_before_that_is_an_error() {
         let since = Duration::from_secs(60);
-        let expired = failure(Phase::Post, Cause::Claims(Verdict::Expired { since }));
+        let expired = failure(Phase::Post, Cause::Claims(TokenStatus::Expired { since }));
         let mut backoff = Backoff::new(Retries::Default);
         assert_eq!(backoff.after(&expired, NOW), None);
         backoff.published(GOOD_SESSION);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::ending::Ended;
 use super::failure::{Cause, Failure};
 use super::times::Times;
-use crate::ivs::{Claims, FillerMode, OfferedVideo, TravelDenied, Verdict};
+use crate::ivs::{Claims, FillerMode, OfferedVideo, TokenDenied, TokenStatus};
 use crate::whip::{Answer, IceServer, Oddity, Offer, Token};
 
 /// What the driver is told.
@@ -141,11 +141,11 @@ pub enum Warning {
     Oddity(Oddity),
     /// The session's resource is on a host that may not have the token, so
     /// the DELETE goes without.
-    ResourceElsewhere(TravelDenied),
+    ResourceElsewhere(TokenDenied),
     /// The session may still be on the server.
     NotDeleted(Ended),
     /// The token ends soon.
-    Token(Verdict),
+    Token(TokenStatus),
 }
 
 impl Warning {
@@ -169,7 +169,7 @@ impl fmt::Display for Warning {
                 "The session's URL is on another host, so that it will be deleted without the \
                  token: {denied}."
             ),
-            Self::Token(verdict) => write!(f, "{verdict}."),
+            Self::Token(status) => write!(f, "{status}."),
             Self::NotDeleted(ended) => {
                 let reason = match ended {
                     Ended::Refused(error) => error.to_string(),

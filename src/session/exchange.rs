@@ -12,7 +12,7 @@ use super::failure::{Cause, Failure, Phase};
 use super::http_io::send;
 use super::process::Process;
 use super::token::{TokenProblem, TokenSource};
-use crate::ivs::{OfferedVideo, TravelDenied, may_travel};
+use crate::ivs::{OfferedVideo, TokenDenied, may_have_token};
 use crate::whip::{Created, Offer, Post, PostError, Reply, Token, origin};
 
 /// A file that is a pipe, or on a network that is gone, must not hold up a
@@ -74,8 +74,8 @@ impl Exchange {
         let read = post.read(&reply.map_err(Cause::Send)?);
         match read.map_err(|error| refused(error, video, token.as_ref(), &asked))? {
             Reply::Redirect(redirect) => {
-                self.check_travel(&token, &redirect.from, redirect.to.url())
-                    .map_err(Cause::Travel)?;
+                self.check_token_scope(&token, &redirect.from, redirect.to.url())
+                    .map_err(Cause::TokenDenied)?;
                 let (from, to) = (origin(&redirect.from), origin(redirect.to.url()));
                 emit(Event::Redirected { from, to });
                 Ok(Step::Again(redirect.to))
@@ -86,7 +86,7 @@ impl Exchange {
                 }
                 let mut token = token;
                 if let Some(resource) = &created.resource
-                    && let Err(denied) = self.check_travel(&token, &asked, resource.url())
+                    && let Err(denied) = self.check_token_scope(&token, &asked, resource.url())
                 {
                     token = None;
                     emit(Event::Warning(Warning::ResourceElsewhere(denied)));
@@ -103,14 +103,14 @@ impl Exchange {
 
     /// Without a token there is none to protect, but the offer has an ICE
     /// password, so that a downgrade is refused all the same.
-    fn check_travel(
+    fn check_token_scope(
         &self,
         token: &Option<Token>,
         from: &url::Url,
         to: &url::Url,
-    ) -> Result<(), TravelDenied> {
-        match may_travel(from, to, &self.config.redirect_hosts) {
-            Err(TravelDenied::Host { .. }) if token.is_none() => Ok(()),
+    ) -> Result<(), TokenDenied> {
+        match may_have_token(from, to, &self.config.redirect_hosts) {
+            Err(TokenDenied::Host { .. }) if token.is_none() => Ok(()),
             verdict => verdict,
         }
     }

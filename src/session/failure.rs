@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::http_io::SendError;
 use super::token::TokenProblem;
 use crate::ivs::{
-    CANNOT_PUBLISH, EXPIRED_TOKEN, Kind, OfferedVideo, Retry, TravelDenied, UDP_ADVICE, Verdict,
-    ivs_code, meaning,
+    CANNOT_PUBLISH, EXPIRED_TOKEN, OfferedVideo, RefusalKind, Retry, TokenDenied, TokenStatus,
+    UDP_ADVICE, explain_refusal, ivs_code,
 };
 use crate::whip::{AnswerError, PostError, RetryAfter};
 
@@ -30,9 +30,9 @@ impl Failure {
         match &self.cause {
             Cause::Token(_) => ErrorKind::Settings,
             Cause::Claims(_) => ErrorKind::NotAuthorized,
-            Cause::Travel(_) | Cause::Certificate => ErrorKind::NotAuthorized,
+            Cause::TokenDenied(_) | Cause::Certificate => ErrorKind::NotAuthorized,
             Cause::Post { error, video, .. } => match error {
-                PostError::Refused(refusal) => meaning(refusal, *video).kind.into(),
+                PostError::Refused(refusal) => explain_refusal(refusal, *video).kind.into(),
                 _ => ErrorKind::OpenWrite,
             },
             Cause::Send(SendError::UnknownHost) => ErrorKind::NotFound,
@@ -50,7 +50,7 @@ impl Failure {
                 error: PostError::Refused(refusal),
                 video,
                 ..
-            } => meaning(refusal, *video).retry == Retry::Later,
+            } => explain_refusal(refusal, *video).retry == Retry::Later,
             Cause::Send(SendError::NoCertificates | SendError::Tls(_)) => false,
             Cause::Send(_)
             | Cause::NotConnected { .. }
@@ -60,7 +60,7 @@ impl Failure {
             Cause::Answer(error) => *error == AnswerError::Broken,
             Cause::Token(_)
             | Cause::Claims(_)
-            | Cause::Travel(_)
+            | Cause::TokenDenied(_)
             | Cause::Post { .. }
             | Cause::Peer(_)
             | Cause::Certificate => false,
@@ -73,7 +73,7 @@ impl Failure {
     /// the same offer was taken before.
     pub fn may_heal(&self) -> bool {
         match &self.cause {
-            Cause::Token(_) | Cause::Claims(Verdict::Expired { .. }) | Cause::Send(_) => true,
+            Cause::Token(_) | Cause::Claims(TokenStatus::Expired { .. }) | Cause::Send(_) => true,
             _ => matches!(self.ivs_code(), Some(EXPIRED_TOKEN | CANNOT_PUBLISH)),
         }
     }
@@ -125,13 +125,13 @@ impl Failure {
                 video,
                 with_token,
             } => {
-                let meaning = meaning(refusal, *video);
-                if meaning.kind == Kind::NotAuthorized && !with_token {
+                let explanation = explain_refusal(refusal, *video);
+                if explanation.kind == RefusalKind::NotAuthorized && !with_token {
                     "there was no token: set the environment's IVS_STAGE_TOKEN, auth-token-file \
                      or auth-token"
                         .to_owned()
                 } else {
-                    meaning.advice
+                    explanation.advice
                 }
             }
             Cause::Post { .. } => "check whip-endpoint".to_owned(),
@@ -193,7 +193,7 @@ impl Failure {
         let host = &self.host;
         match &self.cause {
             Cause::Token(problem) => write!(f, "{problem}")?,
-            Cause::Claims(verdict) => write!(f, "{verdict}")?,
+            Cause::Claims(status) => write!(f, "{status}")?,
             Cause::Send(error) => write!(f, "POST to {host} failed: {error}")?,
             Cause::Post {
                 error: PostError::Refused(refusal),
@@ -213,7 +213,7 @@ impl Failure {
                 }
             }
             Cause::Post { error, .. } => write!(f, "POST to {host} failed: {error}")?,
-            Cause::Travel(denied) => write!(f, "{denied}")?,
+            Cause::TokenDenied(denied) => write!(f, "{denied}")?,
             Cause::Answer(error) => write!(f, "the answer of {host} can't be used: {error}")?,
             Cause::Peer(reason) => write!(f, "no media session with {host}: {reason}")?,
             Cause::NotConnected { after } => write!(
@@ -274,7 +274,7 @@ pub enum Cause {
     /// There is no token where there should be one.
     Token(TokenProblem),
     /// What the token says of itself rules it out.
-    Claims(Verdict),
+    Claims(TokenStatus),
     /// No reply to the POST.
     Send(SendError),
     /// The POST led to no session.
@@ -287,7 +287,7 @@ pub enum Cause {
         with_token: bool,
     },
     /// The token may not go where the server sends us.
-    Travel(TravelDenied),
+    TokenDenied(TokenDenied),
     /// The answer can't be used.
     Answer(AnswerError),
     /// The peer connection refused, in its words.
@@ -327,13 +327,13 @@ pub enum ErrorKind {
     Write,
 }
 
-impl From<Kind> for ErrorKind {
-    fn from(kind: Kind) -> Self {
+impl From<RefusalKind> for ErrorKind {
+    fn from(kind: RefusalKind) -> Self {
         match kind {
-            Kind::NotAuthorized => Self::NotAuthorized,
-            Kind::NotFound => Self::NotFound,
-            Kind::Busy => Self::Busy,
-            Kind::OpenWrite => Self::OpenWrite,
+            RefusalKind::NotAuthorized => Self::NotAuthorized,
+            RefusalKind::NotFound => Self::NotFound,
+            RefusalKind::Busy => Self::Busy,
+            RefusalKind::OpenWrite => Self::OpenWrite,
         }
     }
 }
@@ -406,7 +406,7 @@ mod tests {
                 path: "/t".into(),
                 kind: std::io::ErrorKind::NotFound,
             }),
-            Cause::Claims(Verdict::NoPublish),
+            Cause::Claims(TokenStatus::NoPublish),
             Cause::Send(SendError::Timeout),
             Cause::Send(SendError::UnknownHost),
             Cause::Send(SendError::ConnectionRefused),
@@ -418,7 +418,7 @@ mod tests {
                 video: OfferedVideo::Filler(FillerMode::Inactive),
                 with_token: true,
             },
-            Cause::Travel(TravelDenied::Host {
+            Cause::TokenDenied(TokenDenied::Host {
                 host: "https://b.example".into(),
             }),
             Cause::Answer(AnswerError::Empty),

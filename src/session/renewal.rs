@@ -12,7 +12,7 @@ use super::driver::Outcome;
 use super::event::{Event, Warning};
 use super::exchange::read_token;
 use super::failure::Cause;
-use crate::ivs::{Claims, EXPIRED_TOKEN, Verdict};
+use crate::ivs::{Claims, EXPIRED_TOKEN, TokenStatus};
 
 /// How long an application may take to give a new token: it may have to ask
 /// its own server for one.
@@ -21,18 +21,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Attempt<'_> {
     /// Makes sure that the token is worth a POST, with a new one if need be.
     pub(super) async fn check_token(&mut self) -> Result<(), Outcome> {
-        let mut verdict = self.verdict().await?;
-        if matches!(verdict, Verdict::Expired { .. } | Verdict::NoPublish) && self.renew().await? {
-            verdict = self.verdict().await?;
+        let mut status = self.status().await?;
+        if matches!(status, TokenStatus::Expired { .. } | TokenStatus::NoPublish)
+            && self.renew().await?
+        {
+            status = self.status().await?;
         }
-        match verdict {
-            Verdict::Fine => Ok(()),
-            Verdict::ExpiringSoon { .. } => {
-                self.driver.emit(Event::Warning(Warning::Token(verdict)));
+        match status {
+            TokenStatus::Fine => Ok(()),
+            TokenStatus::ExpiringSoon { .. } => {
+                self.driver.emit(Event::Warning(Warning::Token(status)));
                 Ok(())
             }
-            Verdict::Expired { .. } | Verdict::NoPublish => {
-                Err(self.failed(Cause::Claims(verdict)))
+            TokenStatus::Expired { .. } | TokenStatus::NoPublish => {
+                Err(self.failed(Cause::Claims(status)))
             }
         }
     }
@@ -53,16 +55,16 @@ impl Attempt<'_> {
         }
     }
 
-    async fn verdict(&mut self) -> Result<Verdict, Outcome> {
+    async fn status(&mut self) -> Result<TokenStatus, Outcome> {
         let token = read_token(&self.driver.config.token).await;
         let token = token.map_err(|problem| self.failed(Cause::Token(problem)))?;
         // One that is no JWT is left to the server.
         let claims = token.as_ref().and_then(Claims::read);
-        let verdict = claims
+        let status = claims
             .as_ref()
-            .map(|claims| claims.verdict(SystemTime::now()));
+            .map(|claims| claims.status(SystemTime::now()));
         self.driver.emit(Event::Claims(claims));
-        Ok(verdict.unwrap_or(Verdict::Fine))
+        Ok(status.unwrap_or(TokenStatus::Fine))
     }
 
     /// Asks the application for a new token; whether there is one.

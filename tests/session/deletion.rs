@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use gstivs::ivs::TravelDenied;
+use gstivs::ivs::TokenDenied;
 use gstivs::session::{Ended, Event, SendError, Warning};
 use gstivs::whip::{DeleteError, Deleted};
 use http::StatusCode;
@@ -137,7 +137,7 @@ fn resource_on_a_host_that_may_not_have_the_token_is_deleted_without() {
     let publisher = Publisher::offering(config(&server.url("/")));
     let events: Vec<Event> = (0..3).map(|_| publisher.next()).collect();
     assert_eq!(names(&events), ["connecting", "warning", "answer"]);
-    let warning = Warning::ResourceElsewhere(TravelDenied::Host { host: host.clone() });
+    let warning = Warning::ResourceElsewhere(TokenDenied::Host { host: host.clone() });
     let text = warning.to_string();
     assert!(text.contains(&host) && !text.contains("secret"), "{text}");
     assert_eq!(warnings(&events), [warning]);

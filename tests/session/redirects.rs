@@ -1,6 +1,6 @@
 //! Redirects of the POST: how many, which, and to whom.
 
-use gstivs::ivs::{RedirectHosts, TravelDenied};
+use gstivs::ivs::{RedirectHosts, TokenDenied};
 use gstivs::session::{Cause, Config, Ended, ErrorKind, Failure, Phase};
 use gstivs::whip::{MAX_HOPS, PostError};
 
@@ -139,7 +139,10 @@ fn host_that_may_not_have_the_token_hears_nothing() {
         "{text}"
     );
     assert!(!text.contains("secret"), "{text}");
-    assert_eq!(failure.cause, Cause::Travel(TravelDenied::Host { host }));
+    assert_eq!(
+        failure.cause,
+        Cause::TokenDenied(TokenDenied::Host { host })
+    );
     assert_eq!(failure.kind(), ErrorKind::NotAuthorized);
     assert!(!failure.is_retryable());
     assert_eq!(ended, Ended::NothingToDelete);
@@ -171,7 +174,10 @@ fn redirect_hosts_with_another_port_does_not() {
         ..config(&here.url("/"))
     };
     let (failure, _) = Publisher::offering(config).failed();
-    assert!(matches!(failure.cause, Cause::Travel(_)), "{failure:?}");
+    assert!(
+        matches!(failure.cause, Cause::TokenDenied(_)),
+        "{failure:?}"
+    );
     assert_eq!(there.connections(), 0);
 }
 

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use gstivs::ivs::TravelDenied;
+use gstivs::ivs::TokenDenied;
 use gstivs::session::{Cause, Ended, Event, Failure, SendError, Warning};
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustls::pki_types::PrivateKeyDer;
@@ -204,7 +204,7 @@ fn https_to_http_is_refused_with_and_without_a_token() {
                 assert!(failure.to_string().contains(&host), "{failure}");
                 assert_eq!(
                     failure.cause,
-                    Cause::Travel(TravelDenied::Downgrade { host })
+                    Cause::TokenDenied(TokenDenied::Downgrade { host })
                 );
                 assert_eq!(ended, Ended::NothingToDelete);
             }
@@ -229,7 +229,7 @@ fn http_resource_of_a_https_session_does_not_see_the_token() {
             let events: Vec<Event> = (0..3).map(|_| publisher.next()).collect();
             assert_eq!(names(&events), ["connecting", "warning", "answer"]);
             let host = plain.origin();
-            let denied = TravelDenied::Downgrade { host };
+            let denied = TokenDenied::Downgrade { host };
             assert_eq!(warnings(&events), [Warning::ResourceElsewhere(denied)]);
             publisher.stop_and_delete();
             assert_eq!(plain.requests()[0].authorization(), None);

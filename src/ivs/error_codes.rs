@@ -5,7 +5,7 @@ use crate::whip::Refusal;
 
 /// What kind of trouble it is, for the error code that an application sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum RefusalKind {
     /// The token, or what it may do.
     NotAuthorized,
     /// Nothing there to publish to.
@@ -27,9 +27,9 @@ pub enum Retry {
 
 /// A refusal, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meaning {
+pub struct Explanation {
     /// The kind of trouble.
-    pub kind: Kind,
+    pub kind: RefusalKind,
     /// Whether asking again can help.
     pub retry: Retry,
     /// One sentence on what to do next.
@@ -53,7 +53,7 @@ pub const EXPIRED_TOKEN: u32 = 2002;
 pub(super) const NO_COMMON_CODEC: u32 = 2014;
 
 /// Explains a refusal: by IVS's code where the table knows it, else by status.
-pub fn meaning(refusal: &Refusal, video: OfferedVideo) -> Meaning {
+pub fn explain_refusal(refusal: &Refusal, video: OfferedVideo) -> Explanation {
     let code = ivs_code(refusal);
     let row = code.and_then(by_code);
     let (kind, retry, advice) = row.unwrap_or_else(|| by_status(refusal.status.as_u16()));
@@ -62,7 +62,7 @@ pub fn meaning(refusal: &Refusal, video: OfferedVideo) -> Meaning {
         _ => None,
     }
     .unwrap_or_else(|| advice.to_owned());
-    Meaning {
+    Explanation {
         kind,
         retry,
         advice,
@@ -91,7 +91,7 @@ fn about_video(video: OfferedVideo) -> Option<String> {
     }
 }
 
-type Row = (Kind, Retry, &'static str);
+type Row = (RefusalKind, Retry, &'static str);
 
 /// The codes' meanings are seen in AWS's browser SDK (npm
 /// amazon-ivs-web-broadcast 1.41.0), as is whether it retries; only codes of
@@ -99,7 +99,7 @@ type Row = (Kind, Retry, &'static str);
 /// nobody sits in front of an encoder to press the button again. The number of
 /// publishers is documented ("Service quotas").
 fn by_code(code: u32) -> Option<Row> {
-    use Kind::{Busy, NotAuthorized, NotFound, OpenWrite};
+    use RefusalKind::{Busy, NotAuthorized, NotFound, OpenWrite};
     use Retry::{Later, Never};
     Some(match code {
         CANNOT_PUBLISH => (
@@ -164,7 +164,7 @@ fn by_code(code: u32) -> Option<Row> {
 }
 
 fn by_status(status: u16) -> Row {
-    use Kind::{Busy, NotAuthorized, NotFound, OpenWrite};
+    use RefusalKind::{Busy, NotAuthorized, NotFound, OpenWrite};
     use Retry::{Later, Never};
     match status {
         401 | 403 => (
@@ -207,6 +207,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
+    use crate::ivs::FillerMode;
 
     fn refusal(status: u16, body: &str) -> Refusal {
         Refusal {
@@ -216,14 +217,14 @@ mod tests {
         }
     }
 
-    fn of_code(code: u32) -> Meaning {
+    fn of_code(code: u32) -> Explanation {
         let body = format!(r#"{{"code":{code},"message":"m"}}"#);
-        meaning(&refusal(400, &body), OfferedVideo::Media)
+        explain_refusal(&refusal(400, &body), OfferedVideo::Media)
     }
 
     #[test]
     fn each_code() {
-        use Kind::{Busy, NotAuthorized, NotFound, OpenWrite};
+        use RefusalKind::{Busy, NotAuthorized, NotFound, OpenWrite};
         use Retry::{Later, Never};
         for (code, kind, retry, word) in [
             (2001, OpenWrite, Never, "no reason"),
@@ -240,9 +241,17 @@ mod tests {
             (2013, Busy, Later, "throttles"),
             (2014, OpenWrite, Never, "rtph264pay"),
         ] {
-            let meaning = of_code(code);
-            assert_eq!((meaning.kind, meaning.retry), (kind, retry), "{code}");
-            assert!(meaning.advice.contains(word), "{code}: {}", meaning.advice);
+            let explanation = of_code(code);
+            assert_eq!(
+                (explanation.kind, explanation.retry),
+                (kind, retry),
+                "{code}"
+            );
+            assert!(
+                explanation.advice.contains(word),
+                "{code}: {}",
+                explanation.advice
+            );
         }
     }
 
@@ -252,7 +261,7 @@ mod tests {
             400,
             r#"{"code":2001,"message":"failed to create publisher session"}"#,
         );
-        let advice = meaning(&refusal, OfferedVideo::Nothing).advice;
+        let advice = explain_refusal(&refusal, OfferedVideo::Nothing).advice;
         assert!(advice.contains("video-filler=auto"), "{advice}");
         assert_eq!(ivs_code(&refusal), Some(2001));
     }
@@ -261,7 +270,7 @@ mod tests {
     fn refusals_that_a_filler_can_cause_say_which_was_offered() {
         for code in [2001, 2014] {
             let body = format!(r#"{{"code":{code},"message":"m"}}"#);
-            let advice = |video| meaning(&refusal(400, &body), video).advice;
+            let advice = |video| explain_refusal(&refusal(400, &body), video).advice;
             let pinned = advice(OfferedVideo::Pinned(FillerMode::Sendonly));
             assert!(pinned.contains("video-filler=sendonly is set"), "{pinned}");
             let all = advice(OfferedVideo::Filler(FillerMode::Black));
@@ -275,37 +284,45 @@ mod tests {
     fn unknown_codes_fall_back_to_the_status() {
         let unknown = r#"{"code":2999,"message":"m"}"#;
         for (status, kind, retry) in [
-            (403, Kind::NotAuthorized, Retry::Never),
-            (404, Kind::NotFound, Retry::Never),
-            (418, Kind::OpenWrite, Retry::Never),
-            (429, Kind::Busy, Retry::Later),
-            (500, Kind::OpenWrite, Retry::Later),
+            (403, RefusalKind::NotAuthorized, Retry::Never),
+            (404, RefusalKind::NotFound, Retry::Never),
+            (418, RefusalKind::OpenWrite, Retry::Never),
+            (429, RefusalKind::Busy, Retry::Later),
+            (500, RefusalKind::OpenWrite, Retry::Later),
         ] {
-            let meaning = meaning(&refusal(status, unknown), OfferedVideo::Media);
-            assert_eq!((meaning.kind, meaning.retry), (kind, retry), "{status}");
+            let explanation = explain_refusal(&refusal(status, unknown), OfferedVideo::Media);
+            assert_eq!(
+                (explanation.kind, explanation.retry),
+                (kind, retry),
+                "{status}"
+            );
         }
     }
 
     #[test]
     fn each_status() {
         for (status, kind, retry) in [
-            (400, Kind::OpenWrite, Retry::Never),
-            (401, Kind::NotAuthorized, Retry::Never),
-            (403, Kind::NotAuthorized, Retry::Never),
-            (404, Kind::NotFound, Retry::Never),
-            (405, Kind::OpenWrite, Retry::Never),
-            (408, Kind::OpenWrite, Retry::Later),
-            (409, Kind::Busy, Retry::Later),
-            (410, Kind::NotFound, Retry::Never),
-            (422, Kind::OpenWrite, Retry::Never),
-            (425, Kind::OpenWrite, Retry::Later),
-            (429, Kind::Busy, Retry::Later),
-            (500, Kind::OpenWrite, Retry::Later),
-            (502, Kind::OpenWrite, Retry::Later),
-            (503, Kind::Busy, Retry::Later),
+            (400, RefusalKind::OpenWrite, Retry::Never),
+            (401, RefusalKind::NotAuthorized, Retry::Never),
+            (403, RefusalKind::NotAuthorized, Retry::Never),
+            (404, RefusalKind::NotFound, Retry::Never),
+            (405, RefusalKind::OpenWrite, Retry::Never),
+            (408, RefusalKind::OpenWrite, Retry::Later),
+            (409, RefusalKind::Busy, Retry::Later),
+            (410, RefusalKind::NotFound, Retry::Never),
+            (422, RefusalKind::OpenWrite, Retry::Never),
+            (425, RefusalKind::OpenWrite, Retry::Later),
+            (429, RefusalKind::Busy, Retry::Later),
+            (500, RefusalKind::OpenWrite, Retry::Later),
+            (502, RefusalKind::OpenWrite, Retry::Later),
+            (503, RefusalKind::Busy, Retry::Later),
         ] {
-            let meaning = meaning(&refusal(status, ""), OfferedVideo::Media);
-            assert_eq!((meaning.kind, meaning.retry), (kind, retry), "{status}");
+            let explanation = explain_refusal(&refusal(status, ""), OfferedVideo::Media);
+            assert_eq!(
+                (explanation.kind, explanation.retry),
+                (kind, retry),
+                "{status}"
+            );
         }
     }
 

@@ -14,11 +14,11 @@ use crate::whip::{is_loopback, origin};
 /// to cross hosts; a token sent to the wrong host lets that host publish.
 ///
 /// # Errors
-/// [`TravelDenied`] unless the URLs have one origin, both are IVS's, both are
+/// [`TokenDenied`] unless the URLs have one origin, both are IVS's, both are
 /// this machine, or the user listed the host. From https to http: always.
-pub fn may_travel(from: &Url, to: &Url, listed: &RedirectHosts) -> Result<(), TravelDenied> {
+pub fn may_have_token(from: &Url, to: &Url, listed: &RedirectHosts) -> Result<(), TokenDenied> {
     if from.scheme() == "https" && to.scheme() == "http" {
-        return Err(TravelDenied::Downgrade { host: origin(to) });
+        return Err(TokenDenied::Downgrade { host: origin(to) });
     }
     let allowed = from.origin() == to.origin()
         || (is_ivs(from) && is_ivs(to))
@@ -27,13 +27,13 @@ pub fn may_travel(from: &Url, to: &Url, listed: &RedirectHosts) -> Result<(), Tr
     if allowed {
         Ok(())
     } else {
-        Err(TravelDenied::Host { host: origin(to) })
+        Err(TokenDenied::Host { host: origin(to) })
     }
 }
 
 /// Why the token stays where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TravelDenied {
+pub enum TokenDenied {
     /// From https to http, where anybody on the way could read it.
     Downgrade {
         /// Scheme, host and port.
@@ -46,7 +46,7 @@ pub enum TravelDenied {
     },
 }
 
-impl fmt::Display for TravelDenied {
+impl fmt::Display for TokenDenied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Downgrade { host } => write!(
@@ -63,7 +63,7 @@ impl fmt::Display for TravelDenied {
     }
 }
 
-impl std::error::Error for TravelDenied {}
+impl std::error::Error for TokenDenied {}
 
 /// The hosts that a user vouches for: names, `*.` patterns and addresses,
 /// each with a port or for every port.
@@ -152,9 +152,9 @@ impl std::error::Error for HostsError {}
 mod tests {
     use super::*;
 
-    fn travel(from: &str, to: &str, listed: &str) -> Result<(), TravelDenied> {
+    fn travel(from: &str, to: &str, listed: &str) -> Result<(), TokenDenied> {
         let url = |text| Url::parse(text).unwrap();
-        may_travel(&url(from), &url(to), &RedirectHosts::parse(listed).unwrap())
+        may_have_token(&url(from), &url(to), &RedirectHosts::parse(listed).unwrap())
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
                 assert!(
                     matches!(
                         travel("https://a.example/", to, listed),
-                        Err(TravelDenied::Downgrade { .. })
+                        Err(TokenDenied::Downgrade { .. })
                     ),
                     "{to} {listed}"
                 );
@@ -240,7 +240,7 @@ mod tests {
             ("http://a.example/", "http://127.0.0.1/", ""),
         ] {
             let denied = travel(from, to, listed).unwrap_err();
-            assert!(matches!(&denied, TravelDenied::Host { .. }), "{to}");
+            assert!(matches!(&denied, TokenDenied::Host { .. }), "{to}");
             assert!(denied.to_string().contains("redirect-hosts"));
         }
     }
