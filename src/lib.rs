@@ -65,7 +65,7 @@
 //!
 //! | thread | what it may do |
 //! | --- | --- |
-//! | streaming, upstream's | note caps and EOS, pass or drop a buffer, count those that pass and look for limits that they miss, tell the driver or the conductor; refuse media that can't be published, with an error |
+//! | streaming, upstream's | note caps and EOS, pass or drop a buffer, count those that pass and look for limits that they violate, tell the driver or the conductor; refuse media that can't be published, with an error |
 //! | application | set properties, request pads, change states; in PAUSED→READY it shuts the gates, takes webrtcbin down and waits for the end of the session, on a plain channel |
 //! | conductor, `ivswhipsink:run`, one from start to stop | make, call and remove webrtcbin; open and shut the gates; emit the signals; post the messages of the session |
 //! | webrtcbin's and libnice's | tell the driver what became of the connection, count what arrives |

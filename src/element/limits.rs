@@ -1,4 +1,4 @@
-//! Warns of the limits of IVS that the media miss, each once in a run.
+//! Warns of the IVS limits that the media violate, each once in a run.
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -37,8 +37,8 @@ impl Limits {
 }
 
 impl IvsWhipSink {
-    /// A pad's stream misses a limit, as its streaming thread has seen.
-    pub(super) fn limit_missed(&self) {
+    /// A pad's stream violates a limit, as its streaming thread has seen.
+    pub(super) fn limit_violated(&self) {
         let jobs = self.lock().run.as_ref().map(|run| run.jobs.clone());
         if let Some(jobs) = jobs {
             // The conductor lives as long as the run that was just seen.
@@ -62,11 +62,11 @@ impl IvsWhipSink {
         }
         let pads = self.lock().pads.clone();
         for pad in &pads {
-            for breach in pad.breaches() {
-                let is_first = self.of_run(id, |run| run.limits.is_first(breach.name()));
+            for violation in pad.violations() {
+                let is_first = self.of_run(id, |run| run.limits.is_first(violation.name()));
                 if is_first == Some(true) {
                     let encoder = upstream::encoder(pad.ghost.upcast_ref());
-                    messages::post_limit(&self.obj(), &breach, encoder.as_deref());
+                    messages::post_limit(&self.obj(), &violation, encoder.as_deref());
                 }
             }
         }

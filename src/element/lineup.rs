@@ -95,7 +95,7 @@ impl IvsWhipSink {
                 self.refuse(format!("A pad's caps can't be published: {error}."));
             }
             PadNews::EndOfStream => self.end_when_all_ended(),
-            PadNews::LimitMissed => self.limit_missed(),
+            PadNews::LimitViolated => self.limit_violated(),
             PadNews::Flushed => self.begin_again(),
         }
     }

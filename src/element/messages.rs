@@ -7,7 +7,7 @@ use gst::prelude::*;
 use super::imp::CAT;
 use super::settings::SettingsError;
 use super::{IvsWhipSink, SessionState};
-use crate::ivs::{Breach, FillerMode};
+use crate::ivs::{FillerMode, LimitViolation};
 use crate::session::{Cause, ErrorKind, Failure, Warning};
 
 /// The name of the element message that tells each change of session state.
@@ -104,11 +104,11 @@ pub(super) fn post_warning(element: &IvsWhipSink, text: &str) {
     let _ = element.post_message(message);
 }
 
-/// Posts a limit of IVS that the stream misses, with its name for a program.
-pub(super) fn post_limit(element: &IvsWhipSink, breach: &Breach, encoder: Option<&str>) {
-    let text = breach.warning(encoder);
+/// Posts an IVS limit that the stream violates, with its name for a program.
+pub(super) fn post_limit(element: &IvsWhipSink, violation: &LimitViolation, encoder: Option<&str>) {
+    let text = violation.warning(encoder);
     gst::warning!(CAT, obj = element, "{text}");
-    let mut details = gst::Structure::builder("details").field("limit", breach.name());
+    let mut details = gst::Structure::builder("details").field("limit", violation.name());
     if let Some(encoder) = encoder {
         details = details.field("encoder", encoder);
     }

@@ -16,14 +16,14 @@ use gst::prelude::*;
 use super::gate::Gate;
 use super::media::{Media, MediaError};
 use super::traffic::{Traffic, TrafficWatch};
-use crate::ivs::Breach;
+use crate::ivs::LimitViolation;
 
 /// What a pad's stream tells the element. Called on the streaming thread.
 pub(super) enum PadNews {
     Media(Result<Media, MediaError>),
     EndOfStream,
-    /// There is a limit of IVS that the stream misses, see [`MediaPad::breaches`].
-    LimitMissed,
+    /// The stream violates an IVS limit, see [`MediaPad::violations`].
+    LimitViolated,
     /// The stream begins anew, as after a seek.
     Flushed,
 }
@@ -141,9 +141,9 @@ impl MediaPad {
         self.inner.traffic.traffic()
     }
 
-    /// The limits of IVS that the stream misses now.
-    pub(super) fn breaches(&self) -> Vec<Breach> {
-        self.inner.traffic.breaches()
+    /// The IVS limits that the stream violates now.
+    pub(super) fn violations(&self) -> Vec<LimitViolation> {
+        self.inner.traffic.violations()
     }
 
     pub(super) fn is_linked(&self) -> bool {
@@ -246,7 +246,7 @@ impl Inner {
         let begins = || first.is_some_and(begins_a_key_frame);
         let passes = self.gate.passes(begins);
         if passes && self.traffic.take(packets) {
-            news(PadNews::LimitMissed);
+            news(PadNews::LimitViolated);
         }
         passes
     }
@@ -261,7 +261,7 @@ impl Inner {
                 let is_refused = media.as_ref().is_ok_and(|media| self.traffic.begin(media));
                 news(PadNews::Media(media));
                 if is_refused {
-                    news(PadNews::LimitMissed);
+                    news(PadNews::LimitViolated);
                 }
                 gst::PadProbeReturn::Ok
             }

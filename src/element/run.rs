@@ -69,7 +69,7 @@ pub(super) enum Job {
     EndOfStream,
     /// Start a session for media that came again after the end.
     Again,
-    /// Warn of the limits of IVS that the media miss.
+    /// Warn of the IVS limits that the media violate.
     Limits,
     /// Act on an event of the session.
     Event(Event),

@@ -82,16 +82,16 @@ impl IvsWhipSink {
                 .field("key-frame-requests", reports.key_frame_requests)
                 .field_if_some("candidate-pair", peer.candidate_pair());
         }
-        let mut breaches = Vec::new();
+        let mut violations = Vec::new();
         for pad in &pads {
             if let (Some(media), Some(traffic)) = (pad.media(), pad.traffic()) {
-                breaches.extend_from_slice(&traffic.breaches);
+                violations.extend_from_slice(&traffic.violations);
                 let name = media.track.name();
                 stats = stats.field(name, stream(&media, &traffic, &reports));
             }
         }
         if limits_apply {
-            stats = stats.field("limits", gst::Array::new(breaches));
+            stats = stats.field("limits", gst::Array::new(violations));
         }
         stats.build()
     }

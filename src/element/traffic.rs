@@ -1,16 +1,16 @@
 //! What goes out of a pad: counted, and held against the limits of IVS.
 //!
 //! The streaming thread shows each packet that passes the gate, and looks for
-//! breaches once a second. What to do about one is the conductor's.
+//! violations once a second. What to do about one is the conductor's.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::media::Media;
-use crate::ivs::{AudioWatch, Breach, VideoWatch, check_codec};
+use crate::ivs::{AudioWatch, LimitViolation, VideoWatch, check_codec};
 use crate::whip::Track;
 
-/// How far apart two looks for breaches are. One counts when both have seen
+/// How far apart two looks for violations are. One counts when both have seen
 /// it, so that a burst or a hiccup of a second is none.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -29,8 +29,8 @@ pub(super) struct Traffic {
     pub(super) bit_rate: u64,
     /// What is known of H.264; of other video packets and bytes are.
     pub(super) video: Option<VideoTraffic>,
-    /// The limits of IVS that the stream misses now, whatever the server is.
-    pub(super) breaches: Vec<&'static str>,
+    /// The IVS limits that the stream violates now, whatever the server is.
+    pub(super) violations: Vec<&'static str>,
 }
 
 /// The frames among it.
@@ -75,7 +75,7 @@ impl TrafficWatch {
         *self.lock() = None;
     }
 
-    /// Takes packets that pass. Whether there is a breach that was not there
+    /// Takes packets that pass. Whether there is a violation that was not there
     /// a second ago.
     pub(super) fn take<'a>(&self, packets: impl Iterator<Item = &'a gst::BufferRef>) -> bool {
         let now = Instant::now();
@@ -90,10 +90,10 @@ impl TrafficWatch {
         stream.look(now)
     }
 
-    /// The limits that the stream misses now.
-    pub(super) fn breaches(&self) -> Vec<Breach> {
+    /// The limits that the stream violates now.
+    pub(super) fn violations(&self) -> Vec<LimitViolation> {
         let watched = self.lock();
-        watched.as_ref().map(Stream::breaches).unwrap_or_default()
+        watched.as_ref().map(Stream::violations).unwrap_or_default()
     }
 
     /// What went out so far.
@@ -110,14 +110,14 @@ impl TrafficWatch {
 struct Stream {
     kind: Kind,
     /// A codec that IVS does not take; then nothing else of it matters.
-    codec: Option<Breach>,
+    codec: Option<LimitViolation>,
     before: Totals,
     began: Instant,
     next_look: Duration,
     source: Option<u32>,
     /// What the last look saw, and what the one before it saw as well.
     seen: Vec<&'static str>,
-    standing: Vec<Breach>,
+    standing: Vec<LimitViolation>,
     /// Where a packet of several memories is put together.
     room: Box<[u8; ROOM]>,
 }
@@ -186,34 +186,34 @@ impl Stream {
         });
     }
 
-    /// Looks for breaches when it is time to. Whether there is a new one.
+    /// Looks for violations when it is time to. Whether there is a new one.
     fn look(&mut self, now: Duration) -> bool {
         if now < self.next_look {
             return false;
         }
         self.next_look = now + LOOK_EVERY;
         let measured = self.measured(now);
-        let names = measured.iter().map(Breach::name).collect();
+        let names = measured.iter().map(LimitViolation::name).collect();
         let seen = std::mem::replace(&mut self.seen, names);
-        let stood: Vec<_> = self.standing.iter().map(Breach::name).collect();
+        let stood: Vec<_> = self.standing.iter().map(LimitViolation::name).collect();
         let standing = measured.into_iter();
         self.standing = standing
-            .filter(|breach| seen.contains(&breach.name()))
+            .filter(|violation| seen.contains(&violation.name()))
             .collect();
         let mut standing = self.standing.iter();
-        standing.any(|breach| !stood.contains(&breach.name()))
+        standing.any(|violation| !stood.contains(&violation.name()))
     }
 
-    fn breaches(&self) -> Vec<Breach> {
+    fn violations(&self) -> Vec<LimitViolation> {
         self.codec.iter().chain(&self.standing).cloned().collect()
     }
 
-    /// The breaches of this moment, but for the codec's.
-    fn measured(&self, now: Duration) -> Vec<Breach> {
+    /// The violations of this moment, but for the codec's.
+    fn measured(&self, now: Duration) -> Vec<LimitViolation> {
         match &self.kind {
             _ if self.codec.is_some() => Vec::new(),
-            Kind::Video(watch) => watch.breaches(now),
-            Kind::Packets(watch) => watch.breaches(now),
+            Kind::Video(watch) => watch.violations(now),
+            Kind::Packets(watch) => watch.violations(now),
         }
     }
 
@@ -237,7 +237,7 @@ impl Stream {
             source: self.source,
             bit_rate,
             video,
-            breaches: self.breaches().iter().map(Breach::name).collect(),
+            violations: self.violations().iter().map(LimitViolation::name).collect(),
         }
     }
 
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn codec_is_a_breach_at_once_and_hides_all_others() {
+    fn codec_is_a_violation_at_once_and_hides_all_others() {
         let watch = TrafficWatch::default();
         assert!(!watch.begin(&media("media=audio,encoding-name=OPUS")));
         assert!(!watch.begin(&media("media=video")), "not known");
@@ -359,24 +359,28 @@ mod tests {
         watch.take(once(packet(&KEY_FRAME, 12).as_ref()));
         let traffic = watch.traffic().unwrap();
         assert_eq!((traffic.packets, traffic.video), (1, None));
-        assert_eq!(traffic.breaches, ["video-codec"]);
+        assert_eq!(traffic.violations, ["video-codec"]);
     }
 
     #[test]
-    fn other_breaches_are_told_once_when_they_still_stand_after_a_second() {
+    fn other_violations_are_told_once_when_they_still_stand_after_a_second() {
         gst::init().unwrap();
         // 1920x1080, high profile.
         let sprop = "Z2QAKqzZQHgCJ+XAWoCAgKAAAAMAIAAADxHjBjLA,aOvjyyLA";
         let mut stream = Stream::new(&video(sprop), Totals::default());
         let at = Duration::from_millis;
         assert!(!stream.look(at(0)), "the first look");
-        assert!(stream.breaches().is_empty());
+        assert!(stream.violations().is_empty());
         assert!(!stream.look(at(900)), "too early for the second");
         assert!(stream.look(at(1000)));
-        let names: Vec<_> = stream.breaches().iter().map(Breach::name).collect();
+        let names: Vec<_> = stream
+            .violations()
+            .iter()
+            .map(LimitViolation::name)
+            .collect();
         assert_eq!(names, ["profile", "size-large"]);
         assert!(!stream.look(at(2000)), "known by now");
         stream.resume();
-        assert!(stream.breaches().is_empty());
+        assert!(stream.violations().is_empty());
     }
 }

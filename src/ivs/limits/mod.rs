@@ -2,26 +2,26 @@
 //!
 //! IVS does not say why a publisher vanishes: a WHIP client sees its
 //! connection end (inferred). So the stream itself is watched, packet by
-//! packet, and each [`Breach`] says in a sentence what is wrong with it and
+//! packet, and each [`LimitViolation`] says in a sentence what is wrong with it and
 //! which setting cures it.
 //!
 //! ```text
-//!  packets ──► rtp ──► VideoWatch / AudioWatch ──► Breach ──► Display, cure()
+//!  packets ──► rtp ──► VideoWatch / AudioWatch ──► LimitViolation ──► Display, cure()
 //!               │            │       │
 //!              sps         meter    stats
 //! ```
 //!
-//! Nothing is enforced here: a breach is a warning.
+//! Nothing is enforced here: a violation is a warning.
 
-mod breach;
-mod cure;
+mod encoder_advice;
 mod meter;
 mod rtp;
 mod sps;
+mod violation;
 mod watch;
 
-pub use breach::{Breach, check_codec};
 pub use sps::Sps;
+pub use violation::{LimitViolation, check_codec};
 pub use watch::{AudioWatch, VideoWatch};
 
 use url::Url;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::breach::Breach;
 use super::meter::{Flow, Meter, Window};
 use super::rtp::{Begins, Packet};
 use super::sps::Sps;
+use super::violation::LimitViolation;
 
 /// How far behind the newest one a packet may come and still be late rather
 /// than of a stream that began anew (RFC 3550 A.1, `MAX_MISORDER`).
@@ -32,7 +32,7 @@ const STALL: Duration = Duration::from_secs(1);
 /// let rtp = [0x80, 0xe0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0x65, 0x88];
 /// watch.packet(&rtp, Duration::ZERO);
 /// assert_eq!((watch.packets(), watch.key_frames()), (1, 1));
-/// assert!(watch.breaches(Duration::ZERO).is_empty());
+/// assert!(watch.violations(Duration::ZERO).is_empty());
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct VideoWatch {
@@ -87,39 +87,39 @@ impl VideoWatch {
         self.order = Order::default();
     }
 
-    /// The limits that the stream misses as of `now`.
+    /// The limits that the stream violates as of `now`.
     ///
     /// Rates need some seconds to show, and none is reported while nothing
     /// comes: a publisher may pause. Profile and size stand until the stream
     /// changes them.
-    pub fn breaches(&self, now: Duration) -> Vec<Breach> {
-        let mut breaches = Vec::new();
+    pub fn violations(&self, now: Duration) -> Vec<LimitViolation> {
+        let mut violations = Vec::new();
         if let Some(sps) = &self.sps {
-            breaches.extend(Breach::of_profile(sps));
-            breaches.extend(Breach::of_size(sps));
+            violations.extend(LimitViolation::of_profile(sps));
+            violations.extend(LimitViolation::of_size(sps));
         }
         if self.meter.is_paused(now) {
-            return breaches;
+            return violations;
         }
         let latest = self.meter.latest();
         let recent = self.meter.recent();
         if recent.b_frames > 0 {
-            breaches.push(Breach::BFrames {
+            violations.push(LimitViolation::BFrames {
                 count: recent.b_frames,
                 frames: recent.frames,
             });
         }
         let frame_rate = self.meter.frame_rate(Window::Long, latest);
         if self.meter.is_full(Window::Long) {
-            breaches.extend(Breach::of_frame_rate(frame_rate));
+            violations.extend(LimitViolation::of_frame_rate(frame_rate));
         }
         let seconds = self.key.longest(latest).as_secs_f64();
-        breaches.extend(Breach::of_key_frames(seconds, frame_rate));
+        violations.extend(LimitViolation::of_key_frames(seconds, frame_rate));
         if self.meter.is_full(Window::Short) {
             let bit_rate = self.meter.bit_rate(Window::Short, latest);
-            breaches.extend(Breach::of_video_bit_rate(bit_rate));
+            violations.extend(LimitViolation::of_video_bit_rate(bit_rate));
         }
-        breaches
+        violations
     }
 
     /// Packets so far.
@@ -226,13 +226,15 @@ impl AudioWatch {
         self.meter = Meter::default();
     }
 
-    /// The limits that the stream misses as of `now`.
-    pub fn breaches(&self, now: Duration) -> Vec<Breach> {
+    /// The limits that the stream violates as of `now`.
+    pub fn violations(&self, now: Duration) -> Vec<LimitViolation> {
         if self.meter.is_paused(now) || !self.meter.is_full(Window::Long) {
             return Vec::new();
         }
         let bit_rate = self.meter.bit_rate(Window::Long, self.meter.latest());
-        Breach::of_audio_bit_rate(bit_rate).into_iter().collect()
+        LimitViolation::of_audio_bit_rate(bit_rate)
+            .into_iter()
+            .collect()
     }
 
     /// Packets so far.
@@ -260,7 +262,7 @@ struct Frame {
 }
 
 /// The time without a key frame: the one going on, and the one before.
-/// Looking at both, a long distance stays a breach beyond its end, until a
+/// Looking at both, a long distance stays a violation beyond its end, until a
 /// short one has been seen whole.
 #[derive(Clone, Copy, Debug, Default)]
 struct KeyTimes {
@@ -377,8 +379,8 @@ mod tests {
         }
 
         fn names(&self) -> Vec<&'static str> {
-            let breaches = self.watch.breaches(self.now);
-            breaches.iter().map(Breach::name).collect()
+            let violations = self.watch.violations(self.now);
+            violations.iter().map(LimitViolation::name).collect()
         }
     }
 
@@ -446,8 +448,8 @@ mod tests {
             stream.frame(unit, 100, 30);
         }
         assert_eq!(
-            stream.watch.breaches(stream.now),
-            [Breach::BFrames {
+            stream.watch.violations(stream.now),
+            [LimitViolation::BFrames {
                 count: 4,
                 frames: 7
             }]
@@ -463,8 +465,8 @@ mod tests {
             stream.send(B, 100);
         }
         assert_eq!(
-            stream.watch.breaches(stream.now),
-            [Breach::BFrames {
+            stream.watch.violations(stream.now),
+            [LimitViolation::BFrames {
                 count: 1,
                 frames: 1
             }]
@@ -523,8 +525,8 @@ mod tests {
         assert_eq!(stream.names(), [""; 0], "too early to tell");
         stream.run(3, 5, 5, 100);
         assert_eq!(
-            stream.watch.breaches(stream.now),
-            [Breach::TooSlow { frame_rate: 5.0 }]
+            stream.watch.violations(stream.now),
+            [LimitViolation::TooSlow { frame_rate: 5.0 }]
         );
     }
 
@@ -548,7 +550,7 @@ mod tests {
         assert_eq!(stream.names(), [""; 0]);
         stream.run(8, 30, 300, 100);
         assert_eq!(stream.names(), ["key-frame-distance"]);
-        let text = stream.watch.breaches(stream.now)[0].to_string();
+        let text = stream.watch.violations(stream.now)[0].to_string();
         assert!(text.contains("8.0 s"), "{text}");
         // It stays one right behind a key frame, and goes with a good distance.
         stream.run(1, 30, 30, 100);
@@ -602,7 +604,7 @@ mod tests {
     }
 
     #[test]
-    fn pause_is_no_breach() {
+    fn pause_is_no_violation() {
         let mut stream = Stream::new();
         stream.run(6, 30, 30, 100);
         stream.now += Duration::from_secs(60);
@@ -650,17 +652,17 @@ mod tests {
         assert_eq!((audio.packets(), audio.bytes()), (300, 180_000));
         assert_eq!(audio.bit_rate(stream.now), 240_000);
         assert_eq!(
-            audio.breaches(stream.now),
-            [Breach::AudioBitRate { bit_rate: 240_000 }]
+            audio.violations(stream.now),
+            [LimitViolation::AudioBitRate { bit_rate: 240_000 }]
         );
         // Exactly 160 kbit/s are fine, and so is silence.
         for _ in 0..300 {
             audio.packet(&stream.rtp(&[], 400), stream.now);
             stream.now += Duration::from_millis(20);
         }
-        assert_eq!(audio.breaches(stream.now), []);
+        assert_eq!(audio.violations(stream.now), []);
         assert_eq!(audio.bit_rate(stream.now), 160_000);
-        assert_eq!(audio.breaches(stream.now + Duration::from_secs(9)), []);
+        assert_eq!(audio.violations(stream.now + Duration::from_secs(9)), []);
     }
 
     /// xorshift, for the same garbage each time.
@@ -688,10 +690,10 @@ mod tests {
             video.packet(&bytes, now);
             audio.packet(&bytes, now);
             if round % 16 == 0 {
-                for breach in video.breaches(now) {
-                    assert!(!breach.to_string().is_empty());
+                for violation in video.violations(now) {
+                    assert!(!violation.to_string().is_empty());
                 }
-                audio.breaches(now);
+                audio.violations(now);
             }
         }
         assert!(video.packets() > 0 && video.packets() == audio.packets());

@@ -1,39 +1,39 @@
-//! The setting that cures a breach, for the encoders that GStreamer has.
+//! The setting that cures a violation, for the encoders that GStreamer has.
 
-use super::breach::Breach;
+use super::violation::LimitViolation;
 use crate::whip::Track;
 
 /// What to change, in the words of the encoder if it is a known one.
-pub(super) fn cure(breach: &Breach, encoder: Option<&str>) -> String {
+pub(super) fn cure(violation: &LimitViolation, encoder: Option<&str>) -> String {
     let settings = encoder.and_then(Settings::of);
-    match breach {
-        Breach::Codec { track, .. } => encoder_for(*track).to_owned(),
-        Breach::Profile { .. } => {
+    match violation {
+        LimitViolation::Codec { track, .. } => encoder_for(*track).to_owned(),
+        LimitViolation::Profile { .. } => {
             let encoder = encoder.unwrap_or("the encoder");
             format!("put the caps video/x-h264,profile=constrained-baseline behind {encoder}")
         }
-        Breach::BFrames { .. } => match settings.and_then(|settings| settings.b_frames) {
+        LimitViolation::BFrames { .. } => match settings.and_then(|settings| settings.b_frames) {
             Some(setting) => set(encoder, setting),
             None => "switch B-frames off in the encoder, or ask it for the constrained-baseline \
                      profile, which has none"
                 .to_owned(),
         },
-        Breach::TooLarge { width, height } => scale(1280, 720, Shape::of(*width, *height)),
-        Breach::TooSmall { width, height } => scale(640, 360, Shape::of(*width, *height)),
-        Breach::TooSlow { .. } | Breach::TooFast { .. } => {
+        LimitViolation::TooLarge { width, height } => scale(1280, 720, Shape::of(*width, *height)),
+        LimitViolation::TooSmall { width, height } => scale(640, 360, Shape::of(*width, *height)),
+        LimitViolation::TooSlow { .. } | LimitViolation::TooFast { .. } => {
             "put videorate ! video/x-raw,framerate=30/1 ahead of the encoder".to_owned()
         }
-        Breach::KeyFrames { frame_rate, .. } => {
+        LimitViolation::KeyFrames { frame_rate, .. } => {
             let frames = two_seconds(*frame_rate);
             match settings.map(|settings| settings.key_frames) {
                 Some(setting) => set(encoder, &setting.replace("{}", &frames)),
                 None => format!("make the encoder send a key frame every {frames} frames (2 s)"),
             }
         }
-        Breach::VideoBitRate { .. } | Breach::VideoBitRateNear { .. } => {
+        LimitViolation::VideoBitRate { .. } | LimitViolation::VideoBitRateNear { .. } => {
             video_bit_rate(encoder, settings)
         }
-        Breach::AudioBitRate { .. } => match encoder {
+        LimitViolation::AudioBitRate { .. } => match encoder {
             Some("opusenc") => set(encoder, "bitrate=128000 (bit/s)"),
             _ => "set the encoder's bit rate to 128 kbit/s".to_owned(),
         },
@@ -161,7 +161,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::breach::tests::all;
+    use super::super::violation::tests::all;
     use super::*;
 
     const ENCODERS: [&str; 12] = [
@@ -180,10 +180,10 @@ mod tests {
     ];
 
     #[test]
-    fn every_breach_has_a_cure_for_every_encoder() {
-        for breach in all() {
+    fn every_violation_has_a_cure_for_every_encoder() {
+        for violation in all() {
             for encoder in ENCODERS.map(Some).into_iter().chain([None]) {
-                let cure = breach.cure(encoder);
+                let cure = violation.cure(encoder);
                 assert!(cure.len() > 20 && !cure.contains("{}"), "{cure}");
             }
         }
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn b_frames() {
         let cure = |encoder| {
-            Breach::BFrames {
+            LimitViolation::BFrames {
                 count: 1,
                 frames: 2,
             }
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn key_frames() {
-        let breach = |frame_rate| Breach::KeyFrames {
+        let violation = |frame_rate| LimitViolation::KeyFrames {
             seconds: 10.0,
             frame_rate,
         };
@@ -230,15 +230,15 @@ mod tests {
             ("vaapih264enc", "set vaapih264enc keyframe-period=59"),
             ("vtenc_h264", "set vtenc_h264 max-keyframe-interval=59"),
         ] {
-            assert_eq!(breach(29.97).cure(Some(encoder)), setting);
+            assert_eq!(violation(29.97).cure(Some(encoder)), setting);
         }
-        assert!(breach(25.0).cure(None).contains("every 50 frames"));
-        assert!(breach(0.0).cure(None).contains("every 60 frames"));
+        assert!(violation(25.0).cure(None).contains("every 50 frames"));
+        assert!(violation(0.0).cure(None).contains("every 60 frames"));
     }
 
     #[test]
     fn bit_rates_have_the_unit_of_the_encoder() {
-        let video = Breach::VideoBitRate {
+        let video = LimitViolation::VideoBitRate {
             bit_rate: 9_000_000,
         };
         assert!(
@@ -251,7 +251,7 @@ mod tests {
                 .cure(Some("openh264enc"))
                 .starts_with("set openh264enc bitrate=6000000 (bit/s)")
         );
-        let audio = Breach::AudioBitRate { bit_rate: 200_000 };
+        let audio = LimitViolation::AudioBitRate { bit_rate: 200_000 };
         assert_eq!(
             audio.cure(Some("opusenc")),
             "set opusenc bitrate=128000 (bit/s)"
@@ -261,10 +261,10 @@ mod tests {
 
     #[test]
     fn sizes_keep_their_orientation() {
-        let cure = |width, height| Breach::TooLarge { width, height }.cure(None);
+        let cure = |width, height| LimitViolation::TooLarge { width, height }.cure(None);
         assert!(cure(1920, 1080).contains("width=1280,height=720"));
         assert!(cure(1080, 1920).contains("width=720,height=1280"));
-        let small = Breach::TooSmall {
+        let small = LimitViolation::TooSmall {
             width: 96,
             height: 128,
         };

@@ -1,8 +1,8 @@
-//! The limits, and how each of them is missed.
+//! The limits, and how a stream violates each of them.
 
 use std::fmt;
 
-use super::cure;
+use super::encoder_advice;
 use super::sps::Sps;
 use crate::whip::Track;
 
@@ -28,10 +28,10 @@ const RATE_TOLERANCE: f64 = 0.05;
 /// A key frame that is due may be late: by some frames, and by the network.
 const KEY_FRAME_TOLERANCE: f64 = 0.25;
 
-/// A limit of IVS that the stream misses.
+/// An IVS limit that the stream violates.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Breach {
+pub enum LimitViolation {
     /// The track is neither H.264 video nor Opus audio.
     Codec {
         /// The track's kind.
@@ -101,7 +101,7 @@ pub enum Breach {
     },
 }
 
-impl Breach {
+impl LimitViolation {
     /// A name that stays, for machines.
     pub fn name(&self) -> &'static str {
         match self {
@@ -129,7 +129,7 @@ impl Breach {
     /// What to change. `encoder` is the encoder's factory name, such as
     /// `x264enc`, if it is known; the advice then names its setting.
     pub fn cure(&self, encoder: Option<&str>) -> String {
-        cure::cure(self, encoder)
+        encoder_advice::cure(self, encoder)
     }
 
     /// The whole sentence for whoever publishes: what is wrong, what IVS does
@@ -190,26 +190,26 @@ impl Breach {
 /// Checks a track's codec by the encoding name that its RTP caps have.
 /// Documented ("Stream ingest"): H.264 and Opus; refused with code 2014 when
 /// there is no common codec (seen: AWS's browser SDK).
-pub fn check_codec(track: Track, encoding_name: &str) -> Option<Breach> {
+pub fn check_codec(track: Track, encoding_name: &str) -> Option<LimitViolation> {
     let taken = match track {
         Track::Audio => "OPUS",
         Track::Video => "H264",
     };
     // Encoding names know no case (RFC 4855 3).
-    (!encoding_name.eq_ignore_ascii_case(taken)).then(|| Breach::Codec {
+    (!encoding_name.eq_ignore_ascii_case(taken)).then(|| LimitViolation::Codec {
         track,
         encoding: encoding_name.to_owned(),
     })
 }
 
-impl fmt::Display for Breach {
+impl fmt::Display for LimitViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_found(f)?;
         write!(f, ", and IVS {}", self.rule())
     }
 }
 
-impl Breach {
+impl LimitViolation {
     fn write_found(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Codec { track, encoding } => {
@@ -313,45 +313,45 @@ pub(super) mod tests {
     }
 
     /// One of each.
-    pub(in crate::ivs::limits) fn all() -> Vec<Breach> {
+    pub(in crate::ivs::limits) fn all() -> Vec<LimitViolation> {
         vec![
             check_codec(Track::Audio, "PCMU").unwrap(),
             check_codec(Track::Video, "VP8").unwrap(),
-            Breach::Profile {
+            LimitViolation::Profile {
                 profile: "high",
                 idc: 100,
             },
-            Breach::BFrames {
+            LimitViolation::BFrames {
                 count: 60,
                 frames: 90,
             },
-            Breach::TooLarge {
+            LimitViolation::TooLarge {
                 width: 1920,
                 height: 1080,
             },
-            Breach::TooSmall {
+            LimitViolation::TooSmall {
                 width: 128,
                 height: 96,
             },
-            Breach::TooSlow { frame_rate: 5.0 },
-            Breach::TooFast { frame_rate: 90.0 },
-            Breach::KeyFrames {
+            LimitViolation::TooSlow { frame_rate: 5.0 },
+            LimitViolation::TooFast { frame_rate: 90.0 },
+            LimitViolation::KeyFrames {
                 seconds: 10.0,
                 frame_rate: 29.97,
             },
-            Breach::VideoBitRate {
+            LimitViolation::VideoBitRate {
                 bit_rate: 8_500_001,
             },
-            Breach::VideoBitRateNear {
+            LimitViolation::VideoBitRateNear {
                 bit_rate: 8_499_999,
             },
-            Breach::AudioBitRate { bit_rate: 256_000 },
+            LimitViolation::AudioBitRate { bit_rate: 256_000 },
         ]
     }
 
     #[test]
     fn names_and_sentences() {
-        for (breach, (name, words)) in all().iter().zip([
+        for (violation, (name, words)) in all().iter().zip([
             ("audio-codec", "the audio is PCMU, and IVS takes Opus only"),
             ("video-codec", "the video is VP8, and IVS takes H.264 only"),
             ("profile", "profile is high (profile_idc 100)"),
@@ -368,8 +368,8 @@ pub(super) mod tests {
             ),
             ("audio-bit-rate", "256 kbit/s, and IVS asks for 160"),
         ]) {
-            assert_eq!(breach.name(), name);
-            let text = breach.to_string();
+            assert_eq!(violation.name(), name);
+            let text = violation.to_string();
             assert!(text.contains(words), "{text}");
         }
     }
@@ -377,12 +377,12 @@ pub(super) mod tests {
     #[test]
     fn warnings_are_whole_sentences() {
         assert_eq!(
-            Breach::AudioBitRate { bit_rate: 256_000 }.warning(Some("opusenc")),
+            LimitViolation::AudioBitRate { bit_rate: 256_000 }.warning(Some("opusenc")),
             "The audio has 256 kbit/s, and IVS asks for 160 kbit/s at most: what it does \
              otherwise is not known. Set opusenc bitrate=128000 (bit/s)."
         );
-        for breach in all() {
-            let warning = breach.warning(None);
+        for violation in all() {
+            let warning = violation.warning(None);
             assert!(!warning.starts_with(char::is_lowercase), "{warning}");
             assert!(warning.ends_with('.') && !warning.ends_with(".."));
         }
@@ -411,29 +411,34 @@ pub(super) mod tests {
             (730, 730, Some("size-large")),
             (280, 158, Some("size-small")),
         ] {
-            let breach = Breach::of_size(&sized(width, height));
-            assert_eq!(breach.map(|breach| breach.name()), name, "{width}x{height}");
+            let violation = LimitViolation::of_size(&sized(width, height));
+            assert_eq!(
+                violation.map(|violation| violation.name()),
+                name,
+                "{width}x{height}"
+            );
         }
     }
 
     #[test]
     fn rates_with_their_tolerance() {
-        let rate = |rate| Breach::of_frame_rate(rate).map(|breach| breach.name());
+        let rate = |rate| LimitViolation::of_frame_rate(rate).map(|violation| violation.name());
         assert_eq!(rate(9.4), Some("frame-rate-low"));
         assert_eq!([9.6, 10.0, 59.94, 60.0, 62.9].map(rate), [None; 5]);
         assert_eq!(rate(63.1), Some("frame-rate-high"));
-        assert_eq!(Breach::of_key_frames(2.5, 30.0), None);
-        assert!(Breach::of_key_frames(2.6, 30.0).is_some());
+        assert_eq!(LimitViolation::of_key_frames(2.5, 30.0), None);
+        assert!(LimitViolation::of_key_frames(2.6, 30.0).is_some());
     }
 
     #[test]
     fn bit_rates() {
-        let video = |rate| Breach::of_video_bit_rate(rate).map(|breach| breach.name());
+        let video =
+            |rate| LimitViolation::of_video_bit_rate(rate).map(|violation| violation.name());
         assert_eq!(video(7_224_999), None);
         assert_eq!(video(7_225_000), Some("video-bit-rate-near"));
         assert_eq!(video(8_500_000), Some("video-bit-rate-near"));
         assert_eq!(video(8_500_001), Some("video-bit-rate"));
-        assert_eq!(Breach::of_audio_bit_rate(168_000), None);
-        assert!(Breach::of_audio_bit_rate(168_001).is_some());
+        assert_eq!(LimitViolation::of_audio_bit_rate(168_000), None);
+        assert!(LimitViolation::of_audio_bit_rate(168_001).is_some());
     }
 }
