@@ -114,6 +114,7 @@
 #[cfg(feature = "element")]
 pub mod element;
 pub mod ivs;
+pub mod media;
 pub mod session;
 pub mod whip;
 

@@ -5,8 +5,8 @@ use std::error::Error;
 
 use base64::Engine as _;
 use gstivs::ivs::filler_codec;
-use gstivs::session::Identity;
-use gstivs::whip::Offer;
+use gstivs::media::DtlsCertificate;
+use gstivs::whip::{Fingerprint, Offer};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::plan::FORMS;
@@ -68,7 +68,8 @@ impl Draft {
     /// A fresh offer: new ICE credentials, sources and certificate each time, as
     /// a client has that starts anew.
     pub(crate) fn new(form: Form) -> Result<Self, Box<dyn Error>> {
-        let fingerprint = Identity::generate()?.fingerprint().to_string();
+        let fingerprint =
+            Fingerprint::of_certificate(DtlsCertificate::generate()?.der()).to_string();
         let transport = format!(
             "c=IN IP4 0.0.0.0\r\na=rtcp-mux\r\na=setup:actpass\r\na=ice-ufrag:{}\r\n\
              a=ice-pwd:{}\r\na=ice-options:trickle\r\na=fingerprint:{fingerprint}\r\n",

@@ -14,7 +14,7 @@ use super::media::Media;
 use super::settings::IceSettings;
 use super::work::Work;
 use crate::ivs::{FillerMode, OfferedVideo, filler_codec};
-use crate::session::Identity;
+use crate::media::DtlsCertificate;
 use crate::whip::Track;
 
 /// A pad to publish: what is on it, and the pad that its media comes out of.
@@ -88,11 +88,11 @@ fn disable_upnp(webrtcbin: &gst::Element) {
 /// Lets the DTLS handshake show our certificate, and counts what arrives.
 pub(super) fn watch_children(
     webrtcbin: &gst::Element,
-    identity: &Arc<Identity>,
+    certificate: &Arc<DtlsCertificate>,
     heard: &Arc<AtomicU64>,
     discretion: &Arc<Discretion>,
 ) {
-    let (identity, heard) = (identity.clone(), heard.clone());
+    let (certificate, heard) = (certificate.clone(), heard.clone());
     let discretion = discretion.clone();
     let Some(bin) = webrtcbin.dynamic_cast_ref::<gst::Bin>() else {
         return;
@@ -102,7 +102,7 @@ pub(super) fn watch_children(
             return;
         };
         match factory.name().as_str() {
-            "dtlssrtpdec" => discretion.give_certificate(element, identity.pem()),
+            "dtlssrtpdec" => discretion.give_certificate(element, certificate.pem()),
             "srtpenc" => discretion.watch(element),
             "nicesrc" => count_arrivals(element, &heard),
             _ => {}

@@ -13,7 +13,8 @@ use super::peer::{Peer, PeerParts};
 use super::settings::parse_token;
 use super::{SessionState, imp, messages};
 use crate::ivs::{Claims, OfferedVideo};
-use crate::session::{Cause, Event, Identity, Input, PeerNews, Session, State};
+use crate::media::DtlsCertificate;
+use crate::session::{Cause, Event, Input, PeerNews, Session, State};
 use crate::whip::{Token, Track};
 
 impl IvsWhipSink {
@@ -135,8 +136,8 @@ impl IvsWhipSink {
             .collect();
         let teller = session.clone();
         let tell = move |news| teller.tell(Input::Peer { peer: number, news });
-        let identity = match Identity::generate() {
-            Ok(identity) => identity,
+        let certificate = match DtlsCertificate::generate() {
+            Ok(certificate) => certificate,
             Err(error) => return tell(PeerNews::Broken(Cause::Peer(error.to_string()))),
         };
         let has_video = sources
@@ -150,7 +151,7 @@ impl IvsWhipSink {
             number,
             sources,
             ice,
-            identity,
+            certificate,
             video,
         };
         let element = self.obj();

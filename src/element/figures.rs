@@ -5,11 +5,11 @@ use std::time::SystemTime;
 
 use gst::prelude::*;
 
-use super::reports::Reports;
+use crate::media::RtcpReports;
 
 /// Reads the far end's RTCP on its way into webrtcbin's RTP session, where it
 /// is decrypted.
-pub(super) fn watch_reports(webrtcbin: &gst::Element, reports: &Arc<Mutex<Reports>>) {
+pub(super) fn watch_reports(webrtcbin: &gst::Element, reports: &Arc<Mutex<RtcpReports>>) {
     let reports = reports.clone();
     let Some(rtpbin) = child(webrtcbin, "rtpbin") else {
         return;
@@ -21,7 +21,7 @@ pub(super) fn watch_reports(webrtcbin: &gst::Element, reports: &Arc<Mutex<Report
     });
 }
 
-fn read_reports(pad: &gst::Pad, reports: &Arc<Mutex<Reports>>) {
+fn read_reports(pad: &gst::Pad, reports: &Arc<Mutex<RtcpReports>>) {
     let reports = reports.clone();
     let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
     pad.add_probe(mask, move |_, info| {

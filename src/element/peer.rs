@@ -29,10 +29,11 @@ use super::figures::{candidate_pair, retransmissions, watch_reports};
 use super::ice::{IceUrl, ice_url};
 use super::imp::CAT;
 use super::questions::{Questions, Reply, description, structure};
-use super::reports::Reports;
 use super::settings::IceSettings;
 use crate::ivs::{FillerMode, OfferedVideo};
-use crate::session::{Cause, Identity, PeerNews};
+
+use crate::media::{DtlsCertificate, RtcpReports};
+use crate::session::{Cause, PeerNews};
 use crate::whip::{Answer, Fingerprint, IceServer, Offer};
 
 /// What a peer connection is made from.
@@ -41,7 +42,7 @@ pub(super) struct PeerParts {
     pub(super) number: u64,
     pub(super) sources: Vec<Source>,
     pub(super) ice: IceSettings,
-    pub(super) identity: Identity,
+    pub(super) certificate: DtlsCertificate,
     pub(super) video: OfferedVideo,
 }
 
@@ -60,12 +61,12 @@ struct Inner {
     /// The transceiver whose transport tells that media can flow: all
     /// sections share it, but only a sending one's state is sure to be told.
     sender: WebRTCRTPTransceiver,
-    identity: Arc<Identity>,
+    certificate: Arc<DtlsCertificate>,
     video: OfferedVideo,
     late_local: bool,
     /// Packets that arrived from the far end: DTLS and RTCP.
     heard: Arc<AtomicU64>,
-    reports: Arc<Mutex<Reports>>,
+    reports: Arc<Mutex<RtcpReports>>,
     /// When its making began.
     begun: Instant,
     discretion: Arc<Discretion>,
@@ -97,12 +98,12 @@ impl Peer {
         tell: impl Fn(PeerNews) + Send + Sync + 'static,
     ) -> Result<Self, glib::BoolError> {
         let begun = Instant::now();
-        let identity = Arc::new(parts.identity);
+        let certificate = Arc::new(parts.certificate);
         let heard = Arc::new(AtomicU64::new(0));
-        let reports = Arc::new(Mutex::new(Reports::default()));
+        let reports = Arc::new(Mutex::new(RtcpReports::default()));
         let webrtcbin = make_webrtcbin(&parts.ice)?;
         let discretion = Arc::new(Discretion::new());
-        watch_children(&webrtcbin, &identity, &heard, &discretion);
+        watch_children(&webrtcbin, &certificate, &heard, &discretion);
         watch_reports(&webrtcbin, &reports);
         ready(&webrtcbin);
         // It stays in PLAYING when the pipeline is paused: its ICE source is
@@ -125,7 +126,7 @@ impl Peer {
             links,
             black,
             sender,
-            identity,
+            certificate,
             video: parts.video,
             late_local: parts.ice.use_link_headers,
             heard,
@@ -150,7 +151,7 @@ impl Peer {
     }
 
     /// What the far end has reported so far.
-    pub(super) fn reports(&self) -> Reports {
+    pub(super) fn reports(&self) -> RtcpReports {
         let reports = self.inner.reports.lock();
         reports.unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -292,8 +293,8 @@ impl Inner {
             .sdp()
             .as_text()
             .map_err(|error| Cause::Peer(error.to_string()))?;
-        let fingerprint = self.identity.fingerprint();
-        let offer = Offer::new(&text, stream, Some(fingerprint))
+        let fingerprint = Fingerprint::of_certificate(self.certificate.der());
+        let offer = Offer::new(&text, stream, Some(&fingerprint))
             .map_err(|error| Cause::Peer(error.to_string()))?;
         gst::debug!(CAT, obj = self.webrtcbin, "offer:\n{}", offer.redacted());
         // Before the local description, from which on there are candidates.

@@ -6,8 +6,8 @@ use glib::prelude::*;
 
 use super::imp::IvsWhipSink;
 use super::media::Media;
-use super::reports::Reports;
 use super::traffic::Traffic;
+use crate::media::RtcpReports;
 use crate::session::Times;
 
 /// The property's name.
@@ -73,7 +73,7 @@ impl IvsWhipSink {
         if let Some(times) = course.times {
             stats = with_times(stats, &times);
         }
-        let mut reports = Reports::default();
+        let mut reports = RtcpReports::default();
         if let Some(peer) = &peer {
             reports = peer.reports();
             stats = stats
@@ -98,7 +98,7 @@ impl IvsWhipSink {
 }
 
 /// One stream: what went out, and what the far end says of it.
-fn stream(media: &Media, traffic: &Traffic, reports: &Reports) -> gst::Structure {
+fn stream(media: &Media, traffic: &Traffic, reports: &RtcpReports) -> gst::Structure {
     let mut stream = gst::Structure::builder(media.track.name())
         .field("packets", traffic.packets)
         .field("bytes", traffic.bytes)

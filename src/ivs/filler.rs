@@ -113,10 +113,23 @@ pub fn filler_codec(taken: &[u8]) -> FillerCodec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::{Sps, black_picture};
 
     #[test]
     fn payload_is_one_that_nobody_uses() {
         assert_eq!(filler_codec(&[]).payload, 127);
         assert_eq!(filler_codec(&[127, 126]).payload, 125);
+    }
+
+    #[test]
+    fn black_picture_keeps_the_limits_and_is_what_the_section_offers() {
+        let picture = black_picture(0);
+        // Behind the start code, up to the next one.
+        let sps = &picture[4..4 + 9];
+        let parsed = Sps::parse(sps).unwrap();
+        assert_eq!(parsed.profile(), "constrained baseline");
+        assert_eq!((parsed.width, parsed.height), BLACK_SIZE);
+        let offered: String = sps[1..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(offered, filler_codec(&[]).profile_level_id);
     }
 }

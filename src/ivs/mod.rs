@@ -22,5 +22,5 @@ pub use filler::{
     BLACK_INTERVAL, BLACK_SIZE, Filler, FillerCodec, FillerMode, OfferedVideo, filler_codec,
 };
 pub use filler_fallback::FillerFallback;
-pub use limits::{AudioWatch, LimitViolation, Sps, VideoWatch, check_codec, limits_apply};
+pub use limits::{AudioWatch, LimitViolation, VideoWatch, check_codec, limits_apply};
 pub use token_scope::{HostsError, RedirectHosts, TokenDenied, may_have_token};

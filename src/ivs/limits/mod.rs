@@ -14,13 +14,9 @@
 //! Nothing is enforced here: a violation is a warning.
 
 mod encoder_advice;
-mod meter;
-mod rtp;
-mod sps;
 mod violation;
 mod watch;
 
-pub use sps::Sps;
 pub use violation::{LimitViolation, check_codec};
 pub use watch::{AudioWatch, VideoWatch};
 

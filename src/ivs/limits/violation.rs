@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::encoder_advice;
-use super::sps::Sps;
+use crate::media::Sps;
 use crate::whip::Track;
 
 // Documented (Amazon IVS Real-Time guide, "Stream ingest"): H.264 baseline
@@ -300,8 +300,8 @@ impl fmt::Display for Mega {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::sps::samples;
     use super::*;
+    use crate::media::sps::samples;
 
     fn sized(width: u32, height: u32) -> Sps {
         let sps = Sps::parse(&samples::bytes(samples::BASELINE)).unwrap();

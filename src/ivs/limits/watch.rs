@@ -5,10 +5,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::meter::{Flow, Meter, Window};
-use super::rtp::{Begins, Packet};
-use super::sps::Sps;
 use super::violation::LimitViolation;
+use crate::media::Sps;
+use crate::media::h264::{Begins, Packet};
+use crate::media::rate_meter::{Flow, Meter, Window};
 
 /// How far behind the newest one a packet may come and still be late rather
 /// than of a stream that began anew (RFC 3550 A.1, `MAX_MISORDER`).
@@ -317,8 +317,8 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sps::samples;
     use super::*;
+    use crate::media::sps::samples;
 
     /// P, B and key frame slices, each as the head of a unit.
     const P: &[u8] = &[0x41, 0x9a];

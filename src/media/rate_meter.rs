@@ -15,10 +15,10 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// What went by in some span of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) bytes: u64,
-    pub(super) frames: u64,
-    pub(super) b_frames: u64,
+pub(crate) struct Counts {
+    pub(crate) bytes: u64,
+    pub(crate) frames: u64,
+    pub(crate) b_frames: u64,
 }
 
 impl Sum for Counts {
@@ -33,7 +33,7 @@ impl Sum for Counts {
 
 /// How far back to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Window {
+pub(crate) enum Window {
     /// Two seconds: the longest distance of key frames that IVS takes, so
     /// that each window of a rightful stream holds about one of them, the
     /// largest frames by far.
@@ -54,7 +54,7 @@ impl Window {
 
 /// Counts over a sliding window, in constant memory and constant time.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Meter {
+pub(crate) struct Meter {
     ring: [Counts; RING],
     /// The step going on, and the one in which the measurement began.
     step: u64,
@@ -64,7 +64,7 @@ pub(super) struct Meter {
 
 /// Whether a packet goes on from those before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
+pub(crate) enum Flow {
     /// The first one, or the first one after a pause.
     Begins,
     /// One among others.
@@ -73,7 +73,7 @@ pub(super) enum Flow {
 
 impl Meter {
     /// Moves on to `now`. A time before the latest one counts as the latest.
-    pub(super) fn advance(&mut self, now: Duration) -> Flow {
+    pub(crate) fn advance(&mut self, now: Duration) -> Flow {
         let begins = self
             .latest
             .is_none_or(|latest| now.saturating_sub(latest) >= PAUSE);
@@ -92,29 +92,29 @@ impl Meter {
     }
 
     /// The counts of the step going on.
-    pub(super) fn current(&mut self) -> &mut Counts {
+    pub(crate) fn current(&mut self) -> &mut Counts {
         &mut self.ring[slot_of(self.step)]
     }
 
     /// The latest time seen.
-    pub(super) fn latest(&self) -> Duration {
+    pub(crate) fn latest(&self) -> Duration {
         self.latest.unwrap_or_default()
     }
 
     /// Whether nothing has come for so long that it is a pause.
-    pub(super) fn is_paused(&self, now: Duration) -> bool {
+    pub(crate) fn is_paused(&self, now: Duration) -> bool {
         now.saturating_sub(self.latest()) >= PAUSE
     }
 
     /// Bits a second as of `now`; before a whole window has gone by, over
     /// what there is.
-    pub(super) fn bit_rate(&self, window: Window, now: Duration) -> u64 {
+    pub(crate) fn bit_rate(&self, window: Window, now: Duration) -> u64 {
         let (counts, steps) = self.over(window, now);
         counts.bytes.saturating_mul(8 * STEPS_A_SECOND) / steps.max(1)
     }
 
     /// Frames a second as of `now`, likewise.
-    pub(super) fn frame_rate(&self, window: Window, now: Duration) -> f64 {
+    pub(crate) fn frame_rate(&self, window: Window, now: Duration) -> f64 {
         let (counts, steps) = self.over(window, now);
         let frames = u32::try_from(counts.frames * STEPS_A_SECOND).unwrap_or(u32::MAX);
         let steps = u32::try_from(steps.max(1)).unwrap_or(u32::MAX);
@@ -122,12 +122,12 @@ impl Meter {
     }
 
     /// The counts of the last four seconds, the step going on included.
-    pub(super) fn recent(&self) -> Counts {
+    pub(crate) fn recent(&self) -> Counts {
         self.ring.iter().copied().sum()
     }
 
     /// Whether a whole window has been measured.
-    pub(super) fn is_full(&self, window: Window) -> bool {
+    pub(crate) fn is_full(&self, window: Window) -> bool {
         self.over(window, self.latest()).1 == window.steps()
     }
 

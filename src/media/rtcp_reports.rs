@@ -20,28 +20,28 @@ const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(60);
 
 /// A report block (RFC 3550 6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Report {
+pub struct Report {
     /// Of the packets since the report before: 0 to 1.
-    pub(super) fraction_lost: f64,
+    pub fraction_lost: f64,
     /// Since the session began; negative where more came than were sent.
-    pub(super) packets_lost: i32,
+    pub packets_lost: i32,
     /// In units of the stream's RTP clock.
-    pub(super) jitter: u32,
+    pub jitter: u32,
     /// Unknown before the far end has answered a sender report.
-    pub(super) round_trip: Option<Duration>,
+    pub round_trip: Option<Duration>,
 }
 
 /// All that came so far in a session.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reports {
+pub struct RtcpReports {
     by_source: HashMap<u32, Report>,
     /// PLI and FIR (RFC 4585 6.3.1, RFC 5104 4.3.1).
-    pub(super) key_frame_requests: u64,
+    pub key_frame_requests: u64,
 }
 
-impl Reports {
+impl RtcpReports {
     /// Reads a compound packet; what can't be read is left out.
-    pub(super) fn packet(&mut self, rtcp: &[u8], now: SystemTime) {
+    pub fn packet(&mut self, rtcp: &[u8], now: SystemTime) {
         let Ok(compound) = Compound::parse(rtcp) else {
             return;
         };
@@ -60,7 +60,7 @@ impl Reports {
     }
 
     /// The newest report of a source.
-    pub(super) fn of(&self, source: u32) -> Option<Report> {
+    pub fn of(&self, source: u32) -> Option<Report> {
         self.by_source.get(&source).copied()
     }
 
@@ -122,10 +122,10 @@ mod tests {
         SystemTime::UNIX_EPOCH + NOW
     }
 
-    fn read(packet: impl RtcpPacketWriter) -> Reports {
+    fn read(packet: impl RtcpPacketWriter) -> RtcpReports {
         let mut bytes = vec![0; packet.calculate_size().unwrap()];
         packet.write_into(&mut bytes).unwrap();
-        let mut reports = Reports::default();
+        let mut reports = RtcpReports::default();
         reports.packet(&bytes, now());
         reports
     }
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_far_end_with_imagination_fills_no_memory() {
-        let mut reports = Reports::default();
+        let mut reports = RtcpReports::default();
         for source in 0..100 {
             let packet = ReceiverReport::builder(9).add_report_block(ReportBlock::builder(source));
             let mut bytes = vec![0; packet.calculate_size().unwrap()];
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn garbage_does_no_harm() {
-        let mut reports = Reports::default();
+        let mut reports = RtcpReports::default();
         let mut state = 0x9e37_79b9_7f4a_7c15u64;
         let mut random = || {
             state ^= state << 13;

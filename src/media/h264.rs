@@ -12,16 +12,16 @@ const FU_A: u8 = 28;
 
 /// An RTP packet's header fields, and its payload without padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Packet<'a> {
-    pub(super) sequence: u16,
-    pub(super) timestamp: u32,
-    pub(super) ssrc: u32,
-    pub(super) payload: &'a [u8],
+pub(crate) struct Packet<'a> {
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+    pub(crate) ssrc: u32,
+    pub(crate) payload: &'a [u8],
 }
 
 impl<'a> Packet<'a> {
     /// `None` when it is no RTP of version 2, or cut off.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (header, rest) = bytes.split_first_chunk::<12>()?;
         let [first, _, s0, s1, t0, t1, t2, t3, i0, i1, i2, i3] = *header;
         if first >> 6 != 2 {
@@ -49,19 +49,19 @@ impl<'a> Packet<'a> {
 
 /// What begins in one packet's payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Begins<'a> {
+pub(crate) struct Begins<'a> {
     /// A slice of a key frame (IDR).
-    pub(super) key_frame: bool,
+    pub(crate) key_frame: bool,
     /// A slice of a B-frame.
-    pub(super) b_frame: bool,
+    pub(crate) b_frame: bool,
     /// A whole sequence parameter set.
-    pub(super) sps: Option<&'a [u8]>,
+    pub(crate) sps: Option<&'a [u8]>,
 }
 
 impl<'a> Begins<'a> {
     /// Looks through a payload of packetization mode 0 or 1, which are the
     /// ones that WebRTC has (RFC 7742 6.2). Anything else begins nothing.
-    pub(super) fn in_payload(payload: &'a [u8]) -> Self {
+    pub(crate) fn in_payload(payload: &'a [u8]) -> Self {
         let mut begins = Self::default();
         let Some((&header, body)) = payload.split_first() else {
             return begins;

@@ -214,7 +214,7 @@ fn read_frame_rate(bits: &mut Bits<'_>) -> Option<f64> {
 
 /// Whether a coded slice, from behind its NAL unit's header, is of a B-frame:
 /// `slice_type` 1 or 6 (H.264 7.3.3, table 7-6).
-pub(super) fn is_b_slice(body: &[u8]) -> bool {
+pub(crate) fn is_b_slice(body: &[u8]) -> bool {
     let mut bits = Bits::new(body);
     bits.golomb() // first_mb_in_slice
         .and_then(|_| bits.golomb())
@@ -311,29 +311,26 @@ impl<'a> Bits<'a> {
 /// `videotestsrc ! video/x-raw,… ! ENCODER ! video/x-h264,profile=…,stream-format=byte-stream`
 /// with GStreamer 1.22.
 #[cfg(test)]
-pub(super) mod samples {
+pub(crate) mod samples {
     /// 640x360 at 30/1, x264enc, constrained-baseline.
-    pub(in crate::ivs::limits) const BASELINE: &str =
-        "6742c01ed900a02ff97016a0c0c0d4a0000003002000000791e2c5c9";
+    pub(crate) const BASELINE: &str = "6742c01ed900a02ff97016a0c0c0d4a0000003002000000791e2c5c9";
     /// 640x360 at 30/1, openh264enc, constrained-baseline; no timing.
-    pub(in crate::ivs::limits) const OPENH264: &str = "6742c01e8c8d405017fcb00f08846a";
+    pub(crate) const OPENH264: &str = "6742c01e8c8d405017fcb00f08846a";
     /// 1280x720 at 30000/1001, x264enc bframes=2, main.
-    pub(in crate::ivs::limits) const MAIN: &str =
-        "674d401feca02802dd80b5010101400000fa40003a9823c60c6580";
+    pub(crate) const MAIN: &str = "674d401feca02802dd80b5010101400000fa40003a9823c60c6580";
     /// 1920x1080 at 60/1, x264enc, high.
-    pub(in crate::ivs::limits) const HIGH: &str =
-        "6764002aacd940780227e5c05a808080a0000003002000000f11e30632c0";
+    pub(crate) const HIGH: &str = "6764002aacd940780227e5c05a808080a0000003002000000f11e30632c0";
     /// 1920x1080 at 25/1 interleaved, x264enc interlaced=true, high.
-    pub(in crate::ivs::limits) const INTERLACED: &str =
+    pub(crate) const INTERLACED: &str =
         "67640028acd94078044fde02d4040405000003000100000300329f162d96";
     /// 720x576 at 25/1 with pixels of 12/11, x264enc, main.
-    pub(in crate::ivs::limits) const WIDE_PIXELS: &str =
+    pub(crate) const WIDE_PIXELS: &str =
         "674d401eeca05a0936049418181a94000003000400000300ca3c58b658";
     /// 641x361 at 30/1 in Y444, x264enc, high-4:4:4.
-    pub(in crate::ivs::limits) const ODD_444: &str =
+    pub(crate) const ODD_444: &str =
         "67f4001e919b281485fc211180b506060640000003004000000f23c58b6580";
 
-    pub(in crate::ivs::limits) fn bytes(hex: &str) -> Vec<u8> {
+    pub(crate) fn bytes(hex: &str) -> Vec<u8> {
         (0..hex.len())
             .step_by(2)
             .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
