@@ -7,7 +7,7 @@ use gst::prelude::*;
 use super::imp::CAT;
 use super::settings::SettingsError;
 use super::{IvsWhipSink, SessionState};
-use crate::ivs::{FillerMode, LimitViolation};
+use crate::ivs::{FillerMode, LimitViolation, limit_warning};
 use crate::session::{Cause, ErrorKind, Failure, Warning};
 
 /// The name of the element message that tells each change of session state.
@@ -106,7 +106,7 @@ pub(super) fn post_warning(element: &IvsWhipSink, text: &str) {
 
 /// Posts an IVS limit that the stream violates, with its name for a program.
 pub(super) fn post_limit(element: &IvsWhipSink, violation: &LimitViolation, encoder: Option<&str>) {
-    let text = violation.warning(encoder);
+    let text = limit_warning(violation, encoder);
     gst::warning!(CAT, obj = element, "{text}");
     let mut details = gst::Structure::builder("details").field("limit", violation.name());
     if let Some(encoder) = encoder {

@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::media::Media;
-use crate::ivs::{AudioWatch, LimitViolation, VideoWatch, check_codec};
+use crate::ivs::{LimitViolation, audio_violations, check_codec, video_violations};
+use crate::media::{AudioMeter, VideoMeter};
 use crate::whip::Track;
 
 /// How far apart two looks for violations are. One counts when both have seen
@@ -124,9 +125,9 @@ struct Stream {
 
 enum Kind {
     /// H.264.
-    Video(VideoWatch),
+    Video(VideoMeter),
     /// Audio, or video of which only the packets are understood.
-    Packets(AudioWatch),
+    Packets(AudioMeter),
 }
 
 /// What has been counted.
@@ -143,11 +144,11 @@ impl Stream {
         let encoding = media.text("encoding-name");
         let other = check_codec(media.track, &encoding);
         let kind = if media.track == Track::Video && other.is_none() {
-            let mut watch = VideoWatch::default();
+            let mut watch = VideoMeter::default();
             watch.parameter_sets(&media.text("sprop-parameter-sets"));
             Kind::Video(watch)
         } else {
-            Kind::Packets(AudioWatch::default())
+            Kind::Packets(AudioMeter::default())
         };
         Self {
             kind,
@@ -212,8 +213,8 @@ impl Stream {
     fn measured(&self, now: Duration) -> Vec<LimitViolation> {
         match &self.kind {
             _ if self.codec.is_some() => Vec::new(),
-            Kind::Video(watch) => watch.violations(now),
-            Kind::Packets(watch) => watch.violations(now),
+            Kind::Video(meter) => video_violations(meter, now),
+            Kind::Packets(meter) => audio_violations(meter, now),
         }
     }
 

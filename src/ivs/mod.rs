@@ -22,5 +22,7 @@ pub use filler::{
     BLACK_INTERVAL, BLACK_SIZE, Filler, FillerCodec, FillerMode, OfferedVideo, filler_codec,
 };
 pub use filler_fallback::FillerFallback;
-pub use limits::{AudioWatch, LimitViolation, VideoWatch, check_codec, limits_apply};
+pub use limits::{
+    LimitViolation, audio_violations, check_codec, limit_warning, limits_apply, video_violations,
+};
 pub use token_scope::{HostsError, RedirectHosts, TokenDenied, may_have_token};

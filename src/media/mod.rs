@@ -6,12 +6,16 @@
 
 mod black_picture;
 mod dtls_certificate;
-pub(crate) mod h264;
-pub(crate) mod rate_meter;
+mod h264;
+mod rate_meter;
 mod rtcp_reports;
+#[cfg(test)]
+pub(crate) mod sample_stream;
 pub(crate) mod sps;
+mod stream_meter;
 
 pub use black_picture::black_picture;
 pub use dtls_certificate::{CertificateError, DtlsCertificate};
 pub use rtcp_reports::{Report, RtcpReports};
 pub use sps::Sps;
+pub use stream_meter::{AudioMeter, BFrames, VideoMeter};

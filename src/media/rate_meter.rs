@@ -15,10 +15,10 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// What went by in some span of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) bytes: u64,
-    pub(crate) frames: u64,
-    pub(crate) b_frames: u64,
+pub(super) struct Counts {
+    pub(super) bytes: u64,
+    pub(super) frames: u64,
+    pub(super) b_frames: u64,
 }
 
 impl Sum for Counts {
@@ -33,7 +33,7 @@ impl Sum for Counts {
 
 /// How far back to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Window {
+pub(super) enum Window {
     /// Two seconds: the longest distance of key frames that IVS takes, so
     /// that each window of a rightful stream holds about one of them, the
     /// largest frames by far.
@@ -54,7 +54,7 @@ impl Window {
 
 /// Counts over a sliding window, in constant memory and constant time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Meter {
+pub(super) struct RateMeter {
     ring: [Counts; RING],
     /// The step going on, and the one in which the measurement began.
     step: u64,
@@ -64,16 +64,16 @@ pub(crate) struct Meter {
 
 /// Whether a packet goes on from those before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flow {
+pub(super) enum Flow {
     /// The first one, or the first one after a pause.
     Begins,
     /// One among others.
     Continues,
 }
 
-impl Meter {
+impl RateMeter {
     /// Moves on to `now`. A time before the latest one counts as the latest.
-    pub(crate) fn advance(&mut self, now: Duration) -> Flow {
+    pub(super) fn advance(&mut self, now: Duration) -> Flow {
         let begins = self
             .latest
             .is_none_or(|latest| now.saturating_sub(latest) >= PAUSE);
@@ -92,29 +92,29 @@ impl Meter {
     }
 
     /// The counts of the step going on.
-    pub(crate) fn current(&mut self) -> &mut Counts {
+    pub(super) fn current(&mut self) -> &mut Counts {
         &mut self.ring[slot_of(self.step)]
     }
 
     /// The latest time seen.
-    pub(crate) fn latest(&self) -> Duration {
+    pub(super) fn latest(&self) -> Duration {
         self.latest.unwrap_or_default()
     }
 
     /// Whether nothing has come for so long that it is a pause.
-    pub(crate) fn is_paused(&self, now: Duration) -> bool {
+    pub(super) fn is_paused(&self, now: Duration) -> bool {
         now.saturating_sub(self.latest()) >= PAUSE
     }
 
     /// Bits a second as of `now`; before a whole window has gone by, over
     /// what there is.
-    pub(crate) fn bit_rate(&self, window: Window, now: Duration) -> u64 {
+    pub(super) fn bit_rate(&self, window: Window, now: Duration) -> u64 {
         let (counts, steps) = self.over(window, now);
         counts.bytes.saturating_mul(8 * STEPS_A_SECOND) / steps.max(1)
     }
 
     /// Frames a second as of `now`, likewise.
-    pub(crate) fn frame_rate(&self, window: Window, now: Duration) -> f64 {
+    pub(super) fn frame_rate(&self, window: Window, now: Duration) -> f64 {
         let (counts, steps) = self.over(window, now);
         let frames = u32::try_from(counts.frames * STEPS_A_SECOND).unwrap_or(u32::MAX);
         let steps = u32::try_from(steps.max(1)).unwrap_or(u32::MAX);
@@ -122,12 +122,12 @@ impl Meter {
     }
 
     /// The counts of the last four seconds, the step going on included.
-    pub(crate) fn recent(&self) -> Counts {
+    pub(super) fn recent(&self) -> Counts {
         self.ring.iter().copied().sum()
     }
 
     /// Whether a whole window has been measured.
-    pub(crate) fn is_full(&self, window: Window) -> bool {
+    pub(super) fn is_full(&self, window: Window) -> bool {
         self.over(window, self.latest()).1 == window.steps()
     }
 
@@ -165,7 +165,7 @@ mod tests {
     }
 
     /// `count` packets of 1,000 bytes, a frame each.
-    fn run(meter: &mut Meter, from: u64, every: u64, count: u64) -> u64 {
+    fn run(meter: &mut RateMeter, from: u64, every: u64, count: u64) -> u64 {
         let mut time = from;
         for _ in 0..count {
             meter.advance(ms(time));
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn steady_stream() {
-        let mut meter = Meter::default();
+        let mut meter = RateMeter::default();
         let end = run(&mut meter, 0, 10, 600);
         for window in [Window::Short, Window::Long] {
             assert!(meter.is_full(window));
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn windows_fill_first() {
-        let mut meter = Meter::default();
+        let mut meter = RateMeter::default();
         assert_eq!(meter.bit_rate(Window::Short, ms(0)), 0);
         let end = run(&mut meter, 100, 10, 210);
         assert!(!meter.is_full(Window::Short));
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn short_window_forgets_sooner() {
-        let mut meter = Meter::default();
+        let mut meter = RateMeter::default();
         let end = run(&mut meter, 0, 10, 600);
         let end = run(&mut meter, end, 20, 110);
         assert_eq!(meter.frame_rate(Window::Short, ms(end)), 50.0);
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn silence_fades_to_nothing() {
-        let mut meter = Meter::default();
+        let mut meter = RateMeter::default();
         let end = run(&mut meter, 0, 10, 600);
         assert_eq!(meter.bit_rate(Window::Short, ms(end + 1000)), 400_000);
         assert_eq!(meter.bit_rate(Window::Short, ms(end + 10_000)), 0);
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn pause_begins_a_new_measurement() {
-        let mut meter = Meter::default();
+        let mut meter = RateMeter::default();
         let end = run(&mut meter, 0, 10, 600);
         assert_eq!(meter.advance(ms(end + 1000)), Flow::Continues);
         assert_eq!(meter.advance(ms(end + 3000)), Flow::Begins);
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn time_that_runs_backwards_or_very_far() {
-        let mut meter = Meter::default();
+        let mut meter = RateMeter::default();
         assert_eq!(meter.advance(ms(5000)), Flow::Begins);
         assert_eq!(meter.advance(ms(1000)), Flow::Continues);
         assert_eq!(meter.latest(), ms(5000));

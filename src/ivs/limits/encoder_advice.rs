@@ -1,43 +1,67 @@
 //! The setting that cures a violation, for the encoders that GStreamer has.
+//!
+//! In: a violation and the factory name of the encoder. Out: a sentence.
 
 use super::violation::LimitViolation;
 use crate::whip::Track;
 
-/// What to change, in the words of the encoder if it is a known one.
-pub(super) fn cure(violation: &LimitViolation, encoder: Option<&str>) -> String {
-    let settings = encoder.and_then(Settings::of);
-    match violation {
-        LimitViolation::Codec { track, .. } => encoder_for(*track).to_owned(),
-        LimitViolation::Profile { .. } => {
-            let encoder = encoder.unwrap_or("the encoder");
-            format!("put the caps video/x-h264,profile=constrained-baseline behind {encoder}")
-        }
-        LimitViolation::BFrames { .. } => match settings.and_then(|settings| settings.b_frames) {
-            Some(setting) => set(encoder, setting),
-            None => "switch B-frames off in the encoder, or ask it for the constrained-baseline \
-                     profile, which has none"
-                .to_owned(),
-        },
-        LimitViolation::TooLarge { width, height } => scale(1280, 720, Shape::of(*width, *height)),
-        LimitViolation::TooSmall { width, height } => scale(640, 360, Shape::of(*width, *height)),
-        LimitViolation::TooSlow { .. } | LimitViolation::TooFast { .. } => {
-            "put videorate ! video/x-raw,framerate=30/1 ahead of the encoder".to_owned()
-        }
-        LimitViolation::KeyFrames { frame_rate, .. } => {
-            let frames = two_seconds(*frame_rate);
-            match settings.map(|settings| settings.key_frames) {
-                Some(setting) => set(encoder, &setting.replace("{}", &frames)),
-                None => format!("make the encoder send a key frame every {frames} frames (2 s)"),
+/// The whole warning: what is wrong, what IVS does about it, and what to change.
+/// `encoder` is the encoder's factory name, such as `x264enc`, if it is known.
+pub fn limit_warning(violation: &LimitViolation, encoder: Option<&str>) -> String {
+    let (found, cure) = (violation.to_string(), violation.cure(encoder));
+    format!("{}. {}.", capitalized(&found), capitalized(&cure))
+}
+
+impl LimitViolation {
+    /// What to change, by the encoder's own properties if it is a known one.
+    fn cure(&self, encoder: Option<&str>) -> String {
+        let settings = encoder.and_then(Settings::of);
+        match self {
+            Self::Codec { track, .. } => encoder_for(*track).to_owned(),
+            Self::Profile { .. } => {
+                let encoder = encoder.unwrap_or("the encoder");
+                format!("put the caps video/x-h264,profile=constrained-baseline behind {encoder}")
             }
+            Self::BFrames { .. } => match settings.and_then(|settings| settings.b_frames) {
+                Some(setting) => set(encoder, setting),
+                None => {
+                    "switch B-frames off in the encoder, or ask it for the constrained-baseline \
+                     profile, which has none"
+                        .to_owned()
+                }
+            },
+            Self::TooLarge { width, height } => scale(1280, 720, Shape::of(*width, *height)),
+            Self::TooSmall { width, height } => scale(640, 360, Shape::of(*width, *height)),
+            Self::TooSlow { .. } | Self::TooFast { .. } => {
+                "put videorate ! video/x-raw,framerate=30/1 ahead of the encoder".to_owned()
+            }
+            Self::KeyFrames { frame_rate, .. } => {
+                let frames = two_seconds(*frame_rate);
+                match settings.map(|settings| settings.key_frames) {
+                    Some(setting) => set(encoder, &setting.replace("{}", &frames)),
+                    None => {
+                        format!("make the encoder send a key frame every {frames} frames (2 s)")
+                    }
+                }
+            }
+            Self::VideoBitRate { .. } | Self::VideoBitRateNear { .. } => {
+                video_bit_rate(encoder, settings)
+            }
+            Self::AudioBitRate { .. } => match encoder {
+                Some("opusenc") => set(encoder, "bitrate=128000 (bit/s)"),
+                _ => "set the encoder's bit rate to 128 kbit/s".to_owned(),
+            },
         }
-        LimitViolation::VideoBitRate { .. } | LimitViolation::VideoBitRateNear { .. } => {
-            video_bit_rate(encoder, settings)
-        }
-        LimitViolation::AudioBitRate { .. } => match encoder {
-            Some("opusenc") => set(encoder, "bitrate=128000 (bit/s)"),
-            _ => "set the encoder's bit rate to 128 kbit/s".to_owned(),
-        },
     }
+}
+
+/// Begins a sentence; all of ours begin in ASCII.
+fn capitalized(text: &str) -> String {
+    let mut text = text.to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
 }
 
 /// Documented ("RTMP publishing"): 6 Mbit/s is safe, whatever overshoots.
@@ -269,5 +293,22 @@ mod tests {
             height: 128,
         };
         assert!(small.cure(None).contains("width=360,height=640"));
+    }
+
+    #[test]
+    fn warnings_are_whole_sentences() {
+        assert_eq!(
+            limit_warning(
+                &LimitViolation::AudioBitRate { bit_rate: 256_000 },
+                Some("opusenc")
+            ),
+            "The audio has 256 kbit/s, and IVS asks for 160 kbit/s at most: what it does \
+             otherwise is not known. Set opusenc bitrate=128000 (bit/s)."
+        );
+        for violation in all() {
+            let warning = limit_warning(&violation, None);
+            assert!(!warning.starts_with(char::is_lowercase), "{warning}");
+            assert!(warning.ends_with('.') && !warning.ends_with(".."));
+        }
     }
 }

@@ -1,24 +1,24 @@
-//! What IVS takes of audio and video, held against what is being sent.
+//! What IVS accepts of audio and video, and which of it a stream violates.
 //!
-//! IVS does not say why a publisher vanishes: a WHIP client sees its
-//! connection end (inferred). So the stream itself is watched, packet by
-//! packet, and each [`LimitViolation`] says in a sentence what is wrong with it and
-//! which setting cures it.
+//! IVS does not say why a publisher vanishes: a WHIP client sees its connection
+//! end (inferred). So the element measures what goes out, and each
+//! [`LimitViolation`] says what is wrong with it and which setting cures it. A
+//! violation is a warning: nothing is enforced here.
 //!
 //! ```text
-//!  packets ──► rtp ──► VideoWatch / AudioWatch ──► LimitViolation ──► Display, cure()
-//!               │            │       │
-//!              sps         meter    stats
+//!  VideoMeter, AudioMeter ──► checks ──► LimitViolation ──► limit_warning()
+//!                               │                               │
+//!                           thresholds                    encoder_advice
 //! ```
-//!
-//! Nothing is enforced here: a violation is a warning.
 
+mod checks;
 mod encoder_advice;
+mod thresholds;
 mod violation;
-mod watch;
 
-pub use violation::{LimitViolation, check_codec};
-pub use watch::{AudioWatch, VideoWatch};
+pub use checks::{audio_violations, check_codec, video_violations};
+pub use encoder_advice::limit_warning;
+pub use violation::LimitViolation;
 
 use url::Url;
 

@@ -1,32 +1,9 @@
-//! The limits, and how a stream violates each of them.
+//! What a violated limit is called, and what is said of it.
 
 use std::fmt;
 
-use super::encoder_advice;
-use crate::media::Sps;
+use super::thresholds::VIDEO_BIT_RATE;
 use crate::whip::Track;
-
-// Documented (Amazon IVS Real-Time guide, "Stream ingest"): H.264 baseline
-// with a key frame every 1 to 2 s and no B-frames, 10 to 60 frames a second,
-// 160p to 720p, 8.5 Mbit/s at most; Opus of 160 kbit/s at most.
-const VIDEO_BIT_RATE: u64 = 8_500_000;
-const AUDIO_BIT_RATE: u64 = 160_000;
-const FRAME_RATES: (f64, f64) = (10.0, 60.0);
-const KEY_FRAME_SECONDS: f64 = 2.0;
-const FEWEST_LINES: u32 = 160;
-/// 720p; on its side it counts as that too, which is not known (inferred).
-const SHORT_SIDE: u32 = 720;
-const LONG_SIDE: u32 = 1280;
-
-/// From here on the bit rate is near its limit. Documented ("RTMP
-/// publishing"): an encoder set to the limit overshoots it, 6 Mbit/s is safe.
-const NEAR_BIT_RATE: u64 = VIDEO_BIT_RATE * 85 / 100;
-
-/// What a measurement may be beyond a limit: encoders and live sources are
-/// not exact, and a frame more or less falls into a window.
-const RATE_TOLERANCE: f64 = 0.05;
-/// A key frame that is due may be late: by some frames, and by the network.
-const KEY_FRAME_TOLERANCE: f64 = 0.25;
 
 /// An IVS limit that the stream violates.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,81 +102,6 @@ impl LimitViolation {
             Self::AudioBitRate { .. } => "audio-bit-rate",
         }
     }
-
-    /// What to change. `encoder` is the encoder's factory name, such as
-    /// `x264enc`, if it is known; the advice then names its setting.
-    pub fn cure(&self, encoder: Option<&str>) -> String {
-        encoder_advice::cure(self, encoder)
-    }
-
-    /// The whole sentence for whoever publishes: what is wrong, what IVS does
-    /// about it, and what to change.
-    pub fn warning(&self, encoder: Option<&str>) -> String {
-        let (found, cure) = (self.to_string(), self.cure(encoder));
-        format!("{}. {}.", capitalized(&found), capitalized(&cure))
-    }
-
-    pub(super) fn of_profile(sps: &Sps) -> Option<Self> {
-        (!sps.is_baseline()).then(|| Self::Profile {
-            profile: sps.profile(),
-            idc: sps.profile_idc,
-        })
-    }
-
-    pub(super) fn of_size(sps: &Sps) -> Option<Self> {
-        let (width, height) = (sps.width, sps.height);
-        let (short, long) = (width.min(height), width.max(height));
-        if short > SHORT_SIDE || long > LONG_SIDE {
-            Some(Self::TooLarge { width, height })
-        } else {
-            (short < FEWEST_LINES).then_some(Self::TooSmall { width, height })
-        }
-    }
-
-    pub(super) fn of_frame_rate(frame_rate: f64) -> Option<Self> {
-        if frame_rate < FRAME_RATES.0 * (1.0 - RATE_TOLERANCE) {
-            Some(Self::TooSlow { frame_rate })
-        } else if frame_rate > FRAME_RATES.1 * (1.0 + RATE_TOLERANCE) {
-            Some(Self::TooFast { frame_rate })
-        } else {
-            None
-        }
-    }
-
-    pub(super) fn of_key_frames(seconds: f64, frame_rate: f64) -> Option<Self> {
-        (seconds > KEY_FRAME_SECONDS * (1.0 + KEY_FRAME_TOLERANCE)).then_some(Self::KeyFrames {
-            seconds,
-            frame_rate,
-        })
-    }
-
-    pub(super) fn of_video_bit_rate(bit_rate: u64) -> Option<Self> {
-        if bit_rate > VIDEO_BIT_RATE {
-            Some(Self::VideoBitRate { bit_rate })
-        } else {
-            (bit_rate >= NEAR_BIT_RATE).then_some(Self::VideoBitRateNear { bit_rate })
-        }
-    }
-
-    pub(super) fn of_audio_bit_rate(bit_rate: u64) -> Option<Self> {
-        // A twentieth more, as above: a variable bit rate is met on average only.
-        (bit_rate > AUDIO_BIT_RATE + AUDIO_BIT_RATE / 20).then_some(Self::AudioBitRate { bit_rate })
-    }
-}
-
-/// Checks a track's codec by the encoding name that its RTP caps have.
-/// Documented ("Stream ingest"): H.264 and Opus; refused with code 2014 when
-/// there is no common codec (seen: AWS's browser SDK).
-pub fn check_codec(track: Track, encoding_name: &str) -> Option<LimitViolation> {
-    let taken = match track {
-        Track::Audio => "OPUS",
-        Track::Video => "H264",
-    };
-    // Encoding names know no case (RFC 4855 3).
-    (!encoding_name.eq_ignore_ascii_case(taken)).then(|| LimitViolation::Codec {
-        track,
-        encoding: encoding_name.to_owned(),
-    })
 }
 
 impl fmt::Display for LimitViolation {
@@ -274,15 +176,6 @@ impl LimitViolation {
     }
 }
 
-/// Begins a sentence; all of ours begin in ASCII.
-fn capitalized(text: &str) -> String {
-    let mut text = text.to_owned();
-    if let Some(first) = text.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    text
-}
-
 /// Bits a second in millions, with one digit behind the point, cut and not
 /// rounded: 8,499,999 is not 8.5 yet; rounded up above the limit.
 struct Mega(u64);
@@ -301,22 +194,18 @@ impl fmt::Display for Mega {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::media::sps::samples;
-
-    fn sized(width: u32, height: u32) -> Sps {
-        let sps = Sps::parse(&samples::bytes(samples::BASELINE)).unwrap();
-        Sps {
-            width,
-            height,
-            ..sps
-        }
-    }
 
     /// One of each.
     pub(in crate::ivs::limits) fn all() -> Vec<LimitViolation> {
         vec![
-            check_codec(Track::Audio, "PCMU").unwrap(),
-            check_codec(Track::Video, "VP8").unwrap(),
+            LimitViolation::Codec {
+                track: Track::Audio,
+                encoding: "PCMU".into(),
+            },
+            LimitViolation::Codec {
+                track: Track::Video,
+                encoding: "VP8".into(),
+            },
             LimitViolation::Profile {
                 profile: "high",
                 idc: 100,
@@ -372,73 +261,5 @@ pub(super) mod tests {
             let text = violation.to_string();
             assert!(text.contains(words), "{text}");
         }
-    }
-
-    #[test]
-    fn warnings_are_whole_sentences() {
-        assert_eq!(
-            LimitViolation::AudioBitRate { bit_rate: 256_000 }.warning(Some("opusenc")),
-            "The audio has 256 kbit/s, and IVS asks for 160 kbit/s at most: what it does \
-             otherwise is not known. Set opusenc bitrate=128000 (bit/s)."
-        );
-        for violation in all() {
-            let warning = violation.warning(None);
-            assert!(!warning.starts_with(char::is_lowercase), "{warning}");
-            assert!(warning.ends_with('.') && !warning.ends_with(".."));
-        }
-    }
-
-    #[test]
-    fn codecs() {
-        assert_eq!(check_codec(Track::Audio, "OPUS"), None);
-        assert_eq!(check_codec(Track::Audio, "opus"), None);
-        assert_eq!(check_codec(Track::Video, "H264"), None);
-        assert!(check_codec(Track::Audio, "MULTIOPUS").is_some());
-        assert!(check_codec(Track::Video, "H265").is_some());
-        assert!(check_codec(Track::Video, "OPUS").is_some());
-    }
-
-    #[test]
-    fn sizes() {
-        for (width, height, name) in [
-            (1280, 720, None),
-            (720, 1280, None),
-            (960, 720, None),
-            (284, 160, None),
-            (1282, 720, Some("size-large")),
-            (1280, 722, Some("size-large")),
-            (1080, 1920, Some("size-large")),
-            (730, 730, Some("size-large")),
-            (280, 158, Some("size-small")),
-        ] {
-            let violation = LimitViolation::of_size(&sized(width, height));
-            assert_eq!(
-                violation.map(|violation| violation.name()),
-                name,
-                "{width}x{height}"
-            );
-        }
-    }
-
-    #[test]
-    fn rates_with_their_tolerance() {
-        let rate = |rate| LimitViolation::of_frame_rate(rate).map(|violation| violation.name());
-        assert_eq!(rate(9.4), Some("frame-rate-low"));
-        assert_eq!([9.6, 10.0, 59.94, 60.0, 62.9].map(rate), [None; 5]);
-        assert_eq!(rate(63.1), Some("frame-rate-high"));
-        assert_eq!(LimitViolation::of_key_frames(2.5, 30.0), None);
-        assert!(LimitViolation::of_key_frames(2.6, 30.0).is_some());
-    }
-
-    #[test]
-    fn bit_rates() {
-        let video =
-            |rate| LimitViolation::of_video_bit_rate(rate).map(|violation| violation.name());
-        assert_eq!(video(7_224_999), None);
-        assert_eq!(video(7_225_000), Some("video-bit-rate-near"));
-        assert_eq!(video(8_500_000), Some("video-bit-rate-near"));
-        assert_eq!(video(8_500_001), Some("video-bit-rate"));
-        assert_eq!(LimitViolation::of_audio_bit_rate(168_000), None);
-        assert!(LimitViolation::of_audio_bit_rate(168_001).is_some());
     }
 }
