@@ -127,7 +127,7 @@ fn two_seconds(frame_rate: f64) -> String {
 /// An encoder's properties, `{}` standing for the number.
 #[derive(Clone, Copy)]
 struct Settings {
-    /// An encoder that makes no B-frames has none.
+    /// `None` where it makes none, or has no property for them.
     b_frames: Option<&'static str>,
     key_frames: &'static str,
     bit_rate: &'static str,
@@ -151,33 +151,41 @@ impl Settings {
         }
     }
 
-    /// By factory name. Each is as the element's own documentation or source
-    /// has it; those of x264enc and openh264enc also as GStreamer 1.22 lists them.
+    /// What several have: a `bitrate` in bit/s.
+    fn bits(b_frames: Option<&'static str>, key_frames: &'static str) -> Self {
+        Self {
+            b_frames,
+            key_frames,
+            bit_rate: "bitrate={}",
+            unit: Unit::Bits,
+        }
+    }
+
+    /// By factory name, as the elements' sources have them; those of x264enc and
+    /// openh264enc also as GStreamer 1.22 lists them.
     fn of(encoder: &str) -> Option<Self> {
         Some(match encoder {
             "x264enc" => Self::kilobits("bframes=0 (or tune=zerolatency)", "key-int-max={}"),
-            "openh264enc" => Self {
-                b_frames: None,
-                key_frames: "gop-size={}",
-                bit_rate: "bitrate={}",
-                unit: Unit::Bits,
-            },
+            "openh264enc" => Self::bits(None, "gop-size={}"),
+            "vah264enc" | "vah264lpenc" => Self::kilobits("b-frames=0", "key-int-max={}"),
             "vaapih264enc" => Self::kilobits("max-bframes=0", "keyframe-period={}"),
             "nvh264enc" | "mfh264enc" => Self::kilobits("bframes=0", "gop-size={}"),
-            "nvcudah264enc" | "nvautogpuh264enc" | "nvd3d11h264enc" | "msdkh264enc" => {
-                Self::kilobits("b-frames=0", "gop-size={}")
-            }
+            "nvcudah264enc" | "qsvh264enc" => Self::kilobits("b-frames=0", "gop-size={}"),
+            // Has no property for B-frames in 1.22.
+            "amfh264enc" => Self {
+                b_frames: None,
+                ..Self::kilobits("", "gop-size={}")
+            },
+            "nvv4l2h264enc" => Self::bits(Some("num-B-Frames=0"), "idrinterval={}"),
             "vtenc_h264" | "vtenc_h264_hw" => {
                 Self::kilobits("allow-frame-reordering=false", "max-keyframe-interval={}")
             }
-            // The elements of further devices have the device in their name.
-            _ if encoder.starts_with("v4l2") => Self {
+            "v4l2h264enc" => Self {
                 b_frames: Some(r#"extra-controls="controls,video_b_frames=0""#),
                 key_frames: r#"extra-controls="controls,h264_i_frame_period={}" (on some devices video_gop_size={})"#,
                 bit_rate: r#"extra-controls="controls,video_bitrate={}""#,
                 unit: Unit::Bits,
             },
-            _ if encoder.starts_with("va") => Self::kilobits("b-frames=0", "key-int-max={}"),
             _ => return None,
         })
     }
@@ -188,18 +196,20 @@ mod tests {
     use super::super::violation::tests::all;
     use super::*;
 
-    const ENCODERS: [&str; 12] = [
+    const ENCODERS: [&str; 14] = [
         "x264enc",
         "openh264enc",
-        "vaapih264enc",
         "vah264enc",
-        "varenderD129h264enc",
+        "vah264lpenc",
+        "vaapih264enc",
         "nvh264enc",
         "nvcudah264enc",
+        "qsvh264enc",
         "mfh264enc",
+        "amfh264enc",
+        "nvv4l2h264enc",
         "vtenc_h264",
         "v4l2h264enc",
-        "opusenc",
         "someenc",
     ];
 
@@ -237,7 +247,7 @@ mod tests {
         ] {
             assert_eq!(cure(Some(encoder)), setting);
         }
-        for none in [Some("openh264enc"), None] {
+        for none in [Some("openh264enc"), Some("amfh264enc"), None] {
             assert!(cure(none).contains("constrained-baseline"));
         }
     }
