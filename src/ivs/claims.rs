@@ -41,14 +41,11 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
 /// another form is no error: it is just not known. The names are documented
 /// ("Distribute tokens", on self-signed tokens), and seen in API-issued ones.
 ///
-/// `Debug` shows nothing of whoever publishes: the attributes are not even
-/// kept, and the user id is hidden.
-#[derive(Clone, PartialEq, Eq)]
+/// Neither attributes nor user id are kept, so nothing can show them.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
     /// `exp`: when the token ends.
     pub expiry: Option<SystemTime>,
-    /// `iat`: when it was made.
-    pub issued: Option<SystemTime>,
     /// `jti`: the participant's id.
     pub participant_id: Option<String>,
     /// `resource`: the stage's ARN; without it `topic`, which is the ARN's last part.
@@ -56,12 +53,6 @@ pub struct Claims {
     /// `capabilities.allow_publish`; `None` when the token says nothing
     /// about capabilities and is none of IVS's.
     pub allow_publish: Option<bool>,
-    /// `whip_url`: the stage's own endpoint.
-    pub whip_url: Option<String>,
-    /// `user_id`: the application's name for whoever publishes.
-    pub user_id: Option<String>,
-    /// `version`: `1.0` when self-signed (documented), `0.0` from the API (seen).
-    pub version: Option<String>,
 }
 
 impl Claims {
@@ -75,13 +66,9 @@ impl Claims {
         let stage_arn = text(&claims, "resource").or_else(|| text(&claims, "topic"));
         Some(Self {
             expiry: date(&claims, "exp"),
-            issued: date(&claims, "iat"),
             participant_id: text(&claims, "jti"),
             allow_publish: allow_publish(&claims, stage_arn.as_deref()),
             stage_arn,
-            whip_url: text(&claims, "whip_url"),
-            user_id: text(&claims, "user_id"),
-            version: text(&claims, "version"),
         })
     }
 
@@ -111,20 +98,6 @@ impl Claims {
             Some(left) if left < SOON => TokenStatus::ExpiringSoon { left },
             _ => TokenStatus::Fine,
         }
-    }
-}
-
-impl fmt::Debug for Claims {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Claims")
-            .field("expiry", &self.expiry)
-            .field("issued", &self.issued)
-            .field("participant_id", &self.participant_id)
-            .field("stage_arn", &self.stage_arn)
-            .field("allow_publish", &self.allow_publish)
-            .field("whip_url", &self.whip_url)
-            .field("version", &self.version)
-            .finish_non_exhaustive()
     }
 }
 
@@ -306,16 +279,9 @@ mod tests {
     fn self_signed_token() {
         let claims = read(&self_signed());
         assert_eq!(claims.expiry, Some(at(EXP)));
-        assert_eq!(claims.issued, Some(at(EXP - 3600)));
         assert_eq!(claims.participant_id.as_deref(), Some("Mx6clRRHODPy"));
         assert_eq!(claims.stage_arn.as_deref(), Some(ARN));
         assert_eq!(claims.allow_publish, Some(true));
-        assert_eq!(
-            claims.whip_url.as_deref(),
-            Some("https://0123456789ab.global-bm.whip.live-video.net")
-        );
-        assert_eq!(claims.user_id.as_deref(), Some("ann@example.com"));
-        assert_eq!(claims.version.as_deref(), Some("1.0"));
         assert!(claims.is_ivs_stage());
         assert_eq!(claims.status(at(EXP - 3600)), TokenStatus::Fine);
     }
@@ -329,7 +295,6 @@ mod tests {
         });
         let text = format!("{header}.{}.c2ln", URL_SAFE_NO_PAD.encode(body.to_string()));
         let claims = Claims::read(&Token::parse(&text).unwrap()).unwrap();
-        assert_eq!(claims.version.as_deref(), Some("0.0"));
         assert_eq!(claims.allow_publish, Some(true));
         assert!(claims.is_ivs_stage());
     }
