@@ -14,7 +14,7 @@ use super::settings::parse_token;
 use super::{SessionState, imp, messages};
 use crate::ivs::{Claims, OfferedVideo};
 use crate::media::DtlsCertificate;
-use crate::session::{Cause, Event, Input, PeerNews, Session, State};
+use crate::session::{Cause, Event, Input, PeerNews, State};
 use crate::whip::{Token, Track};
 
 impl IvsWhipSink {
@@ -61,8 +61,10 @@ impl IvsWhipSink {
             }
             Event::Claims(claims) => self.know_claims(id, claims),
             Event::TokenWanted => {
-                self.with_session(id, |session| {
-                    session.tell(Input::Token(self.ask_for_token()))
+                let token = self.ask_for_token();
+                let _ = self.of_run(id, |run| match token {
+                    Some(token) => run.renew_token(Some(token)),
+                    None => run.session.tell(Input::NoNewToken),
                 });
             }
             Event::State(State::Publishing) => {
@@ -214,12 +216,6 @@ impl IvsWhipSink {
                 messages::post_settings_warning(&self.obj(), &error);
                 None
             }
-        }
-    }
-
-    fn with_session(&self, id: u64, act: impl FnOnce(&Session)) {
-        if let Some(session) = self.of_run(id, |run| run.session.clone()) {
-            act(&session);
         }
     }
 

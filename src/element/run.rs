@@ -24,13 +24,14 @@ use super::peer::Peer;
 use super::settings::{IceSettings, Settings, SettingsError};
 use super::stats::Course;
 use crate::ivs::{FillerMode, OfferedVideo};
-use crate::session::{Ending, ErrorKind, Event, Input, Process, Session};
+use crate::session::{Ending, ErrorKind, Event, Input, Process, Session, Tokens};
 use crate::whip::Token;
 
 /// From READY→PAUSED to PAUSED→READY: one session and what belongs to it.
 pub(super) struct Run {
     pub(super) id: u64,
     pub(super) session: Session,
+    tokens: Tokens,
     ending: Ending,
     pub(super) jobs: Sender<Job>,
     /// What the driver wants offered as video if no pad has any.
@@ -76,13 +77,13 @@ pub(super) enum Job {
 }
 
 impl Run {
-    /// Tells the session about a newer token, or that it is to look for one in
-    /// the other places.
+    /// Gives the session a newer token, or has it look in the other places.
     pub(super) fn renew_token(&self, token: Option<Token>) {
-        self.session.tell(match token {
-            Some(token) => Input::Token(Some(token)),
-            None => Input::ForgetToken,
-        });
+        let is_new = token.is_some();
+        self.tokens.give(token);
+        if is_new {
+            self.session.tell(Input::NewToken);
+        }
     }
 }
 
@@ -110,6 +111,7 @@ impl IvsWhipSink {
             .map_err(|error| StartError::Other(ErrorKind::OpenWrite, error.to_string()))?;
         let id = self.lock().next_run_id();
         let limits = Limits::new(config.endpoint.url());
+        let tokens = config.tokens.clone();
         let (jobs, queue) = channel();
         let events = jobs.clone();
         let (session, ending) = Session::start(process, config, move |event| {
@@ -119,6 +121,7 @@ impl IvsWhipSink {
         let run = Run {
             id,
             session,
+            tokens,
             ending,
             jobs,
             without_video: OfferedVideo::Nothing,

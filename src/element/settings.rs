@@ -7,7 +7,7 @@ use std::time::Duration;
 use gst_webrtc::WebRTCICETransportPolicy;
 
 use crate::ivs::{Filler, FillerMode, GLOBAL_ENDPOINT, RedirectHosts};
-use crate::session::{Config, Retries, TokenSource};
+use crate::session::{Config, Retries, TokenSource, Tokens};
 use crate::whip::{Endpoint, Token};
 
 pub(super) const ENVIRONMENT_TOKEN: &str = "IVS_STAGE_TOKEN";
@@ -112,7 +112,7 @@ impl Settings {
         self.check_relay()?;
         Ok(Config {
             endpoint: Endpoint::parse(endpoint).map_err(wrong("whip-endpoint"))?,
-            token: self.token_source()?,
+            tokens: Tokens::new(self.token_source()?),
             redirect_hosts: RedirectHosts::parse(hosts).map_err(wrong("redirect-hosts"))?,
             http_timeout: (self.timeout > 0).then(|| Duration::from_secs(self.timeout.into())),
             connect_timeout: Duration::from_secs(self.connect_timeout.into()),

@@ -88,8 +88,7 @@ impl<'a> Attempt<'a> {
             }
         };
         if let Some(resource) = created.resource {
-            let (process, source) = (self.driver.process, self.driver.config.token.clone());
-            let ending = async move { delete(process, resource, &source, token).await };
+            let ending = delete(self.driver.process, resource, token);
             let teller = self.driver.teller.clone();
             self.driver.endings.spawn(teller.deleting(ending));
         }
@@ -142,7 +141,7 @@ impl<'a> Attempt<'a> {
                 news: PeerNews::Broken(cause),
                 ..
             } => Some(self.failed(cause)),
-            Input::Peer { .. } | Input::Token(_) | Input::ForgetToken => None,
+            Input::Peer { .. } | Input::NewToken | Input::NoNewToken => None,
         }
     }
 
@@ -225,7 +224,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn delete_once_posted(&mut self, posting: Posting) {
-        let (process, source) = (self.driver.process, self.driver.config.token.clone());
+        let process = self.driver.process;
         let teller = self.driver.teller.clone();
         self.driver.endings.spawn(async move {
             let Ok(Some(Ok(established))) = posting.await else {
@@ -234,10 +233,8 @@ impl<'a> Attempt<'a> {
             let Some(resource) = established.created.resource else {
                 return Ended::NothingToDelete;
             };
-            let token = established.token;
-            teller
-                .deleting(delete(process, resource, &source, token))
-                .await
+            let ending = delete(process, resource, established.token);
+            teller.deleting(ending).await
         });
     }
 

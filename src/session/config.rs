@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::backoff::Retries;
-use super::token::TokenSource;
+use super::tokens::Tokens;
 use crate::ivs::{Filler, RedirectHosts, is_ivs};
 use crate::whip::Endpoint;
 
@@ -13,8 +13,8 @@ use crate::whip::Endpoint;
 pub struct Config {
     /// Where the first POST goes.
     pub endpoint: Endpoint,
-    /// Where the token comes from.
-    pub token: TokenSource,
+    /// The tokens that requests go with.
+    pub tokens: Tokens,
     /// The hosts that may have the token besides the obvious ones.
     pub redirect_hosts: RedirectHosts,
     /// Bounds the HTTP exchange, redirects and bodies included; `None` is
@@ -41,7 +41,7 @@ impl Config {
     /// [`NoToken`] when nothing names a token and the endpoint is IVS's, which
     /// takes nobody without one (documented: "WHIP support").
     pub fn check(&self) -> Result<(), NoToken> {
-        if self.token.is_empty() && is_ivs(self.endpoint.url()) {
+        if self.tokens.is_empty() && is_ivs(self.endpoint.url()) {
             return Err(NoToken);
         }
         Ok(())
@@ -66,15 +66,16 @@ impl std::error::Error for NoToken {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::TokenSource;
     use crate::whip::Token;
 
     fn config(endpoint: &str, token: Option<&str>) -> Config {
         Config {
             endpoint: Endpoint::parse(endpoint).unwrap(),
-            token: TokenSource {
+            tokens: Tokens::new(TokenSource {
                 given: token.map(|token| Token::parse(token).unwrap()),
                 ..TokenSource::default()
-            },
+            }),
             redirect_hosts: RedirectHosts::default(),
             http_timeout: None,
             connect_timeout: Duration::from_secs(10),

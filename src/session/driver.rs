@@ -215,8 +215,8 @@ impl Driver {
                     // The next attempt takes whatever media there are by then.
                     Input::Replace
                     | Input::Peer { .. }
-                    | Input::Token(_)
-                    | Input::ForgetToken => {}
+                    | Input::NewToken
+                    | Input::NoNewToken => {}
                 },
             }
         }
@@ -286,13 +286,8 @@ impl Driver {
             }
         };
         match input {
-            Input::Token(token) => {
-                self.token_answer = Some(token.is_some());
-                if token.is_some() {
-                    self.config.token.given = token;
-                }
-            }
-            Input::ForgetToken => self.config.token.given = None,
+            Input::NewToken => self.token_answer = Some(true),
+            Input::NoNewToken => self.token_answer = Some(false),
             Input::Peer { peer, .. } if peer != self.peer => {}
             Input::Peer {
                 news: PeerNews::Candidate(candidate),

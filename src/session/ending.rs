@@ -8,11 +8,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::exchange::read_token;
 use super::http_io::{SendError, send};
 use super::process::Process;
-use super::token::TokenSource;
-use crate::whip::{DeleteError, Deleted, Resource, Token, read_delete};
+use super::tokens::SessionToken;
+use crate::whip::{DeleteError, Deleted, Resource, read_delete};
 
 /// Bounds the DELETE: three round trips of a new TLS connection to a far
 /// region fit in several times over.
@@ -42,16 +41,9 @@ pub enum Ended {
 pub(super) async fn delete(
     process: &'static Process,
     resource: Resource,
-    source: &TokenSource,
-    used: Option<Token>,
+    token: SessionToken,
 ) -> Ended {
-    // A token that was used and may go there is replaced by a newer one of the
-    // same source; a file that has gone since is no reason not to delete.
-    let token = match used {
-        Some(used) => Some(read_token(source).await.ok().flatten().unwrap_or(used)),
-        None => None,
-    };
-    let request = resource.delete(token.as_ref());
+    let request = resource.delete(token.newest().await.as_ref());
     let deadline = Some(Instant::now() + DELETE_TIMEOUT);
     // Only a stop cuts a body short, and this one's is of no interest.
     let (_keep, mut stop) = watch::channel(true);

@@ -9,7 +9,7 @@ use super::ending::Ended;
 use super::failure::{Cause, Failure};
 use super::times::Times;
 use crate::ivs::{Claims, FillerMode, OfferedVideo, TokenDenied, TokenStatus};
-use crate::whip::{Answer, IceServer, Oddity, Offer, Token};
+use crate::whip::{Answer, IceServer, Oddity, Offer};
 
 /// What the driver is told.
 #[derive(Debug)]
@@ -21,11 +21,10 @@ pub enum Input {
         /// The news.
         news: PeerNews,
     },
-    /// Use this token from the next request on; none says that there is no
-    /// newer one.
-    Token(Option<Token>),
-    /// From the next request on, use what the token's other places have.
-    ForgetToken,
+    /// [`Config::tokens`](super::Config::tokens) has another token.
+    NewToken,
+    /// The application has no other token: an answer to [`Event::TokenWanted`].
+    NoNewToken,
     /// The media have changed: replace the session by one for the new ones.
     Replace,
     /// End the session.
@@ -83,7 +82,7 @@ pub enum Event {
     State(State),
     /// What the token says of itself, if it says anything.
     Claims(Option<Claims>),
-    /// Say [`Input::Token`]: the one in use is expired, or not good enough.
+    /// Say [`Input::NewToken`] or [`Input::NoNewToken`]: the token in use is expired, or not good enough.
     TokenWanted,
     /// The server sent the POST on to another host.
     Redirected {

@@ -1,31 +1,23 @@
 //! The POST with its redirects, as one thing to wait for.
 
-use std::io::ErrorKind;
-use std::time::Duration;
-
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::config::Config;
 use super::event::{Event, Warning};
 use super::failure::{Cause, Failure, Phase};
 use super::http_io::send;
 use super::process::Process;
-use super::token::{TokenProblem, TokenSource};
+use super::tokens::SessionToken;
 use crate::ivs::{OfferedVideo, TokenDenied, may_have_token};
 use crate::whip::{Created, Offer, Post, PostError, Reply, Token, origin};
-
-/// A file that is a pipe, or on a network that is gone, must not hold up a
-/// session or its end.
-const TOKEN_FILE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A session that the server has made, with what its end needs.
 pub(super) struct Established {
     pub(super) created: Created,
     /// The host that answered the POST.
     pub(super) host: String,
-    /// The token for the resource; none where the resource's host may not have it.
-    pub(super) token: Option<Token>,
+    pub(super) token: SessionToken,
 }
 
 pub(super) struct Exchange {
@@ -66,7 +58,8 @@ impl Exchange {
         deadline: Option<Instant>,
         emit: &mut (impl FnMut(Event) + Send),
     ) -> Result<Step, Cause> {
-        let token = read_token(&self.config.token).await.map_err(Cause::Token)?;
+        let tokens = &self.config.tokens;
+        let token = tokens.newest().await.map_err(Cause::Token)?;
         let request = post.request(token.as_ref());
         let reply = send(self.process, request, deadline, &mut self.stop).await;
         let asked = post.url().clone();
@@ -95,7 +88,7 @@ impl Exchange {
                 Ok(Step::Done(Box::new(Established {
                     created,
                     host,
-                    token,
+                    token: SessionToken::new(&self.config.tokens, token),
                 })))
             }
         }
@@ -143,24 +136,5 @@ fn refused(
         error,
         video,
         with_token: token.is_some(),
-    }
-}
-
-/// Reads the token off the runtime's worker where that means reading a file.
-pub(super) async fn read_token(source: &TokenSource) -> Result<Option<Token>, TokenProblem> {
-    if source.given.is_some() || source.file.is_none() {
-        return source.read();
-    }
-    let owned = source.clone();
-    let read = tokio::task::spawn_blocking(move || owned.read());
-    let unreadable = |kind| TokenProblem::Unreadable {
-        path: source.file.clone().unwrap_or_default(),
-        kind,
-    };
-    match timeout(TOKEN_FILE_TIMEOUT, read).await {
-        Ok(Ok(read)) => read,
-        // Only a runtime that shuts down cancels the task.
-        Ok(Err(_)) => Err(unreadable(ErrorKind::Interrupted)),
-        Err(_) => Err(unreadable(ErrorKind::TimedOut)),
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::http_io::SendError;
-use super::token::TokenProblem;
+use super::tokens::TokenProblem;
 use crate::ivs::{
     CANNOT_PUBLISH, EXPIRED_TOKEN, OfferedVideo, RefusalKind, Retry, TokenDenied, TokenStatus,
     UDP_ADVICE, explain_refusal, ivs_code,

@@ -31,9 +31,9 @@ mod failure;
 mod http_io;
 mod liveness;
 mod process;
-mod renewal;
 mod times;
-mod token;
+mod token_check;
+mod tokens;
 mod trickle;
 
 pub use backoff::Retries;
@@ -45,4 +45,4 @@ pub use failure::{Cause, ErrorKind, Failure, Phase};
 pub use http_io::SendError;
 pub use process::{Process, ProcessError};
 pub use times::Times;
-pub use token::{TokenProblem, TokenSource};
+pub use tokens::{TokenProblem, TokenSource, Tokens};

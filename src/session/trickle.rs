@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::driver::Gathered;
 use super::http_io::send;
 use super::process::Process;
-use crate::whip::{Fragment, Offer, Resource, Token, Trickling, read_trickle};
+use super::tokens::SessionToken;
+use crate::whip::{Fragment, Offer, Resource, Trickling, read_trickle};
 
 /// Host candidates are there at once; those of slow STUN and TURN servers are
 /// not waited for longer, since the server learns of us by our checks anyway.
@@ -21,14 +22,14 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Candidates that wait to be sent.
 pub(super) struct Trickle {
     trickling: Trickling,
-    token: Option<Token>,
+    token: SessionToken,
     offer: Offer,
     at_last: Instant,
 }
 
 impl Trickle {
     /// None where the server does not show that it takes candidates.
-    pub(super) fn new(resource: &Resource, token: Option<Token>, offer: Offer) -> Option<Self> {
+    pub(super) fn new(resource: &Resource, token: SessionToken, offer: Offer) -> Option<Self> {
         let trickling = resource.can_trickle().then(|| resource.trickling())?;
         Some(Self {
             trickling,
@@ -53,7 +54,7 @@ impl Trickle {
             return None;
         }
         let fragment = Fragment::of_offer(&self.offer, &gathered.candidates, gathered.complete)?;
-        Some(self.trickling.patch(self.token.as_ref(), &fragment))
+        Some(self.trickling.patch(self.token.used(), &fragment))
     }
 }
 

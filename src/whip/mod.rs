@@ -65,6 +65,7 @@
 //! ```
 
 mod answer;
+mod bearer_token;
 mod body;
 mod endpoint;
 mod fingerprint;
@@ -76,10 +77,10 @@ mod refusal;
 mod repair;
 mod resource;
 mod sdp;
-mod token;
 mod tracks;
 
 pub use answer::{Answer, AnswerError};
+pub use bearer_token::{Token, TokenError};
 pub use body::Body;
 pub use endpoint::{Endpoint, EndpointError, is_loopback, origin};
 pub use fingerprint::{Fingerprint, FingerprintError};
@@ -93,7 +94,6 @@ pub use resource::{
     DeleteError, Deleted, Resource, TrickleError, Trickling, read_delete, read_trickle,
 };
 pub use sdp::Direction;
-pub use token::{Token, TokenError};
 pub use tracks::{MAX_TRACKS, Track, TracksError, check_tracks};
 
 use http::header::{AUTHORIZATION, HeaderValue};

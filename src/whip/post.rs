@@ -7,13 +7,13 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use url::Url;
 
 use super::answer::{Answer, AnswerError};
+use super::bearer_token::Token;
 use super::body::Body;
 use super::endpoint::{Endpoint, origin};
 use super::link::{IceServer, ice_servers};
 use super::offer::Offer;
 use super::refusal::Refusal;
 use super::resource::Resource;
-use super::token::Token;
 use super::{SDP, request};
 
 /// How many redirects a POST follows. RFC 9110 15.4 leaves the number to the

@@ -9,8 +9,8 @@ use http::{Response, StatusCode};
 use serde_json::Value;
 use url::Url;
 
+use super::bearer_token::Token;
 use super::body::Body;
-use super::token::Token;
 
 /// The longest excerpt of a server's words that a message repeats, in characters.
 const EXCERPT: usize = 200;

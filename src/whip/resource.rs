@@ -6,9 +6,9 @@ use http::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use url::Url;
 
+use super::bearer_token::Token;
 use super::endpoint::origin;
 use super::fragment::Fragment;
-use super::token::Token;
 use super::{TRICKLE, request};
 
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");

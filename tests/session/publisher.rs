@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use gstivs::ivs::{Filler, FillerMode, OfferedVideo};
 use gstivs::session::{
     Cause, Config, Ended, Ending, Event, Failure, Input, PeerNews, Process, Retries, Session,
-    State, TokenSource, Warning,
+    State, TokenSource, Tokens, Warning,
 };
 use gstivs::whip::{Answer, Deleted, Endpoint, Offer, Token};
 
@@ -39,7 +39,7 @@ pub(crate) const OFFER: &str = "v=0\r\no=- 7 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\
 /// Settings with the token, and bounds that no test runs into by chance.
 pub(crate) fn config(endpoint: &str) -> Config {
     Config {
-        token: given(TOKEN),
+        tokens: given(TOKEN),
         ..config_without_token(endpoint)
     }
 }
@@ -48,7 +48,7 @@ pub(crate) fn config(endpoint: &str) -> Config {
 pub(crate) fn config_without_token(endpoint: &str) -> Config {
     Config {
         endpoint: Endpoint::parse(endpoint).unwrap(),
-        token: TokenSource::default(),
+        tokens: Tokens::new(TokenSource::default()),
         redirect_hosts: Default::default(),
         http_timeout: Some(BOUND),
         connect_timeout: BOUND,
@@ -60,11 +60,11 @@ pub(crate) fn config_without_token(endpoint: &str) -> Config {
 }
 
 /// A token that is given as it is.
-pub(crate) fn given(token: &str) -> TokenSource {
-    TokenSource {
+pub(crate) fn given(token: &str) -> Tokens {
+    Tokens::new(TokenSource {
         given: Some(Token::parse(token).unwrap()),
         ..TokenSource::default()
-    }
+    })
 }
 
 /// News of the first attempt's peer connection.
@@ -101,6 +101,7 @@ pub(crate) fn broken(cause: Cause) -> Input {
 /// A running session under test.
 pub(crate) struct Publisher {
     session: Option<Session>,
+    tokens: Tokens,
     ending: Ending,
     events: Receiver<Event>,
 }
@@ -109,10 +110,12 @@ impl Publisher {
     /// Starts a session that has no offer yet.
     pub(crate) fn start(config: Config) -> Self {
         let (sender, events) = channel();
+        let tokens = config.tokens.clone();
         let emit = move |event| drop(sender.send(event));
         let (session, ending) = Session::start(Process::get().unwrap(), config, emit);
         Self {
             session: Some(session),
+            tokens,
             ending,
             events,
         }
@@ -137,6 +140,17 @@ impl Publisher {
     /// Tells the session something.
     pub(crate) fn tell(&self, input: Input) {
         self.session.as_ref().unwrap().tell(input);
+    }
+
+    /// Gives another token, as an application does.
+    pub(crate) fn give_token(&self, token: &str) {
+        self.tokens.give(Token::parse(token).ok());
+        self.tell(Input::NewToken);
+    }
+
+    /// Takes back the token that was given.
+    pub(crate) fn unset_token(&self) {
+        self.tokens.give(None);
     }
 
     /// Drops the only handle.

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use gstivs::session::{Cause, Config, Ended, ErrorKind, Input, TokenProblem, TokenSource};
+use gstivs::session::{Cause, Config, Ended, ErrorKind, TokenProblem, TokenSource, Tokens};
 use gstivs::whip::Token;
 
-use crate::publisher::{Publisher, config, config_without_token, given, whip_server};
+use crate::common::{Action, Gate, Server, redirect};
+use crate::publisher::{BOUND, Publisher, config, config_without_token, given, whip_server};
 
 /// A file with a token, gone with the test.
 struct TokenFile(PathBuf);
@@ -28,10 +29,10 @@ impl Drop for TokenFile {
 
 fn from_file(endpoint: &str, path: &Path) -> Config {
     Config {
-        token: TokenSource {
+        tokens: Tokens::new(TokenSource {
             file: Some(path.to_owned()),
             ..TokenSource::default()
-        },
+        }),
         ..config_without_token(endpoint)
     }
 }
@@ -84,13 +85,13 @@ fn file_that_gives_no_token_sends_no_request() {
 fn newer_token_is_used_from_the_next_request_on() {
     let server = whip_server("127.0.0.1");
     let publisher = Publisher::start(Config {
-        token: given("first"),
+        tokens: given("first"),
         ..config_without_token(&server.url("/"))
     });
-    publisher.tell(Input::Token(Token::parse("second").ok()));
+    publisher.give_token("second");
     publisher.tell(crate::publisher::offer());
     publisher.answer();
-    publisher.tell(Input::Token(Token::parse("third").ok()));
+    publisher.give_token("third");
     publisher.stop_and_delete();
     let shown: Vec<_> = server.requests();
     assert_eq!(shown[0].authorization(), Some("Bearer second"));
@@ -98,16 +99,38 @@ fn newer_token_is_used_from_the_next_request_on() {
 }
 
 #[test]
+fn newer_token_is_used_behind_a_redirect_that_was_under_way() {
+    let gate = Gate::default();
+    let server = Server::in_order(
+        "127.0.0.1",
+        vec![redirect("/region").after(&gate), Action::Silence],
+    );
+    let publisher = Publisher::offering(Config {
+        tokens: given("first"),
+        ..config_without_token(&server.url("/"))
+    });
+    let count = |count| server.wait_for(BOUND, |requests| (requests.len() == count).then_some(()));
+    count(1).expect("the first POST");
+    publisher.give_token("second");
+    gate.open();
+    count(2).expect("the POST behind the redirect");
+    let shown = server.requests();
+    assert_eq!(shown[0].authorization(), Some("Bearer first"));
+    assert_eq!(shown[1].authorization(), Some("Bearer second"));
+}
+
+#[test]
 fn one_that_is_unset_gives_way_to_the_next_place() {
     let server = whip_server("127.0.0.1");
     let publisher = Publisher::start(Config {
-        token: TokenSource {
+        tokens: Tokens::new(TokenSource {
+            given: Token::parse("first").ok(),
             environment: Token::parse("fromEnvironment").ok(),
-            ..given("first")
-        },
+            ..TokenSource::default()
+        }),
         ..config_without_token(&server.url("/"))
     });
-    publisher.tell(Input::ForgetToken);
+    publisher.unset_token();
     publisher.tell(crate::publisher::offer());
     publisher.answer();
     publisher.stop_and_delete();
@@ -120,10 +143,10 @@ fn one_that_is_unset_gives_way_to_the_next_place() {
 fn environment_is_the_last_place_to_look() {
     let server = whip_server("127.0.0.1");
     let mut config = config(&server.url("/"));
-    config.token = TokenSource {
+    config.tokens = Tokens::new(TokenSource {
         environment: Some(Token::parse("fromEnvironment").unwrap()),
         ..TokenSource::default()
-    };
+    });
     Publisher::publishing(config).stop_and_delete();
     for request in server.requests() {
         assert_eq!(request.authorization(), Some("Bearer fromEnvironment"));

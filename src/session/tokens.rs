@@ -1,14 +1,24 @@
-//! Where the token comes from, read anew for each request.
+//! The tokens of a publisher: one value that every request asks.
+//!
+//! In: what the application gives, a file and the environment. Out: the newest
+//! token for a POST, and the token of a session for its PATCH and DELETE.
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::whip::{Token, TokenError};
 
 /// Far above any token: IVS's hold 1 KB of attributes at most (documented).
 const MAX_FILE: u64 = 64 * 1024;
+
+/// Bounds the reading of a file, which can be a pipe or on a network that is gone.
+const FILE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The places to look for a token, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +32,7 @@ pub struct TokenSource {
 }
 
 impl TokenSource {
-    /// Whether there is any place to look.
+    /// Whether there is no place to look.
     pub fn is_empty(&self) -> bool {
         self.given.is_none() && self.file.is_none() && self.environment.is_none()
     }
@@ -40,6 +50,86 @@ impl TokenSource {
             Some(path) => read_file(path).map(Some),
             None => Ok(self.environment.clone()),
         }
+    }
+}
+
+/// A publisher's tokens. Clones share one value, so a token that the application
+/// gives counts from the next request on, wherever that is made.
+#[derive(Clone, Debug)]
+pub struct Tokens(Arc<Mutex<TokenSource>>);
+
+impl Tokens {
+    /// Looks for tokens in these places.
+    pub fn new(source: TokenSource) -> Self {
+        Self(Arc::new(Mutex::new(source)))
+    }
+
+    /// Takes the application's token in place of the one that it gave before;
+    /// without one the other places count.
+    pub fn give(&self, token: Option<Token>) {
+        self.lock().given = token;
+    }
+
+    /// Whether there is no place to look for a token.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// The token as of now, or none if there is no place to look. Reads a file
+    /// on the runtime's pool.
+    ///
+    /// # Errors
+    /// [`TokenProblem`] when a file is named but gives no token, or not in time.
+    pub(super) async fn newest(&self) -> Result<Option<Token>, TokenProblem> {
+        let source = self.lock().clone();
+        if source.given.is_some() {
+            return source.read();
+        }
+        let Some(path) = source.file.clone() else {
+            return source.read();
+        };
+        let read = tokio::task::spawn_blocking(move || source.read());
+        let unreadable = |kind| TokenProblem::Unreadable { path, kind };
+        match timeout(FILE_TIMEOUT, read).await {
+            Ok(Ok(read)) => read,
+            // Only a runtime that shuts down cancels the task.
+            Ok(Err(_)) => Err(unreadable(io::ErrorKind::Interrupted)),
+            Err(_) => Err(unreadable(io::ErrorKind::TimedOut)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, TokenSource> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The token that a session was made with, for the requests to its resource.
+#[derive(Clone, Debug)]
+pub(super) struct SessionToken {
+    tokens: Tokens,
+    /// `None` where the resource's host may not have it.
+    used: Option<Token>,
+}
+
+impl SessionToken {
+    pub(super) fn new(tokens: &Tokens, used: Option<Token>) -> Self {
+        Self {
+            tokens: tokens.clone(),
+            used,
+        }
+    }
+
+    /// The one that the session was made with.
+    pub(super) fn used(&self) -> Option<&Token> {
+        self.used.as_ref()
+    }
+
+    /// A newer one, if the publisher has one by now; none for a host that may not
+    /// have any. A file that is gone by now keeps no session from being deleted.
+    pub(super) async fn newest(&self) -> Option<Token> {
+        let used = self.used.clone()?;
+        let newest = self.tokens.newest().await.ok().flatten();
+        Some(newest.unwrap_or(used))
     }
 }
 

@@ -10,7 +10,6 @@ use tokio::time::{Instant, sleep_until};
 use super::attempt::Attempt;
 use super::driver::Outcome;
 use super::event::{Event, Warning};
-use super::exchange::read_token;
 use super::failure::Cause;
 use crate::ivs::{Claims, EXPIRED_TOKEN, TokenStatus};
 
@@ -56,7 +55,7 @@ impl Attempt<'_> {
     }
 
     async fn status(&mut self) -> Result<TokenStatus, Outcome> {
-        let token = read_token(&self.driver.config.token).await;
+        let token = self.driver.config.tokens.newest().await;
         let token = token.map_err(|problem| self.failed(Cause::Token(problem)))?;
         // One that is no JWT is left to the server.
         let claims = token.as_ref().and_then(Claims::read);
