@@ -114,7 +114,7 @@ impl IvsWhipSink {
         let tokens = config.tokens.clone();
         let (jobs, queue) = channel();
         let events = jobs.clone();
-        let (session, ending) = Session::start(process, config, move |event| {
+        let (session, ending) = Session::start(process.runtime(), process, config, move |event| {
             // After the conductor's end there is nobody to tell.
             let _ = events.send(Job::Event(event));
         });

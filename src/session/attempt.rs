@@ -300,7 +300,7 @@ impl<'a> Attempt<'a> {
 
     fn connected(&mut self, offered: &Offered) -> Watched {
         self.phase = Phase::Publish;
-        self.driver.renewed = false;
+        self.driver.asked_for_token_since_publishing = false;
         let mode = self.driver.fallback.worked(offered.video);
         self.remember(mode);
         let times = self.driver.stopwatch.as_mut().map(Stopwatch::connected);

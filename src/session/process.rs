@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use url::Url;
 
 use crate::ivs::FillerMode;
@@ -22,7 +22,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The process-wide runtime and HTTP client.
 pub struct Process {
-    pub(super) runtime: Runtime,
+    runtime: Runtime,
     client: reqwest::Client,
     /// For this machine's own servers: a proxy is another machine.
     loopback: reqwest::Client,
@@ -61,6 +61,11 @@ impl Process {
             has_certificates,
             filler_modes: Mutex::default(),
         })
+    }
+
+    /// The runtime that carries the drivers of all elements.
+    pub fn runtime(&self) -> &Handle {
+        self.runtime.handle()
     }
 
     /// The filler section that an endpoint's host took last, if it was asked.

@@ -43,10 +43,10 @@ impl Attempt<'_> {
     /// so that two who disagree about the time don't go round in a circle.
     pub(super) async fn after_refusal(&mut self, outcome: Outcome) -> Outcome {
         let is_expired = matches!(&outcome, Outcome::Failed(failure) if failure.ivs_code() == Some(EXPIRED_TOKEN));
-        if !is_expired || self.driver.renewed {
+        if !is_expired || self.driver.asked_for_token_since_publishing {
             return outcome;
         }
-        self.driver.renewed = true;
+        self.driver.asked_for_token_since_publishing = true;
         match self.renew().await {
             Ok(true) => Outcome::Replaced,
             Ok(false) => outcome,

@@ -6,7 +6,6 @@ use http::Request;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::driver::Gathered;
 use super::http_io::send;
 use super::process::Process;
 use super::tokens::SessionToken;
@@ -18,6 +17,13 @@ const GATHERING: Duration = Duration::from_millis(1_500);
 
 /// Some servers never answer a PATCH (Cloudflare Stream).
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The local candidates so far, of the peer connection that is in use.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) candidates: Vec<String>,
+    pub(super) complete: bool,
+}
 
 /// Candidates that wait to be sent.
 pub(super) struct Trickle {

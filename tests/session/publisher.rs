@@ -112,7 +112,8 @@ impl Publisher {
         let (sender, events) = channel();
         let tokens = config.tokens.clone();
         let emit = move |event| drop(sender.send(event));
-        let (session, ending) = Session::start(Process::get().unwrap(), config, emit);
+        let process = Process::get().unwrap();
+        let (session, ending) = Session::start(process.runtime(), process, config, emit);
         Self {
             session: Some(session),
             tokens,

@@ -1,0 +1,155 @@
+//! One attempt after another: the fallback to another filler mode, the wait
+//! between attempts, and the end.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::attempt::Attempt;
+use super::driver::{Driver, Outcome};
+use super::ending::Ended;
+use super::event::{Event, Input, State, Warning};
+use super::failure::{Cause, Failure};
+use super::trickle::Gathered;
+use crate::ivs::FillerMode;
+use crate::whip::PostError;
+
+/// Media that change all the time, as an encoder's parameter sets may, must not
+/// become a storm of requests.
+const BETWEEN_REPLACEMENTS: Duration = Duration::from_secs(1);
+
+impl Driver {
+    /// Keeps a publisher on air until it is stopped or fails for good.
+    pub(super) async fn run(mut self) {
+        while let Some(failure) = self.attempts().await {
+            let Some(wait) = self.backoff.after(&failure, SystemTime::now()) else {
+                self.emit(Event::Failed(failure));
+                break;
+            };
+            let attempt = self.backoff.attempt();
+            self.emit(Event::Retry {
+                failure,
+                attempt,
+                wait,
+            });
+            if self.wait_out(Instant::now() + wait).await.is_none() {
+                break;
+            }
+        }
+        let ended = self.end().await;
+        self.emit(Event::Ended(ended));
+    }
+
+    /// Attempts until one fails; none when it was stopped.
+    async fn attempts(&mut self) -> Option<Failure> {
+        loop {
+            self.tell_ended();
+            self.peer += 1;
+            self.gathered = Gathered::default();
+            self.stopwatch = None;
+            self.lived = None;
+            self.emit(Event::MakeOffer {
+                peer: self.peer,
+                without_video: self.fallback.offered(),
+            });
+            match Attempt::new(self).run().await {
+                Outcome::Stopped => {
+                    self.emit(Event::State(State::Stopping));
+                    return None;
+                }
+                Outcome::Replaced => {
+                    self.fallback.ended_otherwise();
+                    let until = self
+                        .replaced
+                        .map(|replaced| replaced + BETWEEN_REPLACEMENTS);
+                    let until = until.unwrap_or_else(Instant::now);
+                    if self.wait_out(until).await.is_none() {
+                        self.emit(Event::State(State::Stopping));
+                        return None;
+                    }
+                    self.replaced = Some(Instant::now());
+                }
+                Outcome::Failed(failure) => match self.fall_back(&failure) {
+                    Some(to) => self.tell_fallback(failure, to),
+                    None => return Some(failure),
+                },
+            }
+        }
+    }
+
+    /// The filler section to offer next, where the failed one can be the reason.
+    fn fall_back(&mut self, failure: &Failure) -> Option<FillerMode> {
+        if let Cause::Post {
+            error: PostError::Refused(refusal),
+            video,
+            ..
+        } = &failure.cause
+        {
+            return self.fallback.after_refusal(refusal, *video);
+        }
+        match (&failure.cause, self.lived) {
+            (Cause::Closed, Some((lived, video))) => self.fallback.after_close(lived, video),
+            _ => {
+                self.fallback.ended_otherwise();
+                None
+            }
+        }
+    }
+
+    /// Tells it, and of a session that was lost on the way as of any other.
+    fn tell_fallback(&mut self, failure: Failure, to: FillerMode) {
+        if failure.was_publishing() {
+            self.emit(Event::Retry {
+                failure: failure.clone(),
+                attempt: self.backoff.attempt(),
+                wait: Duration::ZERO,
+            });
+        }
+        self.emit(Event::FillerFallback { failure, to });
+    }
+
+    /// Waits between attempts; `None` when it was stopped meanwhile.
+    async fn wait_out(&mut self, until: Instant) -> Option<()> {
+        loop {
+            tokio::select! {
+                () = sleep_until(until) => return Some(()),
+                input = self.next_input() => match input {
+                    Input::Stop => return None,
+                    // The next attempt takes whatever media there are by then.
+                    Input::Replace
+                    | Input::Peer { .. }
+                    | Input::NewToken
+                    | Input::NoNewToken => {}
+                },
+            }
+        }
+    }
+
+    /// Waits for every DELETE; the last word is the worst one.
+    async fn end(&mut self) -> Ended {
+        let mut worst = Ended::NothingToDelete;
+        while let Some(ended) = self.endings.join_next().await {
+            let Ok(ended) = ended else { continue };
+            self.warn_if_not_deleted(&ended);
+            if !matches!(worst, Ended::Refused(_) | Ended::Unanswered(_)) {
+                worst = ended;
+            }
+        }
+        worst
+    }
+
+    /// Takes note of DELETEs that have been answered meanwhile.
+    fn tell_ended(&mut self) {
+        while let Some(ended) = self.endings.try_join_next() {
+            if let Ok(ended) = ended {
+                self.warn_if_not_deleted(&ended);
+            }
+        }
+    }
+
+    fn warn_if_not_deleted(&mut self, ended: &Ended) {
+        if matches!(ended, Ended::Refused(_) | Ended::Unanswered(_)) {
+            self.emit(Event::Warning(Warning::NotDeleted(ended.clone())));
+        }
+    }
+}
