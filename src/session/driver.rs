@@ -11,7 +11,7 @@ use super::backoff::Backoff;
 use super::config::Config;
 use super::ending::{Ended, EndingTeller};
 use super::event::{Event, Input, PeerNews};
-use super::failure::Failure;
+use super::failure::{Cause, Failure, Phase};
 use super::liveness::Silence;
 use super::process::Process;
 use super::times::Stopwatch;
@@ -53,8 +53,12 @@ pub(super) struct Driver {
     pub(super) asked_for_token_since_publishing: bool,
     /// Which peer connection is in use; news of older ones are late.
     pub(super) peer: u64,
+    /// What the attempt under way is doing.
+    pub(super) phase: Phase,
+    /// The host that it does it with: scheme, host and port.
+    pub(super) host: String,
     pub(super) gathered: Gathered,
-    /// Of the attempt under way, from its offer on.
+    /// From the offer of the attempt under way on.
     pub(super) stopwatch: Option<Stopwatch>,
 }
 
@@ -74,7 +78,6 @@ impl Driver {
             teller,
             backoff: Backoff::new(config.retries),
             fallback: FillerFallback::new(config.filler, worked),
-            config,
             lived: None,
             endings: JoinSet::new(),
             trickles: JoinSet::new(),
@@ -83,8 +86,44 @@ impl Driver {
             token_answer: None,
             asked_for_token_since_publishing: false,
             peer: 0,
+            phase: Phase::Offer,
+            host: config.endpoint.host(),
             gathered: Gathered::default(),
             stopwatch: None,
+            config,
+        }
+    }
+
+    /// Begins an attempt, with a peer connection of its own.
+    pub(super) fn begin_attempt(&mut self) {
+        self.peer += 1;
+        self.phase = Phase::Offer;
+        self.host = self.config.endpoint.host();
+        self.gathered = Gathered::default();
+        self.stopwatch = None;
+        self.lived = None;
+    }
+
+    /// The attempt under way has failed.
+    pub(super) fn failed(&self, cause: Cause) -> Outcome {
+        Outcome::Failed(Failure {
+            phase: self.phase,
+            host: self.host.clone(),
+            attempt: self.backoff.attempt(),
+            cause,
+        })
+    }
+
+    /// What an input makes of the attempt while it waits for something else.
+    pub(super) fn interruption(&self, input: Input) -> Option<Outcome> {
+        match input {
+            Input::Stop => Some(Outcome::Stopped),
+            Input::Replace => Some(Outcome::Replaced),
+            Input::Peer {
+                news: PeerNews::Broken(cause),
+                ..
+            } => Some(self.failed(cause)),
+            Input::Peer { .. } | Input::NewToken | Input::NoNewToken => None,
         }
     }
 

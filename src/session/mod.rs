@@ -22,6 +22,7 @@
 mod attempt;
 mod backoff;
 mod config;
+mod connection;
 mod consent;
 mod driver;
 mod ending;

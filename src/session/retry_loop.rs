@@ -5,12 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::attempt::Attempt;
+use super::attempt::attempt;
 use super::driver::{Driver, Outcome};
 use super::ending::Ended;
 use super::event::{Event, Input, State, Warning};
 use super::failure::{Cause, Failure};
-use super::trickle::Gathered;
 use crate::ivs::FillerMode;
 use crate::whip::PostError;
 
@@ -44,15 +43,12 @@ impl Driver {
     async fn attempts(&mut self) -> Option<Failure> {
         loop {
             self.tell_ended();
-            self.peer += 1;
-            self.gathered = Gathered::default();
-            self.stopwatch = None;
-            self.lived = None;
+            self.begin_attempt();
             self.emit(Event::MakeOffer {
                 peer: self.peer,
                 without_video: self.fallback.offered(),
             });
-            match Attempt::new(self).run().await {
+            match attempt(self).await {
                 Outcome::Stopped => {
                     self.emit(Event::State(State::Stopping));
                     return None;

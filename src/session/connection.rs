@@ -1,0 +1,181 @@
+//! A session's media connection: from the answer to its end.
+//!
+//! In: the answer, and news of the peer connection. Out: how it ended.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::consent::Consent;
+use super::driver::{Driver, Outcome};
+use super::event::{Event, Input, PeerNews, State};
+use super::failure::{Cause, Phase};
+use super::liveness::{Asking, Liveness, Sign};
+use super::times::Stopwatch;
+use super::trickle::{Trickle, send_fragment};
+use crate::ivs::{FillerMode, OfferedVideo};
+use crate::whip::{Answer, IceServer, Offer};
+
+/// An offer that is made.
+pub(super) struct Offered {
+    pub(super) offer: Offer,
+    pub(super) video: OfferedVideo,
+    /// Counts what arrives from the far end.
+    pub(super) heard: Arc<AtomicU64>,
+}
+
+/// From the answer to the end of the media connection.
+pub(super) async fn publish(
+    driver: &mut Driver,
+    offered: &Offered,
+    answer: Answer,
+    ice_servers: Vec<IceServer>,
+    mut trickle: Option<Trickle>,
+) -> Outcome {
+    let peer = driver.peer;
+    let asking = Consent::new(&offered.offer, &answer)
+        .map(|consent| Asking::new(consent, answer.udp_candidates(), offered.heard.clone()));
+    let mut asking = asking.filter(|_| driver.config.silence_timeout.is_some());
+    driver.emit(Event::Answer {
+        peer,
+        answer,
+        ice_servers,
+    });
+    driver.phase = Phase::Connect;
+    driver.stopwatch.iter_mut().for_each(Stopwatch::answered);
+    let after = driver.config.connect_timeout;
+    let connect_by = Instant::now() + after;
+    let mut watched: Option<Watched> = None;
+    let outcome = loop {
+        let look_at = watched.as_ref().and_then(|watched| watched.look_at);
+        let trickle_at = trickle
+            .as_ref()
+            .map(|trickle| trickle.when(&driver.gathered));
+        tokio::select! {
+            input = driver.next_input() => match input {
+                Input::Peer { news: PeerNews::Connected, .. } if watched.is_none() => {
+                    watched = Some(connected(driver, offered));
+                }
+                input => if let Some(outcome) = driver.interruption(input) {
+                    break outcome;
+                },
+            },
+            () = sleep_until(connect_by), if watched.is_none() => {
+                break driver.failed(Cause::NotConnected { after });
+            }
+            () = until(look_at) => {
+                if let Some(outcome) = look(driver, offered, &mut watched, &mut asking) {
+                    break outcome;
+                }
+            }
+            () = until(trickle_at) => send_candidates(driver, trickle.take()),
+        }
+    };
+    if let Some(watched) = watched {
+        published(driver, offered.video, watched.since.elapsed());
+    }
+    outcome
+}
+
+fn connected(driver: &mut Driver, offered: &Offered) -> Watched {
+    driver.phase = Phase::Publish;
+    driver.asked_for_token_since_publishing = false;
+    let mode = driver.fallback.worked(offered.video);
+    remember(driver, mode);
+    let times = driver.stopwatch.as_mut().map(Stopwatch::connected);
+    if let Some(times) = times {
+        driver.emit(Event::Times(times));
+    }
+    driver.emit(Event::State(State::Publishing));
+    let heard = offered.heard.load(Ordering::Relaxed);
+    let bound = driver.config.silence_timeout;
+    Watched::new(bound, heard)
+}
+
+fn published(driver: &mut Driver, video: OfferedVideo, lived: Duration) {
+    driver.backoff.published(lived);
+    driver.lived = Some((lived, video));
+    let mode = driver.fallback.lived(lived, video);
+    remember(driver, mode);
+}
+
+fn remember(driver: &Driver, mode: Option<FillerMode>) {
+    if let Some(mode) = mode {
+        let endpoint = &driver.config.endpoint;
+        driver.process.remember_filler_mode(endpoint, mode);
+    }
+}
+
+/// Looks for signs of life, and asks for one where they stay away.
+fn look(
+    driver: &mut Driver,
+    offered: &Offered,
+    watched: &mut Option<Watched>,
+    asking: &mut Option<Asking>,
+) -> Option<Outcome> {
+    let watched = watched.as_mut()?;
+    let sign = watched.look(offered);
+    let has_heard = watched.liveness.has_ever_heard();
+    match sign {
+        Sign::Fine => None,
+        Sign::Lost if has_heard || driver.silence.tells() => {
+            let after = watched.liveness.bound();
+            driver.silence.lost(has_heard);
+            Some(driver.failed(Cause::Silent { after }))
+        }
+        Sign::Doubtful | Sign::Lost => {
+            asking.iter_mut().for_each(Asking::ask);
+            None
+        }
+    }
+}
+
+/// Off the connect path, and without the session's fate in it: whatever
+/// comes back is only told.
+fn send_candidates(driver: &mut Driver, trickle: Option<Trickle>) {
+    let gathered = &driver.gathered;
+    let Some(request) = trickle.and_then(|trickle| trickle.request(gathered)) else {
+        return;
+    };
+    let (process, count) = (driver.process, gathered.candidates.len());
+    driver
+        .trickles
+        .spawn(async move { send_fragment(process, request).await.map(|()| count) });
+}
+
+/// A media connection that stands.
+struct Watched {
+    since: Instant,
+    liveness: Liveness,
+    /// When to look for signs of life; never where nobody wants to know.
+    look_at: Option<Instant>,
+}
+
+impl Watched {
+    fn new(bound: Option<Duration>, heard: u64) -> Self {
+        let since = Instant::now();
+        let liveness = Liveness::new(bound.unwrap_or_default(), heard);
+        let look_at = bound.map(|_| since + liveness.interval());
+        Self {
+            since,
+            liveness,
+            look_at,
+        }
+    }
+
+    fn look(&mut self, offered: &Offered) -> Sign {
+        // From now, not from when it was due: intervals that passed while
+        // nobody ran are no silence of the far end.
+        self.look_at = Some(Instant::now() + self.liveness.interval());
+        self.liveness.tick(offered.heard.load(Ordering::Relaxed))
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
