@@ -10,16 +10,16 @@ use gst::subclass::prelude::*;
 use gst_webrtc::WebRTCICETransportPolicy;
 
 use super::SessionState;
-use super::assembly::warm_up;
+use super::input::MediaPad;
 use super::messages;
-use super::pads::MediaPad;
-use super::run::{Run, StartError};
+use super::peer::Work;
+use super::peer::warm_up;
+use super::run::{Run, StartError, StoppedRun};
 use super::settings::{
     DEFAULT_CONNECT_TIMEOUT, DEFAULT_RETRIES, DEFAULT_SILENCE_TIMEOUT, DEFAULT_TIMEOUT, Settings,
     VideoFiller, parse_token,
 };
 use super::stats;
-use super::work::Work;
 use crate::ivs::{Claims, GLOBAL_ENDPOINT};
 use crate::session::ErrorKind;
 use crate::whip::{MAX_TRACKS, TracksError};
@@ -473,7 +473,7 @@ impl ElementImpl for IvsWhipSink {
         }
         let changed = self.parent_change_state(transition);
         if transition == gst::StateChange::ReadyToPaused && changed.is_err() {
-            self.stop_run().map(super::run::StoppedRun::finish);
+            self.stop_run().map(StoppedRun::finish);
             self.rest();
         }
         if transition == gst::StateChange::PausedToPlaying {

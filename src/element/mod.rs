@@ -6,27 +6,13 @@
 //! bus message. Locks are held to take or put something, never over a call
 //! out of this crate.
 
-mod assembly;
-mod black;
-mod discretion;
-mod events;
-mod figures;
-mod gate;
-mod ice;
 mod imp;
-mod limits;
-mod lineup;
-mod media;
+mod input;
 mod messages;
-mod pads;
 mod peer;
-mod questions;
 mod run;
 mod settings;
 mod stats;
-mod traffic;
-mod upstream;
-mod work;
 
 use gst::prelude::*;
 

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use glib::prelude::*;
 
 use super::imp::IvsWhipSink;
-use super::media::Media;
-use super::traffic::Traffic;
+use super::input::{Media, Traffic};
 use crate::media::RtcpReports;
 use crate::session::Times;
 

@@ -14,54 +14,54 @@ use std::thread;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::SessionState;
-use super::imp::IvsWhipSink;
-use super::limits::Limits;
-use super::media::Media;
-use super::messages;
-use super::pads::MediaPad;
-use super::peer::Peer;
-use super::settings::{IceSettings, Settings, SettingsError};
-use super::stats::Course;
+use super::limit_warnings::Limits;
+use crate::element::SessionState;
+use crate::element::imp::IvsWhipSink;
+use crate::element::input::Media;
+use crate::element::input::MediaPad;
+use crate::element::messages;
+use crate::element::peer::Peer;
+use crate::element::settings::{IceSettings, Settings, SettingsError};
+use crate::element::stats::Course;
 use crate::ivs::{FillerMode, OfferedVideo};
 use crate::session::{Ending, ErrorKind, Event, Input, Process, Session, Tokens};
 use crate::whip::Token;
 
 /// From READY→PAUSED to PAUSED→READY: one session and what belongs to it.
-pub(super) struct Run {
-    pub(super) id: u64,
-    pub(super) session: Session,
+pub(in crate::element) struct Run {
+    pub(in crate::element) id: u64,
+    pub(in crate::element) session: Session,
     tokens: Tokens,
     ending: Ending,
-    pub(super) jobs: Sender<Job>,
+    pub(in crate::element) jobs: Sender<Job>,
     /// What the driver wants offered as video if no pad has any.
-    pub(super) without_video: OfferedVideo,
-    pub(super) ice: IceSettings,
-    pub(super) course: Course,
+    pub(in crate::element) without_video: OfferedVideo,
+    pub(in crate::element) ice: IceSettings,
+    pub(in crate::element) course: Course,
     /// Whether the bus was told what the session waits for.
-    pub(super) told_waiting: bool,
+    pub(in crate::element) told_waiting: bool,
     /// The filler section that the bus was told of last.
-    pub(super) told_filler: Option<FillerMode>,
+    pub(in crate::element) told_filler: Option<FillerMode>,
     /// The peer connection in use.
-    pub(super) peer: Option<Peer>,
+    pub(in crate::element) peer: Option<Peer>,
     /// The number of the newest one that the driver wanted.
-    pub(super) newest: u64,
+    pub(in crate::element) newest: u64,
     /// The number of the one that the driver waits for.
-    pub(super) wanted: Option<u64>,
+    pub(in crate::element) wanted: Option<u64>,
     /// The media of the session that is, or is being made.
-    pub(super) lineup: Vec<Media>,
+    pub(in crate::element) lineup: Vec<Media>,
     /// The limits of IVS.
-    pub(super) limits: Limits,
+    pub(in crate::element) limits: Limits,
     /// The session's end was asked for by end of stream on every pad.
-    pub(super) end_of_stream: bool,
+    pub(in crate::element) end_of_stream: bool,
     /// Media came again after that, before the session had ended.
-    pub(super) again: bool,
+    pub(in crate::element) again: bool,
     /// The session has ended, one way or another.
-    pub(super) is_over: bool,
+    pub(in crate::element) is_over: bool,
 }
 
 /// What the conductor does.
-pub(super) enum Job {
+pub(in crate::element) enum Job {
     /// Make webrtcbin and its offer, under this number.
     Open(u64),
     /// Tell why the pads' media can't be published, and end the session.
@@ -78,7 +78,7 @@ pub(super) enum Job {
 
 impl Run {
     /// Gives the session a newer token, or has it look in the other places.
-    pub(super) fn renew_token(&self, token: Option<Token>) {
+    pub(in crate::element) fn renew_token(&self, token: Option<Token>) {
         let is_new = token.is_some();
         self.tokens.give(token);
         if is_new {
@@ -88,14 +88,14 @@ impl Run {
 }
 
 /// What keeps a run from starting.
-pub(super) enum StartError {
+pub(in crate::element) enum StartError {
     Settings(SettingsError),
     Other(ErrorKind, String),
 }
 
 impl IvsWhipSink {
     /// Starts a session that waits for its media.
-    pub(super) fn start_run(&self, settings: &Settings) -> Result<(), StartError> {
+    pub(in crate::element) fn start_run(&self, settings: &Settings) -> Result<(), StartError> {
         let config = settings.config().map_err(StartError::Settings)?;
         config
             .check()
@@ -154,7 +154,7 @@ impl IvsWhipSink {
     }
 
     /// Ends the run, first for the session, whose DELETE goes out meanwhile.
-    pub(super) fn stop_run(&self) -> Option<StoppedRun> {
+    pub(in crate::element) fn stop_run(&self) -> Option<StoppedRun> {
         let (run, pads) = {
             let mut state = self.lock();
             (state.run.take(), state.pads.clone())
@@ -197,7 +197,11 @@ impl IvsWhipSink {
         })
     }
 
-    pub(super) fn of_run<T>(&self, id: u64, look: impl FnOnce(&mut Run) -> T) -> Option<T> {
+    pub(in crate::element) fn of_run<T>(
+        &self,
+        id: u64,
+        look: impl FnOnce(&mut Run) -> T,
+    ) -> Option<T> {
         self.lock()
             .run
             .as_mut()
@@ -206,7 +210,7 @@ impl IvsWhipSink {
     }
 
     /// Enters a session state, unless the run it belongs to is over.
-    pub(super) fn enter_state(&self, id: u64, entered: SessionState) {
+    pub(in crate::element) fn enter_state(&self, id: u64, entered: SessionState) {
         let since_playing = {
             let mut state = self.lock();
             if state.run.as_ref().is_none_or(|run| run.id != id) || state.session_state == entered {
@@ -226,14 +230,14 @@ impl IvsWhipSink {
 }
 
 /// What is left of a run whose end is under way.
-pub(super) struct StoppedRun {
+pub(in crate::element) struct StoppedRun {
     peer: Option<Peer>,
     ending: Ending,
 }
 
 impl StoppedRun {
     /// Takes webrtcbin down, which frees a streaming thread that is inside.
-    pub(super) fn close_peer(&self) {
+    pub(in crate::element) fn close_peer(&self) {
         if let Some(peer) = &self.peer {
             peer.close();
         }
@@ -241,7 +245,7 @@ impl StoppedRun {
 
     /// Takes webrtcbin down and waits for the session's end, in bounds.
     /// Whether it has ended.
-    pub(super) fn finish(self) -> bool {
+    pub(in crate::element) fn finish(self) -> bool {
         self.close_peer();
         self.ending.wait()
     }

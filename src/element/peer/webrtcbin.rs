@@ -8,25 +8,25 @@ use std::thread;
 use gst::prelude::*;
 use gst_webrtc::{WebRTCBundlePolicy, WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection};
 
-use super::black::Black;
-use super::discretion::{Discretion, limit_logs_of_turn};
-use super::media::Media;
-use super::settings::IceSettings;
-use super::work::Work;
+use super::background_work::Work;
+use super::black_source::Black;
+use super::log_redaction::{Discretion, limit_logs_of_turn};
+use crate::element::input::Media;
+use crate::element::settings::IceSettings;
 use crate::ivs::{FillerMode, OfferedVideo, filler_codec};
 use crate::media::DtlsCertificate;
 use crate::whip::Track;
 
 /// A pad to publish: what is on it, and the pad that its media comes out of.
-pub(super) struct Source {
-    pub(super) media: Media,
-    pub(super) pad: gst::Pad,
+pub(in crate::element) struct Source {
+    pub(in crate::element) media: Media,
+    pub(in crate::element) pad: gst::Pad,
 }
 
 /// Loads webrtcbin's plugins ahead of the first session of a process, without
 /// waiting for it. Above all the first `dtlsdec` of a process makes an RSA key
 /// before GStreamer 1.28, which takes 125 to 450 ms, used or not.
-pub(super) fn warm_up() -> &'static Work {
+pub(in crate::element) fn warm_up() -> &'static Work {
     static WARMED_UP: Once = Once::new();
     static WORK: LazyLock<Work> = LazyLock::new(Work::default);
     WARMED_UP.call_once(|| {
@@ -51,7 +51,9 @@ pub(super) fn warm_up() -> &'static Work {
     &WORK
 }
 
-pub(super) fn make_webrtcbin(ice: &IceSettings) -> Result<gst::Element, glib::BoolError> {
+pub(in crate::element) fn make_webrtcbin(
+    ice: &IceSettings,
+) -> Result<gst::Element, glib::BoolError> {
     // max-compat: one transport as with max-bundle, but port 9 in every
     // section, the form of every client known to work with IVS.
     let webrtcbin = gst::ElementFactory::make("webrtcbin")
@@ -86,7 +88,7 @@ fn disable_upnp(webrtcbin: &gst::Element) {
 }
 
 /// Lets the DTLS handshake show our certificate, and counts what arrives.
-pub(super) fn watch_children(
+pub(in crate::element) fn watch_children(
     webrtcbin: &gst::Element,
     certificate: &Arc<DtlsCertificate>,
     heard: &Arc<AtomicU64>,
@@ -121,18 +123,18 @@ fn count_arrivals(source: &gst::Element, heard: &Arc<AtomicU64>) {
     }
 }
 
-pub(super) type Link = (gst::Pad, gst::Pad);
+pub(in crate::element) type Link = (gst::Pad, gst::Pad);
 
 /// What webrtcbin has inside, as far as it matters later.
-pub(super) struct Assembled {
-    pub(super) links: Vec<Link>,
+pub(in crate::element) struct Assembled {
+    pub(in crate::element) links: Vec<Link>,
     /// The transceiver of the first section.
-    pub(super) sender: WebRTCRTPTransceiver,
-    pub(super) black: Option<Black>,
+    pub(in crate::element) sender: WebRTCRTPTransceiver,
+    pub(in crate::element) black: Option<Black>,
 }
 
 /// Pads and transceivers, in the order of the offer's sections.
-pub(super) fn assemble(
+pub(in crate::element) fn assemble(
     bin: &gst::Bin,
     webrtcbin: &gst::Element,
     sources: &[Source],
@@ -230,7 +232,7 @@ fn random_ssrc() -> u32 {
 }
 
 /// Takes an element down and out of its bin. Can be called more than once.
-pub(super) fn discard(element: &gst::Element) {
+pub(in crate::element) fn discard(element: &gst::Element) {
     // So that the bin, on its own way to a state, does not take it along.
     element.set_locked_state(true);
     // What it says on the way is of no use, and each message would keep an

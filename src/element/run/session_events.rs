@@ -6,19 +6,19 @@ use std::sync::PoisonError;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::assembly::Source;
-use super::imp::{CAT, IvsWhipSink};
-use super::pads::MediaPad;
-use super::peer::{Peer, PeerParts};
-use super::settings::parse_token;
-use super::{SessionState, imp, messages};
+use crate::element::imp::{CAT, IvsWhipSink};
+use crate::element::input::MediaPad;
+use crate::element::peer::Source;
+use crate::element::peer::{Peer, PeerParts};
+use crate::element::settings::parse_token;
+use crate::element::{SessionState, imp, messages};
 use crate::ivs::{Claims, OfferedVideo};
 use crate::media::DtlsCertificate;
 use crate::session::{Cause, Event, Input, PeerNews, State};
 use crate::whip::{Token, Track};
 
 impl IvsWhipSink {
-    pub(super) fn session_event(&self, id: u64, event: Event) {
+    pub(in crate::element) fn session_event(&self, id: u64, event: Event) {
         match event {
             Event::Warning(warning) => messages::post_session_warning(&self.obj(), &warning),
             Event::Redirected { from, to } => {
@@ -110,7 +110,7 @@ impl IvsWhipSink {
     }
 
     /// Makes webrtcbin and its offer.
-    pub(super) fn open(&self, id: u64, number: u64) {
+    pub(in crate::element) fn open(&self, id: u64, number: u64) {
         let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         let plan = {
             let state = self.lock();
@@ -272,7 +272,7 @@ impl IvsWhipSink {
         }
     }
 
-    pub(super) fn post_end_of_stream(&self) {
+    pub(in crate::element) fn post_end_of_stream(&self) {
         let element = self.obj();
         let message = gst::message::Eos::builder().src(&*element).build();
         // Without a bus nobody waits for it.
@@ -280,7 +280,7 @@ impl IvsWhipSink {
     }
 
     /// Starts another session in place of one that is over.
-    pub(super) fn again(&self, id: u64) {
+    pub(in crate::element) fn again(&self, id: u64) {
         let old = {
             let mut state = self.lock();
             let is_over = state
@@ -299,7 +299,11 @@ impl IvsWhipSink {
 
     /// A child's error is the session's trouble, not the pipeline's: it is
     /// told there, where the sentence for it is made.
-    pub(super) fn child_failed(&self, child: &gst::Object, error: &glib::Error) -> bool {
+    pub(in crate::element) fn child_failed(
+        &self,
+        child: &gst::Object,
+        error: &glib::Error,
+    ) -> bool {
         if is_of_a_pad(child) {
             return false;
         }

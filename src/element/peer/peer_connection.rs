@@ -22,14 +22,16 @@ use gst_webrtc::{
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::assembly::{Assembled, Link, Source, assemble, discard, make_webrtcbin, watch_children};
-use super::black::Black;
-use super::discretion::{Discretion, limit_logs, limit_logs_of_turn};
-use super::figures::{candidate_pair, retransmissions, watch_reports};
-use super::ice::{IceUrl, ice_url};
-use super::imp::CAT;
-use super::questions::{Questions, Reply, description, structure};
-use super::settings::IceSettings;
+use super::black_source::Black;
+use super::ice_server::{IceUrl, ice_url};
+use super::log_redaction::{Discretion, limit_logs, limit_logs_of_turn};
+use super::promises::{Questions, Reply, description, structure};
+use super::webrtc_stats::{candidate_pair, retransmissions, watch_reports};
+use super::webrtcbin::{
+    Assembled, Link, Source, assemble, discard, make_webrtcbin, watch_children,
+};
+use crate::element::imp::CAT;
+use crate::element::settings::IceSettings;
 use crate::ivs::{FillerMode, OfferedVideo};
 
 use crate::media::{DtlsCertificate, RtcpReports};
@@ -37,18 +39,18 @@ use crate::session::{Cause, PeerNews};
 use crate::whip::{Answer, Fingerprint, IceServer, Offer};
 
 /// What a peer connection is made from.
-pub(super) struct PeerParts {
+pub(in crate::element) struct PeerParts {
     /// The number that its news carry.
-    pub(super) number: u64,
-    pub(super) sources: Vec<Source>,
-    pub(super) ice: IceSettings,
-    pub(super) certificate: DtlsCertificate,
-    pub(super) video: OfferedVideo,
+    pub(in crate::element) number: u64,
+    pub(in crate::element) sources: Vec<Source>,
+    pub(in crate::element) ice: IceSettings,
+    pub(in crate::element) certificate: DtlsCertificate,
+    pub(in crate::element) video: OfferedVideo,
 }
 
 /// One webrtcbin, from its making to its removal.
 #[derive(Clone)]
-pub(super) struct Peer {
+pub(in crate::element) struct Peer {
     inner: Arc<Inner>,
 }
 
@@ -91,7 +93,7 @@ impl Peer {
     /// and the filler after a lone audio; puts it into the bin and links it.
     /// On an error nothing is left in the bin. `tell` is called from
     /// webrtcbin's threads.
-    pub(super) fn new(
+    pub(in crate::element) fn new(
         bin: &gst::Bin,
         parts: PeerParts,
         ready: impl FnOnce(&gst::Element),
@@ -141,34 +143,34 @@ impl Peer {
     }
 
     /// The number that its news carry.
-    pub(super) fn number(&self) -> u64 {
+    pub(in crate::element) fn number(&self) -> u64 {
         self.inner.number
     }
 
     /// The filler section that it has.
-    pub(super) fn filler(&self) -> Option<FillerMode> {
+    pub(in crate::element) fn filler(&self) -> Option<FillerMode> {
         self.inner.video.filler_mode()
     }
 
     /// What the far end has reported so far.
-    pub(super) fn reports(&self) -> RtcpReports {
+    pub(in crate::element) fn reports(&self) -> RtcpReports {
         let reports = self.inner.reports.lock();
         reports.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Packets that were sent again.
-    pub(super) fn retransmissions(&self) -> u64 {
+    pub(in crate::element) fn retransmissions(&self) -> u64 {
         retransmissions(&self.inner.webrtcbin)
     }
 
     /// The candidate pair that webrtcbin told of last, and asks it anew.
-    pub(super) fn candidate_pair(&self) -> Option<gst::Structure> {
+    pub(in crate::element) fn candidate_pair(&self) -> Option<gst::Structure> {
         self.ask_for_pair();
         self.inner.lock().pair.clone()
     }
 
     /// Asks webrtcbin which candidate pair is in use; it answers in its own time.
-    pub(super) fn ask_for_pair(&self) {
+    pub(in crate::element) fn ask_for_pair(&self) {
         if std::mem::replace(&mut self.inner.lock().asks_for_pair, true) {
             return;
         }
@@ -186,7 +188,7 @@ impl Peer {
     }
 
     /// Begins to send the filler's pictures, where it has any.
-    pub(super) fn start_filler(&self) {
+    pub(in crate::element) fn start_filler(&self) {
         if let Some(black) = &self.inner.black {
             black.start();
             // A stop that came meanwhile has taken it out already, perhaps
@@ -199,7 +201,7 @@ impl Peer {
 
     /// Makes the offer and tells it in the form to POST. Gathering starts
     /// meanwhile and is not waited for.
-    pub(super) fn offer(&self, stream: String) {
+    pub(in crate::element) fn offer(&self, stream: String) {
         limit_logs(&self.inner.webrtcbin);
         let question = self.question(move |inner, reply| {
             let offered =
@@ -214,7 +216,7 @@ impl Peer {
     }
 
     /// Applies the answer; whether webrtcbin took it shows in the news.
-    pub(super) fn apply(&self, answer: &Answer, ice_servers: &[IceServer]) {
+    pub(in crate::element) fn apply(&self, answer: &Answer, ice_servers: &[IceServer]) {
         let inner = &self.inner;
         gst::debug!(CAT, obj = inner.webrtcbin, "answer:\n{}", answer.redacted());
         let local = {
@@ -260,7 +262,7 @@ impl Peer {
     }
 
     /// Whether a message of a child comes from this webrtcbin, or from its filler.
-    pub(super) fn owns(&self, object: &gst::Object) -> bool {
+    pub(in crate::element) fn owns(&self, object: &gst::Object) -> bool {
         let webrtcbin = &self.inner.webrtcbin;
         let black = self.inner.black.as_ref();
         object == webrtcbin.upcast_ref::<gst::Object>()
@@ -269,7 +271,7 @@ impl Peer {
     }
 
     /// Takes webrtcbin out of the bin. Can be called more than once.
-    pub(super) fn close(&self) {
+    pub(in crate::element) fn close(&self) {
         self.inner.questions.close();
         for (source, sink) in &self.inner.links {
             let _ = source.unlink(sink);

@@ -17,13 +17,13 @@ thread_local! {
 
 /// Counts what is under way.
 #[derive(Clone, Default)]
-pub(super) struct Work {
+pub(in crate::element) struct Work {
     inner: Arc<(Mutex<usize>, Condvar)>,
 }
 
 impl Work {
     /// Does something that is waited for.
-    pub(super) fn during<T>(&self, act: impl FnOnce() -> T) -> T {
+    pub(in crate::element) fn during<T>(&self, act: impl FnOnce() -> T) -> T {
         self.add(true);
         let was_at_work = AT_WORK.replace(true);
         let done = act();
@@ -34,7 +34,7 @@ impl Work {
 
     /// Waits until nothing is under way, but for the thread that is itself in
     /// the middle of it, as when a handler of ours stops the pipeline.
-    pub(super) fn wait(&self) {
+    pub(in crate::element) fn wait(&self) {
         if AT_WORK.get() {
             return;
         }

@@ -15,12 +15,12 @@ use gst_base::subclass::base_src::CreateSuccess;
 use gst_base::subclass::prelude::*;
 use gst_webrtc::{WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection};
 
-use super::assembly::discard;
+use super::webrtcbin::discard;
 use crate::ivs::{BLACK_INTERVAL, BLACK_SIZE};
 use crate::media::black_picture;
 
 /// The elements behind a black filler's section.
-pub(super) struct Black {
+pub(in crate::element) struct Black {
     source: gst::Element,
     payloader: gst::Element,
 }
@@ -28,7 +28,7 @@ pub(super) struct Black {
 impl Black {
     /// Makes the section and what sends on it. Nothing is sent before
     /// [`Self::start`], as nothing may be before the connection stands.
-    pub(super) fn new(
+    pub(in crate::element) fn new(
         bin: &gst::Bin,
         webrtcbin: &gst::Element,
         caps: &gst::Caps,
@@ -75,7 +75,7 @@ impl Black {
     }
 
     /// Begins to send.
-    pub(super) fn start(&self) {
+    pub(in crate::element) fn start(&self) {
         for element in self.elements().into_iter().rev() {
             element.set_locked_state(false);
             // What fails says so on the bus.
@@ -84,11 +84,11 @@ impl Black {
     }
 
     /// Takes everything out of the bin. Can be called more than once.
-    pub(super) fn discard(&self) {
+    pub(in crate::element) fn discard(&self) {
         self.elements().into_iter().for_each(discard);
     }
 
-    pub(super) fn owns(&self, object: &gst::Object) -> bool {
+    pub(in crate::element) fn owns(&self, object: &gst::Object) -> bool {
         let own = |element: &&gst::Element| element.upcast_ref::<gst::Object>() == object;
         self.elements().iter().any(own)
     }

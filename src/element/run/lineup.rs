@@ -6,12 +6,12 @@ use std::time::Duration;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::SessionState;
-use super::imp::{CAT, IvsWhipSink};
-use super::media::Media;
-use super::messages;
-use super::pads::{MediaPad, PadNews};
-use super::run::{Job, Run};
+use super::conductor::{Job, Run};
+use crate::element::SessionState;
+use crate::element::imp::{CAT, IvsWhipSink};
+use crate::element::input::Media;
+use crate::element::input::{MediaPad, PadNews};
+use crate::element::messages;
 use crate::session::{ErrorKind, Input};
 use crate::whip::{MAX_TRACKS, TracksError, check_tracks};
 
@@ -29,7 +29,7 @@ enum Verdict {
 
 impl IvsWhipSink {
     /// Makes a pad and puts it into the bin.
-    pub(super) fn add_media_pad(
+    pub(in crate::element) fn add_media_pad(
         &self,
         template: &gst::PadTemplate,
         name: Option<&str>,
@@ -65,7 +65,7 @@ impl IvsWhipSink {
     }
 
     /// Takes a pad out of the bin; what is left may make another session.
-    pub(super) fn drop_media_pad(&self, ghost: &gst::GhostPad) {
+    pub(in crate::element) fn drop_media_pad(&self, ghost: &gst::GhostPad) {
         let pad = {
             let mut state = self.lock();
             let index = state.pads.iter().position(|pad| pad.ghost == *ghost);
@@ -79,7 +79,7 @@ impl IvsWhipSink {
     }
 
     /// What a pad's stream told, on its streaming thread.
-    pub(super) fn pad_news(&self, news: PadNews) {
+    pub(in crate::element) fn pad_news(&self, news: PadNews) {
         match news {
             PadNews::Media(Ok(media)) => {
                 gst::debug!(
@@ -102,7 +102,7 @@ impl IvsWhipSink {
 
     /// Says once what a session waits for that has no media yet: nothing else
     /// would ever be said. In PAUSED it is the pipeline that waits.
-    pub(super) fn explain_waiting(&self, id: u64, after: Duration) {
+    pub(in crate::element) fn explain_waiting(&self, id: u64, after: Duration) {
         let pads = {
             let mut state = self.lock();
             let has_played = state.has_played();
@@ -136,7 +136,7 @@ impl IvsWhipSink {
     ///
     /// Only once PLAYING was reached: in PAUSED webrtcbin makes no connection, as
     /// its ICE source is live and gives nothing, so that it would only time out.
-    pub(super) fn line_up(&self) {
+    pub(in crate::element) fn line_up(&self) {
         let pads = self.lock().pads.clone();
         let linked: Vec<&MediaPad> = pads.iter().filter(|pad| pad.is_linked()).collect();
         let mut media: Vec<Media> = linked.iter().filter_map(|pad| pad.media()).collect();
@@ -183,7 +183,7 @@ impl IvsWhipSink {
         }
     }
 
-    pub(super) fn refuse_media(&self, id: u64, text: &str) {
+    pub(in crate::element) fn refuse_media(&self, id: u64, text: &str) {
         let Some(session) = self.of_run(id, |run| run.session.clone()) else {
             return;
         };

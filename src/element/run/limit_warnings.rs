@@ -4,21 +4,22 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use url::Url;
 
-use super::imp::IvsWhipSink;
-use super::run::Job;
-use super::{messages, upstream};
+use super::conductor::Job;
+use crate::element::imp::IvsWhipSink;
+use crate::element::input::upstream_encoder;
+use crate::element::messages;
 use crate::ivs::{Claims, limits_apply};
 
 /// What a run knows about the limits.
-pub(super) struct Limits {
+pub(in crate::element) struct Limits {
     endpoint: Url,
     /// Whether they are the server's, as far as that is known by now.
-    pub(super) apply: bool,
+    pub(in crate::element) apply: bool,
     warned: Vec<&'static str>,
 }
 
 impl Limits {
-    pub(super) fn new(endpoint: &Url) -> Self {
+    pub(in crate::element) fn new(endpoint: &Url) -> Self {
         Self {
             endpoint: endpoint.clone(),
             apply: limits_apply(endpoint, None),
@@ -38,7 +39,7 @@ impl Limits {
 
 impl IvsWhipSink {
     /// A pad's stream violates a limit, as its streaming thread has seen.
-    pub(super) fn limit_violated(&self) {
+    pub(in crate::element) fn limit_violated(&self) {
         let jobs = self.lock().run.as_ref().map(|run| run.jobs.clone());
         if let Some(jobs) = jobs {
             // The conductor lives as long as the run that was just seen.
@@ -48,7 +49,7 @@ impl IvsWhipSink {
 
     /// The token's claims can tell whose limits count. What was seen before
     /// they were known is told now.
-    pub(super) fn judge_limits(&self, id: u64, claims: Option<&Claims>) {
+    pub(in crate::element) fn judge_limits(&self, id: u64, claims: Option<&Claims>) {
         self.of_run(id, |run| {
             run.limits.apply = limits_apply(&run.limits.endpoint, claims);
         });
@@ -56,7 +57,7 @@ impl IvsWhipSink {
     }
 
     /// Warns of what the pads' media miss now. On the conductor.
-    pub(super) fn warn_of_limits(&self, id: u64) {
+    pub(in crate::element) fn warn_of_limits(&self, id: u64) {
         if self.of_run(id, |run| run.limits.apply) != Some(true) {
             return;
         }
@@ -65,7 +66,7 @@ impl IvsWhipSink {
             for violation in pad.violations() {
                 let is_first = self.of_run(id, |run| run.limits.is_first(violation.name()));
                 if is_first == Some(true) {
-                    let encoder = upstream::encoder(pad.ghost.upcast_ref());
+                    let encoder = upstream_encoder(pad.ghost.upcast_ref());
                     messages::post_limit(&self.obj(), &violation, encoder.as_deref());
                 }
             }

@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::media::Media;
+use super::caps::Media;
 use crate::ivs::{LimitViolation, audio_violations, check_codec, video_violations};
 use crate::media::{AudioMeter, VideoMeter};
 use crate::whip::Track;
@@ -20,39 +20,39 @@ const ROOM: usize = 1500;
 
 /// What went out of a pad since PAUSED.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Traffic {
-    pub(super) packets: u64,
+pub(in crate::element) struct Traffic {
+    pub(in crate::element) packets: u64,
     /// Of payload.
-    pub(super) bytes: u64,
+    pub(in crate::element) bytes: u64,
     /// The newest packet's SSRC.
-    pub(super) source: Option<u32>,
+    pub(in crate::element) source: Option<u32>,
     /// Bits of payload a second, over the last seconds.
-    pub(super) bit_rate: u64,
+    pub(in crate::element) bit_rate: u64,
     /// What is known of H.264; of other video packets and bytes are.
-    pub(super) video: Option<VideoTraffic>,
+    pub(in crate::element) video: Option<VideoTraffic>,
     /// The IVS limits that the stream violates now, whatever the server is.
-    pub(super) violations: Vec<&'static str>,
+    pub(in crate::element) violations: Vec<&'static str>,
 }
 
 /// The frames among it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct VideoTraffic {
-    pub(super) frames: u64,
-    pub(super) key_frames: u64,
+pub(in crate::element) struct VideoTraffic {
+    pub(in crate::element) frames: u64,
+    pub(in crate::element) key_frames: u64,
     /// Frames a second, over the last seconds.
-    pub(super) frame_rate: f64,
+    pub(in crate::element) frame_rate: f64,
     /// Width and height, once the stream has told.
-    pub(super) size: Option<(u32, u32)>,
+    pub(in crate::element) size: Option<(u32, u32)>,
 }
 
 /// Watches a pad's stream, from its caps on.
 #[derive(Default)]
-pub(super) struct TrafficWatch(Mutex<Option<Stream>>);
+pub(in crate::element) struct TrafficWatch(Mutex<Option<Stream>>);
 
 impl TrafficWatch {
     /// Begins with a stream, whose counts go on from those of the one before.
     /// Whether its codec is one that IVS does not take.
-    pub(super) fn begin(&self, media: &Media) -> bool {
+    pub(in crate::element) fn begin(&self, media: &Media) -> bool {
         let mut watched = self.lock();
         let before = watched
             .as_ref()
@@ -65,20 +65,23 @@ impl TrafficWatch {
     }
 
     /// Goes on behind a gate that was closed meanwhile.
-    pub(super) fn resume(&self) {
+    pub(in crate::element) fn resume(&self) {
         if let Some(stream) = self.lock().as_mut() {
             stream.resume();
         }
     }
 
     /// Forgets the stream and what was counted.
-    pub(super) fn clear(&self) {
+    pub(in crate::element) fn clear(&self) {
         *self.lock() = None;
     }
 
     /// Takes packets that pass. Whether there is a violation that was not there
     /// a second ago.
-    pub(super) fn take<'a>(&self, packets: impl Iterator<Item = &'a gst::BufferRef>) -> bool {
+    pub(in crate::element) fn take<'a>(
+        &self,
+        packets: impl Iterator<Item = &'a gst::BufferRef>,
+    ) -> bool {
         let now = Instant::now();
         let mut watched = self.lock();
         let Some(stream) = watched.as_mut() else {
@@ -92,13 +95,13 @@ impl TrafficWatch {
     }
 
     /// The limits that the stream violates now.
-    pub(super) fn violations(&self) -> Vec<LimitViolation> {
+    pub(in crate::element) fn violations(&self) -> Vec<LimitViolation> {
         let watched = self.lock();
         watched.as_ref().map(Stream::violations).unwrap_or_default()
     }
 
     /// What went out so far.
-    pub(super) fn traffic(&self) -> Option<Traffic> {
+    pub(in crate::element) fn traffic(&self) -> Option<Traffic> {
         self.lock().as_ref().map(Stream::traffic)
     }
 

@@ -8,14 +8,14 @@ use gst_webrtc::WebRTCSessionDescription;
 use crate::session::Cause;
 
 /// An answer of webrtcbin, or why there is none.
-pub(super) type Reply<'a> = Result<Option<&'a gst::StructureRef>, gst::PromiseError>;
+pub(in crate::element) type Reply<'a> = Result<Option<&'a gst::StructureRef>, gst::PromiseError>;
 
 /// The questions to one webrtcbin that it has not answered yet.
 ///
 /// It drops what it has not come to when it is closed, and GStreamer
 /// complains of promises that nobody keeps.
 #[derive(Default)]
-pub(super) struct Questions(Mutex<Open>);
+pub(in crate::element) struct Questions(Mutex<Open>);
 
 #[derive(Default)]
 struct Open {
@@ -26,7 +26,7 @@ struct Open {
 
 impl Questions {
     /// A promise to ask with; none once it is closed.
-    pub(super) fn ask(
+    pub(in crate::element) fn ask(
         self: &Arc<Self>,
         answered: impl FnOnce(Reply<'_>) + Send + 'static,
     ) -> Option<gst::Promise> {
@@ -50,7 +50,7 @@ impl Questions {
 
     /// Interrupts those that are open. An answer that comes all the same is
     /// dropped, which one to an expired promise could not be.
-    pub(super) fn close(&self) {
+    pub(in crate::element) fn close(&self) {
         let promises = {
             let mut open = self.lock();
             open.is_closed = true;
@@ -59,7 +59,7 @@ impl Questions {
         promises.values().for_each(gst::Promise::interrupt);
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    pub(in crate::element) fn is_closed(&self) -> bool {
         self.lock().is_closed
     }
 
@@ -69,7 +69,7 @@ impl Questions {
 }
 
 /// The description in a promise's reply.
-pub(super) fn description(
+pub(in crate::element) fn description(
     reply: Reply<'_>,
     field: &str,
 ) -> Result<WebRTCSessionDescription, Cause> {
@@ -81,7 +81,7 @@ pub(super) fn description(
 }
 
 /// The reply of a promise, whose error webrtcbin puts into the reply.
-pub(super) fn structure(reply: Reply<'_>) -> Result<Option<&gst::StructureRef>, Cause> {
+pub(in crate::element) fn structure(reply: Reply<'_>) -> Result<Option<&gst::StructureRef>, Cause> {
     let structure = reply.map_err(|error| Cause::Peer(format!("webrtcbin gave up: {error:?}")))?;
     match structure.and_then(|structure| structure.get::<glib::Error>("error").ok()) {
         Some(error) => Err(Cause::Peer(error.message().to_owned())),

@@ -13,13 +13,13 @@ use std::time::Instant;
 
 use gst::prelude::*;
 
+use super::caps::{Media, MediaError};
 use super::gate::Gate;
-use super::media::{Media, MediaError};
 use super::traffic::{Traffic, TrafficWatch};
 use crate::ivs::LimitViolation;
 
 /// What a pad's stream tells the element. Called on the streaming thread.
-pub(super) enum PadNews {
+pub(in crate::element) enum PadNews {
     Media(Result<Media, MediaError>),
     EndOfStream,
     /// The stream violates an IVS limit, see [`MediaPad::violations`].
@@ -30,8 +30,8 @@ pub(super) enum PadNews {
 
 /// One sink pad of the bin.
 #[derive(Clone)]
-pub(super) struct MediaPad {
-    pub(super) ghost: gst::GhostPad,
+pub(in crate::element) struct MediaPad {
+    pub(in crate::element) ghost: gst::GhostPad,
     sync: gst::Element,
     inner: Arc<Inner>,
 }
@@ -51,7 +51,7 @@ struct Stream {
 
 impl MediaPad {
     /// Makes the pad's parts; nothing is in the bin yet.
-    pub(super) fn new(
+    pub(in crate::element) fn new(
         name: &str,
         template: &gst::PadTemplate,
         news: impl Fn(PadNews) + Send + Sync + 'static,
@@ -80,7 +80,7 @@ impl MediaPad {
     }
 
     /// Puts the parts into the bin, up to its state.
-    pub(super) fn enter(&self, bin: &gst::Bin) -> Result<(), glib::BoolError> {
+    pub(in crate::element) fn enter(&self, bin: &gst::Bin) -> Result<(), glib::BoolError> {
         bin.add(&self.sync)?;
         // Only now, since a bin unlinks what it adds.
         self.ghost
@@ -93,7 +93,7 @@ impl MediaPad {
     }
 
     /// Takes the parts out of the bin again.
-    pub(super) fn leave(&self, bin: &gst::Bin) {
+    pub(in crate::element) fn leave(&self, bin: &gst::Bin) {
         self.close_gate();
         // First what may hold a streaming thread: in PAUSED clocksync waits for
         // PLAYING, and a pad is only deactivated once nobody is inside.
@@ -107,12 +107,12 @@ impl MediaPad {
     }
 
     /// The pad that gets linked to webrtcbin's.
-    pub(super) fn source(&self) -> Option<gst::Pad> {
+    pub(in crate::element) fn source(&self) -> Option<gst::Pad> {
         self.sync.static_pad("src")
     }
 
     /// Lets media flow. Video begins with a key frame, which is asked for.
-    pub(super) fn open_gate(&self, is_video: bool) {
+    pub(in crate::element) fn open_gate(&self, is_video: bool) {
         self.inner.traffic.resume();
         if is_video {
             self.inner.gate.open_with_key_frame(Instant::now());
@@ -122,12 +122,12 @@ impl MediaPad {
         }
     }
 
-    pub(super) fn close_gate(&self) {
+    pub(in crate::element) fn close_gate(&self) {
         self.inner.gate.close();
     }
 
     /// The stream's caps, once they came.
-    pub(super) fn media(&self) -> Option<Media> {
+    pub(in crate::element) fn media(&self) -> Option<Media> {
         self.inner
             .stream
             .lock()
@@ -137,20 +137,20 @@ impl MediaPad {
     }
 
     /// What went out through the gate since the run began, once there are caps.
-    pub(super) fn traffic(&self) -> Option<Traffic> {
+    pub(in crate::element) fn traffic(&self) -> Option<Traffic> {
         self.inner.traffic.traffic()
     }
 
     /// The IVS limits that the stream violates now.
-    pub(super) fn violations(&self) -> Vec<LimitViolation> {
+    pub(in crate::element) fn violations(&self) -> Vec<LimitViolation> {
         self.inner.traffic.violations()
     }
 
-    pub(super) fn is_linked(&self) -> bool {
+    pub(in crate::element) fn is_linked(&self) -> bool {
         self.ghost.is_linked()
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    pub(in crate::element) fn has_ended(&self) -> bool {
         self.inner
             .stream
             .lock()
@@ -159,7 +159,7 @@ impl MediaPad {
     }
 
     /// Forgets the stream: the next one tells its caps anew.
-    pub(super) fn reset(&self) {
+    pub(in crate::element) fn reset(&self) {
         self.close_gate();
         self.inner.traffic.clear();
         *self

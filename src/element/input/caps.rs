@@ -6,16 +6,16 @@ use crate::whip::Track;
 
 /// The stream on a pad.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Media {
-    pub(super) track: Track,
-    pub(super) payload: u8,
-    pub(super) caps: gst::Caps,
+pub(in crate::element) struct Media {
+    pub(in crate::element) track: Track,
+    pub(in crate::element) payload: u8,
+    pub(in crate::element) caps: gst::Caps,
 }
 
 impl Media {
     /// Reads RTP caps. Without a payload type webrtcbin would drop the
     /// stream from the offer without a word.
-    pub(super) fn read(caps: &gst::CapsRef) -> Result<Self, MediaError> {
+    pub(in crate::element) fn read(caps: &gst::CapsRef) -> Result<Self, MediaError> {
         let structure = caps.structure(0).ok_or(MediaError::NotRtp)?;
         if structure.name() != "application/x-rtp" {
             return Err(MediaError::NotRtp);
@@ -36,21 +36,21 @@ impl Media {
 
 impl Media {
     /// A field of the caps that holds text; empty without it.
-    pub(super) fn text(&self, name: &str) -> String {
+    pub(in crate::element) fn text(&self, name: &str) -> String {
         let structure = self.caps.structure(0);
         let text = structure.and_then(|structure| structure.get(name).ok());
         text.unwrap_or_default()
     }
 
     /// Of RTP's timestamps, in Hz.
-    pub(super) fn clock_rate(&self) -> Option<i32> {
+    pub(in crate::element) fn clock_rate(&self) -> Option<i32> {
         self.caps.structure(0)?.get("clock-rate").ok()
     }
 
     /// Whether a session that was made for this stream can carry the other in
     /// its place. New parameter sets count where both are in the caps: a
     /// payloader that does not repeat them in the stream has them nowhere else.
-    pub(super) fn fits_session_of(&self, other: &Self) -> bool {
+    pub(in crate::element) fn fits_session_of(&self, other: &Self) -> bool {
         let text = |media: &Self, name| {
             let structure = media.caps.structure(0)?;
             structure.get::<String>(name).ok()
@@ -69,7 +69,7 @@ impl Media {
 
 /// Why a pad's caps can't be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum MediaError {
+pub(in crate::element) enum MediaError {
     /// Not `application/x-rtp`.
     NotRtp,
     /// Neither audio nor video.

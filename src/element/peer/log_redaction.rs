@@ -42,14 +42,14 @@ const LIMITS: [(&str, DebugLevel); 8] = [
 /// Has no category print a secret of the session that is about to begin. Each
 /// that is set higher says so itself, where whoever set it looks. The offer and
 /// the answer are in our own log, without the passwords.
-pub(super) fn limit_logs(webrtcbin: &gst::Element) {
+pub(in crate::element) fn limit_logs(webrtcbin: &gst::Element) {
     for (name, level) in LIMITS {
         limit(webrtcbin, name, level);
     }
 }
 
 /// The same for webrtcbin's way to take a TURN server, which it prints whole.
-pub(super) fn limit_logs_of_turn(webrtcbin: &gst::Element) {
+pub(in crate::element) fn limit_logs_of_turn(webrtcbin: &gst::Element) {
     limit(webrtcbin, "webrtcbin", DebugLevel::Info);
     limit(webrtcbin, "webrtcnice", DebugLevel::Info);
 }
@@ -76,13 +76,13 @@ fn limit(webrtcbin: &gst::Element, name: &str, level: DebugLevel) {
 ///
 /// `srtpenc` has the key as a property and writes it into its caps; both are
 /// notified up to the pipeline. Nobody but a reader of those needs them.
-pub(super) struct Discretion {
+pub(in crate::element) struct Discretion {
     session: u64,
     has_ended: AtomicBool,
 }
 
 impl Discretion {
-    pub(super) fn new() -> Self {
+    pub(in crate::element) fn new() -> Self {
         static SESSIONS: AtomicU64 = AtomicU64::new(0);
         Self {
             session: SESSIONS.fetch_add(1, Ordering::Relaxed),
@@ -91,7 +91,7 @@ impl Discretion {
     }
 
     /// Has the handshake show our certificate. The property holds its key too.
-    pub(super) fn give_certificate(&self, dtlssrtpdec: &gst::Element, pem: &str) {
+    pub(in crate::element) fn give_certificate(&self, dtlssrtpdec: &gst::Element, pem: &str) {
         // Up to here webrtcbin reads the peer's certificate and waits for no
         // notification of it. From 1.28 on it checks the certificate itself.
         if gst::version() < (1, 28, 0, 0) {
@@ -109,7 +109,7 @@ impl Discretion {
 
     /// Freezes the notifications of an `srtpenc` and its pads, and takes the
     /// key out of its caps.
-    pub(super) fn watch(&self, srtpenc: &gst::Element) {
+    pub(in crate::element) fn watch(&self, srtpenc: &gst::Element) {
         // Some categories are there only now that their elements are.
         limit_logs(srtpenc);
         let session = self.session;
@@ -124,7 +124,7 @@ impl Discretion {
     /// pipeline, as every notification is made good on this occasion: a handler
     /// that an application has on an element inside webrtcbin is called on the
     /// keeper's thread then. Can be called more than once.
-    pub(super) fn end(&self) {
+    pub(in crate::element) fn end(&self) {
         if self.has_ended.swap(true, Ordering::AcqRel) {
             return;
         }

@@ -1,0 +1,16 @@
+//! The sink pads: what comes in, and what stands between a pad and webrtcbin.
+//!
+//! In: RTP buffers, caps and events of upstream, on its streaming threads. Out:
+//! media past an open gate, news for the conductor, and what each stream
+//! measures.
+
+mod caps;
+mod gate;
+mod media_pad;
+mod traffic;
+mod upstream_encoder;
+
+pub(super) use caps::Media;
+pub(super) use media_pad::{MediaPad, PadNews};
+pub(super) use traffic::Traffic;
+pub(super) use upstream_encoder::encoder as upstream_encoder;

@@ -1,0 +1,18 @@
+//! The peer connection: the only face of webrtcbin in the element.
+//!
+//! In: pads to publish, ICE settings, an answer. Out: an offer, news of the
+//! connection, and what the far end reports. webrtcbin's own signals, promises
+//! and quirks stay in here.
+
+mod background_work;
+mod black_source;
+mod ice_server;
+mod log_redaction;
+mod peer_connection;
+mod promises;
+mod webrtc_stats;
+mod webrtcbin;
+
+pub(super) use background_work::Work;
+pub(super) use peer_connection::{Peer, PeerParts};
+pub(super) use webrtcbin::{Source, warm_up};

@@ -1,0 +1,8 @@
+//! The run: from READY→PAUSED to PAUSED→READY, one session after another.
+
+mod conductor;
+mod limit_warnings;
+mod lineup;
+mod session_events;
+
+pub(super) use conductor::{Run, StartError, StoppedRun};
