@@ -24,7 +24,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::black_source::Black;
 use super::ice_server::{IceUrl, ice_url};
-use super::log_redaction::{Discretion, limit_logs, limit_logs_of_turn};
+use super::log_redaction::{SdpLogPause, limit_logs, limit_logs_of_turn};
 use super::promises::{Questions, Reply, description, structure};
 use super::webrtc_stats::{candidate_pair, retransmissions, watch_reports};
 use super::webrtcbin::{
@@ -71,7 +71,6 @@ struct Inner {
     reports: Arc<Mutex<RtcpReports>>,
     /// When its making began.
     begun: Instant,
-    discretion: Arc<Discretion>,
     tell: Box<dyn Fn(PeerNews) + Send + Sync>,
     questions: Arc<Questions>,
     shared: Mutex<Shared>,
@@ -104,8 +103,7 @@ impl Peer {
         let heard = Arc::new(AtomicU64::new(0));
         let reports = Arc::new(Mutex::new(RtcpReports::default()));
         let webrtcbin = make_webrtcbin(&parts.ice)?;
-        let discretion = Arc::new(Discretion::new());
-        watch_children(&webrtcbin, &certificate, &heard, &discretion);
+        watch_children(&webrtcbin, &certificate, &heard);
         watch_reports(&webrtcbin, &reports);
         ready(&webrtcbin);
         // It stays in PLAYING when the pipeline is paused: its ICE source is
@@ -134,7 +132,6 @@ impl Peer {
             heard,
             reports,
             begun,
-            discretion,
             tell: Box::new(tell),
             questions: Arc::default(),
             shared: Mutex::default(),
@@ -236,7 +233,9 @@ impl Peer {
             }
         };
         let description = WebRTCSessionDescription::new(WebRTCSDPType::Answer, sdp);
-        let question = self.question(|inner, reply| {
+        let pause = SdpLogPause::begin();
+        let question = self.question(move |inner, reply| {
+            drop(pause);
             if let Err(cause) = structure(reply) {
                 inner.tell(PeerNews::Broken(cause));
             }
@@ -281,7 +280,6 @@ impl Peer {
         if let Some(black) = &self.inner.black {
             black.discard();
         }
-        self.inner.discretion.end();
     }
 }
 

@@ -10,7 +10,7 @@ use gst_webrtc::{WebRTCBundlePolicy, WebRTCRTPTransceiver, WebRTCRTPTransceiverD
 
 use super::background_work::Work;
 use super::black_source::Black;
-use super::log_redaction::{Discretion, limit_logs_of_turn};
+use super::log_redaction::{limit_logs, limit_logs_of_turn};
 use crate::element::input::Media;
 use crate::element::settings::IceSettings;
 use crate::ivs::{FillerMode, OfferedVideo, filler_codec};
@@ -92,10 +92,8 @@ pub(in crate::element) fn watch_children(
     webrtcbin: &gst::Element,
     certificate: &Arc<DtlsCertificate>,
     heard: &Arc<AtomicU64>,
-    discretion: &Arc<Discretion>,
 ) {
     let (certificate, heard) = (certificate.clone(), heard.clone());
-    let discretion = discretion.clone();
     let Some(bin) = webrtcbin.dynamic_cast_ref::<gst::Bin>() else {
         return;
     };
@@ -104,8 +102,9 @@ pub(in crate::element) fn watch_children(
             return;
         };
         match factory.name().as_str() {
-            "dtlssrtpdec" => discretion.give_certificate(element, certificate.pem()),
-            "srtpenc" => discretion.watch(element),
+            "dtlssrtpdec" => element.set_property("pem", certificate.pem()),
+            // Its category exists only now that the element does.
+            "srtpenc" => limit_logs(element),
             "nicesrc" => count_arrivals(element, &heard),
             _ => {}
         }
