@@ -1,6 +1,5 @@
 //! The GObject class: properties, signals, pads and state changes.
 
-use std::ops::ControlFlow;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -11,6 +10,7 @@ use gst_webrtc::WebRTCICETransportPolicy;
 
 use super::SessionState;
 use super::input::MediaPad;
+use super::log::CAT;
 use super::messages;
 use super::peer::Work;
 use super::peer::warm_up;
@@ -19,21 +19,10 @@ use super::settings::{
     DEFAULT_CONNECT_TIMEOUT, DEFAULT_RETRIES, DEFAULT_SILENCE_TIMEOUT, DEFAULT_TIMEOUT, Settings,
     VideoFiller, parse_token,
 };
-use super::stats;
+use super::{signals, stats};
 use crate::ivs::{Claims, GLOBAL_ENDPOINT};
 use crate::session::ErrorKind;
 use crate::whip::{MAX_TRACKS, TracksError};
-
-pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "ivswhipsink",
-        gst::DebugColorFlags::empty(),
-        Some("Amazon IVS Real-Time WHIP sink"),
-    )
-});
-
-pub(super) const SIGNAL_WEBRTCBIN_READY: &str = "webrtcbin-ready";
-pub(super) const SIGNAL_REQUEST_TOKEN: &str = "request-token";
 
 /// What webrtcbin is made of, besides GStreamer's core.
 const NEEDED_ELEMENTS: [&str; 8] = [
@@ -361,26 +350,7 @@ impl ObjectImpl for IvsWhipSink {
     }
 
     fn signals() -> &'static [glib::subclass::Signal] {
-        static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
-            vec![
-                // A fresh webrtcbin, before it is linked: for settings that the
-                // element has no property for.
-                glib::subclass::Signal::builder(SIGNAL_WEBRTCBIN_READY)
-                    .param_types([gst::Element::static_type()])
-                    .build(),
-                // The token is expired, or was refused as expired: a handler
-                // gives a new one back, or nothing.
-                glib::subclass::Signal::builder(SIGNAL_REQUEST_TOKEN)
-                    .return_type::<Option<String>>()
-                    .run_last()
-                    .accumulator(|_, _, value| match value.get::<Option<String>>() {
-                        Ok(Some(_)) => ControlFlow::Break(value.clone()),
-                        _ => ControlFlow::Continue(value.clone()),
-                    })
-                    .build(),
-            ]
-        });
-        &SIGNALS
+        signals::signals()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
-use super::imp::CAT;
+use super::log::CAT;
 use super::settings::SettingsError;
 use super::{IvsWhipSink, SessionState};
 use crate::ivs::{FillerMode, LimitViolation, limit_warning};

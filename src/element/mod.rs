@@ -8,61 +8,18 @@
 
 mod imp;
 mod input;
+mod log;
 mod messages;
 mod peer;
 mod run;
+mod session_state;
 mod settings;
+mod signals;
 mod stats;
 
+pub use session_state::SessionState;
+
 use gst::prelude::*;
-
-/// The states of an `ivswhipsink`, as its property `session-state` and its
-/// element messages give them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
-#[enum_type(name = "GstIvsWhipSinkSessionState")]
-pub enum SessionState {
-    /// No session: the element is in NULL or READY.
-    #[default]
-    #[enum_value(name = "No session", nick = "idle")]
-    Idle,
-    /// Waits for the caps of every linked pad.
-    #[enum_value(name = "Waiting for media", nick = "waiting")]
-    Waiting,
-    /// The offer is made or under way.
-    #[enum_value(name = "Connecting", nick = "connecting")]
-    Connecting,
-    /// Media flows.
-    #[enum_value(name = "Publishing", nick = "publishing")]
-    Publishing,
-    /// The session failed or was lost, and another attempt follows.
-    #[enum_value(name = "Waiting for another attempt", nick = "retrying")]
-    Retrying,
-    /// The session is being deleted on the server.
-    #[enum_value(name = "Stopping", nick = "stopping")]
-    Stopping,
-    /// The session has ended: by end of stream, or by stop.
-    #[enum_value(name = "Ended", nick = "ended")]
-    Ended,
-    /// The session failed; an error is on the bus.
-    #[enum_value(name = "Failed", nick = "failed")]
-    Failed,
-}
-
-impl SessionState {
-    /// The state's name in messages, such as `publishing`.
-    pub fn nick(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Waiting => "waiting",
-            Self::Connecting => "connecting",
-            Self::Publishing => "publishing",
-            Self::Retrying => "retrying",
-            Self::Stopping => "stopping",
-            Self::Ended => "ended",
-            Self::Failed => "failed",
-        }
-    }
-}
 
 glib::wrapper! {
     /// The element `ivswhipsink`: a bin that publishes the RTP streams linked to

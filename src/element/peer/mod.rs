@@ -10,6 +10,7 @@ mod ice_server;
 mod log_redaction;
 mod peer_connection;
 mod promises;
+mod removal;
 mod webrtc_stats;
 mod webrtcbin;
 

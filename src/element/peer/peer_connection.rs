@@ -25,12 +25,11 @@ use rustls::pki_types::pem::PemObject;
 use super::black_source::Black;
 use super::ice_server::{IceUrl, ice_url};
 use super::log_redaction::{SdpLogPause, limit_logs, limit_logs_of_turn};
-use super::promises::{Questions, Reply, description, structure};
+use super::promises::{Promises, Reply, description, structure};
+use super::removal::discard;
 use super::webrtc_stats::{candidate_pair, retransmissions, watch_reports};
-use super::webrtcbin::{
-    Assembled, Link, Source, assemble, discard, make_webrtcbin, watch_children,
-};
-use crate::element::imp::CAT;
+use super::webrtcbin::{Assembled, Link, Source, assemble, make_webrtcbin, watch_children};
+use crate::element::log::CAT;
 use crate::element::settings::IceSettings;
 use crate::ivs::{FillerMode, OfferedVideo};
 
@@ -72,7 +71,7 @@ struct Inner {
     /// When its making began.
     begun: Instant,
     tell: Box<dyn Fn(PeerNews) + Send + Sync>,
-    questions: Arc<Questions>,
+    promises: Arc<Promises>,
     shared: Mutex<Shared>,
 }
 
@@ -133,7 +132,7 @@ impl Peer {
             reports,
             begun,
             tell: Box::new(tell),
-            questions: Arc::default(),
+            promises: Arc::default(),
             shared: Mutex::default(),
         });
         Ok(Self { inner })
@@ -171,13 +170,13 @@ impl Peer {
         if std::mem::replace(&mut self.inner.lock().asks_for_pair, true) {
             return;
         }
-        let question = self.question(|inner, reply| {
+        let promise = self.promise(|inner, reply| {
             let pair = reply.ok().flatten().and_then(candidate_pair);
             let mut shared = inner.lock();
             shared.asks_for_pair = false;
             shared.pair = pair.or(shared.pair.take());
         });
-        if let Some(promise) = question {
+        if let Some(promise) = promise {
             self.inner
                 .webrtcbin
                 .emit_by_name::<()>("get-stats", &[&None::<gst::Pad>, &promise]);
@@ -190,7 +189,7 @@ impl Peer {
             black.start();
             // A stop that came meanwhile has taken it out already, perhaps
             // before it was up.
-            if self.inner.questions.is_closed() {
+            if self.inner.promises.is_closed() {
                 black.discard();
             }
         }
@@ -200,12 +199,12 @@ impl Peer {
     /// meanwhile and is not waited for.
     pub(in crate::element) fn offer(&self, stream: String) {
         limit_logs(&self.inner.webrtcbin);
-        let question = self.question(move |inner, reply| {
+        let promise = self.promise(move |inner, reply| {
             let offered =
                 description(reply, "offer").and_then(|offer| inner.offered(offer, &stream));
             inner.tell(offered.unwrap_or_else(PeerNews::Broken));
         });
-        if let Some(promise) = question {
+        if let Some(promise) = promise {
             self.inner
                 .webrtcbin
                 .emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
@@ -234,26 +233,26 @@ impl Peer {
         };
         let description = WebRTCSessionDescription::new(WebRTCSDPType::Answer, sdp);
         let pause = SdpLogPause::begin();
-        let question = self.question(move |inner, reply| {
+        let promise = self.promise(move |inner, reply| {
             drop(pause);
             if let Err(cause) = structure(reply) {
                 inner.tell(PeerNews::Broken(cause));
             }
         });
-        if let Some(promise) = question {
+        if let Some(promise) = promise {
             inner
                 .webrtcbin
                 .emit_by_name::<()>("set-remote-description", &[&description, &promise]);
         }
     }
 
-    fn question(
+    fn promise(
         &self,
         answered: impl FnOnce(&Arc<Inner>, Reply<'_>) + Send + 'static,
     ) -> Option<gst::Promise> {
-        // Weak, as the question may never be answered.
+        // Weak, as it may never be answered.
         let inner = Arc::downgrade(&self.inner);
-        self.inner.questions.ask(move |reply| {
+        self.inner.promises.make(move |reply| {
             if let Some(inner) = inner.upgrade() {
                 answered(&inner, reply);
             }
@@ -271,7 +270,7 @@ impl Peer {
 
     /// Takes webrtcbin out of the bin. Can be called more than once.
     pub(in crate::element) fn close(&self) {
-        self.inner.questions.close();
+        self.inner.promises.close();
         for (source, sink) in &self.inner.links {
             let _ = source.unlink(sink);
         }

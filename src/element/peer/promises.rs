@@ -1,4 +1,4 @@
-//! What webrtcbin is asked and answers in its own time.
+//! The promises of one webrtcbin: what it is asked, and answers in its own time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,25 +8,25 @@ use gst_webrtc::WebRTCSessionDescription;
 use crate::session::Cause;
 
 /// An answer of webrtcbin, or why there is none.
-pub(in crate::element) type Reply<'a> = Result<Option<&'a gst::StructureRef>, gst::PromiseError>;
+pub(super) type Reply<'a> = Result<Option<&'a gst::StructureRef>, gst::PromiseError>;
 
-/// The questions to one webrtcbin that it has not answered yet.
+/// The promises that webrtcbin has not answered yet.
 ///
-/// It drops what it has not come to when it is closed, and GStreamer
-/// complains of promises that nobody keeps.
+/// When it is closed it drops those that it has not come to, and GStreamer
+/// complains of a promise that is freed unanswered: so they are kept here.
 #[derive(Default)]
-pub(in crate::element) struct Questions(Mutex<Open>);
+pub(super) struct Promises(Mutex<Open>);
 
 #[derive(Default)]
 struct Open {
-    promises: HashMap<u64, gst::Promise>,
-    asked: u64,
+    by_number: HashMap<u64, gst::Promise>,
+    made: u64,
     is_closed: bool,
 }
 
-impl Questions {
-    /// A promise to ask with; none once it is closed.
-    pub(in crate::element) fn ask(
+impl Promises {
+    /// A promise to ask with; `None` once webrtcbin is closed.
+    pub(super) fn make(
         self: &Arc<Self>,
         answered: impl FnOnce(Reply<'_>) + Send + 'static,
     ) -> Option<gst::Promise> {
@@ -34,32 +34,32 @@ impl Questions {
         if open.is_closed {
             return None;
         }
-        open.asked += 1;
-        let number = open.asked;
+        open.made += 1;
+        let number = open.made;
         // Weak, as the promise is kept here.
-        let questions = Arc::downgrade(self);
+        let promises = Arc::downgrade(self);
         let promise = gst::Promise::with_change_func(move |reply| {
-            if let Some(questions) = questions.upgrade() {
-                questions.lock().promises.remove(&number);
+            if let Some(promises) = promises.upgrade() {
+                promises.lock().by_number.remove(&number);
             }
             answered(reply);
         });
-        open.promises.insert(number, promise.clone());
+        open.by_number.insert(number, promise.clone());
         Some(promise)
     }
 
-    /// Interrupts those that are open. An answer that comes all the same is
-    /// dropped, which one to an expired promise could not be.
-    pub(in crate::element) fn close(&self) {
+    /// Interrupts those that are open: an interrupted promise takes a late answer
+    /// and drops it.
+    pub(super) fn close(&self) {
         let promises = {
             let mut open = self.lock();
             open.is_closed = true;
-            std::mem::take(&mut open.promises)
+            std::mem::take(&mut open.by_number)
         };
         promises.values().for_each(gst::Promise::interrupt);
     }
 
-    pub(in crate::element) fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.lock().is_closed
     }
 
@@ -69,7 +69,7 @@ impl Questions {
 }
 
 /// The description in a promise's reply.
-pub(in crate::element) fn description(
+pub(super) fn description(
     reply: Reply<'_>,
     field: &str,
 ) -> Result<WebRTCSessionDescription, Cause> {
@@ -81,7 +81,7 @@ pub(in crate::element) fn description(
 }
 
 /// The reply of a promise, whose error webrtcbin puts into the reply.
-pub(in crate::element) fn structure(reply: Reply<'_>) -> Result<Option<&gst::StructureRef>, Cause> {
+pub(super) fn structure(reply: Reply<'_>) -> Result<Option<&gst::StructureRef>, Cause> {
     let structure = reply.map_err(|error| Cause::Peer(format!("webrtcbin gave up: {error:?}")))?;
     match structure.and_then(|structure| structure.get::<glib::Error>("error").ok()) {
         Some(error) => Err(Cause::Peer(error.message().to_owned())),

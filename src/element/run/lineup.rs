@@ -8,9 +8,10 @@ use gst::subclass::prelude::*;
 
 use super::conductor::{Job, Run};
 use crate::element::SessionState;
-use crate::element::imp::{CAT, IvsWhipSink};
+use crate::element::imp::IvsWhipSink;
 use crate::element::input::Media;
 use crate::element::input::{MediaPad, PadNews};
+use crate::element::log::CAT;
 use crate::element::messages;
 use crate::session::{ErrorKind, Input};
 use crate::whip::{MAX_TRACKS, TracksError, check_tracks};

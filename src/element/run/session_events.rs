@@ -6,12 +6,13 @@ use std::sync::PoisonError;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use crate::element::imp::{CAT, IvsWhipSink};
+use crate::element::imp::IvsWhipSink;
 use crate::element::input::MediaPad;
+use crate::element::log::CAT;
 use crate::element::peer::Source;
 use crate::element::peer::{Peer, PeerParts};
 use crate::element::settings::parse_token;
-use crate::element::{SessionState, imp, messages};
+use crate::element::{SessionState, messages, signals};
 use crate::ivs::{Claims, OfferedVideo};
 use crate::media::DtlsCertificate;
 use crate::session::{Cause, Event, Input, PeerNews, State};
@@ -158,7 +159,7 @@ impl IvsWhipSink {
         };
         let element = self.obj();
         let ready = |webrtcbin: &gst::Element| {
-            element.emit_by_name::<()>(imp::SIGNAL_WEBRTCBIN_READY, &[webrtcbin]);
+            element.emit_by_name::<()>(signals::WEBRTCBIN_READY, &[webrtcbin]);
         };
         match Peer::new(element.upcast_ref(), parts, ready, tell.clone()) {
             Ok(peer) => self.install(id, peer),
@@ -206,7 +207,7 @@ impl IvsWhipSink {
     fn ask_for_token(&self) -> Option<Token> {
         let given = self
             .obj()
-            .emit_by_name::<Option<String>>(imp::SIGNAL_REQUEST_TOKEN, &[])?;
+            .emit_by_name::<Option<String>>(signals::REQUEST_TOKEN, &[])?;
         match parse_token(&given) {
             Ok(token) => {
                 self.keep_token(given);
