@@ -1,266 +1,441 @@
-//! Which pads make the session: when it can begin, when it has to be replaced
-//! by one for other media, and when its media are over.
+//! Which session the pads make together: when it can begin, when it is replaced,
+//! and when it ends.
+//!
+//! In: the pads' states, the driver's wish for an offer, PLAYING, and the session's
+//! end. Out: what is to be done. A value: no GStreamer type, no lock, no clock.
 
-use std::time::Duration;
+use std::fmt;
 
-use gst::prelude::*;
-use gst::subclass::prelude::*;
+use crate::element::input::{CapsError, PadState, StreamFormat};
+use crate::whip::{TracksError, check_tracks};
 
-use super::conductor::{Job, Run};
-use crate::element::SessionState;
-use crate::element::imp::IvsWhipSink;
-use crate::element::input::Media;
-use crate::element::input::{MediaPad, PadNews};
-use crate::element::log::CAT;
-use crate::element::messages;
-use crate::session::{ErrorKind, Input};
-use crate::whip::{MAX_TRACKS, TracksError, check_tracks};
-
-/// What the pads' media ask for.
-enum Verdict {
-    /// Nothing: the media are those of the session, or not complete.
-    Wait,
-    /// Make the peer connection that the session waits for.
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Make the peer connection of this number.
     Open(u64),
-    /// The session's media have changed.
+    /// The media have changed: replace the session by one for the new ones.
     Replace,
-    /// These can't be published together.
-    Refuse(TracksError),
+    /// These pads make no session: end it with an error.
+    Refuse(Refused),
+    /// The stream of every pad has ended: end the session.
+    End,
+    /// The session is over and so are the streams: tell the pipeline.
+    PostEndOfStream,
+    /// Media have come again since the end: begin another session.
+    StartAgain,
 }
 
-impl IvsWhipSink {
-    /// Makes a pad and puts it into the bin.
-    pub(in crate::element) fn add_media_pad(
-        &self,
-        template: &gst::PadTemplate,
-        name: Option<&str>,
-    ) -> Result<gst::Pad, glib::BoolError> {
-        let name = name
-            .map(str::to_owned)
-            .unwrap_or_else(|| self.free_pad_name());
-        if self.obj().static_pad(&name).is_some() {
-            return Err(glib::bool_error!("there is a pad {name} already"));
-        }
-        let element = self.obj().downgrade();
-        let pad = MediaPad::new(&name, template, move |news| {
-            if let Some(element) = element.upgrade() {
-                element.imp().pad_news(news);
-            }
-        })?;
-        // In the list before it is in the bin: a caps event can come at once.
-        self.lock().pads.push(pad.clone());
-        if let Err(error) = pad.enter(self.obj().upcast_ref()) {
-            self.drop_media_pad(&pad.ghost);
-            return Err(error);
-        }
-        Ok(pad.ghost.upcast())
-    }
+/// Why pads make no session.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// One of them has other caps than it may have.
+    Caps(CapsError),
+    /// They don't go together.
+    Tracks(TracksError),
+}
 
-    fn free_pad_name(&self) -> String {
-        let pads = self.lock().pads.clone();
-        let taken = |name: &String| pads.iter().any(|pad| pad.ghost.name() == name.as_str());
-        (0..=MAX_TRACKS)
-            .map(|number| format!("sink_{number}"))
-            .find(|name| !taken(name))
-            .unwrap_or_default()
-    }
-
-    /// Takes a pad out of the bin; what is left may make another session.
-    pub(in crate::element) fn drop_media_pad(&self, ghost: &gst::GhostPad) {
-        let pad = {
-            let mut state = self.lock();
-            let index = state.pads.iter().position(|pad| pad.ghost == *ghost);
-            index.map(|index| state.pads.remove(index))
-        };
-        if let Some(pad) = pad {
-            pad.leave(self.obj().upcast_ref());
-            self.line_up();
-            self.end_when_all_ended();
-        }
-    }
-
-    /// What a pad's stream told, on its streaming thread.
-    pub(in crate::element) fn pad_news(&self, news: PadNews) {
-        match news {
-            PadNews::Media(Ok(media)) => {
-                gst::debug!(
-                    CAT,
-                    imp = self,
-                    "{} stream with {}",
-                    media.track.name(),
-                    media.caps
-                );
-                self.line_up();
-            }
-            PadNews::Media(Err(error)) => {
-                self.refuse(format!("A pad's caps can't be published: {error}."));
-            }
-            PadNews::EndOfStream => self.end_when_all_ended(),
-            PadNews::LimitViolated => self.limit_violated(),
-            PadNews::Flushed => self.begin_again(),
-        }
-    }
-
-    /// Says once what a session waits for that has no media yet: nothing else
-    /// would ever be said. In PAUSED it is the pipeline that waits.
-    pub(in crate::element) fn explain_waiting(&self, id: u64, after: Duration) {
-        let pads = {
-            let mut state = self.lock();
-            let has_played = state.has_played();
-            let pads = state.pads.clone();
-            let run = state.run.as_mut().filter(|run| run.id == id);
-            match run {
-                Some(run) if has_played && !run.told_waiting => run.told_waiting = true,
-                _ => return,
-            }
-            pads
-        };
-        let linked: Vec<&MediaPad> = pads.iter().filter(|pad| pad.is_linked()).collect();
-        let silent = linked.iter().filter(|pad| pad.media().is_none());
-        let silent: Vec<String> = silent.map(|pad| pad.ghost.name().into()).collect();
-        let text = if linked.is_empty() {
-            "No pad is linked, so that there is nothing to publish.".to_owned()
-        } else if silent.is_empty() {
-            return;
-        } else {
-            format!(
-                "Nothing is published yet: in {} s nothing has come to {}. Look at what should \
-                 give media there.",
-                after.as_secs(),
-                silent.join(" and ")
-            )
-        };
-        messages::post_warning(&self.obj(), &text);
-    }
-
-    /// Opens or replaces the session where the pads' media ask for it.
-    ///
-    /// Only once PLAYING was reached: in PAUSED webrtcbin makes no connection, as
-    /// its ICE source is live and gives nothing, so that it would only time out.
-    pub(in crate::element) fn line_up(&self) {
-        let pads = self.lock().pads.clone();
-        let linked: Vec<&MediaPad> = pads.iter().filter(|pad| pad.is_linked()).collect();
-        let mut media: Vec<Media> = linked.iter().filter_map(|pad| pad.media()).collect();
-        media.sort_by_key(|media| media.track);
-        let is_complete = media.len() == linked.len();
-        let decided = {
-            let mut state = self.lock();
-            if !state.has_played() || !is_complete {
-                return;
-            }
-            let Some(run) = state.run.as_mut() else {
-                return;
-            };
-            let verdict = verdict(run, media);
-            if let Verdict::Open(number) = verdict {
-                // Under the lock, so that a later number can't overtake it. The
-                // conductor lives as long as the run.
-                let _ = run.jobs.send(Job::Open(number));
-            }
-            (verdict, run.session.clone())
-        };
-        match decided {
-            (Verdict::Wait | Verdict::Open(_), _) => {}
-            (Verdict::Replace, session) => {
-                gst::info!(
-                    CAT,
-                    imp = self,
-                    "the media have changed: replacing the session"
-                );
-                session.tell(Input::Replace);
-            }
-            (Verdict::Refuse(error), _) => {
-                self.refuse(format!("These pads make no session: {error}."));
-            }
-        }
-    }
-
-    /// Has the conductor say why, since this may be a streaming thread.
-    fn refuse(&self, text: String) {
-        let jobs = self.lock().run.as_ref().map(|run| run.jobs.clone());
-        if let Some(jobs) = jobs {
-            // The conductor lives as long as the run that was just seen.
-            let _ = jobs.send(Job::Refuse(text));
-        }
-    }
-
-    pub(in crate::element) fn refuse_media(&self, id: u64, text: &str) {
-        let Some(session) = self.of_run(id, |run| run.session.clone()) else {
-            return;
-        };
-        session.tell(Input::Stop);
-        self.enter_state(id, SessionState::Failed);
-        messages::post_error(&self.obj(), ErrorKind::Settings, "offer", text);
-    }
-
-    fn end_when_all_ended(&self) {
-        let pads = self.lock().pads.clone();
-        let mut linked = pads.iter().filter(|pad| pad.is_linked()).peekable();
-        if linked.peek().is_none() || !linked.all(MediaPad::has_ended) {
-            return;
-        }
-        let run = {
-            let mut state = self.lock();
-            let run = state.run.as_mut().filter(|run| !run.end_of_stream);
-            run.map(|run| {
-                run.end_of_stream = true;
-                (run.is_over, run.session.clone(), run.jobs.clone())
-            })
-        };
-        let Some((is_over, session, jobs)) = run else {
-            return;
-        };
-        gst::info!(CAT, imp = self, "end of stream on every pad");
-        if is_over {
-            // A session that failed keeps no pipeline from its end.
-            let _ = jobs.send(Job::EndOfStream);
-        } else {
-            session.tell(Input::Stop);
-        }
-    }
-
-    /// After a seek media come again: a session that had ended with the stream
-    /// is followed by another.
-    fn begin_again(&self) {
-        let jobs = {
-            let mut state = self.lock();
-            let run = state.run.as_mut().filter(|run| run.end_of_stream);
-            run.and_then(|run| {
-                run.end_of_stream = false;
-                run.again = !run.is_over;
-                run.is_over.then(|| run.jobs.clone())
-            })
-        };
-        if let Some(jobs) = jobs {
-            let _ = jobs.send(Job::Again);
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Caps(error) => write!(f, "A pad's caps can't be published: {error}."),
+            Self::Tracks(error) => write!(f, "These pads make no session: {error}."),
         }
     }
 }
 
-fn verdict(run: &mut Run, media: Vec<Media>) -> Verdict {
-    let is_same = run.lineup.len() == media.len()
-        && run
-            .lineup
+/// The line-up of one run.
+#[derive(Debug, Default)]
+pub(super) struct Lineup {
+    has_played: bool,
+    /// The peer connection that the driver waits for.
+    wanted: Option<u64>,
+    /// The streams of the session that is, or is being made.
+    published: Vec<StreamFormat>,
+    session: Session,
+    /// Every linked pad's stream has ended.
+    has_ended: bool,
+    is_refused: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Session {
+    #[default]
+    Runs,
+    /// It was told to end with the streams.
+    Ends,
+    IsOver,
+}
+
+impl Lineup {
+    /// Whether PLAYING was reached since the run began.
+    pub(super) fn has_played(&self) -> bool {
+        self.has_played
+    }
+
+    /// PLAYING is reached. No session opens before: in PAUSED webrtcbin makes no
+    /// connection, as its ICE source is live and gives nothing.
+    pub(super) fn playing(&mut self) {
+        self.has_played = true;
+    }
+
+    /// The driver waits for this peer connection.
+    pub(super) fn want(&mut self, peer: u64) {
+        self.wanted = Some(peer);
+    }
+
+    /// The session is over, for whatever reason.
+    pub(super) fn session_over(&mut self) -> Option<Change> {
+        let ended_with_streams =
+            std::mem::replace(&mut self.session, Session::IsOver) == Session::Ends;
+        self.wanted = None;
+        match (self.has_ended, ended_with_streams) {
+            (true, _) => Some(Change::PostEndOfStream),
+            (false, true) => Some(self.start_again()),
+            (false, false) => None,
+        }
+    }
+
+    /// Takes the pads as they are now.
+    pub(super) fn update(&mut self, pads: &[PadState]) -> Option<Change> {
+        let linked: Vec<&PadState> = pads.iter().filter(|pad| pad.is_linked).collect();
+        if let Some(error) = linked
             .iter()
-            .zip(&media)
-            .all(|(old, new)| old.fits_session_of(new));
-    match run.wanted {
-        Some(number) if !media.is_empty() => {
-            let tracks: Vec<_> = media
-                .iter()
-                .map(|media| (media.track, media.payload))
-                .collect();
-            if let Err(error) = check_tracks(&tracks) {
-                return Verdict::Refuse(error);
+            .find_map(|pad| pad.format.as_ref()?.as_ref().err())
+        {
+            return self.refuse(Refused::Caps(error.clone()));
+        }
+        let has_ended = !linked.is_empty() && linked.iter().all(|pad| pad.has_ended);
+        if has_ended && !self.has_ended {
+            return self.streams_ended();
+        }
+        // A pad that is gone brings no media back.
+        if self.has_ended && linked.iter().any(|pad| !pad.has_ended) {
+            self.has_ended = false;
+            if self.session == Session::IsOver {
+                return Some(self.start_again());
             }
-            run.wanted = None;
-            run.lineup = media;
-            Verdict::Open(number)
         }
-        None if !run.lineup.is_empty() && !is_same => {
-            run.lineup.clear();
-            Verdict::Replace
+        self.line_up(&linked)
+    }
+
+    fn streams_ended(&mut self) -> Option<Change> {
+        self.has_ended = true;
+        match self.session {
+            Session::Runs => {
+                self.session = Session::Ends;
+                Some(Change::End)
+            }
+            Session::Ends => None,
+            // A session that failed keeps no pipeline from its end.
+            Session::IsOver => Some(Change::PostEndOfStream),
         }
-        _ => Verdict::Wait,
+    }
+
+    fn start_again(&mut self) -> Change {
+        self.session = Session::Runs;
+        self.published.clear();
+        self.is_refused = false;
+        Change::StartAgain
+    }
+
+    fn line_up(&mut self, linked: &[&PadState]) -> Option<Change> {
+        if !self.has_played || self.session == Session::IsOver {
+            return None;
+        }
+        // Complete once each linked pad has told its caps.
+        let streams = linked.iter().map(|pad| pad.format.clone()?.ok());
+        let mut streams: Vec<StreamFormat> = streams.collect::<Option<_>>()?;
+        streams.sort_by_key(|stream| stream.track);
+        match self.wanted {
+            Some(peer) if !streams.is_empty() => {
+                let tracks = streams
+                    .iter()
+                    .map(|stream| (stream.track, stream.payload_type));
+                if let Err(error) = check_tracks(&tracks.collect::<Vec<_>>()) {
+                    return self.refuse(Refused::Tracks(error));
+                }
+                self.wanted = None;
+                self.published = streams;
+                Some(Change::Open(peer))
+            }
+            None if !self.published.is_empty() && !self.fit(&streams) => {
+                self.published.clear();
+                Some(Change::Replace)
+            }
+            _ => None,
+        }
+    }
+
+    fn fit(&self, streams: &[StreamFormat]) -> bool {
+        let mut pairs = self.published.iter().zip(streams);
+        self.published.len() == streams.len() && pairs.all(|(old, new)| old.fits_session_of(new))
+    }
+
+    fn refuse(&mut self, refused: Refused) -> Option<Change> {
+        let is_first = !std::mem::replace(&mut self.is_refused, true);
+        (is_first && self.session != Session::IsOver).then_some(Change::Refuse(refused))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::whip::Track;
+
+    fn stream(track: Track, payload_type: u8) -> StreamFormat {
+        StreamFormat {
+            track,
+            payload_type,
+            encoding: None,
+            clock_rate: None,
+            parameter_sets: None,
+        }
+    }
+
+    fn pad(format: StreamFormat) -> PadState {
+        PadState {
+            is_linked: true,
+            format: Some(Ok(format)),
+            has_ended: false,
+        }
+    }
+
+    fn audio() -> PadState {
+        pad(stream(Track::Audio, 111))
+    }
+
+    fn video() -> PadState {
+        pad(stream(Track::Video, 102))
+    }
+
+    /// Linked, without caps yet.
+    fn silent() -> PadState {
+        PadState {
+            is_linked: true,
+            ..PadState::default()
+        }
+    }
+
+    fn ended(pad: PadState) -> PadState {
+        PadState {
+            has_ended: true,
+            ..pad
+        }
+    }
+
+    fn wrong(error: CapsError) -> PadState {
+        PadState {
+            format: Some(Err(error)),
+            ..silent()
+        }
+    }
+
+    /// In PLAYING, with an offer wanted.
+    fn waiting() -> Lineup {
+        let mut lineup = Lineup::default();
+        lineup.playing();
+        lineup.want(1);
+        lineup
+    }
+
+    /// On air with these pads.
+    fn on_air(pads: &[PadState]) -> Lineup {
+        let mut lineup = waiting();
+        assert_eq!(lineup.update(pads), Some(Change::Open(1)));
+        lineup
+    }
+
+    #[test]
+    fn opens_once_playing_offer_and_caps_are_there_in_whatever_order() {
+        type Step = fn(&mut Lineup);
+        let steps: [Step; 2] = [|lineup| lineup.playing(), |lineup| lineup.want(7)];
+        for order in [[0, 1], [1, 0]] {
+            let mut lineup = Lineup::default();
+            assert_eq!(lineup.update(&[audio()]), None);
+            steps[order[0]](&mut lineup);
+            assert_eq!(lineup.update(&[audio()]), None);
+            steps[order[1]](&mut lineup);
+            assert_eq!(lineup.update(&[silent()]), None);
+            assert_eq!(lineup.update(&[audio()]), Some(Change::Open(7)));
+            assert_eq!(lineup.update(&[audio()]), None, "once");
+        }
+    }
+
+    #[test]
+    fn waits_for_the_caps_of_every_linked_pad_and_for_no_other() {
+        let unlinked = PadState::default();
+        let mut lineup = waiting();
+        assert_eq!(lineup.update(&[]), None);
+        assert_eq!(lineup.update(std::slice::from_ref(&unlinked)), None);
+        assert_eq!(lineup.update(&[audio(), silent()]), None);
+        assert_eq!(lineup.update(&[audio(), unlinked]), Some(Change::Open(1)));
+    }
+
+    #[test]
+    fn order_of_the_pads_is_of_no_matter() {
+        let mut lineup = on_air(&[video(), audio()]);
+        assert_eq!(lineup.update(&[audio(), video()]), None);
+    }
+
+    #[test]
+    fn other_media_replace_the_session_once() {
+        let other = pad(stream(Track::Audio, 96));
+        for pads in [
+            vec![audio(), video()],
+            vec![video()],
+            vec![other.clone()],
+            vec![],
+            vec![PadState::default()],
+        ] {
+            let mut lineup = on_air(&[audio()]);
+            assert_eq!(lineup.update(&pads), Some(Change::Replace), "{pads:?}");
+            assert_eq!(lineup.update(&pads), None);
+        }
+        let mut lineup = on_air(&[audio()]);
+        lineup.update(std::slice::from_ref(&other));
+        lineup.want(2);
+        assert_eq!(lineup.update(&[other]), Some(Change::Open(2)));
+    }
+
+    #[test]
+    fn a_linked_pad_without_caps_changes_nothing_yet() {
+        let mut lineup = on_air(&[audio()]);
+        assert_eq!(lineup.update(&[audio(), silent()]), None);
+        assert_eq!(lineup.update(&[audio(), video()]), Some(Change::Replace));
+    }
+
+    #[test]
+    fn another_attempt_opens_with_the_same_media() {
+        let mut lineup = on_air(&[audio()]);
+        lineup.want(2);
+        assert_eq!(lineup.update(&[audio()]), Some(Change::Open(2)));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused_once() {
+        let twice = TracksError::Twice {
+            track: Track::Audio,
+        };
+        let payload = TracksError::Payload { payload: 111 };
+        for (pads, error) in [
+            ([audio(), pad(stream(Track::Audio, 96))], twice),
+            ([audio(), pad(stream(Track::Video, 111))], payload),
+        ] {
+            let mut lineup = waiting();
+            let refused = Change::Refuse(Refused::Tracks(error));
+            assert_eq!(lineup.update(&pads), Some(refused));
+            assert_eq!(lineup.update(&pads), None);
+        }
+    }
+
+    #[test]
+    fn wrong_caps_are_refused_at_once_and_once() {
+        for error in [CapsError::NotRtp, CapsError::NoPayloadType] {
+            let mut lineup = Lineup::default();
+            let pads = [audio(), wrong(error.clone())];
+            let refused = Change::Refuse(Refused::Caps(error));
+            assert_eq!(lineup.update(&pads), Some(refused));
+            assert_eq!(lineup.update(&pads), None);
+        }
+        let unlinked = PadState {
+            is_linked: false,
+            ..wrong(CapsError::NotRtp)
+        };
+        assert_eq!(waiting().update(&[unlinked]), None);
+    }
+
+    #[test]
+    fn a_third_pad_is_refused_with_the_tracks() {
+        let pads = [audio(), video(), pad(stream(Track::Video, 96))];
+        let change = waiting().update(&pads);
+        assert!(
+            matches!(
+                change,
+                Some(Change::Refuse(Refused::Tracks(TracksError::Twice { .. })))
+            ),
+            "{change:?}"
+        );
+    }
+
+    #[test]
+    fn the_session_ends_once_every_linked_pad_has_ended() {
+        let mut lineup = on_air(&[audio(), video()]);
+        assert_eq!(lineup.update(&[ended(audio()), video()]), None);
+        let all = [ended(audio()), ended(video()), PadState::default()];
+        assert_eq!(lineup.update(&all), Some(Change::End));
+        assert_eq!(lineup.update(&all), None);
+        assert_eq!(lineup.session_over(), Some(Change::PostEndOfStream));
+    }
+
+    #[test]
+    fn releasing_the_last_pad_that_has_not_ended_ends_the_session() {
+        let mut lineup = on_air(&[audio(), video()]);
+        assert_eq!(lineup.update(&[ended(audio()), video()]), None);
+        assert_eq!(lineup.update(&[ended(audio())]), Some(Change::End));
+    }
+
+    #[test]
+    fn end_of_stream_of_a_failed_session_is_posted_at_once() {
+        let mut lineup = on_air(&[audio()]);
+        assert_eq!(lineup.session_over(), None);
+        let over = [ended(audio())];
+        assert_eq!(lineup.update(&over), Some(Change::PostEndOfStream));
+        assert_eq!(lineup.update(&over), None);
+    }
+
+    #[test]
+    fn end_of_stream_before_the_session_has_begun() {
+        let mut lineup = Lineup::default();
+        assert_eq!(lineup.update(&[ended(audio())]), Some(Change::End));
+        assert_eq!(lineup.session_over(), Some(Change::PostEndOfStream));
+    }
+
+    #[test]
+    fn media_that_come_again_after_the_end_begin_another_session() {
+        let mut lineup = on_air(&[audio()]);
+        lineup.update(&[ended(audio())]);
+        lineup.session_over();
+        assert_eq!(lineup.update(&[audio()]), Some(Change::StartAgain));
+        lineup.want(1);
+        assert_eq!(lineup.update(&[audio()]), Some(Change::Open(1)));
+        assert_eq!(lineup.update(&[ended(audio())]), Some(Change::End));
+    }
+
+    #[test]
+    fn media_that_come_again_before_the_end_begin_another_session_after_it() {
+        let mut lineup = on_air(&[audio()]);
+        lineup.update(&[ended(audio())]);
+        assert_eq!(lineup.update(&[audio()]), None);
+        assert_eq!(lineup.session_over(), Some(Change::StartAgain));
+        lineup.want(1);
+        assert_eq!(lineup.update(&[audio()]), Some(Change::Open(1)));
+    }
+
+    #[test]
+    fn flushed_and_ended_again_before_the_end_is_one_end() {
+        let mut lineup = on_air(&[audio()]);
+        lineup.update(&[ended(audio())]);
+        lineup.update(&[audio()]);
+        assert_eq!(lineup.update(&[ended(audio())]), None);
+        assert_eq!(lineup.session_over(), Some(Change::PostEndOfStream));
+    }
+
+    #[test]
+    fn pads_released_after_the_end_begin_nothing() {
+        let mut lineup = on_air(&[audio()]);
+        lineup.update(&[ended(audio())]);
+        lineup.session_over();
+        assert_eq!(lineup.update(&[]), None);
+        assert_eq!(lineup.update(&[PadState::default()]), None);
+    }
+
+    #[test]
+    fn a_failed_session_begins_again_with_nothing() {
+        let mut lineup = on_air(&[audio()]);
+        lineup.session_over();
+        for pads in [vec![audio()], vec![video()], vec![]] {
+            assert_eq!(lineup.update(&pads), None, "{pads:?}");
+        }
     }
 }

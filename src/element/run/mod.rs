@@ -3,6 +3,7 @@
 mod conductor;
 mod limit_warnings;
 mod lineup;
+mod pad_changes;
 mod session_events;
 
 pub(super) use conductor::{Run, StartError, StoppedRun};

@@ -1,0 +1,119 @@
+//! The stream on a pad, as a value.
+
+use std::fmt;
+
+use crate::whip::Track;
+
+/// What is known of a pad.
+#[derive(Clone, Debug, Default)]
+pub(in crate::element) struct PadState {
+    pub(in crate::element) is_linked: bool,
+    /// What its caps say, once they came.
+    pub(in crate::element) format: Option<Result<StreamFormat, CapsError>>,
+    /// Whether its stream has ended, and not begun anew since.
+    pub(in crate::element) has_ended: bool,
+}
+
+/// What RTP caps say of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::element) struct StreamFormat {
+    pub(in crate::element) track: Track,
+    pub(in crate::element) payload_type: u8,
+    /// The encoding name, such as `OPUS`.
+    pub(in crate::element) encoding: Option<String>,
+    /// Of RTP's timestamps, in Hz.
+    pub(in crate::element) clock_rate: Option<u32>,
+    /// `sprop-parameter-sets` (RFC 6184 8.1).
+    pub(in crate::element) parameter_sets: Option<String>,
+}
+
+impl StreamFormat {
+    /// Whether a session that was made for this stream can carry the other one in
+    /// its place. Parameter sets only count where both have them: a payloader that
+    /// does not repeat them in the stream has them nowhere but in its caps.
+    pub(in crate::element) fn fits_session_of(&self, other: &Self) -> bool {
+        let same_parameter_sets = match (&self.parameter_sets, &other.parameter_sets) {
+            (Some(old), Some(new)) => old == new,
+            _ => true,
+        };
+        (self.track, self.payload_type) == (other.track, other.payload_type)
+            && self.encoding == other.encoding
+            && self.clock_rate == other.clock_rate
+            && same_parameter_sets
+    }
+}
+
+/// Why a pad's caps can't be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::element) enum CapsError {
+    /// Not `application/x-rtp`.
+    NotRtp,
+    /// Neither audio nor video.
+    Kind(String),
+    /// No RTP payload type.
+    NoPayloadType,
+}
+
+impl fmt::Display for CapsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRtp => f.write_str(
+                "expected RTP caps; put rtpopuspay after the audio encoder, rtph264pay after \
+                 the video encoder",
+            ),
+            Self::Kind(media) if media.is_empty() => f.write_str(
+                "expected RTP caps with media=audio or media=video, found none; add them with a \
+                 capsfilter",
+            ),
+            Self::Kind(media) => {
+                write!(f, "expected RTP caps with media=audio or media=video, found media={media}")
+            }
+            Self::NoPayloadType => f.write_str(
+                "expected RTP caps with a payload type (payload=0 to 127); add it with a capsfilter",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_another_session() {
+        let first = StreamFormat {
+            track: Track::Video,
+            payload_type: 96,
+            encoding: Some("H264".into()),
+            clock_rate: Some(90_000),
+            parameter_sets: None,
+        };
+        let with_sets = |sets: &str| StreamFormat {
+            parameter_sets: Some(sets.into()),
+            ..first.clone()
+        };
+        assert!(first.fits_session_of(&with_sets("A")));
+        assert!(!with_sets("A").fits_session_of(&with_sets("B")));
+        let others = [
+            StreamFormat {
+                payload_type: 97,
+                ..first.clone()
+            },
+            StreamFormat {
+                clock_rate: Some(48_000),
+                ..first.clone()
+            },
+            StreamFormat {
+                encoding: Some("VP8".into()),
+                ..first.clone()
+            },
+            StreamFormat {
+                track: Track::Audio,
+                ..first.clone()
+            },
+        ];
+        for other in others {
+            assert!(!first.fits_session_of(&other), "{other:?}");
+        }
+    }
+}
