@@ -1,28 +1,25 @@
 //! The GObject class: properties, signals, pads and state changes.
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_webrtc::WebRTCICETransportPolicy;
 
-use super::SessionState;
-use super::input::MediaPad;
 use super::log::CAT;
-use super::messages;
-use super::peer::Work;
-use super::peer::warm_up;
-use super::run::{Run, StartError, StoppedRun};
+use super::peer::preload;
+use super::run::{self, Message, Shared, StartError};
+use super::session_state::SessionState;
 use super::settings::{
     DEFAULT_CONNECT_TIMEOUT, DEFAULT_RETRIES, DEFAULT_SILENCE_TIMEOUT, DEFAULT_TIMEOUT, Settings,
-    VideoFiller, parse_token,
+    SettingsError, VideoFiller, parse_token,
 };
-use super::{signals, stats};
-use crate::ivs::{Claims, GLOBAL_ENDPOINT};
-use crate::session::ErrorKind;
-use crate::whip::{MAX_TRACKS, TracksError};
+use super::{messages, signals, stats};
+use crate::ivs::GLOBAL_ENDPOINT;
+use crate::session::{Config, ErrorKind};
+use crate::whip::TracksError;
 
 /// What webrtcbin is made of, besides GStreamer's core.
 const NEEDED_ELEMENTS: [&str; 8] = [
@@ -129,115 +126,55 @@ pub struct IvsWhipSink {
     #[property(name = "token-expiry", get = Self::token_expiry, type = i64,
         nick = "Token expiry",
         blurb = "When the token in use expires, in seconds since 1970-01-01 UTC; 0 if it does not say so")]
-    state: Mutex<State>,
-
-    /// Held by conductors only, so that an old run's can't link a pad that a
-    /// new run's has just linked. The one guard that lives across calls: nothing
-    /// it is held over waits for a conductor.
-    pub(super) opening: Mutex<()>,
-
-    /// The conductor's work, which the way to NULL waits for.
-    pub(super) work: Work,
-}
-
-#[derive(Default)]
-pub(super) struct State {
-    pub(super) pads: Vec<MediaPad>,
-    pub(super) run: Option<Run>,
-    pub(super) session_state: SessionState,
-    /// What the token in use says of itself, unverified.
-    pub(super) claims: Option<Claims>,
-    runs: u64,
-    playing: Option<Instant>,
-}
-
-impl State {
-    pub(super) fn next_run_id(&mut self) -> u64 {
-        self.runs += 1;
-        self.runs
-    }
-
-    /// Whether PLAYING was reached since the last stop.
-    pub(super) fn has_played(&self) -> bool {
-        self.playing.is_some()
-    }
-
-    /// How long ago PLAYING was asked for; zero before that.
-    pub(super) fn since_playing(&self) -> gst::ClockTime {
-        let elapsed = self
-            .playing
-            .map(|playing| playing.elapsed())
-            .unwrap_or_default();
-        elapsed.try_into().unwrap_or(gst::ClockTime::ZERO)
-    }
+    shared: Arc<Shared>,
 }
 
 impl IvsWhipSink {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn settings(&self) -> Settings {
+        let settings = self.settings.lock();
+        settings.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn settings(&self) -> Settings {
-        self.settings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    fn config(&self) -> Result<Config, SettingsError> {
+        let token = self.shared.auth_token();
+        self.settings().config(token.as_deref())
     }
 
     fn session_state(&self) -> SessionState {
-        self.lock().session_state
+        self.shared.session_state()
     }
 
     fn participant_id(&self) -> Option<String> {
-        self.lock()
-            .claims
-            .as_ref()
-            .and_then(|claims| claims.participant_id.clone())
+        self.shared.claims()?.participant_id
     }
 
     fn stage_arn(&self) -> Option<String> {
-        self.lock()
-            .claims
-            .as_ref()
-            .and_then(|claims| claims.stage_arn.clone())
+        self.shared.claims()?.stage_arn
     }
 
     fn token_expiry(&self) -> i64 {
-        let expiry = self.lock().claims.as_ref().and_then(|claims| claims.expiry);
+        let expiry = self.shared.claims().and_then(|claims| claims.expiry);
         let since = expiry.and_then(|expiry| expiry.duration_since(SystemTime::UNIX_EPOCH).ok());
         since
             .and_then(|since| i64::try_from(since.as_secs()).ok())
             .unwrap_or_default()
     }
 
-    pub(super) fn keep_token(&self, token: String) {
-        self.settings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .auth_token = Some(token);
-    }
-
     /// A running session takes a new token at once, for its next request; one
     /// that can't be a token leaves the old one in force.
-    fn set_auth_token(&self, token: Option<String>) {
-        let parsed = token.as_deref().map(parse_token).transpose();
-        let is_running = self.lock().run.is_some();
-        match parsed {
-            Err(error) if is_running => {
-                return messages::post_settings_warning(&self.obj(), &error);
+    fn set_auth_token(&self, text: Option<String>) {
+        let parsed = text.as_deref().map(parse_token).transpose();
+        match (self.shared.run(), parsed) {
+            (Some(_), Err(error)) => {
+                messages::post_settings_warning(self.obj().upcast_ref(), &error);
             }
-            Ok(token) => {
-                if let Some(run) = &self.lock().run {
-                    run.renew_token(token);
-                }
+            (Some(run), Ok(token)) => {
+                self.shared.set_auth_token(text);
+                run.renew_token(token);
             }
-            // Before the session starts, its start judges the token.
-            Err(_) => {}
+            // The start of a session judges it.
+            (None, _) => self.shared.set_auth_token(text),
         }
-        self.settings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .auth_token = token;
     }
 
     /// NULL→READY: says what is wrong with what is set, and with the system.
@@ -247,47 +184,55 @@ impl IvsWhipSink {
             .filter(|name| gst::ElementFactory::find(name).is_none())
             .collect();
         if !missing.is_empty() {
-            messages::post_missing_elements(&self.obj(), &missing);
+            messages::post_missing_elements(self.obj().upcast_ref(), &missing);
             return Err(gst::StateChangeError);
         }
-        let checked = self.settings().config();
+        let checked = self.config();
         checked.map_err(|error| self.refuse_start(StartError::Settings(error)))?;
         // Last: a start that fails here leaves no work behind.
-        warm_up();
+        preload::begin();
         Ok(())
     }
 
     /// READY→PAUSED: properties may have changed since [`Self::prepare`].
     fn start(&self) -> Result<(), gst::StateChangeError> {
-        let pads = self.lock().pads.clone();
-        pads.iter().for_each(MediaPad::reset);
-        self.start_run(&self.settings()).map_err(|error| {
-            self.rest();
+        for pad in self.shared.pads.get() {
+            pad.reset();
+        }
+        let ice = self.settings().ice();
+        let started = self
+            .config()
+            .map_err(StartError::Settings)
+            .and_then(|config| run::start(self.obj().upcast_ref(), &self.shared, config, ice));
+        started.map_err(|error| {
+            self.rest(SessionState::Idle);
             self.refuse_start(error)
         })
     }
 
-    pub(super) fn refuse_start(&self, error: StartError) -> gst::StateChangeError {
+    fn refuse_start(&self, error: StartError) -> gst::StateChangeError {
+        let element = self.obj();
         match error {
-            StartError::Settings(error) => messages::post_settings_error(&self.obj(), &error),
+            StartError::Settings(error) => {
+                messages::post_settings_error(element.upcast_ref(), &error);
+            }
             StartError::Other(kind, text) => {
-                messages::post_error(&self.obj(), kind, "start", &text);
+                messages::post_error(element.upcast_ref(), kind, "start", &text);
             }
         }
         gst::StateChangeError
     }
 
-    fn stop(
-        &self,
-        transition: gst::StateChange,
-    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        let stopped = self.stop_run();
+    /// PAUSED→READY, also of a start that failed on the way.
+    fn stop(&self, change_state: impl FnOnce()) {
+        let was = self.session_state();
+        let stopped = run::stop(&self.shared);
         if let Some(stopped) = &stopped {
             stopped.close_peer();
         }
-        let changed = self.parent_change_state(transition);
+        change_state();
         if let Some(stopped) = stopped
-            && !stopped.finish()
+            && !stopped.wait()
         {
             gst::warning!(
                 CAT,
@@ -295,17 +240,12 @@ impl IvsWhipSink {
                 "the session is still being ended, in the background"
             );
         }
-        self.rest();
-        changed
+        self.rest(was);
     }
 
     /// There is no session any more.
-    fn rest(&self) {
-        let was = {
-            let mut state = self.lock();
-            state.playing = None;
-            std::mem::take(&mut state.session_state)
-        };
+    fn rest(&self, was: SessionState) {
+        self.shared.stopped();
         if was != SessionState::Idle {
             self.obj().notify("session-state");
         }
@@ -336,7 +276,7 @@ impl ObjectImpl for IvsWhipSink {
 
     fn property(&self, id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
-            stats::STATS => self.stats().to_value(),
+            stats::STATS => stats::stats(&self.shared).to_value(),
             _ => self.derived_property(id, pspec),
         }
     }
@@ -389,19 +329,26 @@ impl ElementImpl for IvsWhipSink {
         name: Option<&str>,
         _caps: Option<&gst::Caps>,
     ) -> Option<gst::Pad> {
-        if self.lock().pads.len() >= MAX_TRACKS {
-            let text = format!("No more pads: {}.", TracksError::TooMany);
-            messages::post_error(&self.obj(), ErrorKind::Settings, "start", &text);
+        let element = self.obj();
+        let refuse = |text: String| {
+            let kind = ErrorKind::Settings;
+            messages::post_error(element.upcast_ref(), kind, "start", &text);
+        };
+        let pads = &self.shared.pads;
+        if pads.is_full() {
+            refuse(format!("No more pads: {}.", TracksError::TooMany));
             return None;
         }
-        match self.add_media_pad(template, name) {
-            Ok(pad) => Some(pad),
-            Err(error) => {
-                let text = format!("The pad could not be made: {}.", error.message);
-                messages::post_error(&self.obj(), ErrorKind::Settings, "start", &text);
-                None
+        let shared = Arc::downgrade(&self.shared);
+        let news = move |news| {
+            if let Some(shared) = shared.upgrade() {
+                shared.pad_news(news);
             }
-        }
+        };
+        let added = pads.add(element.upcast_ref(), template, name, news);
+        added
+            .inspect_err(|error| refuse(format!("The pad could not be made: {}.", error.message)))
+            .ok()
     }
 
     /// A seek goes upstream through the pads: inside there is a sink only while
@@ -410,17 +357,18 @@ impl ElementImpl for IvsWhipSink {
         if event.type_() != gst::EventType::Seek {
             return self.parent_send_event(event);
         }
-        let pads = self.lock().pads.clone();
         let mut was_taken = false;
-        for pad in &pads {
+        for pad in self.shared.pads.get() {
             was_taken |= pad.ghost.push_event(event.clone());
         }
         was_taken
     }
 
     fn release_pad(&self, pad: &gst::Pad) {
-        if let Some(ghost) = pad.downcast_ref::<gst::GhostPad>() {
-            self.drop_media_pad(ghost);
+        if let Some(ghost) = pad.downcast_ref::<gst::GhostPad>()
+            && self.shared.pads.remove(self.obj().upcast_ref(), ghost)
+        {
+            self.shared.tell(Message::PadsChanged);
         }
     }
 
@@ -431,23 +379,20 @@ impl ElementImpl for IvsWhipSink {
         match transition {
             gst::StateChange::NullToReady => self.prepare()?,
             gst::StateChange::ReadyToPaused => self.start()?,
-            gst::StateChange::PausedToPlaying => {
-                self.lock().playing.get_or_insert_with(Instant::now);
+            gst::StateChange::PausedToPlaying => self.shared.plays(),
+            gst::StateChange::PausedToReady => {
+                let mut changed = Err(gst::StateChangeError);
+                self.stop(|| changed = self.parent_change_state(transition));
+                return changed;
             }
-            gst::StateChange::PausedToReady => return self.stop(transition),
-            gst::StateChange::ReadyToNull => {
-                warm_up().wait();
-                self.work.wait();
-            }
+            gst::StateChange::ReadyToNull => preload::wait(),
             _ => {}
         }
         let changed = self.parent_change_state(transition);
-        if transition == gst::StateChange::ReadyToPaused && changed.is_err() {
-            self.stop_run().map(StoppedRun::finish);
-            self.rest();
-        }
-        if transition == gst::StateChange::PausedToPlaying {
-            self.line_up();
+        match transition {
+            gst::StateChange::ReadyToPaused if changed.is_err() => self.stop(|| {}),
+            gst::StateChange::PausedToPlaying => self.shared.tell(Message::Playing),
+            _ => {}
         }
         changed
     }
@@ -455,19 +400,27 @@ impl ElementImpl for IvsWhipSink {
 
 impl BinImpl for IvsWhipSink {
     fn handle_message(&self, message: gst::Message) {
+        // What fails inside is the session's trouble, and told there, where the
+        // sentence for it is made. What stands behind a pad is the pipeline's.
         if let gst::MessageView::Error(error) = message.view()
             && let Some(child) = message.src()
-            && self.child_failed(child, &error.error())
+            && !is_of_a_pad(child)
         {
-            gst::debug!(
-                CAT,
-                imp = self,
-                "{} failed: {}",
-                child.name(),
-                error.error()
-            );
+            let text = format!("{}: {}", child.name(), error.error().message());
+            gst::debug!(CAT, imp = self, "{text}");
+            let child = child.clone();
+            self.shared.tell(Message::ChildFailed { child, text });
             return;
         }
         self.parent_handle_message(message);
     }
+}
+
+/// Whether it stands behind a pad, whatever the session: clocksync. All else in
+/// the bin belongs to a peer connection.
+fn is_of_a_pad(child: &gst::Object) -> bool {
+    let factory = child
+        .downcast_ref::<gst::Element>()
+        .and_then(|element| element.factory());
+    factory.is_some_and(|factory| factory.name() == "clocksync")
 }

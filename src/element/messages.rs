@@ -5,8 +5,8 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::log::CAT;
+use super::session_state::SessionState;
 use super::settings::SettingsError;
-use super::{IvsWhipSink, SessionState};
 use crate::ivs::{FillerMode, LimitViolation, limit_warning};
 use crate::session::{Cause, ErrorKind, Failure, Warning};
 
@@ -21,7 +21,7 @@ pub(super) const FILLER_MESSAGE: &str = "ivswhipsink-video-filler";
 
 /// Posts an error with code, sentence and details: what an application may
 /// want to act on without reading the sentence.
-pub(super) fn post_failure(element: &IvsWhipSink, failure: &Failure) {
+pub(super) fn post_failure(element: &gst::Element, failure: &Failure) {
     let debug = failure.phase.name();
     post(
         element,
@@ -50,7 +50,7 @@ fn failure_details(failure: &Failure) -> gst::Structure {
 }
 
 /// Posts a setting that can't be used.
-pub(super) fn post_settings_error(element: &IvsWhipSink, error: &SettingsError) {
+pub(super) fn post_settings_error(element: &gst::Element, error: &SettingsError) {
     let details = details("settings")
         .field("property", error.property)
         .build();
@@ -64,12 +64,12 @@ pub(super) fn post_settings_error(element: &IvsWhipSink, error: &SettingsError) 
 }
 
 /// Posts an error that no property causes and no server.
-pub(super) fn post_error(element: &IvsWhipSink, kind: ErrorKind, phase: &str, text: &str) {
+pub(super) fn post_error(element: &gst::Element, kind: ErrorKind, phase: &str, text: &str) {
     post(element, kind, text, phase, details(phase).build());
 }
 
 /// Posts a GStreamer that lacks the elements this one is made of.
-pub(super) fn post_missing_elements(element: &IvsWhipSink, missing: &[&str]) {
+pub(super) fn post_missing_elements(element: &gst::Element, missing: &[&str]) {
     let text = format!(
         "GStreamer's element{} {} not installed; install the plugins \"bad\" and \"good\" and \
          libnice's (Debian: apt install gstreamer1.0-plugins-bad gstreamer1.0-plugins-good \
@@ -91,12 +91,12 @@ pub(super) fn post_missing_elements(element: &IvsWhipSink, missing: &[&str]) {
 }
 
 /// Posts a setting that can't be used now and leaves an older one in force.
-pub(super) fn post_settings_warning(element: &IvsWhipSink, error: &SettingsError) {
+pub(super) fn post_settings_warning(element: &gst::Element, error: &SettingsError) {
     post_warning(element, &format!("{error} The one before stays in force."));
 }
 
 /// Posts something off that the session lives with.
-pub(super) fn post_warning(element: &IvsWhipSink, text: &str) {
+pub(super) fn post_warning(element: &gst::Element, text: &str) {
     gst::warning!(CAT, obj = element, "{text}");
     let message = gst::message::Warning::builder(gst::ResourceError::Settings, text)
         .src(element)
@@ -105,7 +105,11 @@ pub(super) fn post_warning(element: &IvsWhipSink, text: &str) {
 }
 
 /// Posts an IVS limit that the stream violates, with its name for a program.
-pub(super) fn post_limit(element: &IvsWhipSink, violation: &LimitViolation, encoder: Option<&str>) {
+pub(super) fn post_limit(
+    element: &gst::Element,
+    violation: &LimitViolation,
+    encoder: Option<&str>,
+) {
     let text = limit_warning(violation, encoder);
     gst::warning!(CAT, obj = element, "{text}");
     let mut details = gst::Structure::builder("details").field("limit", violation.name());
@@ -120,7 +124,7 @@ pub(super) fn post_limit(element: &IvsWhipSink, violation: &LimitViolation, enco
 }
 
 /// Posts something off that the session lives with, with its name.
-pub(super) fn post_session_warning(element: &IvsWhipSink, warning: &Warning) {
+pub(super) fn post_session_warning(element: &gst::Element, warning: &Warning) {
     let text = warning.to_string();
     gst::warning!(CAT, obj = element, "{text}");
     let details = gst::Structure::builder("details")
@@ -135,7 +139,7 @@ pub(super) fn post_session_warning(element: &IvsWhipSink, warning: &Warning) {
 
 /// Posts a change of the session's state.
 pub(super) fn post_state(
-    element: &IvsWhipSink,
+    element: &gst::Element,
     state: SessionState,
     since_playing: gst::ClockTime,
 ) {
@@ -152,7 +156,7 @@ pub(super) fn post_state(
 
 /// Posts that an attempt failed and another follows: as an element message
 /// for an application, and as a warning for a person at a terminal.
-pub(super) fn post_retry(element: &IvsWhipSink, failure: &Failure, attempt: u32, wait: Duration) {
+pub(super) fn post_retry(element: &gst::Element, failure: &Failure, attempt: u32, wait: Duration) {
     let when = match wait {
         Duration::ZERO => "at once".to_owned(),
         _ => format!("in {:.1} s", wait.as_secs_f64()),
@@ -180,7 +184,7 @@ pub(super) fn post_retry(element: &IvsWhipSink, failure: &Failure, attempt: u32,
 
 /// Posts that the filler section was refused and another is tried: for a
 /// person at a terminal, to whom the session only seems to take long.
-pub(super) fn post_filler_fallback(element: &IvsWhipSink, failure: &Failure, to: FillerMode) {
+pub(super) fn post_filler_fallback(element: &gst::Element, failure: &Failure, to: FillerMode) {
     let text = format!(
         "{}. The video section can be the reason: trying video-filler={}.",
         failure.what_happened(),
@@ -196,8 +200,15 @@ pub(super) fn post_filler_fallback(element: &IvsWhipSink, failure: &Failure, to:
     let _ = element.post_message(message);
 }
 
+/// Posts the end of stream, which webrtcbin does not.
+pub(super) fn post_end_of_stream(element: &gst::Element) {
+    let message = gst::message::Eos::builder().src(element).build();
+    // Without a bus nobody waits for it.
+    let _ = element.post_message(message);
+}
+
 /// Posts which filler section the session has.
-pub(super) fn post_filler(element: &IvsWhipSink, mode: FillerMode) {
+pub(super) fn post_filler(element: &gst::Element, mode: FillerMode) {
     gst::info!(CAT, obj = element, "the video filler is {}", mode.name());
     let structure = gst::Structure::builder(FILLER_MESSAGE)
         .field("mode", mode.name())
@@ -215,7 +226,7 @@ fn details(phase: &str) -> gst::structure::Builder {
         .field("retryable", false)
 }
 
-fn post(element: &IvsWhipSink, kind: ErrorKind, text: &str, debug: &str, details: gst::Structure) {
+fn post(element: &gst::Element, kind: ErrorKind, text: &str, debug: &str, details: gst::Structure) {
     gst::error!(CAT, obj = element, "{text}");
     let message = gst::message::Error::builder(resource_error(kind), text)
         .debug(&format!("in the phase: {debug}"))

@@ -61,7 +61,6 @@ impl From<VideoFiller> for Filler {
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) whip_endpoint: Option<String>,
-    pub(super) auth_token: Option<String>,
     pub(super) auth_token_file: Option<String>,
     pub(super) use_link_headers: bool,
     pub(super) stun_server: Option<String>,
@@ -80,7 +79,6 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             whip_endpoint: Some(GLOBAL_ENDPOINT.to_owned()),
-            auth_token: None,
             auth_token_file: None,
             use_link_headers: false,
             stun_server: None,
@@ -98,9 +96,9 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Checks what is set; what is not set may still come, up to the
-    /// session's start.
-    pub(super) fn config(&self) -> Result<Config, SettingsError> {
+    /// Checks what is set, with the property `auth-token` apart; what is not set
+    /// may still come, up to the session's start.
+    pub(super) fn config(&self, auth_token: Option<&str>) -> Result<Config, SettingsError> {
         let endpoint = self.whip_endpoint.as_deref().unwrap_or(GLOBAL_ENDPOINT);
         let hosts = self.redirect_hosts.as_deref().unwrap_or_default();
         check_ice_url("stun-server", self.stun_server.as_deref(), &["stun://"])?;
@@ -112,7 +110,7 @@ impl Settings {
         self.check_relay()?;
         Ok(Config {
             endpoint: Endpoint::parse(endpoint).map_err(wrong("whip-endpoint"))?,
-            tokens: Tokens::new(self.token_source()?),
+            tokens: Tokens::new(self.token_source(auth_token)?),
             redirect_hosts: RedirectHosts::parse(hosts).map_err(wrong("redirect-hosts"))?,
             http_timeout: (self.timeout > 0).then(|| Duration::from_secs(self.timeout.into())),
             connect_timeout: Duration::from_secs(self.connect_timeout.into()),
@@ -136,8 +134,8 @@ impl Settings {
         Ok(())
     }
 
-    fn token_source(&self) -> Result<TokenSource, SettingsError> {
-        let given = self.auth_token.as_deref().map(parse_token).transpose()?;
+    fn token_source(&self, auth_token: Option<&str>) -> Result<TokenSource, SettingsError> {
+        let given = auth_token.map(parse_token).transpose()?;
         let environment = std::env::var(ENVIRONMENT_TOKEN).ok();
         let environment = environment
             .as_deref()
@@ -222,12 +220,12 @@ mod tests {
     fn property_at_fault(change: impl FnOnce(&mut Settings)) -> &'static str {
         let mut settings = Settings::default();
         change(&mut settings);
-        settings.config().expect_err("an error").property
+        settings.config(None).expect_err("an error").property
     }
 
     #[test]
     fn defaults_are_the_global_endpoint_and_whipsinks_timeout() {
-        let config = Settings::default().config().unwrap();
+        let config = Settings::default().config(None).unwrap();
         assert_eq!(config.endpoint.host(), GLOBAL_ENDPOINT);
         assert_eq!(config.http_timeout, Some(Duration::from_secs(15)));
     }
@@ -238,7 +236,7 @@ mod tests {
             timeout: 0,
             ..Settings::default()
         };
-        assert_eq!(settings.config().unwrap().http_timeout, None);
+        assert_eq!(settings.config(None).unwrap().http_timeout, None);
     }
 
     #[test]
@@ -247,10 +245,8 @@ mod tests {
             property_at_fault(|s| s.whip_endpoint = Some("nonsense".into())),
             "whip-endpoint"
         );
-        assert_eq!(
-            property_at_fault(|s| s.auth_token = Some("a\nb".into())),
-            "auth-token"
-        );
+        let error = Settings::default().config(Some("a\nb")).unwrap_err();
+        assert_eq!(error.property, "auth-token");
         assert_eq!(
             property_at_fault(|s| s.redirect_hosts = Some("a/b".into())),
             "redirect-hosts"

@@ -1,11 +1,11 @@
 //! The property `stats`: what a session does and how it fares, as a structure.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use glib::prelude::*;
 
-use super::imp::IvsWhipSink;
-use super::input::{Media, Traffic};
+use super::input::{StreamFormat, Traffic};
+use super::run::Shared;
 use crate::media::RtcpReports;
 use crate::session::Times;
 
@@ -14,25 +14,6 @@ pub(super) const STATS: &str = "stats";
 
 /// The structure's name.
 const NAME: &str = "application/x-ivswhipsink-stats";
-
-/// How the sessions of a run went so far.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Course {
-    /// Of the newest session that came to publish.
-    pub(super) times: Option<Times>,
-    /// Sessions that came to publish.
-    pub(super) published: u32,
-    /// Since when the one in use publishes.
-    pub(super) since: Option<Instant>,
-}
-
-impl Course {
-    /// A session publishes from now on.
-    pub(super) fn publishes(&mut self) {
-        self.published += 1;
-        self.since = Some(Instant::now());
-    }
-}
 
 /// Its property, which is not among the derived ones because these know no
 /// `GstStructure`.
@@ -47,58 +28,46 @@ pub(super) fn property() -> glib::ParamSpec {
         .build()
 }
 
-impl IvsWhipSink {
-    /// Everything that is known now. Waits for nobody: what webrtcbin tells
-    /// later, the candidate pair, is that of the reading before.
-    pub(super) fn stats(&self) -> gst::Structure {
-        let (course, limits_apply, peer, pads, session_state) = {
-            let state = self.lock();
-            let run = state.run.as_ref();
-            (
-                run.map(|run| run.course).unwrap_or_default(),
-                run.is_some_and(|run| run.limits.apply),
-                run.and_then(|run| run.peer.clone()),
-                state.pads.clone(),
-                state.session_state,
-            )
-        };
-        let mut stats = gst::Structure::builder(NAME)
-            .field("session-state", session_state.nick())
-            .field("reconnects", course.published.saturating_sub(1))
-            .field_if_some(
-                "publishing-time",
-                course.since.map(|since| time(since.elapsed())),
-            );
-        if let Some(times) = course.times {
-            stats = with_times(stats, &times);
-        }
-        let mut reports = RtcpReports::default();
-        if let Some(peer) = &peer {
-            reports = peer.reports();
-            stats = stats
-                .field_if_some("video-filler", peer.filler().map(|mode| mode.name()))
-                .field("retransmissions", peer.retransmissions())
-                .field("key-frame-requests", reports.key_frame_requests)
-                .field_if_some("candidate-pair", peer.candidate_pair());
-        }
-        let mut violations = Vec::new();
-        for pad in &pads {
-            if let (Some(media), Some(traffic)) = (pad.media(), pad.traffic()) {
-                violations.extend_from_slice(&traffic.violations);
-                let name = media.track.name();
-                stats = stats.field(name, stream(&media, &traffic, &reports));
-            }
-        }
-        if limits_apply {
-            stats = stats.field("limits", gst::Array::new(violations));
-        }
-        stats.build()
+/// Everything that is known now. Waits for nobody: what webrtcbin tells later, the
+/// candidate pair, is that of the reading before.
+pub(super) fn stats(shared: &Shared) -> gst::Structure {
+    let view = shared.run().map(|run| run.view);
+    let statistics = view.as_ref().map(|view| view.statistics());
+    let statistics = statistics.unwrap_or_default();
+    let since = statistics.publishing_since;
+    let mut stats = gst::Structure::builder(NAME)
+        .field("session-state", shared.session_state().nick())
+        .field("reconnects", statistics.published.saturating_sub(1))
+        .field_if_some("publishing-time", since.map(|since| time(since.elapsed())));
+    if let Some(times) = statistics.times {
+        stats = with_times(stats, &times);
     }
+    let mut reports = RtcpReports::default();
+    if let Some(peer) = view.and_then(|view| view.peer()) {
+        reports = peer.reports();
+        stats = stats
+            .field_if_some("video-filler", peer.filler().map(|mode| mode.name()))
+            .field("retransmissions", peer.retransmissions())
+            .field("key-frame-requests", reports.key_frame_requests)
+            .field_if_some("candidate-pair", peer.candidate_pair());
+    }
+    let mut violations = Vec::new();
+    for pad in shared.pads.get() {
+        if let (Some(format), Some(traffic)) = (pad.format(), pad.traffic()) {
+            violations.extend_from_slice(&traffic.violations);
+            let name = format.track.name();
+            stats = stats.field(name, stream(&format, &traffic, &reports));
+        }
+    }
+    if statistics.limits_apply {
+        stats = stats.field("limits", gst::Array::new(violations));
+    }
+    stats.build()
 }
 
 /// One stream: what went out, and what the far end says of it.
-fn stream(media: &Media, traffic: &Traffic, reports: &RtcpReports) -> gst::Structure {
-    let mut stream = gst::Structure::builder(media.track.name())
+fn stream(format: &StreamFormat, traffic: &Traffic, reports: &RtcpReports) -> gst::Structure {
+    let mut stream = gst::Structure::builder(format.track.name())
         .field("packets", traffic.packets)
         .field("bytes", traffic.bytes)
         .field("bit-rate", traffic.bit_rate)
@@ -112,7 +81,7 @@ fn stream(media: &Media, traffic: &Traffic, reports: &RtcpReports) -> gst::Struc
             .field_if_some("height", video.size.map(|(_, height)| height));
     }
     if let Some(report) = traffic.source.and_then(|source| reports.of(source)) {
-        let clock_rate = media.clock_rate().filter(|rate| *rate > 0);
+        let clock_rate = format.clock_rate.filter(|rate| *rate > 0);
         let jitter = clock_rate.map(|rate| f64::from(report.jitter) / f64::from(rate));
         let jitter = jitter.map(|seconds| time(Duration::from_secs_f64(seconds)));
         stream = stream

@@ -1,142 +1,77 @@
-//! What a pad's caps say about its stream.
+//! A pad's caps: what they say of the stream, and what is advised to upstream.
 
-use std::fmt;
-
+use super::stream_format::{CapsError, StreamFormat};
 use crate::whip::Track;
 
-/// The stream on a pad.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::element) struct Media {
-    pub(in crate::element) track: Track,
-    pub(in crate::element) payload: u8,
-    pub(in crate::element) caps: gst::Caps,
+/// Reads RTP caps.
+///
+/// # Errors
+/// [`CapsError`] where the caps are no RTP of audio or video. Without a payload type
+/// webrtcbin would drop the stream from the offer and say nothing.
+pub(super) fn read_caps(caps: &gst::CapsRef) -> Result<StreamFormat, CapsError> {
+    let structure = caps.structure(0).ok_or(CapsError::NotRtp)?;
+    if structure.name() != "application/x-rtp" {
+        return Err(CapsError::NotRtp);
+    }
+    let media = structure.get::<&str>("media").unwrap_or_default();
+    let track = Track::named(media).ok_or_else(|| CapsError::Kind(media.to_owned()))?;
+    let payload_type = structure.get::<i32>("payload").ok();
+    let payload_type = payload_type.and_then(|payload| u8::try_from(payload).ok());
+    let clock_rate = structure.get::<i32>("clock-rate").ok();
+    let text = |name| structure.get::<String>(name).ok();
+    Ok(StreamFormat {
+        track,
+        payload_type: payload_type
+            .filter(|payload| *payload < 128)
+            .ok_or(CapsError::NoPayloadType)?,
+        encoding: text("encoding-name").filter(|name| !name.is_empty()),
+        clock_rate: clock_rate.and_then(|rate| u32::try_from(rate).ok()),
+        parameter_sets: text("sprop-parameter-sets"),
+    })
 }
 
-impl Media {
-    /// Reads RTP caps. Without a payload type webrtcbin would drop the
-    /// stream from the offer without a word.
-    pub(in crate::element) fn read(caps: &gst::CapsRef) -> Result<Self, MediaError> {
-        let structure = caps.structure(0).ok_or(MediaError::NotRtp)?;
-        if structure.name() != "application/x-rtp" {
-            return Err(MediaError::NotRtp);
-        }
-        let media = structure.get::<&str>("media").unwrap_or_default();
-        let track = Track::named(media).ok_or_else(|| MediaError::Kind(media.to_owned()))?;
-        let payload = structure.get::<i32>("payload").ok();
-        let payload = payload.and_then(|payload| u8::try_from(payload).ok());
-        Ok(Self {
-            track,
-            payload: payload
-                .filter(|payload| *payload < 128)
-                .ok_or(MediaError::NoPayload)?,
-            caps: caps.to_owned(),
-        })
-    }
-}
-
-impl Media {
-    /// A field of the caps that holds text; empty without it.
-    pub(in crate::element) fn text(&self, name: &str) -> String {
-        let structure = self.caps.structure(0);
-        let text = structure.and_then(|structure| structure.get(name).ok());
-        text.unwrap_or_default()
-    }
-
-    /// Of RTP's timestamps, in Hz.
-    pub(in crate::element) fn clock_rate(&self) -> Option<i32> {
-        self.caps.structure(0)?.get("clock-rate").ok()
-    }
-
-    /// Whether a session that was made for this stream can carry the other in
-    /// its place. New parameter sets count where both are in the caps: a
-    /// payloader that does not repeat them in the stream has them nowhere else.
-    pub(in crate::element) fn fits_session_of(&self, other: &Self) -> bool {
-        let text = |media: &Self, name| {
-            let structure = media.caps.structure(0)?;
-            structure.get::<String>(name).ok()
-        };
-        let parameters = [self, other].map(|media| text(media, "sprop-parameter-sets"));
-        let same_parameters = match &parameters {
-            [Some(old), Some(new)] => old == new,
-            _ => true,
-        };
-        (self.track, self.payload) == (other.track, other.payload)
-            && text(self, "encoding-name") == text(other, "encoding-name")
-            && self.clock_rate() == other.clock_rate()
-            && same_parameters
-    }
-}
-
-/// Why a pad's caps can't be published.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::element) enum MediaError {
-    /// Not `application/x-rtp`.
-    NotRtp,
-    /// Neither audio nor video.
-    Kind(String),
-    /// No RTP payload type.
-    NoPayload,
-}
-
-impl fmt::Display for MediaError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotRtp => f.write_str(
-                "expected RTP caps; put rtpopuspay after the audio encoder, rtph264pay after \
-                 the video encoder",
-            ),
-            Self::Kind(media) if media.is_empty() => f.write_str(
-                "expected RTP caps with media=audio or media=video, found none; add them with a \
-                 capsfilter",
-            ),
-            Self::Kind(media) => {
-                write!(f, "expected RTP caps with media=audio or media=video, found media={media}")
-            }
-            Self::NoPayload => f.write_str(
-                "expected RTP caps with a payload type (payload=0 to 127); add it with a capsfilter",
-            ),
-        }
-    }
+/// Browsers' payload types for the two codecs that IVS takes, then anything.
+pub(super) fn advised_caps() -> gst::Caps {
+    let codec = |media: &str, encoding: &str, clock_rate: i32, payload: i32| {
+        gst::Structure::builder("application/x-rtp")
+            .field("media", media)
+            .field("encoding-name", encoding)
+            .field("clock-rate", clock_rate)
+            .field("payload", payload)
+            .build()
+    };
+    gst::Caps::builder_full()
+        .structure(codec("audio", "OPUS", 48_000, 111))
+        .structure(codec("video", "H264", 90_000, 102))
+        .structure(gst::Structure::new_empty("application/x-rtp"))
+        .build()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(caps: &str) -> Result<Media, MediaError> {
+    fn read(caps: &str) -> Result<StreamFormat, CapsError> {
         gst::init().unwrap();
-        Media::read(&caps.parse::<gst::Caps>().unwrap())
+        read_caps(&caps.parse::<gst::Caps>().unwrap())
     }
 
     #[test]
     fn audio_and_video() {
         let audio = read("application/x-rtp,media=audio,encoding-name=OPUS,payload=96").unwrap();
-        assert_eq!((audio.track, audio.payload), (Track::Audio, 96));
-        let video = read("application/x-rtp,media=video,encoding-name=H264,payload=97").unwrap();
-        assert_eq!((video.track, video.payload), (Track::Video, 97));
-    }
-
-    #[test]
-    fn what_makes_another_session() {
-        let video = |rest: &str| {
-            read(&format!(
-                "application/x-rtp,media=video,encoding-name=H264,{rest}"
-            ))
-            .unwrap()
-        };
-        let first = video("payload=96,clock-rate=90000");
-        let with_parameters =
-            video("payload=96,clock-rate=90000,sprop-parameter-sets=(string)A,ssrc=(uint)7");
-        assert!(first.fits_session_of(&with_parameters));
-        assert!(!first.fits_session_of(&video("payload=97,clock-rate=90000")));
-        assert!(!first.fits_session_of(&video("payload=96,clock-rate=48000")));
-        let other_parameters = video("payload=96,clock-rate=90000,sprop-parameter-sets=(string)B");
-        assert!(!with_parameters.fits_session_of(&other_parameters));
+        assert_eq!((audio.track, audio.payload_type), (Track::Audio, 96));
+        assert_eq!(audio.encoding.as_deref(), Some("OPUS"));
+        let caps = "application/x-rtp,media=video,encoding-name=H264,payload=97,clock-rate=90000,\
+                    sprop-parameter-sets=(string)A,ssrc=(uint)7";
+        let video = read(caps).unwrap();
+        assert_eq!((video.track, video.payload_type), (Track::Video, 97));
+        assert_eq!(video.clock_rate, Some(90_000));
+        assert_eq!(video.parameter_sets.as_deref(), Some("A"));
     }
 
     #[test]
     fn not_rtp() {
-        assert_eq!(read("audio/x-raw"), Err(MediaError::NotRtp));
+        assert_eq!(read("audio/x-raw"), Err(CapsError::NotRtp));
     }
 
     #[test]
@@ -145,7 +80,7 @@ mod tests {
             ("application/x-rtp,media=application", "application"),
             ("application/x-rtp", ""),
         ] {
-            assert_eq!(read(caps), Err(MediaError::Kind(media.into())));
+            assert_eq!(read(caps), Err(CapsError::Kind(media.into())));
         }
     }
 
@@ -155,7 +90,7 @@ mod tests {
             "application/x-rtp,media=audio",
             "application/x-rtp,media=audio,payload=128",
         ] {
-            assert_eq!(read(caps), Err(MediaError::NoPayload));
+            assert_eq!(read(caps), Err(CapsError::NoPayloadType));
         }
     }
 }

@@ -13,19 +13,19 @@ use std::time::Instant;
 
 use gst::prelude::*;
 
-use super::caps::{Media, MediaError};
+use super::caps::{advised_caps, read_caps};
 use super::gate::Gate;
+use super::stream_format::{PadState, StreamFormat};
 use super::traffic::{Traffic, TrafficWatch};
+use crate::element::log::CAT;
 use crate::ivs::LimitViolation;
 
-/// What a pad's stream tells the element. Called on the streaming thread.
+/// What a pad's stream tells the element, on its streaming thread.
 pub(in crate::element) enum PadNews {
-    Media(Result<Media, MediaError>),
-    EndOfStream,
+    /// [`MediaPad::state`] is another now.
+    Changed,
     /// The stream violates an IVS limit, see [`MediaPad::violations`].
     LimitViolated,
-    /// The stream begins anew, as after a seek.
-    Flushed,
 }
 
 /// One sink pad of the bin.
@@ -40,13 +40,8 @@ pub(in crate::element) struct MediaPad {
 struct Inner {
     gate: Gate,
     traffic: TrafficWatch,
-    stream: Mutex<Stream>,
-}
-
-#[derive(Default)]
-struct Stream {
-    media: Option<Media>,
-    ended: bool,
+    /// Of what the stream tells; whether the pad is linked it does not.
+    state: Mutex<PadState>,
 }
 
 impl MediaPad {
@@ -126,14 +121,16 @@ impl MediaPad {
         self.inner.gate.close();
     }
 
-    /// The stream's caps, once they came.
-    pub(in crate::element) fn media(&self) -> Option<Media> {
-        self.inner
-            .stream
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .media
-            .clone()
+    pub(in crate::element) fn state(&self) -> PadState {
+        PadState {
+            is_linked: self.ghost.is_linked(),
+            ..self.inner.state()
+        }
+    }
+
+    /// What can be published of it, once its caps came.
+    pub(in crate::element) fn format(&self) -> Option<StreamFormat> {
+        self.inner.state().format.and_then(Result::ok)
     }
 
     /// What went out through the gate since the run began, once there are caps.
@@ -146,27 +143,11 @@ impl MediaPad {
         self.inner.traffic.violations()
     }
 
-    pub(in crate::element) fn is_linked(&self) -> bool {
-        self.ghost.is_linked()
-    }
-
-    pub(in crate::element) fn has_ended(&self) -> bool {
-        self.inner
-            .stream
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .ended
-    }
-
     /// Forgets the stream: the next one tells its caps anew.
     pub(in crate::element) fn reset(&self) {
         self.close_gate();
         self.inner.traffic.clear();
-        *self
-            .inner
-            .stream
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Stream::default();
+        self.inner.change(|state| *state = PadState::default());
     }
 
     /// Asks upstream for a key frame, with headers, from which on a far end
@@ -254,20 +235,21 @@ impl Inner {
     fn event(&self, event: &gst::Event, news: &impl Fn(PadNews)) -> gst::PadProbeReturn {
         match event.view() {
             gst::EventView::Caps(caps) => {
-                let media = Media::read(caps.caps());
-                let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-                stream.media = media.as_ref().ok().cloned();
-                drop(stream);
-                let is_refused = media.as_ref().is_ok_and(|media| self.traffic.begin(media));
-                news(PadNews::Media(media));
-                if is_refused {
+                gst::debug!(CAT, "stream with {}", caps.caps());
+                let format = read_caps(caps.caps());
+                let is_of_wrong_codec = format
+                    .as_ref()
+                    .is_ok_and(|format| self.traffic.begin(format));
+                self.change(|state| state.format = Some(format));
+                news(PadNews::Changed);
+                if is_of_wrong_codec {
                     news(PadNews::LimitViolated);
                 }
                 gst::PadProbeReturn::Ok
             }
             gst::EventView::Eos(_) => {
-                self.set_ended(true);
-                news(PadNews::EndOfStream);
+                self.change(|state| state.has_ended = true);
+                news(PadNews::Changed);
                 // webrtcbin makes nothing of it. Handled, not Drop, with which
                 // GStreamer 1.22 unrefs the event once too often.
                 gst::PadProbeReturn::Handled
@@ -275,19 +257,21 @@ impl Inner {
             // webrtcbin has nothing to flush, and would miss its segment.
             gst::EventView::FlushStart(_) => gst::PadProbeReturn::Handled,
             gst::EventView::FlushStop(_) => {
-                self.set_ended(false);
-                news(PadNews::Flushed);
+                self.change(|state| state.has_ended = false);
+                news(PadNews::Changed);
                 gst::PadProbeReturn::Handled
             }
             _ => gst::PadProbeReturn::Ok,
         }
     }
 
-    fn set_ended(&self, ended: bool) {
-        self.stream
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .ended = ended;
+    fn state(&self) -> PadState {
+        let state = self.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut PadState)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -315,23 +299,6 @@ fn own_flow(
 /// Payloaders hand on the flag that encoders and parsers set.
 fn begins_a_key_frame(buffer: &gst::BufferRef) -> bool {
     !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
-}
-
-/// Browsers' payload types for the two codecs that IVS takes, then anything.
-fn advised_caps() -> gst::Caps {
-    let codec = |media: &str, encoding: &str, clock_rate: i32, payload: i32| {
-        gst::Structure::builder("application/x-rtp")
-            .field("media", media)
-            .field("encoding-name", encoding)
-            .field("clock-rate", clock_rate)
-            .field("payload", payload)
-            .build()
-    };
-    gst::Caps::builder_full()
-        .structure(codec("audio", "OPUS", 48_000, 111))
-        .structure(codec("video", "H264", 90_000, 102))
-        .structure(gst::Structure::new_empty("application/x-rtp"))
-        .build()
 }
 
 fn static_pad(element: &gst::Element, name: &str) -> Result<gst::Pad, glib::BoolError> {
@@ -405,11 +372,11 @@ mod tests {
             let packets = std::iter::once(black_box(&packet).as_ref());
             black_box(watch.take(packets));
         };
-        let media = pad.media().unwrap();
+        let format = pad.format().unwrap();
         // In turns, since the machine may be faster at one time than another.
         let (mut alone, mut with, mut without) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..15 {
-            watch.begin(&media);
+            watch.begin(&format);
             alone.push(cost(take));
             with.push(cost(push));
             assert_eq!(pad.traffic().unwrap().packets, 2 * u64::from(PACKETS));

@@ -7,12 +7,13 @@
 mod caps;
 mod gate;
 mod media_pad;
+mod pad_list;
 mod stream_format;
 mod traffic;
 mod upstream_encoder;
 
-pub(super) use caps::Media;
 pub(super) use media_pad::{MediaPad, PadNews};
+pub(super) use pad_list::PadList;
 pub(super) use stream_format::{CapsError, PadState, StreamFormat};
 pub(super) use traffic::Traffic;
 pub(super) use upstream_encoder::encoder as upstream_encoder;

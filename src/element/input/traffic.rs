@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::caps::Media;
+use super::stream_format::StreamFormat;
 use crate::ivs::{LimitViolation, audio_violations, check_codec, video_violations};
 use crate::media::{AudioMeter, VideoMeter};
 use crate::whip::Track;
@@ -52,13 +52,13 @@ pub(in crate::element) struct TrafficWatch(Mutex<Option<Stream>>);
 impl TrafficWatch {
     /// Begins with a stream, whose counts go on from those of the one before.
     /// Whether its codec is one that IVS does not take.
-    pub(in crate::element) fn begin(&self, media: &Media) -> bool {
+    pub(in crate::element) fn begin(&self, format: &StreamFormat) -> bool {
         let mut watched = self.lock();
         let before = watched
             .as_ref()
             .map(|stream| stream.totals())
             .unwrap_or_default();
-        let stream = Stream::new(media, before);
+        let stream = Stream::new(format, before);
         let is_refused = stream.codec.is_some();
         *watched = Some(stream);
         is_refused
@@ -143,20 +143,21 @@ struct Totals {
 }
 
 impl Stream {
-    fn new(media: &Media, before: Totals) -> Self {
-        let encoding = media.text("encoding-name");
-        let other = check_codec(media.track, &encoding);
-        let kind = if media.track == Track::Video && other.is_none() {
+    fn new(format: &StreamFormat, before: Totals) -> Self {
+        // Caps that name no codec say nothing against it.
+        let encoding = format.encoding.as_deref();
+        let codec = encoding.and_then(|encoding| check_codec(format.track, encoding));
+        let is_h264 = format.track == Track::Video && encoding.is_some() && codec.is_none();
+        let kind = if is_h264 {
             let mut watch = VideoMeter::default();
-            watch.parameter_sets(&media.text("sprop-parameter-sets"));
+            watch.parameter_sets(format.parameter_sets.as_deref().unwrap_or_default());
             Kind::Video(watch)
         } else {
             Kind::Packets(AudioMeter::default())
         };
         Self {
             kind,
-            // Caps that name no codec say nothing against it.
-            codec: other.filter(|_| !encoding.is_empty()),
+            codec,
             before,
             began: Instant::now(),
             next_look: Duration::ZERO,
@@ -290,15 +291,22 @@ mod tests {
     /// One IDR slice in a packet of its own.
     const KEY_FRAME: [u8; 14] = [0x80, 0xe0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0x65, 0x88];
 
-    fn media(caps: &str) -> Media {
+    fn format(track: Track, encoding: Option<&str>) -> StreamFormat {
         gst::init().unwrap();
-        let caps = format!("application/x-rtp,payload=96,{caps}");
-        Media::read(&caps.parse::<gst::Caps>().unwrap()).unwrap()
+        StreamFormat {
+            track,
+            payload_type: 96,
+            encoding: encoding.map(str::to_owned),
+            clock_rate: None,
+            parameter_sets: None,
+        }
     }
 
-    fn video(sprop: &str) -> Media {
-        let sprop = format!("sprop-parameter-sets=(string)\"{sprop}\"");
-        media(&format!("media=video,encoding-name=H264,{sprop}"))
+    fn video(parameter_sets: &str) -> StreamFormat {
+        StreamFormat {
+            parameter_sets: Some(parameter_sets.to_owned()),
+            ..format(Track::Video, Some("H264"))
+        }
     }
 
     /// A packet as payloaders make it: header and payload are two memories.
@@ -357,9 +365,9 @@ mod tests {
     #[test]
     fn codec_is_a_violation_at_once_and_hides_all_others() {
         let watch = TrafficWatch::default();
-        assert!(!watch.begin(&media("media=audio,encoding-name=OPUS")));
-        assert!(!watch.begin(&media("media=video")), "not known");
-        assert!(watch.begin(&media("media=video,encoding-name=VP8")));
+        assert!(!watch.begin(&format(Track::Audio, Some("OPUS"))));
+        assert!(!watch.begin(&format(Track::Video, None)), "not known");
+        assert!(watch.begin(&format(Track::Video, Some("VP8"))));
         watch.take(once(packet(&KEY_FRAME, 12).as_ref()));
         let traffic = watch.traffic().unwrap();
         assert_eq!((traffic.packets, traffic.video), (1, None));

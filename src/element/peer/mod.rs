@@ -4,16 +4,15 @@
 //! connection, and what the far end reports. webrtcbin's own signals, promises
 //! and quirks stay in here.
 
-mod background_work;
 mod black_source;
 mod ice_server;
 mod log_redaction;
 mod peer_connection;
+pub(super) mod preload;
 mod promises;
 mod removal;
 mod webrtc_stats;
 mod webrtcbin;
 
-pub(super) use background_work::Work;
 pub(super) use peer_connection::{Peer, PeerParts};
-pub(super) use webrtcbin::{Source, warm_up};
+pub(super) use webrtcbin::Source;

@@ -1,17 +1,15 @@
 //! Making a webrtcbin and what is in it: pads, transceivers, certificate.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Once};
-use std::thread;
 
 use gst::prelude::*;
 use gst_webrtc::{WebRTCBundlePolicy, WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection};
 
-use super::background_work::Work;
 use super::black_source::Black;
 use super::log_redaction::{limit_logs, limit_logs_of_turn};
-use crate::element::input::Media;
+use crate::element::input::StreamFormat;
 use crate::element::settings::IceSettings;
 use crate::ivs::{FillerMode, OfferedVideo, filler_codec};
 use crate::media::DtlsCertificate;
@@ -19,36 +17,8 @@ use crate::whip::Track;
 
 /// A pad to publish: what is on it, and the pad that its media comes out of.
 pub(in crate::element) struct Source {
-    pub(in crate::element) media: Media,
+    pub(in crate::element) format: StreamFormat,
     pub(in crate::element) pad: gst::Pad,
-}
-
-/// Loads webrtcbin's plugins ahead of the first session of a process, without
-/// waiting for it. Above all the first `dtlsdec` of a process makes an RSA key
-/// before GStreamer 1.28, which takes 125 to 450 ms, used or not.
-pub(in crate::element) fn warm_up() -> &'static Work {
-    static WARMED_UP: Once = Once::new();
-    static WORK: LazyLock<Work> = LazyLock::new(Work::default);
-    WARMED_UP.call_once(|| {
-        let (began, begun) = std::sync::mpsc::channel();
-        let load = move || {
-            WORK.during(|| {
-                let _ = began.send(());
-                for name in ["dtlsdec", "webrtcbin", "nicesink", "srtpenc"] {
-                    drop(gst::ElementFactory::make(name).build());
-                }
-            });
-        };
-        // Without a thread the first session does the work itself.
-        let spawned = thread::Builder::new()
-            .name("ivswhipsink:load".to_owned())
-            .spawn(load);
-        if spawned.is_ok() {
-            // From here on it is waited for.
-            let _ = begun.recv();
-        }
-    });
-    &WORK
 }
 
 pub(in crate::element) fn make_webrtcbin(
@@ -140,7 +110,7 @@ pub(in crate::element) fn assemble(
     video: OfferedVideo,
 ) -> Result<Assembled, glib::BoolError> {
     let mut ordered: Vec<&Source> = sources.iter().collect();
-    ordered.sort_by_key(|source| source.media.track);
+    ordered.sort_by_key(|source| source.format.track);
     let mut links = Vec::new();
     let mut sender = None;
     for source in &ordered {
@@ -149,7 +119,10 @@ pub(in crate::element) fn assemble(
         sender.get_or_insert(transceiver);
     }
     let sender = sender.ok_or_else(|| glib::bool_error!("there is no pad to publish"))?;
-    let taken: Vec<u8> = ordered.iter().map(|source| source.media.payload).collect();
+    let taken: Vec<u8> = ordered
+        .iter()
+        .map(|source| source.format.payload_type)
+        .collect();
     let black = match video.filler_mode() {
         None => None,
         Some(FillerMode::Inactive) => {
@@ -193,7 +166,7 @@ fn connect(
         .ok_or_else(|| glib::bool_error!("webrtcbin gives no pad"))?;
     let transceiver: WebRTCRTPTransceiver = sink.property("transceiver");
     transceiver.set_direction(WebRTCRTPTransceiverDirection::Sendonly);
-    if source.media.track == Track::Video {
+    if source.format.track == Track::Video {
         // Lost packets are sent again where the far end asks for it (RFC 4588).
         transceiver.set_property("do-nack", true);
     }

@@ -1,25 +1,18 @@
-//! Warns of the IVS limits that the media violate, each once in a run.
+//! Which IVS limits a run has warned of.
 
-use gst::prelude::*;
-use gst::subclass::prelude::*;
 use url::Url;
 
-use super::conductor::Job;
-use crate::element::imp::IvsWhipSink;
-use crate::element::input::upstream_encoder;
-use crate::element::messages;
-use crate::ivs::{Claims, limits_apply};
+use crate::ivs::{Claims, LimitViolation, limits_apply};
 
-/// What a run knows about the limits.
-pub(in crate::element) struct Limits {
+/// Warns of each limit once in a run, where the limits are the server's.
+pub(super) struct LimitWarnings {
     endpoint: Url,
-    /// Whether they are the server's, as far as that is known by now.
-    pub(in crate::element) apply: bool,
+    apply: bool,
     warned: Vec<&'static str>,
 }
 
-impl Limits {
-    pub(in crate::element) fn new(endpoint: &Url) -> Self {
+impl LimitWarnings {
+    pub(super) fn new(endpoint: &Url) -> Self {
         Self {
             endpoint: endpoint.clone(),
             apply: limits_apply(endpoint, None),
@@ -27,49 +20,41 @@ impl Limits {
         }
     }
 
-    /// Whether nobody was warned of this one yet. From now on somebody was.
-    fn is_first(&mut self, name: &'static str) -> bool {
-        let is_first = !self.warned.contains(&name);
-        if is_first {
+    /// Takes the claims of the token in use, which can tell whose limits count.
+    pub(super) fn judge(&mut self, claims: Option<&Claims>) {
+        self.apply = limits_apply(&self.endpoint, claims);
+    }
+
+    /// Whether the limits are the server's, as far as is known.
+    pub(super) fn apply(&self) -> bool {
+        self.apply
+    }
+
+    /// Whether to warn of a violation.
+    pub(super) fn is_due(&mut self, violation: &LimitViolation) -> bool {
+        let name = violation.name();
+        let is_due = self.apply && !self.warned.contains(&name);
+        if is_due {
             self.warned.push(name);
         }
-        is_first
+        is_due
     }
 }
 
-impl IvsWhipSink {
-    /// A pad's stream violates a limit, as its streaming thread has seen.
-    pub(in crate::element) fn limit_violated(&self) {
-        let jobs = self.lock().run.as_ref().map(|run| run.jobs.clone());
-        if let Some(jobs) = jobs {
-            // The conductor lives as long as the run that was just seen.
-            let _ = jobs.send(Job::Limits);
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// The token's claims can tell whose limits count. What was seen before
-    /// they were known is told now.
-    pub(in crate::element) fn judge_limits(&self, id: u64, claims: Option<&Claims>) {
-        self.of_run(id, |run| {
-            run.limits.apply = limits_apply(&run.limits.endpoint, claims);
-        });
-        self.warn_of_limits(id);
-    }
-
-    /// Warns of what the pads' media miss now. On the conductor.
-    pub(in crate::element) fn warn_of_limits(&self, id: u64) {
-        if self.of_run(id, |run| run.limits.apply) != Some(true) {
-            return;
-        }
-        let pads = self.lock().pads.clone();
-        for pad in &pads {
-            for violation in pad.violations() {
-                let is_first = self.of_run(id, |run| run.limits.is_first(violation.name()));
-                if is_first == Some(true) {
-                    let encoder = upstream_encoder(pad.ghost.upcast_ref());
-                    messages::post_limit(&self.obj(), &violation, encoder.as_deref());
-                }
-            }
-        }
+    #[test]
+    fn each_limit_is_due_once_and_only_where_the_server_is_ivs() {
+        let violation = |bit_rate| LimitViolation::AudioBitRate { bit_rate };
+        let ivs = Url::parse(crate::ivs::GLOBAL_ENDPOINT).unwrap();
+        let mut warnings = LimitWarnings::new(&ivs);
+        assert!(warnings.is_due(&violation(200_000)));
+        assert!(!warnings.is_due(&violation(300_000)));
+        assert!(warnings.is_due(&LimitViolation::TooFast { frame_rate: 75.0 }));
+        let other = Url::parse("https://example.net/whip").unwrap();
+        let mut warnings = LimitWarnings::new(&other);
+        assert!(!warnings.is_due(&violation(200_000)));
     }
 }

@@ -1,9 +1,21 @@
-//! The run: from READY→PAUSED to PAUSED→READY, one session after another.
+//! The run: one session after another, from READY→PAUSED to PAUSED→READY.
+//!
+//! In: news of pads, states, the bus and the session, as one kind of message
+//! through one channel. Out: calls on the peer connection, signals, bus messages,
+//! and a view of it all for other threads.
 
 mod conductor;
 mod limit_warnings;
 mod lineup;
+mod message;
+mod opening;
+mod owned;
 mod pad_changes;
 mod session_events;
+mod shared;
+mod statistics;
+mod view;
 
-pub(super) use conductor::{Run, StartError, StoppedRun};
+pub(super) use conductor::{StartError, start, stop};
+pub(super) use message::Message;
+pub(super) use shared::Shared;

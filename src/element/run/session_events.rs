@@ -1,340 +1,198 @@
-//! The session's events, each with what it does to webrtcbin and the bus. All
-//! of this runs on the conductor.
+//! What each event of the session does to webrtcbin and the bus.
 
-use std::sync::PoisonError;
+use std::time::Duration;
 
 use gst::prelude::*;
-use gst::subclass::prelude::*;
 
-use crate::element::imp::IvsWhipSink;
-use crate::element::input::MediaPad;
+use super::owned::Run;
+use super::pad_changes::{apply, line_up};
+use super::statistics::RunStatistics;
 use crate::element::log::CAT;
-use crate::element::peer::Source;
-use crate::element::peer::{Peer, PeerParts};
+use crate::element::peer::Peer;
+use crate::element::session_state::SessionState;
 use crate::element::settings::parse_token;
-use crate::element::{SessionState, messages, signals};
-use crate::ivs::{Claims, OfferedVideo};
-use crate::media::DtlsCertificate;
-use crate::session::{Cause, Event, Input, PeerNews, State};
-use crate::whip::{Token, Track};
+use crate::element::{messages, signals};
+use crate::ivs::Claims;
+use crate::session::{Event, Input, State};
+use crate::whip::Track;
 
-impl IvsWhipSink {
-    pub(in crate::element) fn session_event(&self, id: u64, event: Event) {
-        match event {
-            Event::Warning(warning) => messages::post_session_warning(&self.obj(), &warning),
-            Event::Redirected { from, to } => {
-                gst::info!(CAT, imp = self, "{from} redirects to {to}");
-            }
-            Event::Trickled(Ok(count)) => {
-                gst::debug!(CAT, imp = self, "{count} candidates sent");
-            }
-            Event::Trickled(Err(reason)) => {
-                gst::info!(CAT, imp = self, "no candidates were sent: {reason}");
-            }
-            event if self.of_run(id, |_| ()).is_some() => self.run_event(id, event),
-            _ => {}
+/// Acts on an event. Once the run is stopped, only what may be left on the server
+/// is still told.
+pub(super) fn on_event(run: &mut Run, bin: &gst::Bin, event: Event) {
+    let element = bin.upcast_ref::<gst::Element>();
+    match event {
+        Event::Warning(warning) => messages::post_session_warning(element, &warning),
+        Event::Redirected { from, to } => {
+            gst::info!(CAT, obj = element, "{from} redirects to {to}");
         }
-    }
-
-    fn run_event(&self, id: u64, event: Event) {
-        match event {
-            Event::MakeOffer {
-                peer,
-                without_video,
-            } => self.want_peer(id, peer, without_video),
-            Event::FillerFallback { failure, to } => {
-                messages::post_filler_fallback(&self.obj(), &failure, to);
-            }
-            Event::NoOffer { after } => self.explain_waiting(id, after),
-            Event::State(State::Connecting) => self.enter_state(id, SessionState::Connecting),
-            Event::Answer {
-                peer,
-                answer,
-                ice_servers,
-            } => {
-                for repair in answer.repairs() {
-                    gst::info!(CAT, imp = self, "the answer was repaired: {repair}");
-                }
-                self.with_peer(id, peer, |peer| peer.apply(&answer, &ice_servers));
-            }
-            Event::Times(times) => {
-                let _ = self.of_run(id, |run| run.course.times = Some(times));
-            }
-            Event::Claims(claims) => self.know_claims(id, claims),
-            Event::TokenWanted => {
-                let token = self.ask_for_token();
-                let _ = self.of_run(id, |run| match token {
-                    Some(token) => run.renew_token(Some(token)),
-                    None => run.session.tell(Input::NoNewToken),
-                });
-            }
-            Event::State(State::Publishing) => {
-                let _ = self.of_run(id, |run| run.course.publishes());
-                self.open_gates(id);
-                self.tell_filler(id);
-                self.enter_state(id, SessionState::Publishing);
-            }
-            Event::Retry {
-                failure,
-                attempt,
-                wait,
-            } => {
-                self.close_peer(id);
-                self.enter_state(id, SessionState::Retrying);
-                messages::post_retry(&self.obj(), &failure, attempt, wait);
-            }
-            Event::State(State::Stopping) => self.enter_state(id, SessionState::Stopping),
-            Event::Failed(failure) => {
-                self.close_peer(id);
-                self.enter_state(id, SessionState::Failed);
-                messages::post_failure(&self.obj(), &failure);
-            }
-            Event::Ended(ended) => {
-                gst::info!(CAT, imp = self, "session ended: {ended:?}");
-                self.ended(id);
-            }
-            Event::Warning(_) | Event::Redirected { .. } | Event::Trickled(_) => {}
+        Event::Trickled(Ok(count)) => {
+            gst::debug!(CAT, obj = element, "{count} candidates sent");
         }
-    }
-
-    /// Takes the old peer connection down; the new one is made as soon as the
-    /// media are there.
-    fn want_peer(&self, id: u64, number: u64, without_video: OfferedVideo) {
-        self.close_peer(id);
-        let _ = self.of_run(id, |run| {
-            run.without_video = without_video;
-            run.newest = number;
-            run.wanted = Some(number);
-        });
-        self.enter_state(id, SessionState::Waiting);
-        self.line_up();
-    }
-
-    /// Makes webrtcbin and its offer.
-    pub(in crate::element) fn open(&self, id: u64, number: u64) {
-        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        let plan = {
-            let state = self.lock();
-            let run = state.run.as_ref();
-            let Some(run) = run.filter(|run| run.id == id && run.newest == number) else {
-                return;
-            };
-            (
-                run.session.clone(),
-                run.without_video,
-                run.ice.clone(),
-                state.pads.clone(),
-            )
-        };
-        let (session, without_video, ice, pads) = plan;
-        let sources: Vec<Source> = pads
-            .iter()
-            .filter(|pad| pad.is_linked())
-            .filter_map(|pad| {
-                Some(Source {
-                    media: pad.media()?,
-                    pad: pad.source()?,
-                })
-            })
-            .collect();
-        let teller = session.clone();
-        let tell = move |news| teller.tell(Input::Peer { peer: number, news });
-        let certificate = match DtlsCertificate::generate() {
-            Ok(certificate) => certificate,
-            Err(error) => return tell(PeerNews::Broken(Cause::Peer(error.to_string()))),
-        };
-        let has_video = sources
-            .iter()
-            .any(|source| source.media.track == Track::Video);
-        let video = match has_video {
-            true => OfferedVideo::Media,
-            false => without_video,
-        };
-        let parts = PeerParts {
-            number,
-            sources,
-            ice,
-            certificate,
-            video,
-        };
-        let element = self.obj();
-        let ready = |webrtcbin: &gst::Element| {
-            element.emit_by_name::<()>(signals::WEBRTCBIN_READY, &[webrtcbin]);
-        };
-        match Peer::new(element.upcast_ref(), parts, ready, tell.clone()) {
-            Ok(peer) => self.install(id, peer),
-            Err(error) => tell(PeerNews::Broken(Cause::Peer(error.to_string()))),
+        Event::Trickled(Err(reason)) => {
+            gst::info!(CAT, obj = element, "no candidates were sent: {reason}");
         }
-    }
-
-    /// Keeps the peer connection, unless the run ended while it was made.
-    fn install(&self, id: u64, peer: Peer) {
-        if self
-            .of_run(id, |run| run.peer = Some(peer.clone()))
-            .is_some()
-        {
-            peer.offer(format!("ivswhipsink-{}", glib::uuid_string_random()));
-        } else {
-            peer.close();
+        _ if run.view.is_stopped() => {}
+        Event::State(state) => on_state(run, element, state),
+        Event::MakeOffer { .. } | Event::Answer { .. } | Event::TokenWanted => {
+            on_wish(run, bin, event);
         }
-    }
-
-    fn with_peer(&self, id: u64, number: u64, act: impl FnOnce(&Peer)) {
-        let peer = self.of_run(id, |run| run.peer.clone()).flatten();
-        if let Some(peer) = peer.filter(|peer| peer.number() == number) {
-            act(&peer);
+        Event::Claims(claims) => on_claims(run, element, claims),
+        Event::Times(times) => {
+            run.change_statistics(|statistics| statistics.times = Some(times));
         }
-    }
-
-    fn know_claims(&self, id: u64, claims: Option<Claims>) {
-        if claims.is_none() {
-            gst::info!(
-                CAT,
-                imp = self,
-                "the token is no JWT, so nothing is known of it"
-            );
+        Event::NoOffer { after } => explain_waiting(run, element, after),
+        Event::FillerFallback { failure, to } => {
+            messages::post_filler_fallback(element, &failure, to);
         }
-        self.judge_limits(id, claims.as_ref());
-        let known = self.of_run(id, |_| ()).is_some();
-        if known && std::mem::replace(&mut self.lock().claims, claims.clone()) != claims {
-            for property in ["participant-id", "stage-arn", "token-expiry"] {
-                self.obj().notify(property);
+        Event::Retry {
+            failure,
+            attempt,
+            wait,
+        } => {
+            run.close_peer();
+            run.enter(element, SessionState::Retrying);
+            messages::post_retry(element, &failure, attempt, wait);
+        }
+        Event::Failed(failure) => {
+            run.close_peer();
+            run.enter(element, SessionState::Failed);
+            messages::post_failure(element, &failure);
+        }
+        Event::Ended(ended) => {
+            gst::info!(CAT, obj = element, "session ended: {ended:?}");
+            run.close_peer();
+            run.enter(element, SessionState::Ended);
+            if let Some(change) = run.lineup.session_over() {
+                apply(run, bin, change);
             }
         }
-    }
-
-    /// The application's answer to the signal, kept for later sessions too.
-    fn ask_for_token(&self) -> Option<Token> {
-        let given = self
-            .obj()
-            .emit_by_name::<Option<String>>(signals::REQUEST_TOKEN, &[])?;
-        match parse_token(&given) {
-            Ok(token) => {
-                self.keep_token(given);
-                Some(token)
-            }
-            Err(error) => {
-                messages::post_settings_warning(&self.obj(), &error);
-                None
-            }
-        }
-    }
-
-    /// Says which filler section the session has, when that has changed.
-    fn tell_filler(&self, id: u64) {
-        let told = self.of_run(id, |run| {
-            let mode = run.peer.as_ref().and_then(Peer::filler);
-            let told = std::mem::replace(&mut run.told_filler, mode);
-            mode.filter(|mode| told != Some(*mode))
-        });
-        if let Some(mode) = told.flatten() {
-            messages::post_filler(&self.obj(), mode);
-        }
-    }
-
-    fn open_gates(&self, id: u64) {
-        let (pads, peer) = {
-            let state = self.lock();
-            let run = state.run.as_ref().filter(|run| run.id == id);
-            (state.pads.clone(), run.and_then(|run| run.peer.clone()))
-        };
-        if let Some(peer) = peer {
-            peer.start_filler();
-        }
-        for pad in &pads {
-            let is_video = pad.media().is_some_and(|media| media.track == Track::Video);
-            pad.open_gate(is_video);
-        }
-    }
-
-    fn close_peer(&self, id: u64) {
-        let pads = self.lock().pads.clone();
-        pads.iter().for_each(MediaPad::close_gate);
-        let peer = self.of_run(id, |run| {
-            run.course.since = None;
-            run.peer.take()
-        });
-        if let Some(peer) = peer.flatten() {
-            peer.close();
-        }
-    }
-
-    fn ended(&self, id: u64) {
-        self.close_peer(id);
-        self.enter_state(id, SessionState::Ended);
-        let what_next = self.of_run(id, |run| {
-            run.is_over = true;
-            (run.end_of_stream, run.again)
-        });
-        match what_next {
-            Some((true, _)) => self.post_end_of_stream(),
-            Some((false, true)) => self.again(id),
-            _ => {}
-        }
-    }
-
-    pub(in crate::element) fn post_end_of_stream(&self) {
-        let element = self.obj();
-        let message = gst::message::Eos::builder().src(&*element).build();
-        // Without a bus nobody waits for it.
-        let _ = element.post_message(message);
-    }
-
-    /// Starts another session in place of one that is over.
-    pub(in crate::element) fn again(&self, id: u64) {
-        let old = {
-            let mut state = self.lock();
-            let is_over = state
-                .run
-                .as_ref()
-                .is_some_and(|run| run.id == id && run.is_over);
-            if is_over { state.run.take() } else { None }
-        };
-        if old.is_some()
-            && let Err(error) = self.start_run(&self.settings())
-        {
-            // There is no state change to fail; the error is on the bus.
-            let _ = self.refuse_start(error);
-        }
-    }
-
-    /// A child's error is the session's trouble, not the pipeline's: it is
-    /// told there, where the sentence for it is made.
-    pub(in crate::element) fn child_failed(
-        &self,
-        child: &gst::Object,
-        error: &glib::Error,
-    ) -> bool {
-        if is_of_a_pad(child) {
-            return false;
-        }
-        let run = {
-            let state = self.lock();
-            state
-                .run
-                .as_ref()
-                .map(|run| (run.session.clone(), run.peer.clone()))
-        };
-        // One that is being made or taken down has no say any more.
-        if let Some((session, Some(peer))) = run
-            && peer.owns(child)
-        {
-            let text = format!("{}: {}", child.name(), error.message());
-            let news = PeerNews::Broken(Cause::Lost(text));
-            session.tell(Input::Peer {
-                peer: peer.number(),
-                news,
-            });
-        }
-        true
     }
 }
 
-/// Whether it stands behind a pad, whatever the session: clocksync. All else
-/// in the bin belongs to a peer connection.
-fn is_of_a_pad(child: &gst::Object) -> bool {
-    let factory = child
-        .downcast_ref::<gst::Element>()
-        .and_then(|element| element.factory());
-    factory.is_some_and(|factory| factory.name() == "clocksync")
+fn on_state(run: &mut Run, element: &gst::Element, state: State) {
+    match state {
+        State::Connecting => run.enter(element, SessionState::Connecting),
+        State::Publishing => {
+            run.change_statistics(RunStatistics::publishes);
+            open_gates(run);
+            tell_filler(run, element);
+            run.enter(element, SessionState::Publishing);
+        }
+        State::Stopping => run.enter(element, SessionState::Stopping),
+    }
+}
+
+/// What the driver wants of webrtcbin or of the application.
+fn on_wish(run: &mut Run, bin: &gst::Bin, event: Event) {
+    let element = bin.upcast_ref::<gst::Element>();
+    match event {
+        Event::MakeOffer {
+            peer,
+            without_video,
+        } => {
+            run.close_peer();
+            run.without_video = without_video;
+            run.lineup.want(peer);
+            run.enter(element, SessionState::Waiting);
+            line_up(run, bin);
+        }
+        Event::Answer {
+            peer,
+            answer,
+            ice_servers,
+        } => {
+            for repair in answer.repairs() {
+                gst::info!(CAT, obj = element, "the answer was repaired: {repair}");
+            }
+            let current = run.view.peer();
+            if let Some(current) = current.filter(|current| current.number() == peer) {
+                current.apply(&answer, &ice_servers);
+            }
+        }
+        Event::TokenWanted => request_token(run, element),
+        _ => {}
+    }
+}
+
+/// Asks the application. What it answers is kept for later runs too.
+fn request_token(run: &Run, element: &gst::Element) {
+    let given = element.emit_by_name::<Option<String>>(signals::REQUEST_TOKEN, &[]);
+    let parsed = given.as_deref().map(parse_token).transpose();
+    match parsed {
+        Ok(Some(token)) => {
+            run.shared.set_auth_token(given);
+            run.config.tokens.give(Some(token));
+            run.session.tell(Input::NewToken);
+        }
+        Ok(None) => run.session.tell(Input::NoNewToken),
+        Err(error) => {
+            messages::post_settings_warning(element, &error);
+            run.session.tell(Input::NoNewToken);
+        }
+    }
+}
+
+fn on_claims(run: &mut Run, element: &gst::Element, claims: Option<Claims>) {
+    if claims.is_none() {
+        gst::info!(
+            CAT,
+            obj = element,
+            "the token is no JWT, so nothing is known of it"
+        );
+    }
+    run.limits.judge(claims.as_ref());
+    run.tell_limits();
+    run.warn_of_limits(element);
+    if run.view.set_claims(claims) {
+        for property in ["participant-id", "stage-arn", "token-expiry"] {
+            element.notify(property);
+        }
+    }
+}
+
+fn open_gates(run: &Run) {
+    if let Some(peer) = run.view.peer() {
+        peer.start_filler();
+    }
+    for pad in run.shared.pads.get() {
+        let is_video = pad
+            .format()
+            .is_some_and(|format| format.track == Track::Video);
+        pad.open_gate(is_video);
+    }
+}
+
+/// Says which filler mode the session has, when it is another than before.
+fn tell_filler(run: &mut Run, element: &gst::Element) {
+    let mode = run.view.peer().as_ref().and_then(Peer::filler);
+    let told = std::mem::replace(&mut run.told_filler, mode);
+    if let Some(mode) = mode.filter(|mode| told != Some(*mode)) {
+        messages::post_filler(element, mode);
+    }
+}
+
+/// Says once what a session waits for that has no media yet. In PAUSED it is the
+/// pipeline that waits.
+fn explain_waiting(run: &mut Run, element: &gst::Element, after: Duration) {
+    if !run.lineup.has_played() || std::mem::replace(&mut run.told_waiting, true) {
+        return;
+    }
+    let pads = run.shared.pads.get();
+    let states = pads.iter().map(|pad| (pad.ghost.name(), pad.state()));
+    let linked: Vec<_> = states.filter(|(_, state)| state.is_linked).collect();
+    let silent = linked.iter().filter(|(_, state)| state.format.is_none());
+    let silent: Vec<&str> = silent.map(|(name, _)| name.as_str()).collect();
+    let text = if linked.is_empty() {
+        "No pad is linked, so that there is nothing to publish.".to_owned()
+    } else if silent.is_empty() {
+        return;
+    } else {
+        format!(
+            "Nothing is published yet: in {} s nothing has come to {}. Look at what should give \
+             media there.",
+            after.as_secs(),
+            silent.join(" and ")
+        )
+    };
+    messages::post_warning(element, &text);
 }

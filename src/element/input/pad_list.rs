@@ -1,0 +1,79 @@
+//! The pads that were requested and not released.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use gst::prelude::*;
+
+use super::media_pad::{MediaPad, PadNews};
+use crate::whip::MAX_TRACKS;
+
+/// The element's sink pads.
+#[derive(Default)]
+pub(in crate::element) struct PadList(Mutex<Vec<MediaPad>>);
+
+impl PadList {
+    /// A copy to work with.
+    pub(in crate::element) fn get(&self) -> Vec<MediaPad> {
+        self.lock().clone()
+    }
+
+    /// Whether no further pad fits.
+    pub(in crate::element) fn is_full(&self) -> bool {
+        self.lock().len() >= MAX_TRACKS
+    }
+
+    /// Makes a pad and puts it into the bin.
+    ///
+    /// # Errors
+    /// When the name is taken, or clocksync is missing.
+    pub(in crate::element) fn add(
+        &self,
+        bin: &gst::Bin,
+        template: &gst::PadTemplate,
+        name: Option<&str>,
+        news: impl Fn(PadNews) + Send + Sync + 'static,
+    ) -> Result<gst::Pad, glib::BoolError> {
+        let name = name.map(str::to_owned);
+        let name = name.unwrap_or_else(|| self.free_name());
+        if bin.static_pad(&name).is_some() {
+            return Err(glib::bool_error!("there is a pad {name} already"));
+        }
+        let pad = MediaPad::new(&name, template, news)?;
+        // In the list before it is in the bin: a caps event can come at once.
+        self.lock().push(pad.clone());
+        if let Err(error) = pad.enter(bin) {
+            self.remove(bin, &pad.ghost);
+            return Err(error);
+        }
+        Ok(pad.ghost.upcast())
+    }
+
+    /// Takes a pad out of the bin. Whether it was one of these.
+    pub(in crate::element) fn remove(&self, bin: &gst::Bin, ghost: &gst::GhostPad) -> bool {
+        let removed = {
+            let mut pads = self.lock();
+            let index = pads.iter().position(|pad| pad.ghost == *ghost);
+            index.map(|index| pads.remove(index))
+        };
+        match removed {
+            Some(pad) => {
+                pad.leave(bin);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn free_name(&self) -> String {
+        let pads = self.get();
+        let is_taken = |name: &String| pads.iter().any(|pad| pad.ghost.name() == name.as_str());
+        (0..=MAX_TRACKS)
+            .map(|number| format!("sink_{number}"))
+            .find(|name| !is_taken(name))
+            .unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<MediaPad>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

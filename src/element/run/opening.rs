@@ -1,0 +1,65 @@
+//! The making of a peer connection and its offer.
+
+use gst::prelude::*;
+
+use super::owned::Run;
+use crate::element::peer::{Peer, PeerParts, Source};
+use crate::element::signals;
+use crate::ivs::OfferedVideo;
+use crate::media::DtlsCertificate;
+use crate::session::{Cause, Input, PeerNews};
+use crate::whip::Track;
+
+/// Makes webrtcbin, and has it make its offer. What fails is told to the session.
+pub(super) fn open(run: &Run, element: &gst::Bin, number: u64) {
+    if !run.view.begin_opening() {
+        return;
+    }
+    match make_peer(run, element, number) {
+        Ok(peer) if run.view.keep_peer(&peer) => {
+            peer.offer(format!("ivswhipsink-{}", glib::uuid_string_random()));
+        }
+        // A stop that came meanwhile could not take it down.
+        Ok(peer) => peer.close(),
+        Err(cause) => run.session.tell(Input::Peer {
+            peer: number,
+            news: PeerNews::Broken(cause),
+        }),
+    }
+    run.view.end_opening();
+}
+
+fn make_peer(run: &Run, element: &gst::Bin, number: u64) -> Result<Peer, Cause> {
+    let pads = run.shared.pads.get();
+    let sources: Vec<Source> = pads
+        .iter()
+        .filter(|pad| pad.state().is_linked)
+        .filter_map(|pad| {
+            Some(Source {
+                format: pad.format()?,
+                pad: pad.source()?,
+            })
+        })
+        .collect();
+    let has_video = sources
+        .iter()
+        .any(|source| source.format.track == Track::Video);
+    let certificate =
+        DtlsCertificate::generate().map_err(|error| Cause::Peer(error.to_string()))?;
+    let parts = PeerParts {
+        number,
+        sources,
+        ice: run.ice.clone(),
+        certificate,
+        video: match has_video {
+            true => OfferedVideo::Media,
+            false => run.without_video,
+        },
+    };
+    let ready = |webrtcbin: &gst::Element| {
+        element.emit_by_name::<()>(signals::WEBRTCBIN_READY, &[webrtcbin]);
+    };
+    let session = run.session.clone();
+    let tell = move |news| session.tell(Input::Peer { peer: number, news });
+    Peer::new(element, parts, ready, tell).map_err(|error| Cause::Peer(error.to_string()))
+}

@@ -1,0 +1,101 @@
+//! What a conductor owns, and what it does with it whatever the occasion.
+
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
+
+use gst::prelude::*;
+
+use super::limit_warnings::LimitWarnings;
+use super::lineup::Lineup;
+use super::message::Message;
+use super::shared::Shared;
+use super::statistics::RunStatistics;
+use super::view::RunView;
+use crate::element::input::{MediaPad, upstream_encoder};
+use crate::element::messages;
+use crate::element::session_state::SessionState;
+use crate::element::settings::IceSettings;
+use crate::ivs::{FillerMode, OfferedVideo};
+use crate::session::{Config, Ending, Process, Session};
+
+/// A run: one session after another, from READY→PAUSED to PAUSED→READY.
+pub(super) struct Run {
+    pub(super) shared: Arc<Shared>,
+    pub(super) view: Arc<RunView>,
+    /// Weak, since the conductor ends when nobody can send any more.
+    pub(super) messages: Weak<Sender<Message>>,
+    pub(super) process: &'static Process,
+    pub(super) config: Config,
+    pub(super) ice: IceSettings,
+    pub(super) session: Session,
+    pub(super) lineup: Lineup,
+    /// What is offered as video when no pad has any.
+    pub(super) without_video: OfferedVideo,
+    pub(super) limits: LimitWarnings,
+    /// Whether the bus was told what the session waits for.
+    pub(super) told_waiting: bool,
+    /// The filler mode that the bus was told of last.
+    pub(super) told_filler: Option<FillerMode>,
+}
+
+impl Run {
+    pub(super) fn enter(&self, element: &gst::Element, entered: SessionState) {
+        if self.view.enter(entered) {
+            element.notify("session-state");
+            messages::post_state(element, entered, self.shared.since_playing());
+        }
+    }
+
+    /// Shuts the gates and takes webrtcbin down.
+    pub(super) fn close_peer(&self) {
+        self.shared.pads.get().iter().for_each(MediaPad::close_gate);
+        self.change_statistics(|statistics| statistics.publishing_since = None);
+        if let Some(peer) = self.view.take_peer() {
+            peer.close();
+        }
+    }
+
+    pub(super) fn tell_limits(&self) {
+        self.change_statistics(|statistics| statistics.limits_apply = self.limits.apply());
+    }
+
+    pub(super) fn change_statistics(&self, change: impl FnOnce(&mut RunStatistics)) {
+        self.view.change_statistics(change);
+    }
+
+    /// Warns of what the pads' streams violate now.
+    pub(super) fn warn_of_limits(&mut self, element: &gst::Element) {
+        for pad in self.shared.pads.get() {
+            for violation in pad.violations() {
+                if self.limits.is_due(&violation) {
+                    let encoder = upstream_encoder(pad.ghost.upcast_ref());
+                    messages::post_limit(element, &violation, encoder.as_deref());
+                }
+            }
+        }
+    }
+
+    /// Begins another session in place of one that is over, unless the run is
+    /// stopped.
+    pub(super) fn start_again(&mut self) {
+        let Some(messages) = self.messages.upgrade() else {
+            return;
+        };
+        let (session, ending) = start_session(self.process, self.config.clone(), messages);
+        if self.view.replace_session(session.clone(), ending) {
+            self.session = session;
+        }
+    }
+}
+
+/// Starts a session whose events go to the conductor.
+pub(super) fn start_session(
+    process: &'static Process,
+    config: Config,
+    messages: Arc<Sender<Message>>,
+) -> (Session, Ending) {
+    Session::start(process.runtime(), process, config, move |event| {
+        // After the conductor's end there is nobody to tell.
+        let _ = messages.send(Message::Session(event));
+    })
+}

@@ -1,0 +1,128 @@
+//! What the element's threads share: pads, the way to the conductor, and what
+//! the properties show.
+//!
+//! Guards live in one expression or block. None is held over a call out of this
+//! file, but for sending into a channel.
+
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::message::Message;
+use super::view::RunView;
+use crate::element::input::{PadList, PadNews};
+use crate::element::session_state::SessionState;
+use crate::ivs::Claims;
+use crate::session::{Input, Tokens};
+use crate::whip::Token;
+
+/// The element's own state, besides its settings.
+#[derive(Default)]
+pub(in crate::element) struct Shared {
+    pub(in crate::element) pads: PadList,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    run: Option<RunHandle>,
+    /// When PLAYING was asked for, since the last stop.
+    playing_since: Option<Instant>,
+    /// The property `auth-token`, or what a handler returned since it was set.
+    auth_token: Option<String>,
+    /// Those of the last run's token.
+    claims: Option<Claims>,
+}
+
+/// The way to a run.
+#[derive(Clone)]
+pub(in crate::element) struct RunHandle {
+    pub(super) messages: Arc<Sender<Message>>,
+    pub(in crate::element) view: Arc<RunView>,
+    pub(super) tokens: Tokens,
+}
+
+impl RunHandle {
+    /// Gives the session a newer token, or has it look in the other places.
+    pub(in crate::element) fn renew_token(&self, token: Option<Token>) {
+        let is_new = token.is_some();
+        self.tokens.give(token);
+        if is_new {
+            self.view.tell_session(Input::NewToken);
+        }
+    }
+}
+
+impl Shared {
+    pub(in crate::element) fn run(&self) -> Option<RunHandle> {
+        self.lock().run.clone()
+    }
+
+    pub(super) fn set_run(&self, run: RunHandle) {
+        self.lock().run = Some(run);
+    }
+
+    /// From now on nothing reaches the run.
+    pub(super) fn take_run(&self) -> Option<RunHandle> {
+        let run = self.lock().run.take()?;
+        let claims = run.view.claims();
+        self.lock().claims = claims;
+        Some(run)
+    }
+
+    /// Tells the conductor, if there is a run.
+    pub(in crate::element) fn tell(&self, message: Message) {
+        if let Some(run) = &self.lock().run {
+            // A conductor that has ended has nothing more to do.
+            let _ = run.messages.send(message);
+        }
+    }
+
+    /// Passes on what a pad's stream tells.
+    pub(in crate::element) fn pad_news(&self, news: PadNews) {
+        self.tell(match news {
+            PadNews::Changed => Message::PadsChanged,
+            PadNews::LimitViolated => Message::LimitViolated,
+        });
+    }
+
+    /// PLAYING is asked for.
+    pub(in crate::element) fn plays(&self) {
+        self.lock().playing_since.get_or_insert_with(Instant::now);
+    }
+
+    pub(in crate::element) fn stopped(&self) {
+        self.lock().playing_since = None;
+    }
+
+    /// How long ago PLAYING was asked for; zero before that.
+    pub(super) fn since_playing(&self) -> gst::ClockTime {
+        let since = self.lock().playing_since;
+        let elapsed = since.map(|since| since.elapsed()).unwrap_or_default();
+        elapsed.try_into().unwrap_or(gst::ClockTime::ZERO)
+    }
+
+    pub(in crate::element) fn session_state(&self) -> SessionState {
+        let run = self.run();
+        run.map(|run| run.view.session_state()).unwrap_or_default()
+    }
+
+    pub(in crate::element) fn claims(&self) -> Option<Claims> {
+        match self.run() {
+            Some(run) => run.view.claims(),
+            None => self.lock().claims.clone(),
+        }
+    }
+
+    pub(in crate::element) fn auth_token(&self) -> Option<String> {
+        self.lock().auth_token.clone()
+    }
+
+    pub(in crate::element) fn set_auth_token(&self, token: Option<String>) {
+        self.lock().auth_token = token;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,242 @@
+//! What other threads see of a run, and what a stop takes from it.
+//!
+//! The conductor writes, everybody reads. A stop takes session and peer
+//! connection away, so that it need not wait for a conductor that may be inside
+//! an application's handler; from then on the conductor finds nothing to work with.
+
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use super::statistics::RunStatistics;
+use crate::element::peer::Peer;
+use crate::element::session_state::SessionState;
+use crate::ivs::Claims;
+use crate::session::{Ending, Input, Session};
+
+/// Far more than it takes to make a webrtcbin; a handler of `webrtcbin-ready` that
+/// hangs must not hang the stop.
+const OPENING_BOUND: Duration = Duration::from_secs(3);
+
+/// One run, as the element's other threads see it.
+pub(in crate::element) struct RunView {
+    state: Mutex<State>,
+    opened: Condvar,
+    conductor: OnceLock<ThreadId>,
+}
+
+struct State {
+    session_state: SessionState,
+    claims: Option<Claims>,
+    statistics: RunStatistics,
+    peer: Option<Peer>,
+    /// A peer connection is being made.
+    is_opening: bool,
+    /// None once the run is stopped.
+    session: Option<(Session, Ending)>,
+}
+
+/// What is left of a run that was stopped.
+pub(in crate::element) struct Stopped {
+    pub(in crate::element) session: Session,
+    pub(in crate::element) ending: Ending,
+    pub(in crate::element) peer: Option<Peer>,
+}
+
+impl RunView {
+    pub(super) fn new(session: Session, ending: Ending) -> Self {
+        Self {
+            state: Mutex::new(State {
+                session_state: SessionState::Idle,
+                claims: None,
+                statistics: RunStatistics::default(),
+                peer: None,
+                is_opening: false,
+                session: Some((session, ending)),
+            }),
+            opened: Condvar::new(),
+            conductor: OnceLock::new(),
+        }
+    }
+
+    /// The calling thread is the conductor.
+    pub(super) fn conduct(&self) {
+        // Each run has one conductor, which says so once.
+        let _ = self.conductor.set(thread::current().id());
+    }
+
+    pub(in crate::element) fn session_state(&self) -> SessionState {
+        self.lock().session_state
+    }
+
+    /// Whether it is another state than before. Nothing follows a failure.
+    pub(super) fn enter(&self, entered: SessionState) -> bool {
+        let mut state = self.lock();
+        if [entered, SessionState::Failed].contains(&state.session_state) {
+            return false;
+        }
+        state.session_state = entered;
+        true
+    }
+
+    /// What the token in use says of itself, unverified.
+    pub(in crate::element) fn claims(&self) -> Option<Claims> {
+        self.lock().claims.clone()
+    }
+
+    /// Whether they are others than before.
+    pub(super) fn set_claims(&self, claims: Option<Claims>) -> bool {
+        let mut state = self.lock();
+        std::mem::replace(&mut state.claims, claims) != state.claims
+    }
+
+    pub(in crate::element) fn statistics(&self) -> RunStatistics {
+        self.lock().statistics
+    }
+
+    pub(super) fn change_statistics(&self, change: impl FnOnce(&mut RunStatistics)) {
+        change(&mut self.lock().statistics);
+    }
+
+    /// The peer connection in use.
+    pub(in crate::element) fn peer(&self) -> Option<Peer> {
+        self.lock().peer.clone()
+    }
+
+    pub(super) fn take_peer(&self) -> Option<Peer> {
+        self.lock().peer.take()
+    }
+
+    /// Announces that a peer connection is about to be made; false once the run is
+    /// stopped, and then none may be.
+    pub(super) fn begin_opening(&self) -> bool {
+        let mut state = self.lock();
+        state.is_opening = state.session.is_some();
+        state.is_opening
+    }
+
+    /// Keeps the peer connection that was made; false once the run is stopped.
+    pub(super) fn keep_peer(&self, peer: &Peer) -> bool {
+        let mut state = self.lock();
+        let runs = state.session.is_some();
+        state.peer = runs.then(|| peer.clone());
+        runs
+    }
+
+    pub(super) fn end_opening(&self) {
+        self.lock().is_opening = false;
+        self.opened.notify_all();
+    }
+
+    pub(super) fn tell_session(&self, input: Input) {
+        if let Some((session, _)) = &self.lock().session {
+            session.tell(input);
+        }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.lock().session.is_none()
+    }
+
+    /// Takes another session in place of one that is over; false once the run is
+    /// stopped.
+    pub(super) fn replace_session(&self, session: Session, ending: Ending) -> bool {
+        let mut state = self.lock();
+        let runs = state.session.is_some();
+        if runs {
+            state.session = Some((session, ending));
+            state.session_state = SessionState::Idle;
+        }
+        runs
+    }
+
+    /// Ends the run; `None` if it was stopped before.
+    pub(super) fn stop(&self) -> Option<Stopped> {
+        let mut state = self.lock();
+        let (session, ending) = state.session.take()?;
+        let peer = state.peer.take();
+        Some(Stopped {
+            session,
+            ending,
+            peer,
+        })
+    }
+
+    /// Waits, in bounds, until no peer connection is being made. The conductor
+    /// itself does not wait, as when a handler of ours stops the pipeline.
+    pub(super) fn wait_while_opening(&self) {
+        if self.conductor.get() == Some(&thread::current().id()) {
+            return;
+        }
+        let state = self.lock();
+        let opening = |state: &mut State| state.is_opening;
+        // After the bound there is nothing better to do than to go on.
+        drop(
+            self.opened
+                .wait_timeout_while(state, OPENING_BOUND, opening),
+        );
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::element::settings::Settings;
+    use crate::session::Process;
+
+    fn view() -> RunView {
+        let process = Process::get().unwrap();
+        let config = Settings::default().config(None).unwrap();
+        let (session, ending) = Session::start(process.runtime(), process, config, |_| {});
+        RunView::new(session, ending)
+    }
+
+    #[test]
+    fn nothing_follows_a_failure() {
+        let view = view();
+        assert!(view.enter(SessionState::Waiting));
+        assert!(!view.enter(SessionState::Waiting));
+        assert!(view.enter(SessionState::Failed));
+        assert!(!view.enter(SessionState::Ended));
+        assert_eq!(view.session_state(), SessionState::Failed);
+    }
+
+    #[test]
+    fn a_stopped_run_takes_nothing_more() {
+        let view = view();
+        assert!(view.begin_opening());
+        view.end_opening();
+        assert!(view.stop().is_some());
+        assert!(view.is_stopped() && view.stop().is_none());
+        assert!(!view.begin_opening());
+    }
+
+    #[test]
+    fn an_opening_is_waited_for_and_not_by_the_conductor() {
+        let view = view();
+        view.wait_while_opening();
+        let (begin, begun) = channel();
+        let (go_on, wait) = channel();
+        thread::scope(|scope| {
+            let view = &view;
+            scope.spawn(move || {
+                view.conduct();
+                assert!(view.begin_opening());
+                view.wait_while_opening();
+                begin.send(()).unwrap();
+                wait.recv().unwrap();
+                view.end_opening();
+            });
+            begun.recv().unwrap();
+            go_on.send(()).unwrap();
+            view.wait_while_opening();
+            assert!(!view.lock().is_opening);
+        });
+    }
+}
