@@ -100,7 +100,11 @@ fn what_worked_is_remembered_for_its_host_alone() {
 /// A publisher on air with the first mode; how often it may try is left to
 /// the default.
 fn on_air(server: &Server) -> Publisher {
-    let publisher = Publisher::start(Config {
+    on_air_with(Publisher::start, server)
+}
+
+fn on_air_with(start: fn(Config) -> Publisher, server: &Server) -> Publisher {
+    let publisher = start(Config {
         retries: Retries::Default,
         ..with_filler(server, Filler::Auto)
     });
@@ -174,7 +178,7 @@ fn what_was_on_air_and_is_refused_is_offered_again_after_a_wait() {
         "POST" => created("/session/1", request),
         _ => Reply::new(200).into(),
     });
-    let publisher = on_air(&server);
+    let publisher = on_air_with(Publisher::paused, &server);
     lose(&publisher, 1, Cause::Closed);
     assert_eq!(
         publisher.offer_next(),
@@ -188,6 +192,7 @@ fn what_was_on_air_and_is_refused_is_offered_again_after_a_wait() {
         _ => None,
     });
     assert!(wait >= Duration::from_secs(1), "{wait:?}");
+    publisher.advance(wait);
     publish_next(&publisher, FillerMode::Inactive);
     publisher.stop_and_delete();
 }

@@ -10,6 +10,7 @@ mod proxy;
 mod publisher;
 
 mod application_runtime;
+mod clock;
 mod commands;
 mod deletion;
 mod filler;

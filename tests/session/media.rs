@@ -1,24 +1,49 @@
 //! What the peer connection tells: it stands, it doesn't, it broke.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gstivs::session::{Cause, Config, Ended, ErrorKind, Event, Phase, State};
 use gstivs::whip::Deleted;
 
 use crate::common::{Gate, Server, created};
-use crate::publisher::{BOUND, Publisher, broken, config, connected, ended, names, whip_server};
+use crate::publisher::{
+    BOUND, Publisher, broken, config, connected, ended, names, offer, whip_server,
+};
+
+/// What is still missing until something is due.
+const MOMENT: Duration = Duration::from_millis(10);
+
+#[test]
+fn media_that_do_not_come_are_told_of_every_ten_seconds() {
+    let server = whip_server("127.0.0.1");
+    let publisher = Publisher::paused(config(&server.url("/")));
+    let ten = Duration::from_secs(10);
+    for round in 1..=3 {
+        publisher.advance(ten - MOMENT);
+        assert!(publisher.offers_missed().is_empty());
+        publisher.advance(MOMENT);
+        let missed = publisher.offers_missed();
+        assert_eq!(missed.len(), 1, "{missed:?}");
+        assert_eq!(missed[0].as_secs(), (ten * round).as_secs());
+    }
+    publisher.stop();
+    assert_eq!(server.connections(), 0);
+}
 
 #[test]
 fn media_that_never_connects_is_a_failure_and_deleted() {
     let server = whip_server("127.0.0.1");
-    let after = Duration::from_millis(200);
-    let start = Instant::now();
-    let publisher = Publisher::offering(Config {
+    let after = Duration::from_secs(10);
+    let publisher = Publisher::paused(Config {
         connect_timeout: after,
         ..config(&server.url("/"))
     });
+    publisher.tell(offer());
+    publisher.answer();
+    publisher.advance(after - MOMENT);
+    assert!(publisher.is_quiet());
+    publisher.advance(MOMENT);
     let (failure, ended) = publisher.failed();
-    assert!(start.elapsed() >= after);
     assert_eq!(failure.cause, Cause::NotConnected { after });
     assert_eq!(failure.phase, Phase::Connect);
     assert_eq!(failure.kind(), ErrorKind::OpenWrite);
@@ -37,21 +62,26 @@ fn connect_timeout_counts_from_the_answer_and_ends_with_connected() {
     let server = Server::start("127.0.0.1", move |request| {
         created("/session/1", request).after(&held)
     });
-    let after = Duration::from_secs(1);
-    let longer = Duration::from_millis(1200);
-    let publisher = Publisher::offering(Config {
+    let after = Duration::from_secs(10);
+    let publisher = Publisher::paused(Config {
         connect_timeout: after,
+        http_timeout: None,
         ..config(&server.url("/"))
     });
+    publisher.tell(offer());
+    server.wait_for_line(BOUND, "POST /").unwrap();
     assert_eq!(names(&[publisher.next()]), ["connecting"]);
     // The POST alone takes longer than media may.
-    assert!(!publisher.tells_within(longer));
+    publisher.advance(after * 2);
+    assert!(publisher.is_quiet());
     gate.open();
     publisher.answer();
+    publisher.advance(after - MOMENT);
     publisher.tell(connected());
     publisher.until(|event| matches!(event, Event::State(State::Publishing)).then_some(()));
     // And what was published goes on past it.
-    assert!(!publisher.tells_within(longer));
+    publisher.advance(after * 2);
+    assert!(publisher.is_quiet());
     publisher.stop_and_delete();
 }
 

@@ -11,6 +11,7 @@ use gstivs::session::{
 };
 use gstivs::whip::{Answer, Deleted, Endpoint, Offer, Token};
 
+use crate::clock::Clock;
 use crate::common::{Reply, Server, created};
 
 /// How long a test waits for what has to come; far above what it takes.
@@ -100,6 +101,7 @@ pub(crate) fn broken(cause: Cause) -> Input {
 
 /// A running session under test.
 pub(crate) struct Publisher {
+    clock: Option<Clock>,
     session: Option<Session>,
     tokens: Tokens,
     ending: Ending,
@@ -109,17 +111,58 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// Starts a session that has no offer yet.
     pub(crate) fn start(config: Config) -> Self {
+        Self::start_on(None, config)
+    }
+
+    /// The same with a clock that only [`Publisher::advance`] moves.
+    pub(crate) fn paused(config: Config) -> Self {
+        Self::start_on(Some(Clock::paused()), config)
+    }
+
+    fn start_on(clock: Option<Clock>, config: Config) -> Self {
         let (sender, events) = channel();
         let tokens = config.tokens.clone();
         let emit = move |event| drop(sender.send(event));
         let process = Process::get().unwrap();
-        let (session, ending) = Session::start(process.runtime(), process, config, emit);
+        let runtime = clock.as_ref().map(Clock::handle);
+        let runtime = runtime.unwrap_or_else(|| process.runtime());
+        let (session, ending) = Session::start(runtime, process, config, emit);
         Self {
+            clock,
             session: Some(session),
             tokens,
             ending,
             events,
         }
+    }
+
+    /// Moves a paused clock, and comes back when what was due has been done.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.as_ref().expect("a paused clock").advance(by);
+    }
+
+    /// Whether nothing has happened since the last event that was looked at.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.events.try_iter().all(|event| {
+            matches!(
+                event,
+                Event::MakeOffer { .. } | Event::Claims(_) | Event::Times(_)
+            )
+        })
+    }
+
+    /// What has happened by now and was not looked at.
+    pub(crate) fn events_so_far(&self) -> Vec<Event> {
+        self.events.try_iter().collect()
+    }
+
+    /// How long it has waited, each time that it told so by now.
+    pub(crate) fn offers_missed(&self) -> Vec<Duration> {
+        let missed = self.events.try_iter().filter_map(|event| match event {
+            Event::NoOffer { after } => Some(after),
+            _ => None,
+        });
+        missed.collect()
     }
 
     /// Starts a session and gives it the offer.

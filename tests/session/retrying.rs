@@ -100,19 +100,49 @@ fn a_refusal_that_no_attempt_can_mend_is_final() {
 #[test]
 fn a_limit_of_retries_ends_in_the_last_failure() {
     let server = Server::start("127.0.0.1", |_| Reply::new(503).into());
-    let publisher = Publisher::offering(Config {
+    let publisher = Publisher::paused(Config {
         retries: Retries::Limit(1),
         ..config(&server.url("/"))
     });
-    publisher.until(|event| match event {
-        Event::Retry { attempt: 2, .. } => Some(()),
+    publisher.tell(offer());
+    let wait = publisher.until(|event| match event {
+        Event::Retry {
+            attempt: 2, wait, ..
+        } => Some(*wait),
         _ => None,
     });
+    publisher.advance(wait);
     let peer = next_peer(&publisher);
     publisher.tell(offer_of(peer));
     let (failure, _) = publisher.failed();
     assert_eq!((failure.http_status(), failure.attempt), (Some(503), 2));
     assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
+fn waits_grow_and_are_waited_out() {
+    let server = Server::start("127.0.0.1", |_| Reply::new(503).into());
+    let publisher = Publisher::paused(retrying(&server.url("/")));
+    publisher.tell(offer());
+    for (attempt, seconds) in [(2, 2.0), (3, 4.0), (4, 8.0)] {
+        let wait = publisher.until(|event| match event {
+            Event::Retry {
+                attempt: next,
+                wait,
+                ..
+            } if *next == attempt => Some(*wait),
+            _ => None,
+        });
+        let spread = seconds * 0.8..=seconds * 1.2;
+        assert!(spread.contains(&wait.as_secs_f64()), "{wait:?}");
+        publisher.advance(wait - Duration::from_millis(100));
+        assert_eq!(server.requests().len() + 2, attempt as usize + 1);
+        publisher.advance(Duration::from_millis(100));
+        let peer = next_peer(&publisher);
+        publisher.tell(offer_of(peer));
+    }
+    let (failure, _) = publisher.failed();
+    assert_eq!(failure.attempt, 4);
 }
 
 #[test]

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use gstivs::session::{Cause, Config, Event, Input, PeerNews, Retries};
+use gstivs::session::{Cause, Config, Event, Input, PeerNews, Retries, State};
 
 use crate::publisher::{Publisher, config, offer, whip_server};
 
-/// Short enough for a test; an interval is a fifth of it.
-const SILENCE: Duration = Duration::from_millis(500);
+/// The default; an interval is a fifth of it.
+const SILENCE: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Publishes on the next peer connection, and gives its count of arrivals.
 fn publish(publisher: &Publisher, peer: u64) -> Arc<AtomicU64> {
@@ -35,6 +36,19 @@ fn publish(publisher: &Publisher, peer: u64) -> Arc<AtomicU64> {
     counter
 }
 
+/// Lets five silent intervals pass, after which the far end is lost.
+fn fall_silent(publisher: &Publisher) {
+    for _ in 0..4 {
+        publisher.advance(INTERVAL);
+        assert!(publisher.is_quiet());
+    }
+    publisher.advance(INTERVAL);
+}
+
+fn until_publishing(publisher: &Publisher) {
+    publisher.until(|event| matches!(event, Event::State(State::Publishing)).then_some(()));
+}
+
 fn wait_lost(publisher: &Publisher) {
     let failure = publisher.until(|event| match event {
         Event::Retry { failure, .. } => Some(failure.clone()),
@@ -54,13 +68,15 @@ fn watching(endpoint: &str) -> Config {
 #[test]
 fn is_lost_at_the_bound_and_one_that_reports_is_not() {
     let server = whip_server("127.0.0.1");
-    let publisher = Publisher::start(watching(&server.url("/")));
+    let publisher = Publisher::paused(watching(&server.url("/")));
     let heard = publish(&publisher, 1);
-    publisher.until(|event| matches!(event, Event::State(_)).then_some(()));
+    until_publishing(&publisher);
     for _ in 0..10 {
         heard.fetch_add(1, Ordering::Relaxed);
-        assert!(!publisher.tells_within(SILENCE / 5));
+        publisher.advance(INTERVAL);
+        assert!(publisher.is_quiet());
     }
+    fall_silent(&publisher);
     wait_lost(&publisher);
     publisher.stop();
 }
@@ -68,20 +84,26 @@ fn is_lost_at_the_bound_and_one_that_reports_is_not() {
 #[test]
 fn a_server_that_is_always_mute_is_left_alone_until_it_is_heard() {
     let server = whip_server("127.0.0.1");
-    let publisher = Publisher::start(watching(&server.url("/")));
+    let publisher = Publisher::paused(watching(&server.url("/")));
     publish(&publisher, 1);
+    until_publishing(&publisher);
+    fall_silent(&publisher);
     wait_lost(&publisher);
     let peer = publisher.next_offer_wanted();
     publish(&publisher, peer);
+    until_publishing(&publisher);
+    fall_silent(&publisher);
     wait_lost(&publisher);
     let peer = publisher.next_offer_wanted();
     let heard = publish(&publisher, peer);
-    publisher.until(|event| matches!(event, Event::State(_)).then_some(()));
-    assert!(
-        !publisher.tells_within(SILENCE * 3),
-        "silence tells nothing any more"
-    );
+    until_publishing(&publisher);
+    for _ in 0..15 {
+        publisher.advance(INTERVAL);
+        assert!(publisher.is_quiet(), "silence tells nothing any more");
+    }
     heard.fetch_add(1, Ordering::Relaxed);
+    publisher.advance(INTERVAL);
+    fall_silent(&publisher);
     wait_lost(&publisher);
     publisher.stop();
 }
