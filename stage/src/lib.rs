@@ -62,6 +62,7 @@ mod http;
 mod listen;
 mod media;
 mod offer;
+mod participant_token;
 mod profile;
 mod publish;
 mod quirks;
@@ -73,7 +74,6 @@ mod rules;
 mod sessions;
 mod site;
 mod stage;
-mod token;
 mod trickle;
 mod wire;
 
@@ -83,10 +83,10 @@ pub use forms::{
 };
 pub use media::SectionReport;
 pub use offer::{Direction, OfferSection};
+pub use participant_token::{KeyError, Lifetime, MintError, SigningKey, TokenWish};
 pub use profile::{Profile, UnknownProfile};
 pub use record::{Ending, Event, Happening, Kind, SessionReport};
 pub use requests::{DeleteRule, MidRule, PatchEtag, PatchRule, Rate, SilenceRule, TrickleRule};
 pub use rules::{KeySource, LastRedirect, Refusal, Rules, VideoRule};
 pub use stage::{Stage, StartError};
-pub use token::{KeyError, Lifetime, MintError, SigningKey, TokenWish};
 pub use trickle::IfMatch;

@@ -12,13 +12,13 @@ use crate::far_end::FarEnd;
 use crate::http::{Reply, bearer, pairs, reply, watch};
 use crate::media::SectionReport;
 use crate::offer::{OfferSection, has_video, read_sections, ufrag};
+use crate::participant_token::{Participant, random_id};
 use crate::record::{Happening, SessionReport};
 use crate::refused::Refused;
 use crate::resource;
 use crate::rules::LastRedirect;
 use crate::sessions::Peer;
 use crate::site::Site;
-use crate::token::{Participant, random_id};
 use crate::wire::ReplyBody;
 
 /// Where the regional host sends POSTs that it redirects within itself.

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::offer::{OfferSection, has_video};
+use crate::participant_token::SigningKey;
 use crate::record::Record;
 use crate::requests::SilenceRule;
 use crate::rules::{Refusal, Rules, VideoRule};
 use crate::sessions::Sessions;
-use crate::token::SigningKey;
 
 #[derive(Debug)]
 pub(crate) struct Site {

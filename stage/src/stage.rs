@@ -11,10 +11,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::http::serve;
 use crate::listen::{listen, outer_address, try_media};
+use crate::participant_token::{KeyError, MintError, SigningKey, TokenWish};
 use crate::record::{Event, Happening, Record, SessionReport};
 use crate::rules::{KeySource, Rules};
 use crate::site::Site;
-use crate::token::{KeyError, MintError, SigningKey, TokenWish};
 
 /// A stage that runs until it is dropped. Drop closes every socket before it
 /// returns, without a word to connected peers, as a crash would; call
