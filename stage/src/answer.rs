@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::forms::{AnswerForm, BundleLine, CandidatePlace, Certificate, IceMode, Level, Verdict};
+use crate::forms::{
+    AnswerForm, BundleLine, CandidatePlace, Certificate, IceMode, Level, SectionAnswer,
+};
 use crate::offer::OfferSection;
 
 /// Rewrites an answer: `recvonly` where a `sendrecv` offer was mirrored (RFC
@@ -11,7 +13,7 @@ pub(crate) fn in_form(answer: &str, form: &AnswerForm) -> String {
     let mut answer = Answer::read(answer);
     answer.receive_only();
     let candidates = answer.take_candidates();
-    answer.judge(form);
+    answer.reject_sections(form);
     answer.place_candidates(&candidates, form.candidates);
     answer.place(&["setup"], form.setup);
     answer.place(&["fingerprint"], form.fingerprint);
@@ -94,18 +96,18 @@ impl Answer {
         }
     }
 
-    /// Turns down what the form wants turned down.
-    fn judge(&mut self, form: &AnswerForm) {
+    /// Rejects the sections that the form rejects.
+    fn reject_sections(&mut self, form: &AnswerForm) {
         let mut gone = Vec::new();
         for section in &mut self.sections {
-            let verdict = match section.first() {
+            let answer = match section.first() {
                 Some(line) if line.starts_with("m=audio") => form.audio,
                 Some(line) if line.starts_with("m=video") => form.video,
-                _ => Verdict::Accepted,
+                _ => SectionAnswer::Accepted,
             };
-            if verdict != Verdict::Accepted {
+            if answer != SectionAnswer::Accepted {
                 gone.extend(value(section, "mid").map(str::to_owned));
-                turn_down(section, verdict);
+                reject(section, answer);
             }
         }
         for line in self.session.iter_mut().filter(|line| is(line, "group")) {
@@ -139,7 +141,7 @@ impl fmt::Display for Answer {
     }
 }
 
-fn turn_down(section: &mut Vec<String>, verdict: Verdict) {
+fn reject(section: &mut Vec<String>, answer: SectionAnswer) {
     let Some(media) = section.first_mut() else {
         return;
     };
@@ -147,12 +149,12 @@ fn turn_down(section: &mut Vec<String>, verdict: Verdict) {
     if let Some(port) = words.get_mut(1) {
         *port = "0";
     }
-    if verdict == Verdict::RejectedBare {
+    if answer == SectionAnswer::RejectedBare {
         words.truncate(3);
         words.push("0");
     }
     *media = words.join(" ");
-    if verdict == Verdict::RejectedBare {
+    if answer == SectionAnswer::RejectedBare {
         section.truncate(1);
         section.push("c=IN IP4 0.0.0.0".to_owned());
     }
@@ -232,7 +234,7 @@ mod tests {
     #[test]
     fn a_rejected_section_leaves_the_bundle() {
         let parts = formed(&AnswerForm {
-            video: Verdict::Rejected,
+            video: SectionAnswer::Rejected,
             candidates: CandidatePlace::AllSections,
             ..AnswerForm::default()
         });
@@ -242,7 +244,7 @@ mod tests {
         assert!(!parts[2].contains("candidate"));
 
         let parts = formed(&AnswerForm {
-            audio: Verdict::RejectedBare,
+            audio: SectionAnswer::RejectedBare,
             ..AnswerForm::default()
         });
         assert_eq!(parts[0], "v=0\r\na=group:BUNDLE 1\r\n");

@@ -51,18 +51,18 @@ pub enum Connections {
 /// a publisher sends that shouldn't.
 ///
 /// ```
-/// use ivs_stage::{AnswerForm, Rules, Verdict};
+/// use ivs_stage::{AnswerForm, Rules, SectionAnswer};
 ///
-/// let answer = AnswerForm { video: Verdict::Rejected, ..AnswerForm::default() };
+/// let answer = AnswerForm { video: SectionAnswer::Rejected, ..AnswerForm::default() };
 /// let rules = Rules { answer, ..Rules::default() };
-/// # assert_eq!(rules.answer.audio, Verdict::Accepted);
+/// # assert_eq!(rules.answer.audio, SectionAnswer::Accepted);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AnswerForm {
     /// What is said to audio sections.
-    pub audio: Verdict,
+    pub audio: SectionAnswer,
     /// What is said to video sections.
-    pub video: Verdict,
+    pub video: SectionAnswer,
     /// Whether the bundle group is there.
     pub bundle: BundleLine,
     /// Where `a=setup` is.
@@ -81,7 +81,7 @@ pub struct AnswerForm {
 
 /// What an answer says to a section.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Verdict {
+pub enum SectionAnswer {
     /// Yes.
     #[default]
     Accepted,

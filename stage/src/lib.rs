@@ -79,7 +79,7 @@ mod wire;
 
 pub use forms::{
     AnswerForm, BundleLine, CandidatePlace, Certificate, Connections, HeaderCase, IceMode, Level,
-    LocationForm, Verdict,
+    LocationForm, SectionAnswer,
 };
 pub use media::SectionReport;
 pub use offer::{Direction, OfferSection};

@@ -6,8 +6,8 @@ mod common;
 
 use common::{Looks, Publisher, post, regional};
 use ivs_stage::{
-    AnswerForm, BundleLine, CandidatePlace, Certificate, IceMode, Kind, Level, Rules, Stage,
-    Verdict,
+    AnswerForm, BundleLine, CandidatePlace, Certificate, IceMode, Kind, Level, Rules,
+    SectionAnswer, Stage,
 };
 use str0m::media::Direction;
 
@@ -44,7 +44,7 @@ fn carries_audio(form: AnswerForm) {
 #[test]
 fn a_rejected_section_keeps_its_attributes_or_has_none() {
     let text = answer(AnswerForm {
-        video: Verdict::Rejected,
+        video: SectionAnswer::Rejected,
         ..AnswerForm::default()
     });
     let parts = parts(&text);
@@ -54,7 +54,7 @@ fn a_rejected_section_keeps_its_attributes_or_has_none() {
     assert_eq!(group.unwrap().split(' ').count(), 2);
 
     let bare = answer(AnswerForm {
-        video: Verdict::RejectedBare,
+        video: SectionAnswer::RejectedBare,
         ..AnswerForm::default()
     });
     assert!(bare.ends_with("\r\nm=video 0 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 0.0.0.0\r\n"));
@@ -63,7 +63,7 @@ fn a_rejected_section_keeps_its_attributes_or_has_none() {
 #[test]
 fn refused_audio_leaves_the_candidates_to_video() {
     let text = answer(AnswerForm {
-        audio: Verdict::Rejected,
+        audio: SectionAnswer::Rejected,
         ..AnswerForm::default()
     });
     let parts = parts(&text);

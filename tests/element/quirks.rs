@@ -3,7 +3,7 @@
 use gst::prelude::*;
 use ivs_stage::{
     AnswerForm, BundleLine, DeleteRule, Happening, IceMode, Kind, Level, LocationForm, PatchRule,
-    Profile, Rules, SessionReport, Stage, TrickleRule, Verdict,
+    Profile, Rules, SectionAnswer, SessionReport, Stage, TrickleRule,
 };
 
 use crate::harness::{AUDIO, BOUND, Publisher, VIDEO};
@@ -53,11 +53,11 @@ fn answers_off_the_rfcs_are_repaired_or_taken() {
     let forms: [(&str, Rules); 9] = [
         (
             "rejected filler",
-            with_answer(|answer| answer.video = Verdict::Rejected),
+            with_answer(|answer| answer.video = SectionAnswer::Rejected),
         ),
         (
             "bare rejected filler",
-            with_answer(|answer| answer.video = Verdict::RejectedBare),
+            with_answer(|answer| answer.video = SectionAnswer::RejectedBare),
         ),
         (
             "no BUNDLE group",
@@ -89,7 +89,7 @@ fn answers_off_the_rfcs_are_repaired_or_taken() {
 
 #[test]
 fn an_answer_that_rejects_audio_is_an_error() {
-    let stage = Stage::start(with_answer(|answer| answer.audio = Verdict::Rejected)).unwrap();
+    let stage = Stage::start(with_answer(|answer| answer.audio = SectionAnswer::Rejected)).unwrap();
     let mut publisher = Publisher::to_stage(AUDIO, &stage);
     publisher.play();
     assert!(publisher.wait_error().text().contains("refuses audio"));
