@@ -81,14 +81,14 @@ fn find(site: &Site, place: usize, secret: &str, uri: &Uri) -> Option<Found> {
     found.filter(|_| site.is_regional(place))
 }
 
-/// What a rule makes of a request.
-enum Verdict {
+/// What becomes of a DELETE or PATCH.
+enum RequestOutcome {
     Reply(u16),
     NoAnswer,
     Dropped,
 }
 
-impl Verdict {
+impl RequestOutcome {
     fn status(&self) -> u16 {
         match self {
             Self::Reply(status) => *status,
@@ -96,7 +96,7 @@ impl Verdict {
         }
     }
 
-    async fn reply(self, site: &Site, headers: &[(&str, &str)]) -> Result<Reply, Dropped> {
+    async fn into_reply(self, site: &Site, headers: &[(&str, &str)]) -> Result<Reply, Dropped> {
         match self {
             Self::Reply(status) => Ok(session_reply(site, status, headers)),
             Self::NoAnswer => pending().await,
@@ -115,29 +115,29 @@ pub(crate) async fn delete(
     let found = find(site, place, secret, request.uri());
     let rules = &site.rules;
     let mut ends = false;
-    let verdict = match (stop(site, headers, found.as_ref()), rules.delete) {
-        (_, DeleteRule::NoAnswer) => Verdict::NoAnswer,
-        (_, DeleteRule::Dropped) => Verdict::Dropped,
-        (_, DeleteRule::NoRoute) => Verdict::Reply(rules.unknown_session_status),
-        (Some(status), _) => Verdict::Reply(status),
+    let outcome = match (stop(site, headers, found.as_ref()), rules.delete) {
+        (_, DeleteRule::NoAnswer) => RequestOutcome::NoAnswer,
+        (_, DeleteRule::Dropped) => RequestOutcome::Dropped,
+        (_, DeleteRule::NoRoute) => RequestOutcome::Reply(rules.unknown_session_status),
+        (Some(status), _) => RequestOutcome::Reply(status),
         (None, DeleteRule::IfMatch(_)) if if_match(site, headers) == IfMatch::Other => {
-            Verdict::Reply(StatusCode::PRECONDITION_FAILED.as_u16())
+            RequestOutcome::Reply(StatusCode::PRECONDITION_FAILED.as_u16())
         }
         (None, DeleteRule::Status(status) | DeleteRule::IfMatch(status)) => {
             ends = true;
-            Verdict::Reply(status)
+            RequestOutcome::Reply(status)
         }
     };
     site.record.add(Happening::Delete {
         session: found.map(|found| found.id),
         host: site.host(place).to_owned(),
-        status: verdict.status(),
+        status: outcome.status(),
         authorization: headers.contains_key(AUTHORIZATION),
     });
     if ends {
         site.sessions.delete(secret, &site.record);
     }
-    verdict.reply(site, &[]).await
+    outcome.into_reply(site, &[]).await
 }
 
 pub(crate) async fn patch(
@@ -154,17 +154,17 @@ pub(crate) async fn patch(
     let if_match = if_match(site, &head.headers);
 
     let mut etag = None;
-    let verdict = match (stop(site, &head.headers, found.as_ref()), site.rules.patch) {
-        (_, PatchRule::NoAnswer) => Verdict::NoAnswer,
-        (_, PatchRule::Dropped) => Verdict::Dropped,
-        (Some(status), _) => Verdict::Reply(status),
-        (None, PatchRule::Status) => Verdict::Reply(site.rules.patch_status),
+    let outcome = match (stop(site, &head.headers, found.as_ref()), site.rules.patch) {
+        (_, PatchRule::NoAnswer) => RequestOutcome::NoAnswer,
+        (_, PatchRule::Dropped) => RequestOutcome::Dropped,
+        (Some(status), _) => RequestOutcome::Reply(status),
+        (None, PatchRule::Status) => RequestOutcome::Reply(site.rules.patch_status),
         (None, PatchRule::Trickle(rule)) => {
             etag = site.rules.etag.as_deref();
             etag = etag.filter(|_| rule.etag == PatchEtag::Present);
             let is_fragment = has_type(&head.headers, FRAGMENT);
             let judged = judge(&rule, found.as_ref(), if_match, fragment.as_ref());
-            Verdict::Reply(match judged {
+            RequestOutcome::Reply(match judged {
                 _ if !is_fragment => site.rules.wrong_type_status,
                 Ok(candidates) => {
                     site.sessions.trickle(secret, candidates);
@@ -178,14 +178,14 @@ pub(crate) async fn patch(
     site.record.add(Happening::Patch {
         session: found.map(|found| found.id),
         host: site.host(place).to_owned(),
-        status: verdict.status(),
+        status: outcome.status(),
         authorization: head.headers.contains_key(AUTHORIZATION),
         candidates: fragment.candidates.len(),
         end_of_candidates: fragment.end,
         if_match,
     });
     let headers: Vec<_> = etag.map(|etag| (ETAG.as_str(), etag)).into_iter().collect();
-    verdict.reply(site, &headers).await
+    outcome.into_reply(site, &headers).await
 }
 
 /// The candidates to take, or the status that says why none are.
