@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::forms::{
+use crate::offer::OfferSection;
+use crate::reply_rules::{
     AnswerForm, BundleLine, CandidatePlace, Certificate, IceMode, Level, SectionAnswer,
 };
-use crate::offer::OfferSection;
 
 /// Rewrites an answer: `recvonly` where a `sendrecv` offer was mirrored (RFC
 /// 9725 4.2), and the form wanted.

@@ -9,8 +9,8 @@ use str0m::change::SdpOffer;
 use str0m::{Candidate, Rtc, RtcConfig};
 
 use crate::answer;
-use crate::forms::IceMode;
 use crate::offer::OfferSection;
+use crate::reply_rules::IceMode;
 use crate::rules::Rules;
 
 /// Why an offer got no answer.

@@ -17,7 +17,7 @@ use crate::answering::{AnswerError, accept};
 use crate::media::{Counter, Packet, SectionReport};
 use crate::offer::OfferSection;
 use crate::record::{Ending, Happening, Kind, millis};
-use crate::requests::SilenceRule;
+use crate::request_rules::SilenceRule;
 use crate::sessions::Order;
 use crate::site::Site;
 

@@ -15,9 +15,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::forms::{Connections, HeaderCase};
 use crate::publish;
 use crate::record::{Happening, Record};
+use crate::reply_rules::{Connections, HeaderCase};
 use crate::resource;
 use crate::site::Site;
 use crate::wire::{ReplyBody, Wire};

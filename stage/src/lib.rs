@@ -56,7 +56,6 @@
 mod answer;
 mod answering;
 mod far_end;
-mod forms;
 mod h264;
 mod http;
 mod listen;
@@ -64,11 +63,12 @@ mod media;
 mod offer;
 mod participant_token;
 mod profile;
+mod profile_rules;
 mod publish;
-mod quirks;
 mod record;
 mod refused;
-mod requests;
+mod reply_rules;
+mod request_rules;
 mod resource;
 mod rules;
 mod sessions;
@@ -77,16 +77,18 @@ mod stage;
 mod trickle;
 mod wire;
 
-pub use forms::{
-    AnswerForm, BundleLine, CandidatePlace, Certificate, Connections, HeaderCase, IceMode, Level,
-    LocationForm, SectionAnswer,
-};
 pub use media::SectionReport;
 pub use offer::{Direction, OfferSection};
 pub use participant_token::{KeyError, Lifetime, MintError, SigningKey, TokenWish};
 pub use profile::{Profile, UnknownProfile};
 pub use record::{Ending, Event, Happening, Kind, SessionReport};
-pub use requests::{DeleteRule, MidRule, PatchEtag, PatchRule, Rate, SilenceRule, TrickleRule};
+pub use reply_rules::{
+    AnswerForm, BundleLine, CandidatePlace, Certificate, Connections, HeaderCase, IceMode, Level,
+    LocationForm, SectionAnswer,
+};
+pub use request_rules::{
+    DeleteRule, MidRule, PatchEtag, PatchRule, Rate, SilenceRule, TrickleRule,
+};
 pub use rules::{KeySource, LastRedirect, Refusal, Rules, VideoRule};
 pub use stage::{Stage, StartError};
 pub use trickle::IfMatch;

@@ -8,11 +8,11 @@ use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
-use crate::forms::LocationForm;
 use crate::http::{Dropped, Reply, bearer, pairs, reply};
 use crate::publish::OFFER_LIMIT;
 use crate::record::Happening;
-use crate::requests::{DeleteRule, MidRule, PatchEtag, PatchRule, TrickleRule};
+use crate::reply_rules::LocationForm;
+use crate::request_rules::{DeleteRule, MidRule, PatchEtag, PatchRule, TrickleRule};
 use crate::rules::Refusal;
 use crate::sessions::Found;
 use crate::site::Site;

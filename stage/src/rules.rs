@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use crate::forms::{AnswerForm, Connections, HeaderCase, LocationForm};
 use crate::record::Event;
-use crate::requests::{DeleteRule, PatchRule, Rate, SilenceRule};
+use crate::reply_rules::{AnswerForm, Connections, HeaderCase, LocationForm};
+use crate::request_rules::{DeleteRule, PatchRule, Rate, SilenceRule};
 
 /// Everything that can be set about a stage before it starts.
 ///

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::offer::{OfferSection, has_video};
 use crate::participant_token::SigningKey;
 use crate::record::Record;
-use crate::requests::SilenceRule;
+use crate::request_rules::SilenceRule;
 use crate::rules::{Refusal, Rules, VideoRule};
 use crate::sessions::Sessions;
 

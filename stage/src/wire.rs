@@ -11,7 +11,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::forms::HeaderCase;
+use crate::reply_rules::HeaderCase;
 
 /// A connection that writes header names in capitals if it has to.
 #[derive(Debug)]

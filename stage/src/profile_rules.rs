@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
-use crate::forms::{AnswerForm, CandidatePlace, Connections, HeaderCase, IceMode, LocationForm};
 use crate::profile::Profile;
-use crate::requests::{DeleteRule, MidRule, PatchEtag, PatchRule, SilenceRule, TrickleRule};
+use crate::reply_rules::{
+    AnswerForm, CandidatePlace, Connections, HeaderCase, IceMode, LocationForm,
+};
+use crate::request_rules::{DeleteRule, MidRule, PatchEtag, PatchRule, SilenceRule, TrickleRule};
 use crate::rules::{Refusal, Rules, VideoRule};
 
 impl Rules {
