@@ -9,7 +9,7 @@ use crate::reply_rules::{
 
 /// Rewrites an answer: `recvonly` where a `sendrecv` offer was mirrored (RFC
 /// 9725 4.2), and the form wanted.
-pub(crate) fn in_form(answer: &str, form: &AnswerForm) -> String {
+pub(crate) fn apply_form(answer: &str, form: &AnswerForm) -> String {
     let mut answer = Answer::read(answer);
     answer.receive_only();
     let candidates = answer.take_candidates();
@@ -22,7 +22,7 @@ pub(crate) fn in_form(answer: &str, form: &AnswerForm) -> String {
         answer.session.retain(|line| !is(line, "group"));
     }
     if form.certificate == Certificate::Other {
-        answer.for_each_line(falsify);
+        answer.for_each_line(change_fingerprint);
     }
     if form.ice == IceMode::Lite {
         answer.session.push("a=ice-lite".to_owned());
@@ -31,7 +31,7 @@ pub(crate) fn in_form(answer: &str, form: &AnswerForm) -> String {
 }
 
 /// Whether the answer turns down (port 0) a section that the offer had open.
-pub(crate) fn rejects_some(answer: &str, offered: &[OfferSection]) -> bool {
+pub(crate) fn rejects_offered(answer: &str, offered: &[OfferSection]) -> bool {
     let answered = answer.lines().filter_map(|line| line.strip_prefix("m="));
     let ports = answered.map(|media| media.split(' ').nth(1));
     let mut pairs = ports.zip(offered);
@@ -98,7 +98,7 @@ impl Answer {
 
     /// Rejects the sections that the form rejects.
     fn reject_sections(&mut self, form: &AnswerForm) {
-        let mut gone = Vec::new();
+        let mut rejected = Vec::new();
         for section in &mut self.sections {
             let answer = match section.first() {
                 Some(line) if line.starts_with("m=audio") => form.audio,
@@ -106,13 +106,15 @@ impl Answer {
                 _ => SectionAnswer::Accepted,
             };
             if answer != SectionAnswer::Accepted {
-                gone.extend(value(section, "mid").map(str::to_owned));
+                rejected.extend(value(section, "mid").map(str::to_owned));
                 reject(section, answer);
             }
         }
         for line in self.session.iter_mut().filter(|line| is(line, "group")) {
             let words = line.split(' ');
-            let words: Vec<&str> = words.filter(|mid| !gone.iter().any(|g| g == mid)).collect();
+            let words: Vec<&str> = words
+                .filter(|mid| !rejected.iter().any(|other| other == mid))
+                .collect();
             *line = words.join(" ");
         }
     }
@@ -161,7 +163,7 @@ fn reject(section: &mut Vec<String>, answer: SectionAnswer) {
 }
 
 /// Makes a fingerprint that of another certificate: each digit its complement.
-fn falsify(line: &mut String) {
+fn change_fingerprint(line: &mut String) {
     if !is(line, "fingerprint") {
         return;
     }
@@ -209,17 +211,17 @@ mod tests {
 
     /// The answer in a form, as session and sections.
     fn formed(form: &AnswerForm) -> Vec<String> {
-        let text = in_form(ANSWER, form);
+        let text = apply_form(ANSWER, form);
         text.split("m=").map(str::to_owned).collect()
     }
 
     #[test]
     fn a_section_turned_down_is_found() {
         let open = read_sections("v=0\r\nm=audio 9 X 96\r\n").unwrap();
-        assert!(!rejects_some("v=0\r\nm=audio 9 X 96\r\n", &open));
-        assert!(rejects_some("v=0\r\nm=audio 0 X\r\n", &open));
+        assert!(!rejects_offered("v=0\r\nm=audio 9 X 96\r\n", &open));
+        assert!(rejects_offered("v=0\r\nm=audio 0 X\r\n", &open));
         let closed = read_sections("v=0\r\nm=audio 0 X 96\r\n").unwrap();
-        assert!(!rejects_some("v=0\r\nm=audio 0 X\r\n", &closed));
+        assert!(!rejects_offered("v=0\r\nm=audio 0 X\r\n", &closed));
     }
 
     #[test]

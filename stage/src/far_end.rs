@@ -13,8 +13,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep_until, timeout};
 
-use crate::answering::{AnswerError, accept};
 use crate::media::{Counter, Packet, SectionReport};
+use crate::negotiation::{AnswerError, accept};
 use crate::offer::OfferSection;
 use crate::record::{Ending, Happening, Kind, millis};
 use crate::request_rules::SilenceRule;

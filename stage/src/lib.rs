@@ -53,13 +53,13 @@
 //! - Nothing is shared with the publisher that it tests, so that one misreading
 //!   of a standard can't hide another.
 
+mod addresses;
 mod answer;
-mod answering;
 mod far_end;
 mod h264;
 mod http;
-mod listen;
 mod media;
+mod negotiation;
 mod offer;
 mod participant_token;
 mod profile;

@@ -9,8 +9,8 @@ use std::{error, fmt, io};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::addresses::{check_media_address, first_media_address, listen};
 use crate::http::serve;
-use crate::listen::{listen, outer_address, try_media};
 use crate::participant_token::{KeyError, MintError, SigningKey, TokenWish};
 use crate::record::{Event, Happening, Record, SessionReport};
 use crate::rules::{KeySource, Rules};
@@ -85,9 +85,9 @@ impl Stage {
     pub fn start(rules: Rules) -> Result<Self, StartError> {
         let media_address = match rules.media_address {
             Some(address) => address,
-            None => outer_address()?,
+            None => first_media_address()?,
         };
-        try_media(media_address)?;
+        check_media_address(media_address)?;
         let key = match &rules.key {
             KeySource::Fresh => SigningKey::fresh(),
             KeySource::File(path) => SigningKey::from_file(path),

@@ -46,7 +46,7 @@ pub(crate) fn accept(
         .map_err(|_| AnswerError::Offer("it isn't whole SDP".to_owned()))?;
     let candidate =
         Candidate::host(local, "udp").map_err(|error| AnswerError::Offer(error.to_string()))?;
-    let mut rtc = machine(rules);
+    let mut rtc = new_rtc(rules);
     rtc.add_local_candidate(candidate);
     let answer = rtc
         .sdp_api()
@@ -54,13 +54,13 @@ pub(crate) fn accept(
         .map_err(|error| AnswerError::Offer(error.to_string()))?
         .to_sdp_string();
     // One rejected section refuses the whole POST (RFC 9725 4.4.3).
-    if answer::rejects_some(&answer, offered) {
+    if answer::rejects_offered(&answer, offered) {
         return Err(AnswerError::Codec);
     }
-    Ok((rtc, answer::in_form(&answer, &rules.answer)))
+    Ok((rtc, answer::apply_form(&answer, &rules.answer)))
 }
 
-fn machine(rules: &Rules) -> Rtc {
+fn new_rtc(rules: &Rules) -> Rtc {
     // The codecs that an IVS stage takes; RTP mode hands packets over as they
     // are, without waiting for whole frames.
     let mut config = RtcConfig::new()

@@ -44,14 +44,14 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Finds out now, and not at each POST, that an address isn't this host's.
-pub(crate) fn try_media(address: IpAddr) -> Result<(), StartError> {
+pub(crate) fn check_media_address(address: IpAddr) -> Result<(), StartError> {
     let address = SocketAddr::new(address, 0);
     let socket = UdpSocket::bind(address);
     socket.map_err(|error| StartError::Bind(address, error))?;
     Ok(())
 }
 
-pub(crate) fn outer_address() -> Result<IpAddr, StartError> {
+pub(crate) fn first_media_address() -> Result<IpAddr, StartError> {
     let interfaces = if_addrs::get_if_addrs().map_err(StartError::Interfaces)?;
     let mut addresses = interfaces.iter().map(if_addrs::Interface::ip);
     addresses
