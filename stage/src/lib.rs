@@ -66,7 +66,7 @@ mod profile;
 mod profile_rules;
 mod publish;
 mod record;
-mod refused;
+mod refused_post;
 mod reply_rules;
 mod request_rules;
 mod resource;

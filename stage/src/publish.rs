@@ -14,7 +14,7 @@ use crate::media::SectionReport;
 use crate::offer::{OfferSection, has_video, read_sections, ufrag};
 use crate::participant_token::{Participant, random_id};
 use crate::record::{Happening, SessionReport};
-use crate::refused::Refused;
+use crate::refused_post::RefusedPost;
 use crate::resource;
 use crate::rules::LastRedirect;
 use crate::sessions::Peer;
@@ -40,9 +40,9 @@ pub(crate) async fn post(site: &Arc<Site>, request: Request<Incoming>) -> Reply 
     let session = site.sessions.next_id();
     let authorization = request.headers().contains_key(AUTHORIZATION);
     let made = match site.next_refusal() {
-        Some(refusal) => Err(Refused::scripted(refusal)),
+        Some(refusal) => Err(RefusedPost::scripted(refusal)),
         None => match site.next_post() {
-            Err(wait) => Err(Refused::too_often(wait)),
+            Err(wait) => Err(RefusedPost::too_often(wait)),
             Ok(()) => create(site, session, request).await,
         },
     };
@@ -65,13 +65,13 @@ async fn create(
     site: &Arc<Site>,
     session: u32,
     request: Request<Incoming>,
-) -> Result<Reply, Refused> {
+) -> Result<Reply, RefusedPost> {
     check_content_type(site, request.headers())?;
     let participant = check_token(site, request.headers())?;
     let uri = request.uri().clone();
     let offer = read_offer(request.into_body()).await?;
     let Some(sections) = read_sections(&offer) else {
-        return Err(Refused::no_session("the body isn't SDP"));
+        return Err(RefusedPost::no_session("the body isn't SDP"));
     };
     site.record.add(Happening::Offer {
         session,
@@ -79,7 +79,7 @@ async fn create(
         sections: sections.clone(),
     });
     if !has_video(&sections, site.rules.video) || site.is_too_silent(&sections) {
-        return Err(Refused::no_session(
+        return Err(RefusedPost::no_session(
             "no H.264 video section of the kind asked for",
         ));
     }
@@ -87,26 +87,26 @@ async fn create(
     Ok(created(site, &uri, &secret, &answer))
 }
 
-fn check_content_type(site: &Site, headers: &HeaderMap) -> Result<(), Refused> {
+fn check_content_type(site: &Site, headers: &HeaderMap) -> Result<(), RefusedPost> {
     if resource::has_type(headers, "application/sdp") {
         return Ok(());
     }
     let message = "Content-Type must be application/sdp";
-    Err(Refused::plain(site.rules.wrong_type_status, message))
+    Err(RefusedPost::plain(site.rules.wrong_type_status, message))
 }
 
-fn check_token(site: &Site, headers: &HeaderMap) -> Result<Participant, Refused> {
+fn check_token(site: &Site, headers: &HeaderMap) -> Result<Participant, RefusedPost> {
     let forbidden = StatusCode::FORBIDDEN;
     let Some(token) = bearer(headers) else {
-        return Err(Refused::without_token(site.rules.missing_token.clone()));
+        return Err(RefusedPost::without_token(site.rules.missing_token.clone()));
     };
     let Some(participant) = site.key.read(token) else {
         let reason = "the token isn't one of this stage";
-        return Err(Refused::ivs(forbidden, 2003, "invalid token", reason));
+        return Err(RefusedPost::ivs(forbidden, 2003, "invalid token", reason));
     };
     if participant.expired {
         let status = StatusCode::BAD_REQUEST;
-        return Err(Refused::ivs(
+        return Err(RefusedPost::ivs(
             status,
             2002,
             "token expired",
@@ -115,7 +115,7 @@ fn check_token(site: &Site, headers: &HeaderMap) -> Result<Participant, Refused>
     }
     if !participant.may_publish {
         let reason = "the token lacks allow_publish";
-        return Err(Refused::ivs(
+        return Err(RefusedPost::ivs(
             forbidden,
             2003,
             "insufficient capabilities",
@@ -125,14 +125,14 @@ fn check_token(site: &Site, headers: &HeaderMap) -> Result<Participant, Refused>
     Ok(participant)
 }
 
-async fn read_offer(body: Incoming) -> Result<String, Refused> {
+async fn read_offer(body: Incoming) -> Result<String, RefusedPost> {
     let body = Limited::new(body, OFFER_LIMIT).collect().await;
     let body = body.map_err(|error| {
         let message = format!("the offer can't be read: {error}");
-        Refused::plain(400, &message)
+        RefusedPost::plain(400, &message)
     })?;
     String::from_utf8(body.to_bytes().into())
-        .map_err(|_| Refused::no_session("the offer isn't UTF-8"))
+        .map_err(|_| RefusedPost::no_session("the offer isn't UTF-8"))
 }
 
 /// Makes the session and sets its far end going: the secret of its URL, and
@@ -144,10 +144,10 @@ async fn open(
     offer: &str,
     sections: &[OfferSection],
     participant: Participant,
-) -> Result<(String, String), Refused> {
-    let secret = random_id().map_err(|_| Refused::no_session("no random numbers"))?;
+) -> Result<(String, String), RefusedPost> {
+    let secret = random_id().map_err(|_| RefusedPost::no_session("no random numbers"))?;
     let answered = FarEnd::answer(session, offer, sections, site).await;
-    let (far_end, answer) = answered.map_err(|error| Refused::unanswered(&error))?;
+    let (far_end, answer) = answered.map_err(|error| RefusedPost::unanswered(&error))?;
 
     site.record.open(SessionReport {
         id: session,

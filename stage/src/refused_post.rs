@@ -9,13 +9,13 @@ use crate::negotiation::AnswerError;
 use crate::rules::Refusal;
 
 /// A refusal on its way: what to send and what to record.
-pub(crate) struct Refused {
+pub(crate) struct RefusedPost {
     refusal: Refusal,
     pub(crate) code: Option<u32>,
     pub(crate) reason: String,
 }
 
-impl Refused {
+impl RefusedPost {
     /// A refusal without an IVS code.
     pub(crate) fn plain(status: u16, message: &str) -> Self {
         Self {
