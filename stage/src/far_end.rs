@@ -19,7 +19,7 @@ use crate::offer::OfferSection;
 use crate::record::{Ending, Happening, Kind, millis};
 use crate::request_rules::SilenceRule;
 use crate::sessions::Order;
-use crate::site::Site;
+use crate::state::StageState;
 
 /// How long telling the peer of the end may take.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -41,7 +41,7 @@ pub(crate) struct FarEnd {
     /// When silence ends the session.
     media_due: Option<Instant>,
     next_media: Option<Instant>,
-    site: Arc<Site>,
+    state: Arc<StageState>,
 }
 
 impl FarEnd {
@@ -51,13 +51,13 @@ impl FarEnd {
         session: u32,
         offer: &str,
         sections: &[OfferSection],
-        site: &Arc<Site>,
+        state: &Arc<StageState>,
     ) -> Result<(Self, String), AnswerError> {
         let posted = Instant::now();
-        let socket = UdpSocket::bind((site.media_address, 0)).await;
+        let socket = UdpSocket::bind((state.media_address, 0)).await;
         let socket = socket.map_err(AnswerError::Socket)?;
         let local = socket.local_addr().map_err(AnswerError::Socket)?;
-        let (rtc, answer) = accept(offer, sections, local, &site.rules)?;
+        let (rtc, answer) = accept(offer, sections, local, &state.rules)?;
         let far_end = Self {
             session,
             posted,
@@ -69,7 +69,7 @@ impl FarEnd {
             missing: Some(posted),
             media_due: None,
             next_media: None,
-            site: Arc::clone(site),
+            state: Arc::clone(state),
         };
         Ok((far_end, answer))
     }
@@ -83,11 +83,11 @@ impl FarEnd {
         }
         let sections = self.reports();
         let reason = ending;
-        self.site.record.update(self.session, |report| {
+        self.state.record.update(self.session, |report| {
             report.sections.clone_from(&sections);
             report.ended = Some(reason);
         });
-        self.site.record.add(Happening::Ended {
+        self.state.record.add(Happening::Ended {
             session: self.session,
             reason,
             sections,
@@ -132,7 +132,7 @@ impl FarEnd {
             match self.rtc.poll_output()? {
                 Output::Timeout(at) => return Ok(self.wake(at)),
                 Output::Transmit(out) => {
-                    if self.site.is_media_dropped() {
+                    if self.state.is_media_dropped() {
                         continue;
                     }
                     // Lost like any packet may be; ICE notices if it lasts.
@@ -141,11 +141,11 @@ impl FarEnd {
                 Output::Event(event) => self.note(event),
             }
         }
-        Ok(self.wake(Instant::now() + self.site.rules.patience))
+        Ok(self.wake(Instant::now() + self.state.rules.patience))
     }
 
     fn wake(&self, rtc: Instant) -> Instant {
-        let patience = self.missing.map(|since| since + self.site.rules.patience);
+        let patience = self.missing.map(|since| since + self.state.rules.patience);
         [patience, self.media_due, self.next_media]
             .into_iter()
             .flatten()
@@ -153,7 +153,7 @@ impl FarEnd {
     }
 
     fn receive(&mut self, source: SocketAddr, datagram: &[u8]) -> Result<(), str0m::RtcError> {
-        if self.site.is_media_dropped() {
+        if self.state.is_media_dropped() {
             return Ok(());
         }
         let Ok(receive) = Receive::new(Protocol::Udp, source, self.local, datagram) else {
@@ -197,23 +197,23 @@ impl FarEnd {
         self.connected = true;
         self.missing = None;
         let now = Instant::now();
-        let interval = self.site.rules.media_interval;
+        let interval = self.state.rules.media_interval;
         self.next_media = interval.map(|interval| now + interval);
-        self.media_due = match self.site.silence() {
+        self.media_due = match self.state.silence() {
             SilenceRule::Allowed => None,
             SilenceRule::NoVideo { within } | SilenceRule::AnySection { within } => {
                 Some(now + within)
             }
         };
         let after_ms = millis(self.posted.elapsed());
-        self.site
+        self.state
             .record
             .update(self.session, |report| report.connected_ms = Some(after_ms));
-        self.site.record.add(Happening::Connected {
+        self.state.record.add(Happening::Connected {
             session: self.session,
             after_ms,
         });
-        if self.site.rules.key_frame_on_connect {
+        if self.state.rules.key_frame_on_connect {
             self.ask_for_key_frames();
         }
     }
@@ -235,10 +235,10 @@ impl FarEnd {
             return;
         }
         self.missing = Some(Instant::now());
-        self.site
+        self.state
             .record
             .update(self.session, |report| report.peer_lost = true);
-        self.site.record.add(Happening::PeerLost {
+        self.state.record.add(Happening::PeerLost {
             session: self.session,
             reason: reason.to_owned(),
         });
@@ -246,7 +246,7 @@ impl FarEnd {
 
     fn note_back(&mut self) {
         self.missing = None;
-        self.site
+        self.state
             .record
             .update(self.session, |report| report.peer_lost = false);
     }
@@ -270,18 +270,18 @@ impl FarEnd {
             sequence: *packet.seq_no,
             seconds: packet.time.as_seconds(),
             payload: &packet.payload,
-            at_ms: self.site.record.elapsed_ms(),
+            at_ms: self.state.record.elapsed_ms(),
         });
         let section = counter.report().clone();
         if section.packets == 1 {
-            self.site.record.add(Happening::FirstPacket {
+            self.state.record.add(Happening::FirstPacket {
                 session: self.session,
                 mid: section.mid.clone(),
                 kind: section.kind,
                 after_ms: millis(self.posted.elapsed()),
             });
         }
-        self.site.record.update(self.session, |report| {
+        self.state.record.update(self.session, |report| {
             let mut sections = report.sections.iter_mut();
             if let Some(old) = sections.find(|old| old.mid == section.mid) {
                 *old = section;
@@ -291,7 +291,7 @@ impl FarEnd {
 
     fn out_of_patience(&self, now: Instant) -> Option<Ending> {
         let since = self.missing?;
-        if now < since + self.site.rules.patience {
+        if now < since + self.state.rules.patience {
             return None;
         }
         Some(if self.connected {
@@ -305,7 +305,7 @@ impl FarEnd {
         self.media_due.filter(|due| *due <= now)?;
         self.media_due = None;
         let mut sections = self.counters.iter().map(Counter::report);
-        let enough = match self.site.silence() {
+        let enough = match self.state.silence() {
             SilenceRule::Allowed => true,
             SilenceRule::NoVideo { .. } => {
                 sections.any(|section| section.kind == Kind::Video && section.packets > 0)
@@ -316,14 +316,15 @@ impl FarEnd {
     }
 
     fn tell_media(&mut self, now: Instant) {
-        let (Some(interval), Some(next)) = (self.site.rules.media_interval, self.next_media) else {
+        let (Some(interval), Some(next)) = (self.state.rules.media_interval, self.next_media)
+        else {
             return;
         };
         if now < next {
             return;
         }
         self.next_media = Some(now + interval);
-        self.site.record.add(Happening::Media {
+        self.state.record.add(Happening::Media {
             session: self.session,
             sections: self.reports(),
         });

@@ -19,7 +19,7 @@ use crate::publish;
 use crate::record::{Happening, Record};
 use crate::reply_rules::{Connections, HeaderCase};
 use crate::resource;
-use crate::site::Site;
+use crate::state::StageState;
 use crate::wire::{ReplyBody, Wire};
 
 /// What every route answers with.
@@ -38,9 +38,9 @@ impl fmt::Display for Dropped {
 impl error::Error for Dropped {}
 
 /// Starts to serve one listener. Called on the stage's runtime.
-pub(crate) fn serve(site: &Arc<Site>, place: usize, listener: TcpListener) {
-    let record = Arc::clone(&site.record);
-    watch(&record, accept(Arc::clone(site), place, listener));
+pub(crate) fn serve(state: &Arc<StageState>, place: usize, listener: TcpListener) {
+    let record = Arc::clone(&state.record);
+    watch(&record, accept(Arc::clone(state), place, listener));
 }
 
 /// Runs a task whose panic is told to whoever looks at the stage, and not
@@ -66,10 +66,14 @@ fn panic_text(payload: &(dyn Any + Send)) -> &str {
         .unwrap_or("no text")
 }
 
-async fn accept(site: Arc<Site>, place: usize, listener: TcpListener) {
+async fn accept(state: Arc<StageState>, place: usize, listener: TcpListener) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(error) => return site.record.fail(format!("a listener is unusable: {error}")),
+        Err(error) => {
+            return state
+                .record
+                .fail(format!("a listener is unusable: {error}"));
+        }
     };
     loop {
         // Errors are of single connections: reset before they were taken.
@@ -78,19 +82,19 @@ async fn accept(site: Arc<Site>, place: usize, listener: TcpListener) {
         };
         // A reply is one small packet; waiting for more only costs time.
         let _ = stream.set_nodelay(true);
-        let site = Arc::clone(&site);
-        watch(&Arc::clone(&site.record), connection(site, place, stream));
+        let state = Arc::clone(&state);
+        watch(&Arc::clone(&state.record), connection(state, place, stream));
     }
 }
 
-async fn connection(site: Arc<Site>, place: usize, stream: TcpStream) {
-    let case = site.rules.header_case;
+async fn connection(state: Arc<StageState>, place: usize, stream: TcpStream) {
+    let case = state.rules.header_case;
     let mut server = http1::Builder::new();
     server.title_case_headers(case == HeaderCase::Title);
-    server.keep_alive(site.rules.connections == Connections::KeptOpen);
+    server.keep_alive(state.rules.connections == Connections::KeptOpen);
     let routes = service_fn(|request| {
-        let site = Arc::clone(&site);
-        async move { route(&site, place, request).await }
+        let state = Arc::clone(&state);
+        async move { route(&state, place, request).await }
     });
     let io = TokioIo::new(Wire::new(stream, case));
     // A connection ends in an error when the client, or a rule, cuts it.
@@ -98,17 +102,19 @@ async fn connection(site: Arc<Site>, place: usize, stream: TcpStream) {
 }
 
 async fn route(
-    site: &Arc<Site>,
+    state: &Arc<StageState>,
     place: usize,
     request: Request<Incoming>,
 ) -> Result<Reply, Dropped> {
-    let session = resource::secret(site, &request);
+    let session = resource::secret(state, &request);
     Ok(match (request.method(), session) {
-        (&Method::DELETE, Some(secret)) => resource::delete(site, place, &secret, &request).await?,
-        (&Method::PATCH, Some(secret)) => resource::patch(site, place, &secret, request).await?,
-        (&Method::POST, None) => match redirect(site, place, &request) {
+        (&Method::DELETE, Some(secret)) => {
+            resource::delete(state, place, &secret, &request).await?
+        }
+        (&Method::PATCH, Some(secret)) => resource::patch(state, place, &secret, request).await?,
+        (&Method::POST, None) => match redirect(state, place, &request) {
             Some(reply) => reply,
-            None => publish::post(site, request).await,
+            None => publish::post(state, request).await,
         },
         (method, _) => other(method),
     })
@@ -138,20 +144,20 @@ fn other(method: &Method) -> Reply {
 
 /// The redirect of every listener before the regional one, and of the regional
 /// one within itself where the rules say so.
-fn redirect(site: &Site, place: usize, request: &Request<Incoming>) -> Option<Reply> {
+fn redirect(state: &StageState, place: usize, request: &Request<Incoming>) -> Option<Reply> {
     let path = request
         .uri()
         .path_and_query()
         .map_or("/", |path| path.as_str());
-    let location = if !site.is_regional(place) {
-        format!("http://{}{path}", site.host(place + 1))
+    let location = if !state.is_regional(place) {
+        format!("http://{}{path}", state.host(place + 1))
     } else {
-        publish::last_redirect(site, request.uri().path())?
+        publish::last_redirect(state, request.uri().path())?
     };
-    let status = StatusCode::from_u16(site.rules.redirect_status);
+    let status = StatusCode::from_u16(state.rules.redirect_status);
     let status = status.unwrap_or(StatusCode::TEMPORARY_REDIRECT);
-    site.record.add(Happening::Redirect {
-        from: site.host(place).to_owned(),
+    state.record.add(Happening::Redirect {
+        from: state.host(place).to_owned(),
         to: location.clone(),
         status: status.as_u16(),
         authorization: request.headers().contains_key(AUTHORIZATION),

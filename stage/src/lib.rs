@@ -72,8 +72,8 @@ mod request_rules;
 mod resource;
 mod rules;
 mod sessions;
-mod site;
 mod stage;
+mod state;
 mod trickle;
 mod wire;
 

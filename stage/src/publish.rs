@@ -18,7 +18,7 @@ use crate::refused_post::RefusedPost;
 use crate::resource;
 use crate::rules::LastRedirect;
 use crate::sessions::Peer;
-use crate::site::Site;
+use crate::state::StageState;
 use crate::wire::ReplyBody;
 
 /// Where the regional host sends POSTs that it redirects within itself.
@@ -28,30 +28,30 @@ const REGIONAL_PATH: &str = "/regional";
 pub(crate) const OFFER_LIMIT: usize = 256 * 1024;
 
 /// Path of the regional host's own redirect, if the rules want one.
-pub(crate) fn last_redirect(site: &Site, path: &str) -> Option<String> {
-    match site.rules.last_redirect {
+pub(crate) fn last_redirect(state: &StageState, path: &str) -> Option<String> {
+    match state.rules.last_redirect {
         LastRedirect::PathOnly if path != REGIONAL_PATH => Some(REGIONAL_PATH.to_owned()),
         LastRedirect::PathOnly | LastRedirect::None => None,
     }
 }
 
 /// Answers a POST on the regional host.
-pub(crate) async fn post(site: &Arc<Site>, request: Request<Incoming>) -> Reply {
-    let session = site.sessions.next_id();
+pub(crate) async fn post(state: &Arc<StageState>, request: Request<Incoming>) -> Reply {
+    let session = state.sessions.next_id();
     let authorization = request.headers().contains_key(AUTHORIZATION);
-    let made = match site.next_refusal() {
+    let made = match state.next_refusal() {
         Some(refusal) => Err(RefusedPost::scripted(refusal)),
-        None => match site.next_post() {
+        None => match state.next_post() {
             Err(wait) => Err(RefusedPost::too_often(wait)),
-            Ok(()) => create(site, session, request).await,
+            Ok(()) => create(state, session, request).await,
         },
     };
-    tokio::time::sleep(site.rules.answer_delay).await;
+    tokio::time::sleep(state.rules.answer_delay).await;
     made.unwrap_or_else(|refused| {
         let reply = refused.reply();
-        site.record.add(Happening::Refused {
+        state.record.add(Happening::Refused {
             session,
-            host: site.regional_host().to_owned(),
+            host: state.regional_host().to_owned(),
             status: reply.status().as_u16(),
             code: refused.code,
             authorization,
@@ -62,45 +62,47 @@ pub(crate) async fn post(site: &Arc<Site>, request: Request<Incoming>) -> Reply 
 }
 
 async fn create(
-    site: &Arc<Site>,
+    state: &Arc<StageState>,
     session: u32,
     request: Request<Incoming>,
 ) -> Result<Reply, RefusedPost> {
-    check_content_type(site, request.headers())?;
-    let participant = check_token(site, request.headers())?;
+    check_content_type(state, request.headers())?;
+    let participant = check_token(state, request.headers())?;
     let uri = request.uri().clone();
     let offer = read_offer(request.into_body()).await?;
     let Some(sections) = read_sections(&offer) else {
         return Err(RefusedPost::no_session("the body isn't SDP"));
     };
-    site.record.add(Happening::Offer {
+    state.record.add(Happening::Offer {
         session,
-        host: site.regional_host().to_owned(),
+        host: state.regional_host().to_owned(),
         sections: sections.clone(),
     });
-    if !has_video(&sections, site.rules.video) || site.is_too_silent(&sections) {
+    if !has_video(&sections, state.rules.video) || state.is_too_silent(&sections) {
         return Err(RefusedPost::no_session(
             "no H.264 video section of the kind asked for",
         ));
     }
-    let (secret, answer) = open(site, session, &uri, &offer, &sections, participant).await?;
-    Ok(created(site, &uri, &secret, &answer))
+    let (secret, answer) = open(state, session, &uri, &offer, &sections, participant).await?;
+    Ok(created(state, &uri, &secret, &answer))
 }
 
-fn check_content_type(site: &Site, headers: &HeaderMap) -> Result<(), RefusedPost> {
+fn check_content_type(state: &StageState, headers: &HeaderMap) -> Result<(), RefusedPost> {
     if resource::has_type(headers, "application/sdp") {
         return Ok(());
     }
     let message = "Content-Type must be application/sdp";
-    Err(RefusedPost::plain(site.rules.wrong_type_status, message))
+    Err(RefusedPost::plain(state.rules.wrong_type_status, message))
 }
 
-fn check_token(site: &Site, headers: &HeaderMap) -> Result<Participant, RefusedPost> {
+fn check_token(state: &StageState, headers: &HeaderMap) -> Result<Participant, RefusedPost> {
     let forbidden = StatusCode::FORBIDDEN;
     let Some(token) = bearer(headers) else {
-        return Err(RefusedPost::without_token(site.rules.missing_token.clone()));
+        return Err(RefusedPost::without_token(
+            state.rules.missing_token.clone(),
+        ));
     };
-    let Some(participant) = site.key.read(token) else {
+    let Some(participant) = state.key.read(token) else {
         let reason = "the token isn't one of this stage";
         return Err(RefusedPost::ivs(forbidden, 2003, "invalid token", reason));
     };
@@ -138,7 +140,7 @@ async fn read_offer(body: Incoming) -> Result<String, RefusedPost> {
 /// Makes the session and sets its far end going: the secret of its URL, and
 /// the answer.
 async fn open(
-    site: &Arc<Site>,
+    state: &Arc<StageState>,
     session: u32,
     uri: &Uri,
     offer: &str,
@@ -146,40 +148,40 @@ async fn open(
     participant: Participant,
 ) -> Result<(String, String), RefusedPost> {
     let secret = random_id().map_err(|_| RefusedPost::no_session("no random numbers"))?;
-    let answered = FarEnd::answer(session, offer, sections, site).await;
+    let answered = FarEnd::answer(session, offer, sections, state).await;
     let (far_end, answer) = answered.map_err(|error| RefusedPost::unanswered(&error))?;
 
-    site.record.open(SessionReport {
+    state.record.open(SessionReport {
         id: session,
-        host: site.regional_host().to_owned(),
+        host: state.regional_host().to_owned(),
         participant: participant.id.clone(),
         connected_ms: None,
         peer_lost: false,
         sections: sections.iter().map(SectionReport::new).collect(),
         ended: None,
     });
-    site.record.add(Happening::Created {
+    state.record.add(Happening::Created {
         session,
-        host: site.regional_host().to_owned(),
+        host: state.regional_host().to_owned(),
         participant: participant.id,
     });
     let peer = Peer {
         ufrag: ufrag(offer),
         mid: sections.first().map(|section| section.mid.clone()),
-        query: resource::kept_query(site.rules.location, uri),
+        query: resource::kept_query(state.rules.location, uri),
     };
-    let orders = site.sessions.keep(session, secret.clone(), peer);
-    let (kept, key) = (Arc::clone(site), secret.clone());
-    watch(&site.record, async move {
+    let orders = state.sessions.keep(session, secret.clone(), peer);
+    let (kept, key) = (Arc::clone(state), secret.clone());
+    watch(&state.record, async move {
         far_end.run(orders).await;
         kept.sessions.forget(&key);
     });
     Ok((secret, answer))
 }
 
-fn created(site: &Site, uri: &Uri, secret: &str, answer: &str) -> Reply {
-    let rules = &site.rules;
-    let location = resource::location(site, uri, secret);
+fn created(state: &StageState, uri: &Uri, secret: &str, answer: &str) -> Reply {
+    let rules = &state.rules;
+    let location = resource::location(state, uri, secret);
     let mut headers = Vec::new();
     let kind = rules.content_type.as_deref();
     headers.extend(kind.map(|kind| (CONTENT_TYPE.as_str(), kind)));
@@ -190,7 +192,7 @@ fn created(site: &Site, uri: &Uri, secret: &str, answer: &str) -> Reply {
     headers.extend(pairs(&rules.headers));
     let status = StatusCode::from_u16(rules.created_status);
     let reply = reply(status.unwrap_or(StatusCode::CREATED), &headers, answer);
-    if site.next_is_cut() {
+    if state.next_is_cut() {
         reply.map(ReplyBody::cut)
     } else {
         reply

@@ -15,7 +15,7 @@ use crate::reply_rules::LocationForm;
 use crate::request_rules::{DeleteRule, MidRule, PatchEtag, PatchRule, TrickleRule};
 use crate::rules::Refusal;
 use crate::sessions::Found;
-use crate::site::Site;
+use crate::state::StageState;
 use crate::trickle::{FRAGMENT, Fragment, IfMatch};
 
 /// Path under which a session's URL lies, as on IVS.
@@ -25,13 +25,13 @@ pub(crate) const SESSION_PATH: &str = "/session/";
 const SESSION_KEY: &str = "session=";
 
 /// The `Location` of a session that was made by a POST to `uri`.
-pub(crate) fn location(site: &Site, uri: &Uri, secret: &str) -> Option<String> {
+pub(crate) fn location(state: &StageState, uri: &Uri, secret: &str) -> Option<String> {
     let (endpoint, query) = (uri.path(), uri.query());
     let base = endpoint.trim_end_matches('/');
     let path = format!("{SESSION_PATH}{secret}");
-    Some(match (site.rules.location, query) {
+    Some(match (state.rules.location, query) {
         (LocationForm::Missing, _) => return None,
-        (LocationForm::Absolute, _) => format!("http://{}{path}", site.regional_host()),
+        (LocationForm::Absolute, _) => format!("http://{}{path}", state.regional_host()),
         (LocationForm::PathOnly, _) | (LocationForm::PathAndQuery, None) => path,
         (LocationForm::PathAndQuery, Some(query)) => format!("{path}?{query}"),
         (LocationForm::UnderEndpoint, _) => format!("{base}{path}"),
@@ -48,37 +48,37 @@ pub(crate) fn kept_query(form: LocationForm, uri: &Uri) -> Option<String> {
 
 /// The session that a request is about, by the secret part of its URL. Whether
 /// there is such a session is another question.
-pub(crate) fn secret(site: &Site, request: &Request<Incoming>) -> Option<String> {
+pub(crate) fn secret(state: &StageState, request: &Request<Incoming>) -> Option<String> {
     let uri = request.uri();
     if let Some((_, secret)) = uri.path().rsplit_once(SESSION_PATH) {
         return Some(secret.to_owned());
     }
     let mut pairs = uri.query().unwrap_or("").split('&');
-    match site.rules.location {
+    match state.rules.location {
         LocationForm::QueryOnly => pairs
             .find_map(|pair| pair.strip_prefix(SESSION_KEY))
             .map(str::to_owned),
         LocationForm::Endpoint if request.method() != http::Method::POST => {
-            Some(site.sessions.latest().unwrap_or_default())
+            Some(state.sessions.latest().unwrap_or_default())
         }
         _ => None,
     }
 }
 
 /// Why a request about a session goes no further.
-fn stop(site: &Site, headers: &HeaderMap, found: Option<&Found>) -> Option<u16> {
-    match bearer(headers).map(|token| site.key.read(token)) {
-        None => Some(site.rules.missing_token.status),
+fn stop(state: &StageState, headers: &HeaderMap, found: Option<&Found>) -> Option<u16> {
+    match bearer(headers).map(|token| state.key.read(token)) {
+        None => Some(state.rules.missing_token.status),
         Some(None) => Some(StatusCode::FORBIDDEN.as_u16()),
         // A token that has expired since still ends what it began.
-        Some(Some(_)) if found.is_none() => Some(site.rules.unknown_session_status),
+        Some(Some(_)) if found.is_none() => Some(state.rules.unknown_session_status),
         Some(Some(_)) => None,
     }
 }
 
-fn find(site: &Site, place: usize, secret: &str, uri: &Uri) -> Option<Found> {
-    let found = site.sessions.find(secret, uri.query());
-    found.filter(|_| site.is_regional(place))
+fn find(state: &StageState, place: usize, secret: &str, uri: &Uri) -> Option<Found> {
+    let found = state.sessions.find(secret, uri.query());
+    found.filter(|_| state.is_regional(place))
 }
 
 /// What becomes of a DELETE or PATCH.
@@ -96,9 +96,13 @@ impl RequestOutcome {
         }
     }
 
-    async fn into_reply(self, site: &Site, headers: &[(&str, &str)]) -> Result<Reply, Dropped> {
+    async fn into_reply(
+        self,
+        state: &StageState,
+        headers: &[(&str, &str)],
+    ) -> Result<Reply, Dropped> {
         match self {
-            Self::Reply(status) => Ok(session_reply(site, status, headers)),
+            Self::Reply(status) => Ok(session_reply(state, status, headers)),
             Self::NoAnswer => pending().await,
             Self::Dropped => Err(Dropped),
         }
@@ -106,21 +110,21 @@ impl RequestOutcome {
 }
 
 pub(crate) async fn delete(
-    site: &Arc<Site>,
+    state: &Arc<StageState>,
     place: usize,
     secret: &str,
     request: &Request<Incoming>,
 ) -> Result<Reply, Dropped> {
     let headers = request.headers();
-    let found = find(site, place, secret, request.uri());
-    let rules = &site.rules;
+    let found = find(state, place, secret, request.uri());
+    let rules = &state.rules;
     let mut ends = false;
-    let outcome = match (stop(site, headers, found.as_ref()), rules.delete) {
+    let outcome = match (stop(state, headers, found.as_ref()), rules.delete) {
         (_, DeleteRule::NoAnswer) => RequestOutcome::NoAnswer,
         (_, DeleteRule::Dropped) => RequestOutcome::Dropped,
         (_, DeleteRule::NoRoute) => RequestOutcome::Reply(rules.unknown_session_status),
         (Some(status), _) => RequestOutcome::Reply(status),
-        (None, DeleteRule::IfMatch(_)) if if_match(site, headers) == IfMatch::Other => {
+        (None, DeleteRule::IfMatch(_)) if if_match(state, headers) == IfMatch::Other => {
             RequestOutcome::Reply(StatusCode::PRECONDITION_FAILED.as_u16())
         }
         (None, DeleteRule::Status(status) | DeleteRule::IfMatch(status)) => {
@@ -128,46 +132,49 @@ pub(crate) async fn delete(
             RequestOutcome::Reply(status)
         }
     };
-    site.record.add(Happening::Delete {
+    state.record.add(Happening::Delete {
         session: found.map(|found| found.id),
-        host: site.host(place).to_owned(),
+        host: state.host(place).to_owned(),
         status: outcome.status(),
         authorization: headers.contains_key(AUTHORIZATION),
     });
     if ends {
-        site.sessions.delete(secret, &site.record);
+        state.sessions.delete(secret, &state.record);
     }
-    outcome.into_reply(site, &[]).await
+    outcome.into_reply(state, &[]).await
 }
 
 pub(crate) async fn patch(
-    site: &Arc<Site>,
+    state: &Arc<StageState>,
     place: usize,
     secret: &str,
     request: Request<Incoming>,
 ) -> Result<Reply, Dropped> {
     let (head, body) = request.into_parts();
-    let found = find(site, place, secret, &head.uri);
+    let found = find(state, place, secret, &head.uri);
     let body = Limited::new(body, OFFER_LIMIT).collect().await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
     let fragment = std::str::from_utf8(&body).ok().and_then(Fragment::read);
-    let if_match = if_match(site, &head.headers);
+    let if_match = if_match(state, &head.headers);
 
     let mut etag = None;
-    let outcome = match (stop(site, &head.headers, found.as_ref()), site.rules.patch) {
+    let outcome = match (
+        stop(state, &head.headers, found.as_ref()),
+        state.rules.patch,
+    ) {
         (_, PatchRule::NoAnswer) => RequestOutcome::NoAnswer,
         (_, PatchRule::Dropped) => RequestOutcome::Dropped,
         (Some(status), _) => RequestOutcome::Reply(status),
-        (None, PatchRule::Status) => RequestOutcome::Reply(site.rules.patch_status),
+        (None, PatchRule::Status) => RequestOutcome::Reply(state.rules.patch_status),
         (None, PatchRule::Trickle(rule)) => {
-            etag = site.rules.etag.as_deref();
+            etag = state.rules.etag.as_deref();
             etag = etag.filter(|_| rule.etag == PatchEtag::Present);
             let is_fragment = has_type(&head.headers, FRAGMENT);
             let judged = judge(&rule, found.as_ref(), if_match, fragment.as_ref());
             RequestOutcome::Reply(match judged {
-                _ if !is_fragment => site.rules.wrong_type_status,
+                _ if !is_fragment => state.rules.wrong_type_status,
                 Ok(candidates) => {
-                    site.sessions.trickle(secret, candidates);
+                    state.sessions.trickle(secret, candidates);
                     StatusCode::NO_CONTENT.as_u16()
                 }
                 Err(status) => status,
@@ -175,9 +182,9 @@ pub(crate) async fn patch(
         }
     };
     let fragment = fragment.unwrap_or_default();
-    site.record.add(Happening::Patch {
+    state.record.add(Happening::Patch {
         session: found.map(|found| found.id),
-        host: site.host(place).to_owned(),
+        host: state.host(place).to_owned(),
         status: outcome.status(),
         authorization: head.headers.contains_key(AUTHORIZATION),
         candidates: fragment.candidates.len(),
@@ -185,7 +192,7 @@ pub(crate) async fn patch(
         if_match,
     });
     let headers: Vec<_> = etag.map(|etag| (ETAG.as_str(), etag)).into_iter().collect();
-    outcome.into_reply(site, &headers).await
+    outcome.into_reply(state, &headers).await
 }
 
 /// The candidates to take, or the status that says why none are.
@@ -216,9 +223,9 @@ fn judge<'a>(
     Ok(&fragment.candidates)
 }
 
-fn if_match(site: &Site, headers: &HeaderMap) -> IfMatch {
+fn if_match(state: &StageState, headers: &HeaderMap) -> IfMatch {
     let value = headers.get(IF_MATCH).map(http::HeaderValue::as_bytes);
-    IfMatch::of(value, site.rules.etag.as_deref())
+    IfMatch::of(value, state.rules.etag.as_deref())
 }
 
 /// Whether `Content-Type` is this one, and has no parameters.
@@ -227,11 +234,11 @@ pub(crate) fn has_type(headers: &HeaderMap, kind: &str) -> bool {
     value.is_some_and(|value| value.eq_ignore_ascii_case(kind.as_bytes()))
 }
 
-fn session_reply(site: &Site, status: u16, headers: &[(&str, &str)]) -> Reply {
+fn session_reply(state: &StageState, status: u16, headers: &[(&str, &str)]) -> Reply {
     let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let message = if status == site.rules.missing_token.status || status == 403 {
+    let message = if status == state.rules.missing_token.status || status == 403 {
         "missing or invalid token"
-    } else if status == site.rules.unknown_session_status {
+    } else if status == state.rules.unknown_session_status {
         "no such session"
     } else {
         return reply(code, headers, "");

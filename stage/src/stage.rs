@@ -14,7 +14,7 @@ use crate::http::serve;
 use crate::participant_token::{KeyError, MintError, SigningKey, TokenWish};
 use crate::record::{Event, Happening, Record, SessionReport};
 use crate::rules::{KeySource, Rules};
-use crate::site::Site;
+use crate::state::StageState;
 
 /// A stage that runs until it is dropped. Drop closes every socket before it
 /// returns, without a word to connected peers, as a crash would; call
@@ -26,7 +26,7 @@ use crate::site::Site;
 /// happened, or else the drop: a broken far end must not pass for a quiet one.
 #[derive(Debug)]
 pub struct Stage {
-    site: Arc<Site>,
+    state: Arc<StageState>,
     /// Dropped, it ends the stage.
     freezes: Option<UnboundedSender<Freeze>>,
     /// While the stage is frozen; dropped, it thaws the stage.
@@ -98,19 +98,19 @@ impl Stage {
         let runtime = runtime.map_err(StartError::Runtime)?;
 
         let record = Arc::new(Record::new(rules.follow.clone()));
-        let site = Arc::new(Site::new(rules, hosts, media_address, key, record));
-        site.record.add(Happening::Listening {
-            endpoint: site.endpoint(),
-            hosts: site.hosts.clone(),
+        let state = Arc::new(StageState::new(rules, hosts, media_address, key, record));
+        state.record.add(Happening::Listening {
+            endpoint: state.endpoint(),
+            hosts: state.hosts.clone(),
             media_address: media_address.to_string(),
         });
         let (freezes, orders) = unbounded_channel();
         let thread = thread::Builder::new().name("ivs-stage".into()).spawn({
-            let site = Arc::clone(&site);
-            move || run(&runtime, &site, listeners, orders)
+            let state = Arc::clone(&state);
+            move || run(&runtime, &state, listeners, orders)
         });
         Ok(Self {
-            site,
+            state,
             freezes: Some(freezes),
             frozen: Mutex::new(None),
             thread: Some(thread.map_err(StartError::Runtime)?),
@@ -120,13 +120,13 @@ impl Stage {
     /// URL of the global listener, to be given to a WHIP client.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        self.site.endpoint()
+        self.state.endpoint()
     }
 
     /// Host and port of the regional listener, which keeps the sessions.
     #[must_use]
     pub fn regional_host(&self) -> String {
-        self.site.regional_host().to_owned()
+        self.state.regional_host().to_owned()
     }
 
     /// A new token that may publish, good for an hour.
@@ -153,14 +153,14 @@ impl Stage {
         let endpoint = self.endpoint();
         wish.whip_url
             .get_or_insert_with(|| endpoint.trim_end_matches('/').to_owned());
-        self.site.key.mint(&wish)
+        self.state.key.mint(&wish)
     }
 
     /// What has happened so far.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         self.report_panic();
-        self.site.record.events()
+        self.state.record.events()
     }
 
     /// Waits until `look` finds something in the events, for `bound` at most.
@@ -172,7 +172,7 @@ impl Stage {
         mut look: impl FnMut(&[Event]) -> Option<T>,
     ) -> Option<T> {
         let take = |events: &[Event], _: &[SessionReport]| events.to_vec();
-        let found = self.site.record.wait(bound, take, |events| look(&events));
+        let found = self.state.record.wait(bound, take, |events| look(&events));
         self.report_panic();
         found
     }
@@ -187,7 +187,7 @@ impl Stage {
     ) -> Option<T> {
         let take = |_: &[Event], sessions: &[SessionReport]| sessions.to_vec();
         let found = self
-            .site
+            .state
             .record
             .wait(bound, take, |sessions| look(&sessions));
         self.report_panic();
@@ -198,7 +198,7 @@ impl Stage {
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionReport> {
         self.report_panic();
-        self.site.record.sessions()
+        self.state.record.sessions()
     }
 
     /// How many sessions were made and have neither been deleted nor ended. A
@@ -215,7 +215,7 @@ impl Stage {
     /// Ends every session from the stage's side, with a DTLS alert to the
     /// peer. Their URLs answer 404 from then on.
     pub fn close_sessions(&self) {
-        self.site.sessions.close_all(&self.site.record);
+        self.state.sessions.close_all(&self.state.record);
     }
 
     /// Makes the stage stand still, as a stopped process does: its sockets stay
@@ -245,12 +245,12 @@ impl Stage {
     /// while HTTP works: the network between here and there is cut. Sessions
     /// made meanwhile don't connect.
     pub fn drop_media(&self) {
-        self.site.drop_media();
+        self.state.drop_media();
     }
 
     /// Ends [`drop_media`](Self::drop_media).
     pub fn restore_media(&self) {
-        self.site.restore_media();
+        self.state.restore_media();
     }
 
     /// The rules this stage runs by, with the ports that it has: a stage that
@@ -269,7 +269,7 @@ impl Stage {
     /// ```
     #[must_use]
     pub fn rules(&self) -> Rules {
-        let ports = self.site.hosts.iter().filter_map(|host| {
+        let ports = self.state.hosts.iter().filter_map(|host| {
             let (_, port) = host.rsplit_once(':')?;
             port.parse().ok()
         });
@@ -279,7 +279,7 @@ impl Stage {
             port: ports.first().copied().unwrap_or(0),
             regional_port: ports.last().copied().unwrap_or(0),
             hop_ports: between.to_vec(),
-            ..self.site.rules.clone()
+            ..self.state.rules.clone()
         }
     }
 
@@ -290,7 +290,7 @@ impl Stage {
 
     #[expect(clippy::panic, reason = "a test must not go on with a broken far end")]
     fn report_panic(&self) {
-        if let Some(failure) = self.site.record.failure() {
+        if let Some(failure) = self.state.record.failure() {
             panic!("ivs-stage: {failure}");
         }
     }
@@ -301,7 +301,7 @@ impl Drop for Stage {
         self.thaw();
         drop(self.freezes.take());
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
-            self.site.record.fail("the stage's thread panicked".into());
+            self.state.record.fail("the stage's thread panicked".into());
         }
         if !thread::panicking() {
             self.report_panic();
@@ -313,13 +313,13 @@ impl Drop for Stage {
 /// with it every task and socket.
 fn run(
     runtime: &Runtime,
-    site: &Arc<Site>,
+    state: &Arc<StageState>,
     listeners: Vec<TcpListener>,
     mut freezes: UnboundedReceiver<Freeze>,
 ) {
     runtime.block_on(async {
         for (place, listener) in listeners.into_iter().enumerate() {
-            serve(site, place, listener);
+            serve(state, place, listener);
         }
         while let Some(freeze) = freezes.recv().await {
             // The whole runtime is on this thread: if it blocks, all stands
@@ -342,7 +342,7 @@ mod tests {
     fn a_panic_of_a_task_shows() {
         let stage = Stage::start(Rules::default()).unwrap();
         let runtime = Builder::new_current_thread().build().unwrap();
-        let record = Arc::clone(&stage.site.record);
+        let record = Arc::clone(&stage.state.record);
         runtime.block_on(async {
             watch(&record, async { panic!("oh no") });
             while record.failure().is_none() {

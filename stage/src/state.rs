@@ -14,7 +14,7 @@ use crate::rules::{Refusal, Rules, VideoRule};
 use crate::sessions::Sessions;
 
 #[derive(Debug)]
-pub(crate) struct Site {
+pub(crate) struct StageState {
     pub(crate) rules: Rules,
     /// Host and port of each listener, from the global to the regional one.
     pub(crate) hosts: Vec<String>,
@@ -30,7 +30,7 @@ pub(crate) struct Site {
     media_dropped: AtomicBool,
 }
 
-impl Site {
+impl StageState {
     pub(crate) fn new(
         rules: Rules,
         hosts: Vec<String>,
