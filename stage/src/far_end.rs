@@ -18,7 +18,7 @@ use crate::negotiation::{AnswerError, accept};
 use crate::offer::OfferSection;
 use crate::record::{Ending, Happening, Kind, millis};
 use crate::request_rules::SilenceRule;
-use crate::sessions::Order;
+use crate::sessions::Command;
 use crate::state::StageState;
 
 /// How long telling the peer of the end may take.
@@ -75,8 +75,8 @@ impl FarEnd {
     }
 
     /// Runs until the session ends, by order or by itself.
-    pub(crate) async fn run(mut self, orders: UnboundedReceiver<Order>) -> Ending {
-        let ending = self.serve(orders).await;
+    pub(crate) async fn run(mut self, commands: UnboundedReceiver<Command>) -> Ending {
+        let ending = self.serve(commands).await;
         if self.rtc.is_alive() && self.rtc.close().is_ok() {
             // The peer may be gone; nothing waits for it.
             let _ = timeout(FAREWELL, self.flush()).await;
@@ -95,7 +95,7 @@ impl FarEnd {
         ending
     }
 
-    async fn serve(&mut self, mut orders: UnboundedReceiver<Order>) -> Ending {
+    async fn serve(&mut self, mut commands: UnboundedReceiver<Command>) -> Ending {
         let mut datagram = vec![0; DATAGRAM];
         loop {
             let Ok(wake) = self.flush().await else {
@@ -107,9 +107,9 @@ impl FarEnd {
             }
             self.tell_media(now);
             let handled = tokio::select! {
-                order = orders.recv() => match order {
-                    Some(Order::End(ending)) => return ending,
-                    Some(Order::Candidates(candidates)) => self.add_candidates(&candidates),
+                command = commands.recv() => match command {
+                    Some(Command::End(ending)) => return ending,
+                    Some(Command::Candidates(candidates)) => self.add_candidates(&candidates),
                     // The stage itself is going away.
                     None => return Ending::Closed,
                 },

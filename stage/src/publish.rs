@@ -17,7 +17,7 @@ use crate::record::{Happening, SessionReport};
 use crate::refused_post::RefusedPost;
 use crate::resource;
 use crate::rules::LastRedirect;
-use crate::sessions::Peer;
+use crate::sessions::SessionInfo;
 use crate::state::StageState;
 use crate::wire::ReplyBody;
 
@@ -165,16 +165,17 @@ async fn open(
         host: state.regional_host().to_owned(),
         participant: participant.id,
     });
-    let peer = Peer {
+    let info = SessionInfo {
+        id: session,
         ufrag: ufrag(offer),
-        mid: sections.first().map(|section| section.mid.clone()),
+        first_mid: sections.first().map(|section| section.mid.clone()),
         query: resource::kept_query(state.rules.location, uri),
     };
-    let orders = state.sessions.keep(session, secret.clone(), peer);
-    let (kept, key) = (Arc::clone(state), secret.clone());
-    watch(&state.record, async move {
-        far_end.run(orders).await;
-        kept.sessions.forget(&key);
+    let commands = state.sessions.keep(secret.clone(), info);
+    let (state, key) = (Arc::clone(state), secret.clone());
+    watch(&Arc::clone(&state.record), async move {
+        far_end.run(commands).await;
+        state.sessions.forget(&key);
     });
     Ok((secret, answer))
 }

@@ -14,7 +14,7 @@ use crate::record::Happening;
 use crate::reply_rules::LocationForm;
 use crate::request_rules::{DeleteRule, MidRule, PatchEtag, PatchRule, TrickleRule};
 use crate::rules::Refusal;
-use crate::sessions::Found;
+use crate::sessions::SessionInfo;
 use crate::state::StageState;
 use crate::trickle::{FRAGMENT, Fragment, IfMatch};
 
@@ -66,7 +66,7 @@ pub(crate) fn secret(state: &StageState, request: &Request<Incoming>) -> Option<
 }
 
 /// Why a request about a session goes no further.
-fn stop(state: &StageState, headers: &HeaderMap, found: Option<&Found>) -> Option<u16> {
+fn stop(state: &StageState, headers: &HeaderMap, found: Option<&SessionInfo>) -> Option<u16> {
     match bearer(headers).map(|token| state.key.read(token)) {
         None => Some(state.rules.missing_token.status),
         Some(None) => Some(StatusCode::FORBIDDEN.as_u16()),
@@ -76,7 +76,7 @@ fn stop(state: &StageState, headers: &HeaderMap, found: Option<&Found>) -> Optio
     }
 }
 
-fn find(state: &StageState, place: usize, secret: &str, uri: &Uri) -> Option<Found> {
+fn find(state: &StageState, place: usize, secret: &str, uri: &Uri) -> Option<SessionInfo> {
     let found = state.sessions.find(secret, uri.query());
     found.filter(|_| state.is_regional(place))
 }
@@ -198,7 +198,7 @@ pub(crate) async fn patch(
 /// The candidates to take, or the status that says why none are.
 fn judge<'a>(
     rule: &TrickleRule,
-    found: Option<&Found>,
+    found: Option<&SessionInfo>,
     if_match: IfMatch,
     fragment: Option<&'a Fragment>,
 ) -> Result<&'a [String], u16> {
@@ -212,11 +212,11 @@ fn judge<'a>(
     }
     let bad = StatusCode::BAD_REQUEST.as_u16();
     let fragment = fragment.ok_or(bad)?;
-    let own = |ufrag: &String| found.is_none_or(|found| found.peer.ufrag.as_ref() == Some(ufrag));
+    let own = |ufrag: &String| found.is_none_or(|found| found.ufrag.as_ref() == Some(ufrag));
     if !fragment.ufrags.iter().all(own) {
         return Err(StatusCode::UNPROCESSABLE_ENTITY.as_u16());
     }
-    let first = |mid: &String| found.is_none_or(|found| found.peer.mid.as_ref() == Some(mid));
+    let first = |mid: &String| found.is_none_or(|found| found.first_mid.as_ref() == Some(mid));
     if rule.mid == MidRule::FirstOnly && !fragment.mids.iter().all(first) {
         return Err(bad);
     }

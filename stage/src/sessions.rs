@@ -11,38 +11,32 @@ use crate::record::{Ending, Record};
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     last_id: AtomicU32,
-    kept: Mutex<HashMap<String, Kept>>,
+    entries: Mutex<HashMap<String, Entry>>,
 }
 
 #[derive(Debug)]
-struct Kept {
-    found: Found,
-    orders: UnboundedSender<Order>,
+struct Entry {
+    info: SessionInfo,
+    commands: UnboundedSender<Command>,
 }
 
 /// What HTTP tells a far end to do.
 #[derive(Debug)]
-pub(crate) enum Order {
+pub(crate) enum Command {
     End(Ending),
     /// Values of candidate attributes that the peer has trickled.
     Candidates(Vec<String>),
 }
 
-/// A session, for whoever asks by its URL.
+/// A session, and what its requests are checked against.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub(crate) struct SessionInfo {
     pub(crate) id: u32,
-    pub(crate) peer: Peer,
-}
-
-/// What a session's requests are measured by.
-#[derive(Clone, Debug)]
-pub(crate) struct Peer {
     /// The offer's ICE user fragment.
     pub(crate) ufrag: Option<String>,
-    /// The name of the offer's first section.
-    pub(crate) mid: Option<String>,
-    /// The query that its URL must have.
+    /// The `mid` of the offer's first section.
+    pub(crate) first_mid: Option<String>,
+    /// The query that the session's URL must have.
     pub(crate) query: Option<String>,
 }
 
@@ -52,32 +46,32 @@ impl Sessions {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Keeps a session; the receiver gets its orders.
-    pub(crate) fn keep(&self, id: u32, secret: String, peer: Peer) -> UnboundedReceiver<Order> {
-        let (orders, ordered) = unbounded_channel();
-        let found = Found { id, peer };
-        self.lock().insert(secret, Kept { found, orders });
-        ordered
+    /// Keeps a session; the receiver gets its commands.
+    pub(crate) fn keep(&self, secret: String, info: SessionInfo) -> UnboundedReceiver<Command> {
+        let (commands, received) = unbounded_channel();
+        self.lock().insert(secret, Entry { info, commands });
+        received
     }
 
-    pub(crate) fn find(&self, secret: &str, query: Option<&str>) -> Option<Found> {
-        let kept = self.lock();
-        let found = kept.get(secret).map(|kept| kept.found.clone());
-        found.filter(|found| found.peer.query.is_none() || found.peer.query.as_deref() == query)
+    pub(crate) fn find(&self, secret: &str, query: Option<&str>) -> Option<SessionInfo> {
+        let entries = self.lock();
+        let info = entries.get(secret).map(|entry| entry.info.clone());
+        info.filter(|info| info.query.is_none() || info.query.as_deref() == query)
     }
 
     /// The secret of the session made last.
     pub(crate) fn latest(&self) -> Option<String> {
-        let kept = self.lock();
-        let latest = kept.iter().max_by_key(|(_, kept)| kept.found.id);
+        let entries = self.lock();
+        let latest = entries.iter().max_by_key(|(_, entry)| entry.info.id);
         latest.map(|(secret, _)| secret.clone())
     }
 
     /// Hands candidates to a session.
     pub(crate) fn trickle(&self, secret: &str, candidates: &[String]) {
-        if let Some(kept) = self.lock().get(secret) {
-            // A far end that is gone has ended by itself just now.
-            let _ = kept.orders.send(Order::Candidates(candidates.to_vec()));
+        if let Some(entry) = self.lock().get(secret) {
+            // Fails if the far end has just ended by itself.
+            let candidates = Command::Candidates(candidates.to_vec());
+            let _ = entry.commands.send(candidates);
         }
     }
 
@@ -88,33 +82,33 @@ impl Sessions {
 
     /// Ends a session by DELETE.
     pub(crate) fn delete(&self, secret: &str, record: &Record) {
-        let kept = self.lock().remove(secret);
-        if let Some(kept) = kept {
-            kept.end(Ending::Deleted, record);
+        let entry = self.lock().remove(secret);
+        if let Some(entry) = entry {
+            entry.end(Ending::Deleted, record);
         }
     }
 
     pub(crate) fn close_all(&self, record: &Record) {
-        let all: Vec<Kept> = self.lock().drain().map(|(_, kept)| kept).collect();
-        for kept in all {
-            kept.end(Ending::Closed, record);
+        let all: Vec<Entry> = self.lock().drain().map(|(_, entry)| entry).collect();
+        for entry in all {
+            entry.end(Ending::Closed, record);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         // Each change is one call on the map; a panic leaves it whole.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
-    /// The report says so at once, as whoever gave the order may look before
-    /// the far end has said goodbye.
+impl Entry {
+    /// Notes the end in the report at once: the caller may look at the report
+    /// before the far end has closed its connection.
     fn end(self, ending: Ending, record: &Record) {
-        record.update(self.found.id, |report| {
+        record.update(self.info.id, |report| {
             report.ended.get_or_insert(ending);
         });
-        // A far end that is gone has ended by itself just now.
-        let _ = self.orders.send(Order::End(ending));
+        // Fails if the far end has just ended by itself.
+        let _ = self.commands.send(Command::End(ending));
     }
 }
