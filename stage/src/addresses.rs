@@ -11,13 +11,13 @@ use crate::stage::StartError;
 pub(crate) fn listen(rules: &Rules) -> Result<(Vec<TcpListener>, Vec<String>), StartError> {
     let mut listeners = Vec::new();
     let mut hosts = Vec::new();
-    for place in 0..=rules.hops {
-        let port = match place {
+    for hop in 0..=rules.hops {
+        let port = match hop {
             0 => rules.port,
-            _ if place == rules.hops => rules.regional_port,
-            _ => rules.hop_ports.get(place - 1).copied().unwrap_or(0),
+            _ if hop == rules.hops => rules.regional_port,
+            _ => rules.hop_ports.get(hop - 1).copied().unwrap_or(0),
         };
-        let address = SocketAddr::new(loopback(place), port);
+        let address = SocketAddr::new(loopback(hop), port);
         let listener = bind(address).map_err(|error| StartError::Bind(address, error))?;
         let address = listener.local_addr().map_err(StartError::Runtime)?;
         hosts.push(address.to_string());
@@ -26,8 +26,8 @@ pub(crate) fn listen(rules: &Rules) -> Result<(Vec<TcpListener>, Vec<String>), S
     Ok((listeners, hosts))
 }
 
-fn loopback(place: usize) -> IpAddr {
-    let offset = u32::try_from(place).unwrap_or(0) & 0xffff;
+fn loopback(hop: usize) -> IpAddr {
+    let offset = u32::try_from(hop).unwrap_or(0) & 0xffff;
     Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + offset).into()
 }
 

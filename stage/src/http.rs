@@ -38,9 +38,9 @@ impl fmt::Display for Dropped {
 impl error::Error for Dropped {}
 
 /// Starts to serve one listener. Called on the stage's runtime.
-pub(crate) fn serve(state: &Arc<StageState>, place: usize, listener: TcpListener) {
+pub(crate) fn serve(state: &Arc<StageState>, hop: usize, listener: TcpListener) {
     let record = Arc::clone(&state.record);
-    watch(&record, accept(Arc::clone(state), place, listener));
+    watch(&record, accept(Arc::clone(state), hop, listener));
 }
 
 /// Runs a task whose panic is told to whoever looks at the stage, and not
@@ -66,7 +66,7 @@ fn panic_text(payload: &(dyn Any + Send)) -> &str {
         .unwrap_or("no text")
 }
 
-async fn accept(state: Arc<StageState>, place: usize, listener: TcpListener) {
+async fn accept(state: Arc<StageState>, hop: usize, listener: TcpListener) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -83,18 +83,18 @@ async fn accept(state: Arc<StageState>, place: usize, listener: TcpListener) {
         // A reply is one small packet; waiting for more only costs time.
         let _ = stream.set_nodelay(true);
         let state = Arc::clone(&state);
-        watch(&Arc::clone(&state.record), connection(state, place, stream));
+        watch(&Arc::clone(&state.record), connection(state, hop, stream));
     }
 }
 
-async fn connection(state: Arc<StageState>, place: usize, stream: TcpStream) {
+async fn connection(state: Arc<StageState>, hop: usize, stream: TcpStream) {
     let case = state.rules.header_case;
     let mut server = http1::Builder::new();
     server.title_case_headers(case == HeaderCase::Title);
     server.keep_alive(state.rules.connections == Connections::KeptOpen);
     let routes = service_fn(|request| {
         let state = Arc::clone(&state);
-        async move { route(&state, place, request).await }
+        async move { route(&state, hop, request).await }
     });
     let io = TokioIo::new(Wire::new(stream, case));
     // A connection ends in an error when the client, or a rule, cuts it.
@@ -103,16 +103,14 @@ async fn connection(state: Arc<StageState>, place: usize, stream: TcpStream) {
 
 async fn route(
     state: &Arc<StageState>,
-    place: usize,
+    hop: usize,
     request: Request<Incoming>,
 ) -> Result<Reply, Dropped> {
     let session = resource::secret(state, &request);
     Ok(match (request.method(), session) {
-        (&Method::DELETE, Some(secret)) => {
-            resource::delete(state, place, &secret, &request).await?
-        }
-        (&Method::PATCH, Some(secret)) => resource::patch(state, place, &secret, request).await?,
-        (&Method::POST, None) => match redirect(state, place, &request) {
+        (&Method::DELETE, Some(secret)) => resource::delete(state, hop, &secret, &request).await?,
+        (&Method::PATCH, Some(secret)) => resource::patch(state, hop, &secret, request).await?,
+        (&Method::POST, None) => match redirect(state, hop, &request) {
             Some(reply) => reply,
             None => publish::post(state, request).await,
         },
@@ -144,20 +142,20 @@ fn other(method: &Method) -> Reply {
 
 /// The redirect of every listener before the regional one, and of the regional
 /// one within itself where the rules say so.
-fn redirect(state: &StageState, place: usize, request: &Request<Incoming>) -> Option<Reply> {
+fn redirect(state: &StageState, hop: usize, request: &Request<Incoming>) -> Option<Reply> {
     let path = request
         .uri()
         .path_and_query()
         .map_or("/", |path| path.as_str());
-    let location = if !state.is_regional(place) {
-        format!("http://{}{path}", state.host(place + 1))
+    let location = if !state.is_regional(hop) {
+        format!("http://{}{path}", state.host(hop + 1))
     } else {
         publish::last_redirect(state, request.uri().path())?
     };
     let status = StatusCode::from_u16(state.rules.redirect_status);
     let status = status.unwrap_or(StatusCode::TEMPORARY_REDIRECT);
     state.record.add(Happening::Redirect {
-        from: state.host(place).to_owned(),
+        from: state.host(hop).to_owned(),
         to: location.clone(),
         status: status.as_u16(),
         authorization: request.headers().contains_key(AUTHORIZATION),

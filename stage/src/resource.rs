@@ -76,9 +76,9 @@ fn stop(state: &StageState, headers: &HeaderMap, found: Option<&SessionInfo>) ->
     }
 }
 
-fn find(state: &StageState, place: usize, secret: &str, uri: &Uri) -> Option<SessionInfo> {
+fn find(state: &StageState, hop: usize, secret: &str, uri: &Uri) -> Option<SessionInfo> {
     let found = state.sessions.find(secret, uri.query());
-    found.filter(|_| state.is_regional(place))
+    found.filter(|_| state.is_regional(hop))
 }
 
 /// What becomes of a DELETE or PATCH.
@@ -111,12 +111,12 @@ impl RequestOutcome {
 
 pub(crate) async fn delete(
     state: &Arc<StageState>,
-    place: usize,
+    hop: usize,
     secret: &str,
     request: &Request<Incoming>,
 ) -> Result<Reply, Dropped> {
     let headers = request.headers();
-    let found = find(state, place, secret, request.uri());
+    let found = find(state, hop, secret, request.uri());
     let rules = &state.rules;
     let mut ends = false;
     let outcome = match (stop(state, headers, found.as_ref()), rules.delete) {
@@ -134,7 +134,7 @@ pub(crate) async fn delete(
     };
     state.record.add(Happening::Delete {
         session: found.map(|found| found.id),
-        host: state.host(place).to_owned(),
+        host: state.host(hop).to_owned(),
         status: outcome.status(),
         authorization: headers.contains_key(AUTHORIZATION),
     });
@@ -146,12 +146,12 @@ pub(crate) async fn delete(
 
 pub(crate) async fn patch(
     state: &Arc<StageState>,
-    place: usize,
+    hop: usize,
     secret: &str,
     request: Request<Incoming>,
 ) -> Result<Reply, Dropped> {
     let (head, body) = request.into_parts();
-    let found = find(state, place, secret, &head.uri);
+    let found = find(state, hop, secret, &head.uri);
     let body = Limited::new(body, OFFER_LIMIT).collect().await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
     let fragment = std::str::from_utf8(&body).ok().and_then(Fragment::read);
@@ -184,7 +184,7 @@ pub(crate) async fn patch(
     let fragment = fragment.unwrap_or_default();
     state.record.add(Happening::Patch {
         session: found.map(|found| found.id),
-        host: state.host(place).to_owned(),
+        host: state.host(hop).to_owned(),
         status: outcome.status(),
         authorization: head.headers.contains_key(AUTHORIZATION),
         candidates: fragment.candidates.len(),

@@ -318,8 +318,8 @@ fn run(
     mut freezes: UnboundedReceiver<Freeze>,
 ) {
     runtime.block_on(async {
-        for (place, listener) in listeners.into_iter().enumerate() {
-            serve(state, place, listener);
+        for (hop, listener) in listeners.into_iter().enumerate() {
+            serve(state, hop, listener);
         }
         while let Some(freeze) = freezes.recv().await {
             // The whole runtime is on this thread: if it blocks, all stands

@@ -61,13 +61,13 @@ impl StageState {
         self.host(self.hosts.len().saturating_sub(1))
     }
 
-    pub(crate) fn host(&self, place: usize) -> &str {
-        self.hosts.get(place).map_or("", String::as_str)
+    pub(crate) fn host(&self, hop: usize) -> &str {
+        self.hosts.get(hop).map_or("", String::as_str)
     }
 
     /// Whether a listener is the one that keeps the sessions.
-    pub(crate) fn is_regional(&self, place: usize) -> bool {
-        place + 1 == self.hosts.len()
+    pub(crate) fn is_regional(&self, hop: usize) -> bool {
+        hop + 1 == self.hosts.len()
     }
 
     /// The made-up reply for this POST, if there is one left.
