@@ -5,10 +5,9 @@ use std::any::Any;
 use std::future::Future;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::{error, fmt};
 
 use http::header::{ALLOW, AUTHORIZATION, LOCATION};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,25 +16,11 @@ use tokio::net::TcpStream;
 
 use crate::publish;
 use crate::record::{Happening, Record};
+use crate::reply::{Dropped, Reply, reply};
 use crate::reply_rules::{Connections, HeaderCase};
 use crate::resource;
 use crate::state::StageState;
-use crate::wire::{ReplyBody, Wire};
-
-/// What every route answers with.
-pub(crate) type Reply = Response<ReplyBody>;
-
-/// No reply: the connection ends.
-#[derive(Debug)]
-pub(crate) struct Dropped;
-
-impl fmt::Display for Dropped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection was dropped, as the stage's rules say")
-    }
-}
-
-impl error::Error for Dropped {}
+use crate::wire::Wire;
 
 /// Starts to serve one listener. Called on the stage's runtime.
 pub(crate) fn serve(state: &Arc<StageState>, hop: usize, listener: TcpListener) {
@@ -168,26 +153,4 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// A reply; 500 with a sentence if a rule holds a header that can't be sent.
-pub(crate) fn reply(status: StatusCode, headers: &[(&str, &str)], body: &str) -> Reply {
-    let mut builder = Response::builder().status(status);
-    for (name, value) in headers {
-        builder = builder.header(*name, *value);
-    }
-    builder
-        .body(ReplyBody::whole(body))
-        .unwrap_or_else(|error| {
-            let text = format!("a rule of this stage can't be followed: {error}");
-            let mut reply = Response::new(ReplyBody::whole(&text));
-            *reply.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            reply
-        })
-}
-
-pub(crate) fn pairs(headers: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
-    headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
 }

@@ -67,6 +67,7 @@ mod profile_rules;
 mod publish;
 mod record;
 mod refused_post;
+mod reply;
 mod reply_rules;
 mod request_rules;
 mod resource;

@@ -9,17 +9,17 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
 use crate::far_end::FarEnd;
-use crate::http::{Reply, bearer, pairs, reply, watch};
+use crate::http::{bearer, watch};
 use crate::media::SectionReport;
 use crate::offer::{OfferSection, has_video, read_sections, ufrag};
 use crate::participant_token::{Participant, random_id};
 use crate::record::{Happening, SessionReport};
 use crate::refused_post::RefusedPost;
+use crate::reply::{Reply, ReplyBody, pairs, reply};
 use crate::resource;
 use crate::rules::LastRedirect;
 use crate::sessions::SessionInfo;
 use crate::state::StageState;
-use crate::wire::ReplyBody;
 
 /// Where the regional host sends POSTs that it redirects within itself.
 const REGIONAL_PATH: &str = "/regional";

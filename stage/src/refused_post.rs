@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::http::{Reply, pairs, reply};
 use crate::negotiation::AnswerError;
+use crate::reply::{Reply, pairs, reply};
 use crate::rules::Refusal;
 
 /// A refusal on its way: what to send and what to record.

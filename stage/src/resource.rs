@@ -8,9 +8,10 @@ use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
-use crate::http::{Dropped, Reply, bearer, pairs, reply};
+use crate::http::bearer;
 use crate::publish::OFFER_LIMIT;
 use crate::record::Happening;
+use crate::reply::{Dropped, Reply, pairs, reply};
 use crate::reply_rules::LocationForm;
 use crate::request_rules::{DeleteRule, MidRule, PatchEtag, PatchRule, TrickleRule};
 use crate::rules::Refusal;

@@ -1,13 +1,10 @@
 //! Bytes on their way out that hyper wouldn't send by itself: header names in
-//! capitals, and a body that breaks off.
+//! capitals.
 
-use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -86,88 +83,6 @@ impl AsyncRead for Wire {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, into)
-    }
-}
-
-/// The body of a reply.
-#[derive(Debug)]
-pub(crate) struct ReplyBody {
-    data: Option<Bytes>,
-    /// The length that the head tells.
-    length: u64,
-    next: Next,
-}
-
-/// What comes after a body's data.
-#[derive(Clone, Copy, Debug)]
-enum Next {
-    End,
-    /// A break, and before it one chance to get the data out.
-    Pause,
-    Break,
-}
-
-impl ReplyBody {
-    pub(crate) fn whole(text: &str) -> Self {
-        let data = Bytes::copy_from_slice(text.as_bytes());
-        Self {
-            length: data.len() as u64,
-            data: Some(data).filter(|data| !data.is_empty()),
-            next: Next::End,
-        }
-    }
-
-    /// The same, but only its first half gets out.
-    pub(crate) fn cut(self) -> Self {
-        Self {
-            data: self.data.map(|data| data.slice(..data.len() / 2)),
-            next: Next::Pause,
-            ..self
-        }
-    }
-}
-
-/// Why a cut body ends the connection.
-#[derive(Debug)]
-pub(crate) struct Cut;
-
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the reply was cut, as the stage's rules say")
-    }
-}
-
-impl std::error::Error for Cut {}
-
-impl Body for ReplyBody {
-    type Data = Bytes;
-    type Error = Cut;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        if let Some(data) = self.data.take() {
-            return Poll::Ready(Some(Ok(Frame::data(data))));
-        }
-        match self.next {
-            Next::End => Poll::Ready(None),
-            Next::Pause => {
-                // hyper writes out what it has when a body is pending.
-                self.next = Next::Break;
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Next::Break => Poll::Ready(Some(Err(Cut))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.data.is_none() && matches!(self.next, Next::End)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.length)
     }
 }
 
