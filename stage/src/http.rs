@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use http::header::{ALLOW, AUTHORIZATION, LOCATION};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -146,11 +146,4 @@ fn redirect(state: &StageState, hop: usize, request: &Request<Incoming>) -> Opti
         authorization: request.headers().contains_key(AUTHORIZATION),
     });
     Some(reply(status, &[(LOCATION.as_str(), &location)], ""))
-}
-
-/// The token of `Authorization: Bearer …` (RFC 6750 2.1).
-pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

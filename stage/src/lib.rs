@@ -69,6 +69,7 @@ mod record;
 mod refused_post;
 mod reply;
 mod reply_rules;
+mod request;
 mod request_rules;
 mod resource;
 mod rules;

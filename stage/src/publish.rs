@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, LINK, LOCATION};
 use http::{HeaderMap, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
 use crate::far_end::FarEnd;
-use crate::http::{bearer, watch};
+use crate::http::watch;
 use crate::media::SectionReport;
 use crate::offer::{OfferSection, has_video, read_sections, ufrag};
 use crate::participant_token::{Participant, random_id};
 use crate::record::{Happening, SessionReport};
 use crate::refused_post::RefusedPost;
 use crate::reply::{Reply, ReplyBody, pairs, reply};
+use crate::request::{bearer, has_type, read_body};
 use crate::resource;
 use crate::rules::LastRedirect;
 use crate::sessions::SessionInfo;
@@ -23,9 +23,6 @@ use crate::state::StageState;
 
 /// Where the regional host sends POSTs that it redirects within itself.
 const REGIONAL_PATH: &str = "/regional";
-
-/// Biggest offer taken.
-pub(crate) const OFFER_LIMIT: usize = 256 * 1024;
 
 /// Path of the regional host's own redirect, if the rules want one.
 pub(crate) fn last_redirect(state: &StageState, path: &str) -> Option<String> {
@@ -88,7 +85,7 @@ async fn create(
 }
 
 fn check_content_type(state: &StageState, headers: &HeaderMap) -> Result<(), RefusedPost> {
-    if resource::has_type(headers, "application/sdp") {
+    if has_type(headers, "application/sdp") {
         return Ok(());
     }
     let message = "Content-Type must be application/sdp";
@@ -128,13 +125,11 @@ fn check_token(state: &StageState, headers: &HeaderMap) -> Result<Participant, R
 }
 
 async fn read_offer(body: Incoming) -> Result<String, RefusedPost> {
-    let body = Limited::new(body, OFFER_LIMIT).collect().await;
-    let body = body.map_err(|error| {
+    let body = read_body(body).await.map_err(|error| {
         let message = format!("the offer can't be read: {error}");
         RefusedPost::plain(400, &message)
     })?;
-    String::from_utf8(body.to_bytes().into())
-        .map_err(|_| RefusedPost::no_session("the offer isn't UTF-8"))
+    String::from_utf8(body.into()).map_err(|_| RefusedPost::no_session("the offer isn't UTF-8"))
 }
 
 /// Makes the session and sets its far end going: the secret of its URL, and

@@ -3,16 +3,14 @@
 use std::future::pending;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH};
+use http::header::{AUTHORIZATION, ETAG, IF_MATCH};
 use http::{HeaderMap, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
-use crate::http::bearer;
-use crate::publish::OFFER_LIMIT;
 use crate::record::Happening;
 use crate::reply::{Dropped, Reply, pairs, reply};
 use crate::reply_rules::LocationForm;
+use crate::request::{bearer, has_type, read_body};
 use crate::request_rules::{DeleteRule, MidRule, PatchEtag, PatchRule, TrickleRule};
 use crate::rules::Refusal;
 use crate::sessions::SessionInfo;
@@ -153,8 +151,7 @@ pub(crate) async fn patch(
 ) -> Result<Reply, Dropped> {
     let (head, body) = request.into_parts();
     let found = find(state, hop, secret, &head.uri);
-    let body = Limited::new(body, OFFER_LIMIT).collect().await;
-    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = read_body(body).await.unwrap_or_default();
     let fragment = std::str::from_utf8(&body).ok().and_then(Fragment::read);
     let if_match = if_match(state, &head.headers);
 
@@ -227,12 +224,6 @@ fn judge<'a>(
 fn if_match(state: &StageState, headers: &HeaderMap) -> IfMatch {
     let value = headers.get(IF_MATCH).map(http::HeaderValue::as_bytes);
     IfMatch::of(value, state.rules.etag.as_deref())
-}
-
-/// Whether `Content-Type` is this one, and has no parameters.
-pub(crate) fn has_type(headers: &HeaderMap, kind: &str) -> bool {
-    let value = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
-    value.is_some_and(|value| value.eq_ignore_ascii_case(kind.as_bytes()))
 }
 
 fn session_reply(state: &StageState, status: u16, headers: &[(&str, &str)]) -> Reply {
