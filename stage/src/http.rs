@@ -1,8 +1,6 @@
 //! The HTTP half: listeners, routes and replies, by RFC 9725 and by what is
 //! known of IVS.
 
-use std::any::Any;
-use std::future::Future;
 use std::net::TcpListener;
 use std::sync::Arc;
 
@@ -15,40 +13,18 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::publish;
-use crate::record::{Happening, Record};
+use crate::record::Happening;
 use crate::reply::{Dropped, Reply, reply};
 use crate::reply_rules::{Connections, HeaderCase};
 use crate::resource;
 use crate::state::StageState;
+use crate::task::spawn;
 use crate::wire::Wire;
 
 /// Starts to serve one listener. Called on the stage's runtime.
 pub(crate) fn serve(state: &Arc<StageState>, hop: usize, listener: TcpListener) {
     let record = Arc::clone(&state.record);
-    watch(&record, accept(Arc::clone(state), hop, listener));
-}
-
-/// Runs a task whose panic is told to whoever looks at the stage, and not
-/// swallowed with the task.
-pub(crate) fn watch(record: &Arc<Record>, task: impl Future<Output = ()> + Send + 'static) {
-    let record = Arc::clone(record);
-    let task = tokio::spawn(task);
-    tokio::spawn(async move {
-        if let Err(error) = task.await
-            && error.is_panic()
-        {
-            record.fail(format!(
-                "a task panicked: {}",
-                panic_text(&*error.into_panic())
-            ));
-        }
-    });
-}
-
-fn panic_text(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| payload.downcast_ref::<&str>().copied())
-        .unwrap_or("no text")
+    spawn(&record, accept(Arc::clone(state), hop, listener));
 }
 
 async fn accept(state: Arc<StageState>, hop: usize, listener: TcpListener) {
@@ -68,7 +44,7 @@ async fn accept(state: Arc<StageState>, hop: usize, listener: TcpListener) {
         // A reply is one small packet; waiting for more only costs time.
         let _ = stream.set_nodelay(true);
         let state = Arc::clone(&state);
-        watch(&Arc::clone(&state.record), connection(state, hop, stream));
+        spawn(&Arc::clone(&state.record), connection(state, hop, stream));
     }
 }
 

@@ -76,6 +76,7 @@ mod rules;
 mod sessions;
 mod stage;
 mod state;
+mod task;
 mod trickle;
 mod wire;
 

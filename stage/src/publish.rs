@@ -8,7 +8,6 @@ use http::{HeaderMap, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 
 use crate::far_end::FarEnd;
-use crate::http::watch;
 use crate::media::SectionReport;
 use crate::offer::{OfferSection, has_video, read_sections, ufrag};
 use crate::participant_token::{Participant, random_id};
@@ -20,6 +19,7 @@ use crate::resource;
 use crate::rules::LastRedirect;
 use crate::sessions::SessionInfo;
 use crate::state::StageState;
+use crate::task::spawn;
 
 /// Where the regional host sends POSTs that it redirects within itself.
 const REGIONAL_PATH: &str = "/regional";
@@ -167,10 +167,12 @@ async fn open(
         query: resource::kept_query(state.rules.location, uri),
     };
     let commands = state.sessions.keep(secret.clone(), info);
-    let (state, key) = (Arc::clone(state), secret.clone());
-    watch(&Arc::clone(&state.record), async move {
-        far_end.run(commands).await;
-        state.sessions.forget(&key);
+    spawn(&state.record, {
+        let (state, secret) = (Arc::clone(state), secret.clone());
+        async move {
+            far_end.run(commands).await;
+            state.sessions.forget(&secret);
+        }
     });
     Ok((secret, answer))
 }

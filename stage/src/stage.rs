@@ -335,7 +335,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::http::watch;
+    use crate::task::spawn;
 
     #[test]
     #[should_panic(expected = "a task panicked: oh no")]
@@ -344,7 +344,7 @@ mod tests {
         let runtime = Builder::new_current_thread().build().unwrap();
         let record = Arc::clone(&stage.state.record);
         runtime.block_on(async {
-            watch(&record, async { panic!("oh no") });
+            spawn(&record, async { panic!("oh no") });
             while record.failure().is_none() {
                 tokio::task::yield_now().await;
             }
