@@ -15,8 +15,8 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::media::{Counter, Packet, SectionReport};
 use crate::negotiation::{AnswerError, accept};
-use crate::offer::OfferSection;
-use crate::record::{Ending, Happening, Kind, millis};
+use crate::offer::{Kind, OfferSection};
+use crate::record::{Ending, Happening, millis};
 use crate::request_rules::SilenceRule;
 use crate::sessions::Command;
 use crate::state::StageState;

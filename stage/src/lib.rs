@@ -81,10 +81,10 @@ mod trickle;
 mod wire;
 
 pub use media::SectionReport;
-pub use offer::{Direction, OfferSection};
+pub use offer::{Direction, Kind, OfferSection};
 pub use participant_token::{KeyError, Lifetime, MintError, SigningKey, TokenWish};
 pub use profile::{Profile, UnknownProfile};
-pub use record::{Ending, Event, Happening, Kind, SessionReport};
+pub use record::{Ending, Event, Happening, SessionReport};
 pub use reply_rules::{
     AnswerForm, BundleLine, CandidatePlace, Certificate, Connections, HeaderCase, IceMode, Level,
     LocationForm, SectionAnswer,

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::h264;
-use crate::offer::{Direction, OfferSection};
-use crate::record::Kind;
+use crate::offer::{Direction, Kind, OfferSection};
 
 /// What came in one section.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

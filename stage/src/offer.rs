@@ -3,7 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::Kind;
 use crate::rules::VideoRule;
 
 /// One `m=` section of an offer.
@@ -29,6 +28,18 @@ pub struct OfferSection {
     pub ssrc: bool,
     /// The value of `a=setup`, of the section or else of the session.
     pub setup: Option<String>,
+}
+
+/// Kind of a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// `m=audio`
+    Audio,
+    /// `m=video`
+    Video,
+    /// Anything else.
+    Other,
 }
 
 /// Direction attribute of a section.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::media::SectionReport;
-use crate::offer::OfferSection;
+use crate::offer::{Kind, OfferSection};
 use crate::trickle::IfMatch;
 
 /// Something that happened, and when.
@@ -165,18 +165,6 @@ pub enum Happening {
         /// All that came in each section.
         sections: Vec<SectionReport>,
     },
-}
-
-/// Kind of a section.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// `m=audio`
-    Audio,
-    /// `m=video`
-    Video,
-    /// Anything else.
-    Other,
 }
 
 /// Why a session ended.
