@@ -78,6 +78,7 @@ mod stage;
 mod state;
 mod task;
 mod trickle;
+mod video_rule;
 mod wire;
 
 pub use media::SectionReport;
@@ -92,6 +93,7 @@ pub use reply_rules::{
 pub use request_rules::{
     DeleteRule, MidRule, PatchEtag, PatchRule, Rate, SilenceRule, TrickleRule,
 };
-pub use rules::{KeySource, LastRedirect, Refusal, Rules, VideoRule};
+pub use rules::{KeySource, LastRedirect, Refusal, Rules};
 pub use stage::{Stage, StartError};
 pub use trickle::IfMatch;
+pub use video_rule::VideoRule;

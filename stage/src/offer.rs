@@ -3,8 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::rules::VideoRule;
-
 /// One `m=` section of an offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferSection {
@@ -74,13 +72,13 @@ impl Direction {
 }
 
 impl OfferSection {
-    fn has_codec(&self, name: &str) -> bool {
+    pub(crate) fn has_codec(&self, name: &str) -> bool {
         self.codecs
             .iter()
             .any(|codec| codec.eq_ignore_ascii_case(name))
     }
 
-    fn will_send(&self) -> bool {
+    pub(crate) fn will_send(&self) -> bool {
         self.direction.sends() && (self.port != 0 || self.bundle_only)
     }
 }
@@ -110,23 +108,6 @@ pub(crate) fn ufrag(sdp: &str) -> Option<String> {
     let mut lines = sdp.lines().map(str::trim_end);
     let ufrag = lines.find_map(|line| line.strip_prefix("a=ice-ufrag:"))?;
     Some(ufrag.to_owned())
-}
-
-/// Whether the offer has the video that the rule asks for.
-pub(crate) fn has_video(sections: &[OfferSection], rule: VideoRule) -> bool {
-    if rule == VideoRule::NotNeeded {
-        return true;
-    }
-    sections
-        .iter()
-        .filter(|section| section.kind == Kind::Video && section.has_codec("H264"))
-        .any(|section| match rule {
-            VideoRule::Any | VideoRule::NotNeeded => true,
-            VideoRule::RefuseInactive
-            | VideoRule::RefuseSilentBefore(_)
-            | VideoRule::NeedsFrames { .. } => section.will_send(),
-            VideoRule::RefuseSilent => section.will_send() && section.ssrc && section.msid,
-        })
 }
 
 impl OfferSection {
@@ -223,41 +204,5 @@ mod tests {
         assert_eq!(read_sections(""), None);
         assert_eq!(read_sections("v=0\r\ns=-\r\n"), None);
         assert_eq!(read_sections("v=0\r\nm=audio x\r\n"), None);
-    }
-
-    #[test]
-    fn video_rules() {
-        let inactive = read_sections(OFFER).unwrap();
-        assert!(has_video(&inactive, VideoRule::Any));
-        assert!(!has_video(&inactive, VideoRule::RefuseInactive));
-
-        let silent = read_sections(&OFFER.replace("a=inactive", "a=sendonly")).unwrap();
-        assert!(has_video(&silent, VideoRule::RefuseInactive));
-        assert!(!has_video(&silent, VideoRule::RefuseSilent));
-
-        let announced = OFFER.replace("a=inactive", "a=sendonly\r\na=msid:s v\r\na=ssrc:2 cname:c");
-        let announced = read_sections(&announced).unwrap();
-        assert!(has_video(&announced, VideoRule::RefuseSilent));
-    }
-
-    #[test]
-    fn video_must_be_h264() {
-        let vp8 = read_sections(&OFFER.replace("H264", "VP8")).unwrap();
-        assert!(!has_video(&vp8, VideoRule::Any));
-        let audio_only = read_sections(OFFER.split("m=video").next().unwrap()).unwrap();
-        assert!(!has_video(&audio_only, VideoRule::Any));
-    }
-
-    #[test]
-    fn a_section_of_port_0_sends_only_if_bundle_only() {
-        let sending = OFFER
-            .replace("m=video 9", "m=video 0")
-            .replace("a=inactive", "a=sendonly");
-        let rejected = read_sections(&sending).unwrap();
-        assert!(!has_video(&rejected, VideoRule::RefuseInactive));
-
-        let bundled = sending.replace("a=mid:1", "a=mid:1\r\na=bundle-only");
-        let bundled = read_sections(&bundled).unwrap();
-        assert!(has_video(&bundled, VideoRule::RefuseInactive));
     }
 }

@@ -9,7 +9,8 @@ use crate::reply_rules::{
     AnswerForm, CandidatePlace, Connections, HeaderCase, IceMode, LocationForm,
 };
 use crate::request_rules::{DeleteRule, MidRule, PatchEtag, PatchRule, SilenceRule, TrickleRule};
-use crate::rules::{Refusal, Rules, VideoRule};
+use crate::rules::{Refusal, Rules};
+use crate::video_rule::VideoRule;
 
 impl Rules {
     /// The rules that make the stage answer as another server does.

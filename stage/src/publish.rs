@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 
 use crate::far_end::FarEnd;
 use crate::media::SectionReport;
-use crate::offer::{OfferSection, has_video, read_sections, ufrag};
+use crate::offer::{OfferSection, read_sections, ufrag};
 use crate::participant_token::{Participant, random_id};
 use crate::record::{Happening, SessionReport};
 use crate::refused_post::RefusedPost;
@@ -75,7 +75,7 @@ async fn create(
         host: state.regional_host().to_owned(),
         sections: sections.clone(),
     });
-    if !has_video(&sections, state.rules.video) || state.is_too_silent(&sections) {
+    if !state.rules.video.accepts(&sections) || state.is_too_silent(&sections) {
         return Err(RefusedPost::no_session(
             "no H.264 video section of the kind asked for",
         ));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::record::Event;
 use crate::reply_rules::{AnswerForm, Connections, HeaderCase, LocationForm};
 use crate::request_rules::{DeleteRule, PatchRule, Rate, SilenceRule};
+use crate::video_rule::VideoRule;
 
 /// Everything that can be set about a stage before it starts.
 ///
@@ -165,40 +166,6 @@ pub enum LastRedirect {
     None,
     /// A POST to any other path is sent on to `/regional`.
     PathOnly,
-}
-
-/// What is asked of the offer's video section. An offer without any H.264
-/// video section is refused with code 2001 under every rule but
-/// [`NotNeeded`](Self::NotNeeded).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum VideoRule {
-    /// Any H.264 section will do, inactive included.
-    #[default]
-    Any,
-    /// The section has to be one that sends: inactive, recvonly and port 0
-    /// (unless bundle-only) are refused.
-    RefuseInactive,
-    /// As [`RefuseInactive`](Self::RefuseInactive), and the section has to
-    /// announce its source by `ssrc` and `msid`. That is what SDP tells of a
-    /// section that will stay silent.
-    RefuseSilent,
-    /// As [`RefuseInactive`](Self::RefuseInactive) for this many POSTs whose
-    /// section sends, which are refused as well; then as `RefuseInactive`.
-    ///
-    /// It stands in for a service that takes black pictures and no silence.
-    /// SDP doesn't tell one from the other, so no server can refuse only the
-    /// silent offer; what a publisher sees, refusals until it has climbed to
-    /// pictures, is the same. Give the number of POSTs that it makes before.
-    RefuseSilentBefore(u32),
-    /// As [`RefuseInactive`](Self::RefuseInactive) at the POST; then the
-    /// session ends with [`Ending::Silent`](crate::Ending::Silent) if no video
-    /// packet has come within this time of its connection.
-    NeedsFrames {
-        /// The time that the first picture has.
-        within: Duration,
-    },
-    /// There may be no video section at all, as on other servers than IVS.
-    NotNeeded,
 }
 
 /// A reply made up in advance.

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::offer::{OfferSection, has_video};
+use crate::offer::OfferSection;
 use crate::participant_token::SigningKey;
 use crate::record::Record;
 use crate::request_rules::SilenceRule;
-use crate::rules::{Refusal, Rules, VideoRule};
+use crate::rules::{Refusal, Rules};
 use crate::sessions::Sessions;
+use crate::video_rule::VideoRule;
 
 #[derive(Debug)]
 pub(crate) struct StageState {
@@ -98,7 +99,7 @@ impl StageState {
         let VideoRule::RefuseSilentBefore(refused) = self.rules.video else {
             return false;
         };
-        has_video(offered, VideoRule::RefuseInactive)
+        VideoRule::RefuseInactive.accepts(offered)
             && self.sending_offers.fetch_add(1, Ordering::Relaxed) < refused
     }
 
