@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
 use crate::rules::Rules;
-use crate::stage::StartError;
+use crate::start_error::StartError;
 
 /// Listeners from the global one to the regional one, each on another loopback
 /// address where the system has more than one.

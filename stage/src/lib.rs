@@ -75,6 +75,7 @@ mod resource;
 mod rules;
 mod sessions;
 mod stage;
+mod start_error;
 mod state;
 mod task;
 mod trickle;
@@ -94,6 +95,7 @@ pub use request_rules::{
     DeleteRule, MidRule, PatchEtag, PatchRule, Rate, SilenceRule, TrickleRule,
 };
 pub use rules::{KeySource, LastRedirect, Refusal, Rules};
-pub use stage::{Stage, StartError};
+pub use stage::Stage;
+pub use start_error::StartError;
 pub use trickle::IfMatch;
 pub use video_rule::VideoRule;

@@ -1,19 +1,19 @@
 //! The running stage: a thread with its own runtime, and the handle to it.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use std::{error, fmt, io};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::addresses::{check_media_address, first_media_address, listen};
 use crate::http::serve;
-use crate::participant_token::{KeyError, MintError, SigningKey, TokenWish};
+use crate::participant_token::{MintError, SigningKey, TokenWish};
 use crate::record::{Event, Happening, Record, SessionReport};
 use crate::rules::{KeySource, Rules};
+use crate::start_error::StartError;
 use crate::state::StageState;
 
 /// A stage that runs until it is dropped. Drop closes every socket before it
@@ -42,39 +42,6 @@ struct Freeze {
     /// Ends when it may go on.
     thaw: mpsc::Receiver<()>,
 }
-
-/// Why a stage did not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// The address of a listener, or of the media, can't be had.
-    Bind(SocketAddr, io::Error),
-    /// The host's addresses can't be listed.
-    Interfaces(io::Error),
-    /// The host has no IPv4 address but loopback, where WebRTC clients don't
-    /// look for each other.
-    NoMediaAddress,
-    /// There is no signing key.
-    Key(KeyError),
-    /// The thread or its runtime can't be had.
-    Runtime(io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bind(address, error) => write!(f, "can't use {address}: {error}"),
-            Self::Interfaces(error) => write!(f, "can't list this host's addresses: {error}"),
-            Self::NoMediaAddress => f.write_str(
-                "this host has no IPv4 address but loopback, on which WebRTC clients never \
-                 connect; bring a network interface up or name an address for the media",
-            ),
-            Self::Key(error) => write!(f, "no key to sign tokens with: {error}"),
-            Self::Runtime(error) => write!(f, "can't start the stage's thread: {error}"),
-        }
-    }
-}
-
-impl error::Error for StartError {}
 
 impl Stage {
     /// Starts a stage; when this returns it takes requests.
