@@ -10,7 +10,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use ivs_stage::{Event, SigningKey, TokenWish};
+use ivs_stage::{SigningKey, TokenWish};
 
 use crate::arguments::{Command, HELP, Need};
 
@@ -54,27 +54,13 @@ fn report(need: Need, file: Option<&Path>) -> Result<(), Box<dyn Error>> {
         }
         None => Box::new(io::stdin().lock()),
     };
-    let events = read_events(lines)?;
+    let events = report::read_events(lines)?;
     let report = report::Report::of(&events, need);
     print(&report.text)?;
     if report.missing.is_empty() {
         return Ok(());
     }
     Err(report.missing.join("\n").into())
-}
-
-fn read_events(lines: impl BufRead) -> Result<Vec<Event>, Box<dyn Error>> {
-    let mut events = Vec::new();
-    for (number, line) in lines.lines().enumerate() {
-        let line = line?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let event = serde_json::from_str(&line)
-            .map_err(|error| format!("line {} isn't an event of a stage: {error}", number + 1))?;
-        events.push(event);
-    }
-    Ok(events)
 }
 
 fn print(text: &str) -> Result<(), Box<dyn Error>> {

@@ -1,6 +1,8 @@
 //! `report`: what a run saw, in words, and what it lacks.
 
+use std::error::Error;
 use std::fmt::Write;
+use std::io::BufRead;
 
 use ivs_stage::{Event, Happening, Kind, OfferSection, SectionReport};
 
@@ -27,6 +29,21 @@ impl Report {
             missing: missing(events, need),
         }
     }
+}
+
+/// Reads events, one line of JSON each.
+pub(crate) fn read_events(lines: impl BufRead) -> Result<Vec<Event>, Box<dyn Error>> {
+    let mut events = Vec::new();
+    for (number, line) in lines.lines().enumerate() {
+        let line = line?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let event = serde_json::from_str(&line)
+            .map_err(|error| format!("line {} isn't an event of a stage: {error}", number + 1))?;
+        events.push(event);
+    }
+    Ok(events)
 }
 
 fn tell(what: &Happening) -> Option<String> {
@@ -263,7 +280,7 @@ mod tests {
 "#;
 
     fn report(run: &str, need: Need) -> Report {
-        let events = crate::read_events(run.as_bytes()).unwrap();
+        let events = read_events(run.as_bytes()).unwrap();
         Report::of(&events, need)
     }
 
