@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::header_case::CasedStream;
 use crate::publish;
 use crate::record::Happening;
 use crate::reply::{Dropped, Reply, reply};
@@ -19,7 +20,6 @@ use crate::reply_rules::{Connections, HeaderCase};
 use crate::resource;
 use crate::state::StageState;
 use crate::task::spawn;
-use crate::wire::Wire;
 
 /// Starts to serve one listener. Called on the stage's runtime.
 pub(crate) fn serve(state: &Arc<StageState>, hop: usize, listener: TcpListener) {
@@ -57,7 +57,7 @@ async fn connection(state: Arc<StageState>, hop: usize, stream: TcpStream) {
         let state = Arc::clone(&state);
         async move { route(&state, hop, request).await }
     });
-    let io = TokioIo::new(Wire::new(stream, case));
+    let io = TokioIo::new(CasedStream::new(stream, case));
     // A connection ends in an error when the client, or a rule, cuts it.
     let _ = server.serve_connection(io, routes).await;
 }

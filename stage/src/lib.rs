@@ -57,6 +57,7 @@ mod addresses;
 mod answer;
 mod far_end;
 mod h264;
+mod header_case;
 mod http;
 mod media;
 mod negotiation;
@@ -80,7 +81,6 @@ mod state;
 mod task;
 mod trickle;
 mod video_rule;
-mod wire;
 
 pub use media::SectionReport;
 pub use offer::{Direction, Kind, OfferSection};

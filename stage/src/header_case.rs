@@ -12,13 +12,13 @@ use crate::reply_rules::HeaderCase;
 
 /// A connection that writes header names in capitals if it has to.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub(crate) struct CasedStream {
     stream: TcpStream,
     case: HeaderCase,
     in_head: bool,
 }
 
-impl Wire {
+impl CasedStream {
     pub(crate) fn new(stream: TcpStream, case: HeaderCase) -> Self {
         Self {
             stream,
@@ -33,7 +33,7 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// Names of headers in capitals, for as much of the head as is in here, which
 /// starts with whole lines; and where the head ends.
-fn shout(head: &mut [u8]) -> Option<usize> {
+fn uppercase_names(head: &mut [u8]) -> Option<usize> {
     let end = head.windows(HEAD_END.len()).position(|at| at == HEAD_END);
     let end = end.map(|at| at + HEAD_END.len());
     let stop = end.unwrap_or(head.len());
@@ -47,7 +47,7 @@ fn shout(head: &mut [u8]) -> Option<usize> {
     end
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for CasedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -59,7 +59,11 @@ impl AsyncWrite for Wire {
         // No body of this stage starts as a status line does.
         let in_head = self.in_head || bytes.starts_with(b"HTTP/1.");
         let mut changed = bytes.to_vec();
-        let end = if in_head { shout(&mut changed) } else { None };
+        let end = if in_head {
+            uppercase_names(&mut changed)
+        } else {
+            None
+        };
         let written = Pin::new(&mut self.stream).poll_write(context, &changed);
         if let Poll::Ready(Ok(length)) = written {
             self.in_head = in_head && end.is_none_or(|end| length < end);
@@ -76,7 +80,7 @@ impl AsyncWrite for Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for CasedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -93,12 +97,15 @@ mod tests {
     #[test]
     fn only_names_of_headers_are_in_capitals() {
         let mut head = b"HTTP/1.1 201 Created: x\r\nlocation: http://a/\r\n\r\na=b:c\r\n".to_vec();
-        let end = shout(&mut head).unwrap();
+        let end = uppercase_names(&mut head).unwrap();
         assert_eq!(&head[end..], b"a=b:c\r\n");
         assert_eq!(
             &head[..end],
             b"HTTP/1.1 201 Created: x\r\nLOCATION: http://a/\r\n\r\n"
         );
-        assert_eq!(shout(&mut b"HTTP/1.1 200 OK\r\netag: a\r\n".to_vec()), None);
+        assert_eq!(
+            uppercase_names(&mut b"HTTP/1.1 200 OK\r\netag: a\r\n".to_vec()),
+            None
+        );
     }
 }
