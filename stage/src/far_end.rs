@@ -22,10 +22,10 @@ use crate::sessions::Command;
 use crate::state::StageState;
 
 /// How long telling the peer of the end may take.
-const FAREWELL: Duration = Duration::from_millis(500);
+const CLOSE_BOUND: Duration = Duration::from_millis(500);
 
 /// Biggest UDP payload taken.
-const DATAGRAM: usize = 2000;
+const DATAGRAM_LIMIT: usize = 2000;
 
 /// One peer's end of a session.
 pub(crate) struct FarEnd {
@@ -36,8 +36,8 @@ pub(crate) struct FarEnd {
     local: SocketAddr,
     counters: Vec<Counter>,
     connected: bool,
-    /// Since when the peer has been missing.
-    missing: Option<Instant>,
+    /// Since when there is no connection to the peer.
+    without_peer_since: Option<Instant>,
     /// When silence ends the session.
     media_due: Option<Instant>,
     next_media: Option<Instant>,
@@ -66,7 +66,7 @@ impl FarEnd {
             local,
             counters: sections.iter().map(Counter::new).collect(),
             connected: false,
-            missing: Some(posted),
+            without_peer_since: Some(posted),
             media_due: None,
             next_media: None,
             state: Arc::clone(state),
@@ -79,7 +79,7 @@ impl FarEnd {
         let ending = self.serve(commands).await;
         if self.rtc.is_alive() && self.rtc.close().is_ok() {
             // The peer may be gone; nothing waits for it.
-            let _ = timeout(FAREWELL, self.flush()).await;
+            let _ = timeout(CLOSE_BOUND, self.flush()).await;
         }
         let sections = self.reports();
         let reason = ending;
@@ -96,16 +96,16 @@ impl FarEnd {
     }
 
     async fn serve(&mut self, mut commands: UnboundedReceiver<Command>) -> Ending {
-        let mut datagram = vec![0; DATAGRAM];
+        let mut datagram = vec![0; DATAGRAM_LIMIT];
         loop {
             let Ok(wake) = self.flush().await else {
                 return Ending::Failed;
             };
             let now = Instant::now();
-            if let Some(ending) = self.out_of_patience(now).or_else(|| self.too_silent(now)) {
+            if let Some(ending) = self.peer_ending(now).or_else(|| self.silence_ending(now)) {
                 return ending;
             }
-            self.tell_media(now);
+            self.report_media(now);
             let handled = tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::End(ending)) => return ending,
@@ -130,7 +130,7 @@ impl FarEnd {
     async fn flush(&mut self) -> Result<Instant, str0m::RtcError> {
         while self.rtc.is_alive() {
             match self.rtc.poll_output()? {
-                Output::Timeout(at) => return Ok(self.wake(at)),
+                Output::Timeout(at) => return Ok(self.next_wake(at)),
                 Output::Transmit(out) => {
                     if self.state.is_media_dropped() {
                         continue;
@@ -138,14 +138,16 @@ impl FarEnd {
                     // Lost like any packet may be; ICE notices if it lasts.
                     let _ = self.socket.send_to(&out.contents, out.destination).await;
                 }
-                Output::Event(event) => self.note(event),
+                Output::Event(event) => self.handle(event),
             }
         }
-        Ok(self.wake(Instant::now() + self.state.rules.patience))
+        Ok(self.next_wake(Instant::now() + self.state.rules.patience))
     }
 
-    fn wake(&self, rtc: Instant) -> Instant {
-        let patience = self.missing.map(|since| since + self.state.rules.patience);
+    fn next_wake(&self, rtc: Instant) -> Instant {
+        let patience = self
+            .without_peer_since
+            .map(|since| since + self.state.rules.patience);
         [patience, self.media_due, self.next_media]
             .into_iter()
             .flatten()
@@ -178,24 +180,24 @@ impl FarEnd {
         self.rtc.handle_input(Input::Timeout(Instant::now()))
     }
 
-    fn note(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         match event {
-            Event::Connected => self.note_connected(),
+            Event::Connected => self.on_connected(),
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
-                self.note_missing("ICE got no answer");
+                self.on_peer_lost("ICE got no answer");
             }
             Event::IceConnectionStateChange(
                 IceConnectionState::Connected | IceConnectionState::Completed,
-            ) if self.connected => self.note_back(),
-            Event::Closed => self.note_missing("DTLS was closed"),
-            Event::RtpPacket(packet) => self.note_packet(&packet),
+            ) if self.connected => self.on_peer_back(),
+            Event::Closed => self.on_peer_lost("DTLS was closed"),
+            Event::RtpPacket(packet) => self.on_packet(&packet),
             _ => {}
         }
     }
 
-    fn note_connected(&mut self) {
+    fn on_connected(&mut self) {
         self.connected = true;
-        self.missing = None;
+        self.without_peer_since = None;
         let now = Instant::now();
         let interval = self.state.rules.media_interval;
         self.next_media = interval.map(|interval| now + interval);
@@ -214,11 +216,11 @@ impl FarEnd {
             after_ms,
         });
         if self.state.rules.key_frame_on_connect {
-            self.ask_for_key_frames();
+            self.request_key_frames();
         }
     }
 
-    fn ask_for_key_frames(&mut self) {
+    fn request_key_frames(&mut self) {
         let video = self
             .counters
             .iter()
@@ -230,11 +232,11 @@ impl FarEnd {
         }
     }
 
-    fn note_missing(&mut self, reason: &str) {
-        if !self.connected || self.missing.is_some() {
+    fn on_peer_lost(&mut self, reason: &str) {
+        if !self.connected || self.without_peer_since.is_some() {
             return;
         }
-        self.missing = Some(Instant::now());
+        self.without_peer_since = Some(Instant::now());
         self.state
             .record
             .update(self.session, |report| report.peer_lost = true);
@@ -244,14 +246,14 @@ impl FarEnd {
         });
     }
 
-    fn note_back(&mut self) {
-        self.missing = None;
+    fn on_peer_back(&mut self) {
+        self.without_peer_since = None;
         self.state
             .record
             .update(self.session, |report| report.peer_lost = false);
     }
 
-    fn note_packet(&mut self, packet: &RtpPacket) {
+    fn on_packet(&mut self, packet: &RtpPacket) {
         let ssrc = packet.header.ssrc;
         let Some(mid) = self
             .rtc
@@ -289,8 +291,8 @@ impl FarEnd {
         });
     }
 
-    fn out_of_patience(&self, now: Instant) -> Option<Ending> {
-        let since = self.missing?;
+    fn peer_ending(&self, now: Instant) -> Option<Ending> {
+        let since = self.without_peer_since?;
         if now < since + self.state.rules.patience {
             return None;
         }
@@ -301,7 +303,7 @@ impl FarEnd {
         })
     }
 
-    fn too_silent(&mut self, now: Instant) -> Option<Ending> {
+    fn silence_ending(&mut self, now: Instant) -> Option<Ending> {
         self.media_due.filter(|due| *due <= now)?;
         self.media_due = None;
         let mut sections = self.counters.iter().map(Counter::report);
@@ -315,7 +317,7 @@ impl FarEnd {
         (!enough).then_some(Ending::Silent)
     }
 
-    fn tell_media(&mut self, now: Instant) {
+    fn report_media(&mut self, now: Instant) {
         let (Some(interval), Some(next)) = (self.state.rules.media_interval, self.next_media)
         else {
             return;

@@ -9,39 +9,39 @@ const FU_A: u8 = 28;
 
 /// What one payload holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct PayloadInfo {
     /// A picture that decoding can start at begins here.
     pub(crate) key_frame: bool,
     /// Width and height of a sequence parameter set.
     pub(crate) size: Option<(u32, u32)>,
 }
 
-pub(crate) fn look(payload: &[u8]) -> Found {
+pub(crate) fn inspect(payload: &[u8]) -> PayloadInfo {
     let Some((&first, rest)) = payload.split_first() else {
-        return Found::default();
+        return PayloadInfo::default();
     };
     match first & 0x1f {
-        STAP_A => aggregated(rest),
-        FU_A => Found {
+        STAP_A => inspect_stap_a(rest),
+        FU_A => PayloadInfo {
             // The start bit, then the type of the unit that is cut in pieces.
             key_frame: rest
                 .first()
                 .is_some_and(|fu| fu & 0x80 != 0 && fu & 0x1f == IDR),
             size: None,
         },
-        _ => unit(payload),
+        _ => inspect_unit(payload),
     }
 }
 
 /// A STAP-A: units one after the other, each after its 16-bit length.
-fn aggregated(mut rest: &[u8]) -> Found {
-    let mut found = Found::default();
+fn inspect_stap_a(mut rest: &[u8]) -> PayloadInfo {
+    let mut found = PayloadInfo::default();
     while let [high, low, tail @ ..] = rest {
         let length = usize::from(u16::from_be_bytes([*high, *low]));
         let Some((nal, tail)) = tail.split_at_checked(length) else {
             break;
         };
-        let one = unit(nal);
+        let one = inspect_unit(nal);
         found.key_frame |= one.key_frame;
         found.size = one.size.or(found.size);
         rest = tail;
@@ -49,22 +49,22 @@ fn aggregated(mut rest: &[u8]) -> Found {
     found
 }
 
-fn unit(nal: &[u8]) -> Found {
+fn inspect_unit(nal: &[u8]) -> PayloadInfo {
     let Some((&first, body)) = nal.split_first() else {
-        return Found::default();
+        return PayloadInfo::default();
     };
     match first & 0x1f {
-        IDR => Found {
+        IDR => PayloadInfo {
             key_frame: true,
             size: None,
         },
         // A parameter set alone isn't a picture, but senders put one right in
         // front of each key frame, with the same time.
-        SPS => Found {
+        SPS => PayloadInfo {
             key_frame: true,
             size: picture_size(body),
         },
-        _ => Found::default(),
+        _ => PayloadInfo::default(),
     }
 }
 
@@ -214,34 +214,34 @@ mod tests {
 
     #[test]
     fn single_units() {
-        assert!(look(&[0x65, 0x88]).key_frame);
-        assert!(!look(&[0x41, 0x9a]).key_frame);
-        assert!(!look(&[0x68, 0xce]).key_frame);
-        assert!(look(&[0x67, 66, 0, 31]).key_frame);
-        assert_eq!(look(&[]), Found::default());
+        assert!(inspect(&[0x65, 0x88]).key_frame);
+        assert!(!inspect(&[0x41, 0x9a]).key_frame);
+        assert!(!inspect(&[0x68, 0xce]).key_frame);
+        assert!(inspect(&[0x67, 66, 0, 31]).key_frame);
+        assert_eq!(inspect(&[]), PayloadInfo::default());
     }
 
     #[test]
     fn fragments_count_at_their_start() {
-        assert!(look(&[0x7c, 0x85, 0x88]).key_frame);
-        assert!(!look(&[0x7c, 0x05, 0x88]).key_frame);
-        assert!(!look(&[0x7c, 0x81, 0x88]).key_frame);
-        assert!(!look(&[0x7c]).key_frame);
+        assert!(inspect(&[0x7c, 0x85, 0x88]).key_frame);
+        assert!(!inspect(&[0x7c, 0x05, 0x88]).key_frame);
+        assert!(!inspect(&[0x7c, 0x81, 0x88]).key_frame);
+        assert!(!inspect(&[0x7c]).key_frame);
     }
 
     #[test]
     fn aggregates_are_searched() {
-        assert!(look(&[0x78, 0, 1, 0x68, 0, 2, 0x65, 1]).key_frame);
-        assert!(!look(&[0x78, 0, 1, 0x68, 0, 2, 0x41, 1]).key_frame);
-        assert!(!look(&[0x78, 0, 9, 0x65]).key_frame);
+        assert!(inspect(&[0x78, 0, 1, 0x68, 0, 2, 0x65, 1]).key_frame);
+        assert!(!inspect(&[0x78, 0, 1, 0x68, 0, 2, 0x41, 1]).key_frame);
+        assert!(!inspect(&[0x78, 0, 9, 0x65]).key_frame);
     }
 
     #[test]
     fn the_picture_size_is_read() {
-        assert_eq!(look(SPS_320X240).size, Some((320, 240)));
-        assert_eq!(look(SPS_640X360).size, Some((640, 360)));
-        assert_eq!(look(SPS_1280X720_HIGH).size, Some((1280, 720)));
-        assert_eq!(look(&[0x67, 66, 0, 31]).size, None);
-        assert_eq!(look(&[0x67]).size, None);
+        assert_eq!(inspect(SPS_320X240).size, Some((320, 240)));
+        assert_eq!(inspect(SPS_640X360).size, Some((640, 360)));
+        assert_eq!(inspect(SPS_1280X720_HIGH).size, Some((1280, 720)));
+        assert_eq!(inspect(&[0x67, 66, 0, 31]).size, None);
+        assert_eq!(inspect(&[0x67]).size, None);
     }
 }

@@ -113,13 +113,13 @@ impl Counter {
         report.first_ms.get_or_insert(packet.at_ms);
         report.last_ms = Some(packet.at_ms);
         if self.report.kind == Kind::Video {
-            self.look_into(packet);
+            self.inspect(packet);
         }
     }
 
     /// One picture takes many packets, all with the same time: it counts once.
-    fn look_into(&mut self, packet: &Packet<'_>) {
-        let found = h264::look(packet.payload);
+    fn inspect(&mut self, packet: &Packet<'_>) {
+        let found = h264::inspect(packet.payload);
         self.report.size = found.size.or(self.report.size);
         let picture = Some((packet.ssrc, packet.seconds));
         if found.key_frame && self.key_frame_at != picture {
