@@ -13,7 +13,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep_until, timeout};
 
-use crate::media::{Counter, Packet, SectionReport};
+use crate::counter::{Counter, Packet, SectionReport};
 use crate::negotiation::{AnswerError, accept};
 use crate::offer::{Kind, OfferSection};
 use crate::record::{Ending, Happening, millis};

@@ -55,11 +55,11 @@
 
 mod addresses;
 mod answer;
+mod counter;
 mod far_end;
 mod h264;
 mod header_case;
 mod http;
-mod media;
 mod negotiation;
 mod offer;
 mod participant_token;
@@ -82,7 +82,7 @@ mod task;
 mod trickle;
 mod video_rule;
 
-pub use media::SectionReport;
+pub use counter::SectionReport;
 pub use offer::{Direction, Kind, OfferSection};
 pub use participant_token::{KeyError, Lifetime, MintError, SigningKey, TokenWish};
 pub use profile::{Profile, UnknownProfile};

@@ -7,8 +7,8 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, LINK, LOCATION};
 use http::{HeaderMap, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 
+use crate::counter::SectionReport;
 use crate::far_end::FarEnd;
-use crate::media::SectionReport;
 use crate::offer::{OfferSection, read_sections, ufrag};
 use crate::participant_token::{Participant, random_id};
 use crate::record::{Happening, SessionReport};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::media::SectionReport;
+use crate::counter::SectionReport;
 use crate::offer::{Kind, OfferSection};
 use crate::trickle::IfMatch;
 
