@@ -201,7 +201,7 @@ impl FarEnd {
         let now = Instant::now();
         let interval = self.state.rules.media_interval;
         self.next_media = interval.map(|interval| now + interval);
-        self.media_due = match self.state.silence() {
+        self.media_due = match self.state.silence_rule() {
             SilenceRule::Allowed => None,
             SilenceRule::NoVideo { within } | SilenceRule::AnySection { within } => {
                 Some(now + within)
@@ -307,7 +307,7 @@ impl FarEnd {
         self.media_due.filter(|due| *due <= now)?;
         self.media_due = None;
         let mut sections = self.counters.iter().map(Counter::report);
-        let enough = match self.state.silence() {
+        let enough = match self.state.silence_rule() {
             SilenceRule::Allowed => true,
             SilenceRule::NoVideo { .. } => {
                 sections.any(|section| section.kind == Kind::Video && section.packets > 0)

@@ -67,7 +67,7 @@ async fn route(
     hop: usize,
     request: Request<Incoming>,
 ) -> Result<Reply, Dropped> {
-    let session = resource::secret(state, &request);
+    let session = resource::session_secret(state, &request);
     Ok(match (request.method(), session) {
         (&Method::DELETE, Some(secret)) => resource::delete(state, hop, &secret, &request).await?,
         (&Method::PATCH, Some(secret)) => resource::patch(state, hop, &secret, request).await?,
@@ -75,11 +75,11 @@ async fn route(
             Some(reply) => reply,
             None => publish::post(state, request).await,
         },
-        (method, _) => other(method),
+        (method, _) => other_method(method),
     })
 }
 
-fn other(method: &Method) -> Reply {
+fn other_method(method: &Method) -> Reply {
     match *method {
         // RFC 9725 4.1: success without content.
         Method::GET | Method::HEAD => reply(StatusCode::NO_CONTENT, &[], ""),

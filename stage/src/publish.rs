@@ -37,9 +37,9 @@ pub(crate) async fn post(state: &Arc<StageState>, request: Request<Incoming>) ->
     let session = state.sessions.next_id();
     let authorization = request.headers().contains_key(AUTHORIZATION);
     let made = match state.next_refusal() {
-        Some(refusal) => Err(RefusedPost::scripted(refusal)),
-        None => match state.next_post() {
-            Err(wait) => Err(RefusedPost::too_often(wait)),
+        Some(refusal) => Err(RefusedPost::by_rule(refusal)),
+        None => match state.admit_post() {
+            Err(wait) => Err(RefusedPost::throttled(wait)),
             Ok(()) => create(state, session, request).await,
         },
     };
@@ -68,20 +68,21 @@ async fn create(
     let uri = request.uri().clone();
     let offer = read_offer(request.into_body()).await?;
     let Some(sections) = read_sections(&offer) else {
-        return Err(RefusedPost::no_session("the body isn't SDP"));
+        return Err(RefusedPost::code_2001("the body isn't SDP"));
     };
     state.record.add(Happening::Offer {
         session,
         host: state.regional_host().to_owned(),
         sections: sections.clone(),
     });
-    if !state.rules.video.accepts(&sections) || state.is_too_silent(&sections) {
-        return Err(RefusedPost::no_session(
+    if !state.rules.video.accepts(&sections) || state.refuses_as_silent(&sections) {
+        return Err(RefusedPost::code_2001(
             "no H.264 video section of the kind asked for",
         ));
     }
-    let (secret, answer) = open(state, session, &uri, &offer, &sections, participant).await?;
-    Ok(created(state, &uri, &secret, &answer))
+    let (secret, answer) =
+        start_session(state, session, &uri, &offer, &sections, participant).await?;
+    Ok(created_reply(state, &uri, &secret, &answer))
 }
 
 fn check_content_type(state: &StageState, headers: &HeaderMap) -> Result<(), RefusedPost> {
@@ -129,12 +130,12 @@ async fn read_offer(body: Incoming) -> Result<String, RefusedPost> {
         let message = format!("the offer can't be read: {error}");
         RefusedPost::plain(400, &message)
     })?;
-    String::from_utf8(body.into()).map_err(|_| RefusedPost::no_session("the offer isn't UTF-8"))
+    String::from_utf8(body.into()).map_err(|_| RefusedPost::code_2001("the offer isn't UTF-8"))
 }
 
 /// Makes the session and sets its far end going: the secret of its URL, and
 /// the answer.
-async fn open(
+async fn start_session(
     state: &Arc<StageState>,
     session: u32,
     uri: &Uri,
@@ -142,9 +143,9 @@ async fn open(
     sections: &[OfferSection],
     participant: Participant,
 ) -> Result<(String, String), RefusedPost> {
-    let secret = random_id().map_err(|_| RefusedPost::no_session("no random numbers"))?;
+    let secret = random_id().map_err(|_| RefusedPost::code_2001("no random numbers"))?;
     let answered = FarEnd::answer(session, offer, sections, state).await;
-    let (far_end, answer) = answered.map_err(|error| RefusedPost::unanswered(&error))?;
+    let (far_end, answer) = answered.map_err(|error| RefusedPost::no_answer(&error))?;
 
     state.record.open(SessionReport {
         id: session,
@@ -177,7 +178,7 @@ async fn open(
     Ok((secret, answer))
 }
 
-fn created(state: &StageState, uri: &Uri, secret: &str, answer: &str) -> Reply {
+fn created_reply(state: &StageState, uri: &Uri, secret: &str, answer: &str) -> Reply {
     let rules = &state.rules;
     let location = resource::location(state, uri, secret);
     let mut headers = Vec::new();
@@ -190,7 +191,7 @@ fn created(state: &StageState, uri: &Uri, secret: &str, answer: &str) -> Reply {
     headers.extend(pairs(&rules.headers));
     let status = StatusCode::from_u16(rules.created_status);
     let reply = reply(status.unwrap_or(StatusCode::CREATED), &headers, answer);
-    if state.next_is_cut() {
+    if state.cuts_next_answer() {
         reply.map(ReplyBody::cut)
     } else {
         reply

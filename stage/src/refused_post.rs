@@ -29,12 +29,12 @@ impl RefusedPost {
     pub(crate) fn without_token(refusal: Refusal) -> Self {
         Self {
             reason: "missing bearer token".to_owned(),
-            ..Self::scripted(refusal)
+            ..Self::by_rule(refusal)
         }
     }
 
     /// One POST too many; the next one may come after this time.
-    pub(crate) fn too_often(wait: Duration) -> Self {
+    pub(crate) fn throttled(wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let reason = "more POSTs than the stage's rules allow";
         let refused = Self::ivs(StatusCode::TOO_MANY_REQUESTS, 2013, "throttled", reason);
@@ -52,22 +52,22 @@ impl RefusedPost {
     }
 
     /// Code 2001, whose text is the one that IVS sends.
-    pub(crate) fn no_session(reason: &str) -> Self {
+    pub(crate) fn code_2001(reason: &str) -> Self {
         let message = "failed to create publisher session";
         Self::ivs(StatusCode::BAD_REQUEST, 2001, message, reason)
     }
 
-    pub(crate) fn unanswered(error: &AnswerError) -> Self {
+    pub(crate) fn no_answer(error: &AnswerError) -> Self {
         let reason = error.to_string();
         match error {
             AnswerError::Codec => {
                 Self::ivs(StatusCode::BAD_REQUEST, 2014, "no matching codec", &reason)
             }
-            AnswerError::Socket(_) | AnswerError::Offer(_) => Self::no_session(&reason),
+            AnswerError::Socket(_) | AnswerError::Offer(_) => Self::code_2001(&reason),
         }
     }
 
-    pub(crate) fn scripted(refusal: Refusal) -> Self {
+    pub(crate) fn by_rule(refusal: Refusal) -> Self {
         let body: Option<serde_json::Value> = serde_json::from_str(&refusal.body).ok();
         let code = body.and_then(|body| body.get("code")?.as_u64());
         Self {

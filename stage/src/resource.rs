@@ -47,7 +47,7 @@ pub(crate) fn kept_query(form: LocationForm, uri: &Uri) -> Option<String> {
 
 /// The session that a request is about, by the secret part of its URL. Whether
 /// there is such a session is another question.
-pub(crate) fn secret(state: &StageState, request: &Request<Incoming>) -> Option<String> {
+pub(crate) fn session_secret(state: &StageState, request: &Request<Incoming>) -> Option<String> {
     let uri = request.uri();
     if let Some((_, secret)) = uri.path().rsplit_once(SESSION_PATH) {
         return Some(secret.to_owned());
@@ -65,7 +65,11 @@ pub(crate) fn secret(state: &StageState, request: &Request<Incoming>) -> Option<
 }
 
 /// Why a request about a session goes no further.
-fn stop(state: &StageState, headers: &HeaderMap, found: Option<&SessionInfo>) -> Option<u16> {
+fn refusal_status(
+    state: &StageState,
+    headers: &HeaderMap,
+    found: Option<&SessionInfo>,
+) -> Option<u16> {
     match bearer(headers).map(|token| state.key.read(token)) {
         None => Some(state.rules.missing_token.status),
         Some(None) => Some(StatusCode::FORBIDDEN.as_u16()),
@@ -75,7 +79,7 @@ fn stop(state: &StageState, headers: &HeaderMap, found: Option<&SessionInfo>) ->
     }
 }
 
-fn find(state: &StageState, hop: usize, secret: &str, uri: &Uri) -> Option<SessionInfo> {
+fn find_session(state: &StageState, hop: usize, secret: &str, uri: &Uri) -> Option<SessionInfo> {
     let found = state.sessions.find(secret, uri.query());
     found.filter(|_| state.is_regional(hop))
 }
@@ -115,10 +119,10 @@ pub(crate) async fn delete(
     request: &Request<Incoming>,
 ) -> Result<Reply, Dropped> {
     let headers = request.headers();
-    let found = find(state, hop, secret, request.uri());
+    let found = find_session(state, hop, secret, request.uri());
     let rules = &state.rules;
     let mut ends = false;
-    let outcome = match (stop(state, headers, found.as_ref()), rules.delete) {
+    let outcome = match (refusal_status(state, headers, found.as_ref()), rules.delete) {
         (_, DeleteRule::NoAnswer) => RequestOutcome::NoAnswer,
         (_, DeleteRule::Dropped) => RequestOutcome::Dropped,
         (_, DeleteRule::NoRoute) => RequestOutcome::Reply(rules.unknown_session_status),
@@ -150,14 +154,14 @@ pub(crate) async fn patch(
     request: Request<Incoming>,
 ) -> Result<Reply, Dropped> {
     let (head, body) = request.into_parts();
-    let found = find(state, hop, secret, &head.uri);
+    let found = find_session(state, hop, secret, &head.uri);
     let body = read_body(body).await.unwrap_or_default();
     let fragment = std::str::from_utf8(&body).ok().and_then(Fragment::read);
     let if_match = if_match(state, &head.headers);
 
     let mut etag = None;
     let outcome = match (
-        stop(state, &head.headers, found.as_ref()),
+        refusal_status(state, &head.headers, found.as_ref()),
         state.rules.patch,
     ) {
         (_, PatchRule::NoAnswer) => RequestOutcome::NoAnswer,
@@ -168,8 +172,8 @@ pub(crate) async fn patch(
             etag = state.rules.etag.as_deref();
             etag = etag.filter(|_| rule.etag == PatchEtag::Present);
             let is_fragment = has_type(&head.headers, FRAGMENT);
-            let judged = judge(&rule, found.as_ref(), if_match, fragment.as_ref());
-            RequestOutcome::Reply(match judged {
+            let checked = check_fragment(&rule, found.as_ref(), if_match, fragment.as_ref());
+            RequestOutcome::Reply(match checked {
                 _ if !is_fragment => state.rules.wrong_type_status,
                 Ok(candidates) => {
                     state.sessions.trickle(secret, candidates);
@@ -194,7 +198,7 @@ pub(crate) async fn patch(
 }
 
 /// The candidates to take, or the status that says why none are.
-fn judge<'a>(
+fn check_fragment<'a>(
     rule: &TrickleRule,
     found: Option<&SessionInfo>,
     if_match: IfMatch,

@@ -78,7 +78,7 @@ impl StageState {
     }
 
     /// Takes one more POST, or says how long it is until the rate allows one.
-    pub(crate) fn next_post(&self) -> Result<(), Duration> {
+    pub(crate) fn admit_post(&self) -> Result<(), Duration> {
         let Some(rate) = self.rules.rate else {
             return Ok(());
         };
@@ -95,7 +95,7 @@ impl StageState {
 
     /// Whether this offer, whose video sends, comes too early for
     /// [`VideoRule::RefuseSilentBefore`].
-    pub(crate) fn is_too_silent(&self, offered: &[OfferSection]) -> bool {
+    pub(crate) fn refuses_as_silent(&self, offered: &[OfferSection]) -> bool {
         let VideoRule::RefuseSilentBefore(refused) = self.rules.video else {
             return false;
         };
@@ -104,12 +104,12 @@ impl StageState {
     }
 
     /// Whether the next answer breaks off.
-    pub(crate) fn next_is_cut(&self) -> bool {
+    pub(crate) fn cuts_next_answer(&self) -> bool {
         self.answers.fetch_add(1, Ordering::Relaxed) < self.rules.cut_answers
     }
 
     /// What silence does, by the video rule or the one about silence.
-    pub(crate) fn silence(&self) -> SilenceRule {
+    pub(crate) fn silence_rule(&self) -> SilenceRule {
         match self.rules.video {
             VideoRule::NeedsFrames { within } => SilenceRule::NoVideo { within },
             _ => self.rules.silence,
