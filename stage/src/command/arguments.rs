@@ -61,18 +61,18 @@ pub(crate) enum Command {
     /// With the key file.
     Token(PathBuf, TokenWish),
     /// With the file to read.
-    Report(Need, Option<PathBuf>),
+    Report(RequiredMedia, Option<PathBuf>),
 }
 
 /// Media that a run must have seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Need {
+pub(crate) enum RequiredMedia {
     Audio,
     Video,
     Both,
 }
 
-impl FromStr for Need {
+impl FromStr for RequiredMedia {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -164,17 +164,17 @@ fn token(mut parser: Parser) -> Result<Command, Error> {
 }
 
 fn report(mut parser: Parser) -> Result<Command, Error> {
-    let mut need = Need::Audio;
+    let mut required = RequiredMedia::Audio;
     let mut file = None;
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
-            Long("require") => need = parser.value()?.parse()?,
+            Long("require") => required = parser.value()?.parse()?,
             Value(path) if file.is_none() => file = Some(path.into()),
             _ => return Err(argument.unexpected()),
         }
     }
-    Ok(Command::Report(need, file))
+    Ok(Command::Report(required, file))
 }
 
 fn video_rule(text: &str) -> Result<VideoRule, String> {

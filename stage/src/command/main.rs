@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use ivs_stage::{SigningKey, TokenWish};
 
-use crate::arguments::{Command, HELP, Need};
+use crate::arguments::{Command, HELP, RequiredMedia};
 
 /// Exit code for arguments that make no sense, as shells and getopt have it.
 const USAGE: u8 = 2;
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let command = match arguments::parse(std::env::args_os().skip(1)) {
         Ok(command) => command,
         Err(error) => {
-            complain(&format!("{error}; see ivs-stage --help"));
+            print_error(&format!("{error}; see ivs-stage --help"));
             return ExitCode::from(USAGE);
         }
     };
@@ -29,12 +29,12 @@ fn main() -> ExitCode {
         Command::Help => print(HELP),
         Command::Serve(rules, events) => serve::run(*rules, events.as_deref()),
         Command::Token(key, wish) => token(&key, &wish),
-        Command::Report(need, file) => report(need, file.as_deref()),
+        Command::Report(required, file) => report(required, file.as_deref()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error.to_string());
+            print_error(&error.to_string());
             ExitCode::FAILURE
         }
     }
@@ -46,7 +46,7 @@ fn token(key: &Path, wish: &TokenWish) -> Result<(), Box<dyn Error>> {
     print(&format!("{}\n", key.mint(wish)?))
 }
 
-fn report(need: Need, file: Option<&Path>) -> Result<(), Box<dyn Error>> {
+fn report(required: RequiredMedia, file: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let lines: Box<dyn BufRead> = match file {
         Some(path) => {
             let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -55,7 +55,7 @@ fn report(need: Need, file: Option<&Path>) -> Result<(), Box<dyn Error>> {
         None => Box::new(io::stdin().lock()),
     };
     let events = report::read_events(lines)?;
-    let report = report::Report::of(&events, need);
+    let report = report::Report::of(&events, required);
     print(&report.text)?;
     if report.missing.is_empty() {
         return Ok(());
@@ -69,7 +69,7 @@ fn print(text: &str) -> Result<(), Box<dyn Error>> {
     Ok(out.flush()?)
 }
 
-fn complain(text: &str) {
+fn print_error(text: &str) {
     let mut err = io::stderr().lock();
     for line in text.lines() {
         // There is nowhere else to say that standard error is closed.

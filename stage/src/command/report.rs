@@ -6,7 +6,7 @@ use std::io::BufRead;
 
 use ivs_stage::{Event, Happening, Kind, OfferSection, SectionReport};
 
-use crate::arguments::Need;
+use crate::arguments::RequiredMedia;
 
 /// A run in words.
 pub(crate) struct Report {
@@ -18,15 +18,15 @@ pub(crate) struct Report {
 
 impl Report {
     /// Tells of every session; asks for what's needed of the last one.
-    pub(crate) fn of(events: &[Event], need: Need) -> Self {
+    pub(crate) fn of(events: &[Event], required: RequiredMedia) -> Self {
         let mut text = String::new();
-        for line in events.iter().filter_map(|event| tell(&event.what)) {
+        for line in events.iter().filter_map(|event| describe(&event.what)) {
             text.push_str(&line);
             text.push('\n');
         }
         Self {
             text,
-            missing: missing(events, need),
+            missing: missing(events, required),
         }
     }
 }
@@ -46,14 +46,14 @@ pub(crate) fn read_events(lines: impl BufRead) -> Result<Vec<Event>, Box<dyn Err
     Ok(events)
 }
 
-fn tell(what: &Happening) -> Option<String> {
-    tell_post(what)
-        .or_else(|| tell_request(what))
-        .or_else(|| tell_session(what))
+fn describe(what: &Happening) -> Option<String> {
+    describe_post(what)
+        .or_else(|| describe_request(what))
+        .or_else(|| describe_session(what))
 }
 
 /// What became of a POST.
-fn tell_post(what: &Happening) -> Option<String> {
+fn describe_post(what: &Happening) -> Option<String> {
     Some(match what {
         Happening::Redirect {
             from,
@@ -69,7 +69,7 @@ fn tell_post(what: &Happening) -> Option<String> {
         Happening::Offer {
             session, sections, ..
         } => {
-            let sections: Vec<String> = sections.iter().map(tell_offered).collect();
+            let sections: Vec<String> = sections.iter().map(describe_offered).collect();
             format!("session {session}: offer of {}", sections.join(" and "))
         }
         Happening::Refused {
@@ -88,7 +88,7 @@ fn tell_post(what: &Happening) -> Option<String> {
 }
 
 /// What came for a session.
-fn tell_request(what: &Happening) -> Option<String> {
+fn describe_request(what: &Happening) -> Option<String> {
     let whose =
         |id: &Option<u32>| id.map_or("unknown session".into(), |id| format!("session {id}"));
     let (session, host, status, authorization, method) = match what {
@@ -123,7 +123,7 @@ fn tell_request(what: &Happening) -> Option<String> {
 }
 
 /// What became of the stage and of a session.
-fn tell_session(what: &Happening) -> Option<String> {
+fn describe_session(what: &Happening) -> Option<String> {
     Some(match what {
         Happening::Listening {
             endpoint,
@@ -155,14 +155,14 @@ fn tell_session(what: &Happening) -> Option<String> {
         Happening::Ended {
             session, sections, ..
         } => {
-            let sections: Vec<String> = sections.iter().map(tell_received).collect();
+            let sections: Vec<String> = sections.iter().map(describe_received).collect();
             format!("session {session}: received {}", sections.join("; "))
         }
         _ => return None,
     })
 }
 
-fn tell_offered(section: &OfferSection) -> String {
+fn describe_offered(section: &OfferSection) -> String {
     let mut text = format!(
         "{} {:?} {}, port {}, {} candidates",
         name(section.kind),
@@ -181,7 +181,7 @@ fn tell_offered(section: &OfferSection) -> String {
     text
 }
 
-fn tell_received(section: &SectionReport) -> String {
+fn describe_received(section: &SectionReport) -> String {
     let mut text = format!(
         "{}: {} packets, {:.1} s, {} lost",
         name(section.kind),
@@ -211,7 +211,7 @@ fn name(kind: Kind) -> &'static str {
     }
 }
 
-fn missing(events: &[Event], need: Need) -> Vec<String> {
+fn missing(events: &[Event], required: RequiredMedia) -> Vec<String> {
     let offered = last(events, |what| match what {
         Happening::Offer { session, .. } => Some(*session),
         _ => None,
@@ -224,10 +224,10 @@ fn missing(events: &[Event], need: Need) -> Vec<String> {
     if !happened(&|what| matches!(what, Happening::Connected { session, .. } if *session == id)) {
         missing.push(format!("Session {id} never connected."));
     }
-    let kinds: &[Kind] = match need {
-        Need::Audio => &[Kind::Audio],
-        Need::Video => &[Kind::Video],
-        Need::Both => &[Kind::Audio, Kind::Video],
+    let kinds: &[Kind] = match required {
+        RequiredMedia::Audio => &[Kind::Audio],
+        RequiredMedia::Video => &[Kind::Video],
+        RequiredMedia::Both => &[Kind::Audio, Kind::Video],
     };
     let received = received(events, id);
     for kind in kinds.iter().filter(|kind| packets(&received, **kind) == 0) {
@@ -279,9 +279,9 @@ mod tests {
 {"at_ms":6001,"event":"ended","session":1,"reason":"deleted","sections":[{"mid":"0","kind":"audio","direction":"sendonly","packets":296,"bytes":9000,"lost":1,"seconds":5.92,"key_frames":0,"size":null,"first_ms":81,"last_ms":5990},{"mid":"1","kind":"video","direction":"inactive","packets":0,"bytes":0,"lost":0,"seconds":0.0,"key_frames":0,"size":null,"first_ms":null,"last_ms":null}]}
 "#;
 
-    fn report(run: &str, need: Need) -> Report {
+    fn report(run: &str, required: RequiredMedia) -> Report {
         let events = read_events(run.as_bytes()).unwrap();
-        Report::of(&events, need)
+        Report::of(&events, required)
     }
 
     fn without(name: &str) -> String {
@@ -290,8 +290,8 @@ mod tests {
     }
 
     #[test]
-    fn a_good_run_lacks_nothing() {
-        let report = report(RUN, Need::Audio);
+    fn nothing_is_missing_from_a_good_run() {
+        let report = report(RUN, RequiredMedia::Audio);
         assert!(report.missing.is_empty(), "{:?}", report.missing);
         for part in [
             "with token",
@@ -305,15 +305,21 @@ mod tests {
     }
 
     #[test]
-    fn each_lack_is_named() {
-        assert_eq!(report(RUN, Need::Both).missing, ["No video packet came."]);
-        assert_eq!(report(RUN, Need::Video).missing, ["No video packet came."]);
-        assert_eq!(report("", Need::Audio).missing, ["No offer came."]);
-        let unconnected = report(&without(r#""connected""#), Need::Audio);
+    fn each_missing_thing_is_named() {
+        assert_eq!(
+            report(RUN, RequiredMedia::Both).missing,
+            ["No video packet came."]
+        );
+        assert_eq!(
+            report(RUN, RequiredMedia::Video).missing,
+            ["No video packet came."]
+        );
+        assert_eq!(report("", RequiredMedia::Audio).missing, ["No offer came."]);
+        let unconnected = report(&without(r#""connected""#), RequiredMedia::Audio);
         assert_eq!(unconnected.missing, ["Session 1 never connected."]);
-        let silent = report(&without(r#""ended""#), Need::Audio);
+        let silent = report(&without(r#""ended""#), RequiredMedia::Audio);
         assert_eq!(silent.missing, ["No audio packet came."]);
-        let left = report(&without(r#""delete""#), Need::Audio);
+        let left = report(&without(r#""delete""#), RequiredMedia::Audio);
         assert_eq!(left.missing.len(), 1);
         assert!(left.missing[0].contains("DELETE of session 1"));
     }
@@ -322,6 +328,6 @@ mod tests {
     fn a_delete_on_the_wrong_host_does_not_count() {
         let stray = RUN.replace(r#""delete","session":1"#, r#""delete","session":null"#);
         let stray = stray.replace(r#""status":200"#, r#""status":404"#);
-        assert_eq!(report(&stray, Need::Audio).missing.len(), 1);
+        assert_eq!(report(&stray, RequiredMedia::Audio).missing.len(), 1);
     }
 }
