@@ -52,7 +52,7 @@ async fn connection(state: Arc<StageState>, hop: usize, stream: TcpStream) {
     let case = state.rules.header_case;
     let mut server = http1::Builder::new();
     server.title_case_headers(case == HeaderCase::Title);
-    server.keep_alive(state.rules.connections == Connections::KeptOpen);
+    server.keep_alive(state.rules.connections == Connections::KeepAlive);
     let routes = service_fn(|request| {
         let state = Arc::clone(&state);
         async move { route(&state, hop, request).await }

@@ -147,7 +147,7 @@ fn live_kit_ingress() -> Rules {
 fn srs() -> Rules {
     Rules {
         location: LocationForm::QueryOnly,
-        connections: Connections::ClosedEach,
+        connections: Connections::Close,
         header_case: HeaderCase::Title,
         patch_status: 400,
         ..plain()

@@ -41,9 +41,9 @@ pub enum HeaderCase {
 pub enum Connections {
     /// It takes the next request.
     #[default]
-    KeptOpen,
+    KeepAlive,
     /// `Connection: close` is in each reply, and the connection ends.
-    ClosedEach,
+    Close,
 }
 
 /// What the answer's SDP looks like. Forms that are wrong are so in the text

@@ -128,7 +128,7 @@ impl Default for Rules {
             links: Vec::new(),
             headers: Vec::new(),
             header_case: HeaderCase::Lower,
-            connections: Connections::KeptOpen,
+            connections: Connections::KeepAlive,
             patch: PatchRule::Status,
             patch_status: 405,
             delete: DeleteRule::Status(200),
