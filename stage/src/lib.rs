@@ -1,33 +1,34 @@
 //! A local stand-in for an Amazon IVS Real-Time stage.
 //!
-//! It is what a WHIP publisher is tested against where no AWS account is at
-//! hand: it takes the POST of an offer, redirects it, checks the participant
-//! token, asks for a video section, answers with a real WebRTC far end and
-//! counts the media that comes. It is no media server: nothing is forwarded.
+//! It tests a WHIP publisher without an AWS account. It redirects the POST of
+//! an offer, checks the participant token, requires a video section, answers
+//! with a real WebRTC far end and counts the media that arrives. It is not a
+//! media server: it forwards nothing.
 //!
 //! # What it imitates
 //!
-//! - **HTTP**: RFC 9725, and IVS's own ways as AWS documents them and as the
-//!   public clients show them: a global endpoint that answers 307 to a regional
-//!   host, a bearer token on every request, JSON errors with a code, code 2001
-//!   for an offer without an H.264 video section, no PATCH and no ETag, a
-//!   session URL that answers DELETE with 200 once and 404 after that.
+//! - **HTTP**: RFC 9725, and IVS as AWS documents it and as public clients show
+//!   it: a global endpoint that answers 307 to a regional host, a bearer token
+//!   on every request, JSON errors with a code, code 2001 for an offer without
+//!   an H.264 video section, no PATCH, no ETag, and a session URL that answers
+//!   the first DELETE with 200 and every later one with 404.
 //! - **SDP**: the answer has its candidates in the first section only.
-//! - **Tokens**: JWTs as a self-signing IVS customer makes them: ES384 with a
-//!   key on P-384, claims as in the IVS user guide.
+//! - **Tokens**: JWTs as IVS customers sign them themselves: ES384 with a P-384
+//!   key, claims as in the IVS user guide.
 //!
-//! What is not public is guessed, and each guess can be changed by a rule: see
-//! [`Rules`]. The same rules make it answer as other WHIP servers do: see
+//! What is not public is a guess, and a rule can change each guess: see
+//! [`Rules`]. Other rules make the stage answer like other WHIP servers: see
 //! [`Profile`].
 //!
-//! # Bad moments
+//! # Failures on demand
 //!
-//! A running stage can stand still ([`Stage::freeze`]), lose the network
-//! ([`Stage::drop_media`]), end its sessions ([`Stage::close_sessions`]), and
-//! be dropped and started again in the same place ([`Stage::rules`]). Rules say
-//! which requests are refused, throttled, never answered or cut half-way.
+//! A running stage can stop responding ([`Stage::freeze`]), lose its media
+//! packets ([`Stage::drop_media`]) and end its sessions
+//! ([`Stage::close_sessions`]). After a drop, [`Stage::rules`] starts one on the
+//! same ports. [`Rules`] also refuse requests, throttle them, leave them
+//! unanswered or cut the reply.
 //!
-//! # One run
+//! # Example
 //!
 //! ```
 //! use ivs_stage::{Rules, Stage};
@@ -40,17 +41,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The same as a command, for a publisher that is no Rust test: `ivs-stage serve`
-//! prints each event as a JSON line, `ivs-stage token` makes a token, and
-//! `ivs-stage report` tells in words what a run saw.
+//! The command `ivs-stage` does the same for publishers outside a Rust test:
+//! `ivs-stage serve` prints each event as a JSON line, `ivs-stage token` prints
+//! a token, and `ivs-stage report` describes a run in words.
 //!
 //! # Invariants
 //!
-//! - No token, session URL or ICE credential gets into an [`Event`] or a
-//!   [`SessionReport`].
-//! - A panic of the stage's own code shows at its next use or at its drop.
-//! - After drop no socket of the stage is open.
-//! - Nothing is shared with the publisher that it tests, so that one misreading
+//! - No [`Event`] or [`SessionReport`] holds a token, session URL or ICE
+//!   credential.
+//! - A panic in the stage's own code shows at its next use or at its drop.
+//! - After the drop, no socket of the stage is open.
+//! - The stage shares no code with the publisher under test, so one misreading
 //!   of a standard can't hide another.
 
 mod addresses;

@@ -1,4 +1,5 @@
-//! The running stage: a thread with its own runtime, and the handle to it.
+//! The handle to a running stage, and the thread and runtime that serve it.
+//! Rules come in; the endpoint, tokens, events and session reports go out.
 
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -16,39 +17,41 @@ use crate::rules::{KeySource, Rules};
 use crate::start_error::StartError;
 use crate::state::StageState;
 
-/// A stage that runs until it is dropped. Drop closes every socket before it
-/// returns, without a word to connected peers, as a crash would; call
-/// [`close_sessions`](Self::close_sessions) before for a farewell.
+/// A stage that runs until it is dropped. The drop closes every socket before
+/// it returns and, like a crash, tells connected peers nothing. To send them a
+/// DTLS alert, call [`close_sessions`](Self::close_sessions) first.
 ///
 /// # Panics
 ///
-/// If the stage's own code panicked, so does the next call that looks at what
-/// happened, or else the drop: a broken far end must not pass for a quiet one.
+/// If the stage's own code panicked, the next call that reads events or
+/// sessions panics too, or else the drop. Otherwise a test would take a broken
+/// far end for a silent one.
 #[derive(Debug)]
 pub struct Stage {
     state: Arc<StageState>,
-    /// Dropped, it ends the stage.
+    /// Ends the stage when dropped.
     freezes: Option<UnboundedSender<Freeze>>,
-    /// While the stage is frozen; dropped, it thaws the stage.
+    /// `Some` while the stage is frozen; the drop of the sender thaws it.
     frozen: Mutex<Option<mpsc::Sender<()>>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// An order to the stage's thread to stand still.
+/// Tells the stage's thread to stop.
 #[derive(Debug)]
 struct Freeze {
-    /// Told when it does.
-    still: mpsc::Sender<()>,
-    /// Ends when it may go on.
+    /// Gets a message when the thread has stopped.
+    stopped: mpsc::Sender<()>,
+    /// Disconnects when the thread may continue.
     thaw: mpsc::Receiver<()>,
 }
 
 impl Stage {
-    /// Starts a stage; when this returns it takes requests.
+    /// Starts a stage. It accepts requests when this returns.
     ///
     /// # Errors
     ///
-    /// When an address, the key or the thread can't be had.
+    /// See [`StartError`]: an address or port is not available, the signing key
+    /// can't be used, or the thread can't be started.
     pub fn start(rules: Rules) -> Result<Self, StartError> {
         let media_address = match rules.media_address {
             Some(address) => address,
@@ -84,7 +87,7 @@ impl Stage {
         })
     }
 
-    /// URL of the global listener, to be given to a WHIP client.
+    /// URL of the global listener: what a WHIP client gets as its endpoint.
     #[must_use]
     pub fn endpoint(&self) -> String {
         self.state.endpoint()
@@ -96,11 +99,11 @@ impl Stage {
         self.state.regional_host().to_owned()
     }
 
-    /// A new token that may publish, good for an hour.
+    /// A new token that may publish and is valid for an hour.
     ///
     /// # Panics
     ///
-    /// If OpenSSL fails; [`mint`](Self::mint) tells it as an error.
+    /// If OpenSSL fails; [`mint`](Self::mint) returns an error instead.
     #[must_use]
     #[expect(clippy::panic, reason = "no test can go on without a token")]
     pub fn token(&self) -> String {
@@ -110,12 +113,12 @@ impl Stage {
         }
     }
 
-    /// A token as wished for. Its `whip_url` is this stage's endpoint unless
-    /// the wish names one.
+    /// A token with these claims. Its `whip_url` is this stage's endpoint
+    /// unless the wish has one.
     ///
     /// # Errors
     ///
-    /// When OpenSSL fails.
+    /// If OpenSSL fails.
     pub fn mint(&self, mut wish: TokenWish) -> Result<String, MintError> {
         let endpoint = self.endpoint();
         wish.whip_url
@@ -123,15 +126,15 @@ impl Stage {
         self.state.key.mint(&wish)
     }
 
-    /// What has happened so far.
+    /// The events so far, in the order of their times.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         self.report_panic();
         self.state.record.events()
     }
 
-    /// Waits until `look` finds something in the events, for `bound` at most.
-    /// It is called at once and then after each change.
+    /// Waits up to `bound` until `look` returns `Some`. Calls `look` at once and
+    /// then after each change. `None` means that the time is over.
     #[must_use]
     pub fn wait_for<T>(
         &self,
@@ -144,8 +147,8 @@ impl Stage {
         found
     }
 
-    /// Waits until `look` finds something in the session reports, which change
-    /// with every packet, for `bound` at most.
+    /// As [`wait_for`](Self::wait_for), for the session reports, which change
+    /// with every packet.
     #[must_use]
     pub fn wait_for_sessions<T>(
         &self,
@@ -168,8 +171,8 @@ impl Stage {
         self.state.record.sessions()
     }
 
-    /// How many sessions were made and have neither been deleted nor ended. A
-    /// publisher that went away without DELETE stays for a while: a ghost.
+    /// Number of sessions that have not ended. The session of a publisher that
+    /// vanished without DELETE counts until [`Rules::patience`] is over.
     #[must_use]
     pub fn live_sessions(&self) -> usize {
         let sessions = self.sessions();
@@ -179,38 +182,37 @@ impl Stage {
             .count()
     }
 
-    /// Ends every session from the stage's side, with a DTLS alert to the
-    /// peer. Their URLs answer 404 from then on.
+    /// Ends every session and sends each peer a DTLS alert. From then on their
+    /// URLs answer 404.
     pub fn close_sessions(&self) {
         self.state.sessions.close_all(&self.state.record);
     }
 
-    /// Makes the stage stand still, as a stopped process does: its sockets stay
-    /// open, connections to it are taken by the system and datagrams wait, but
-    /// nothing is read, answered or sent, and no time-out runs. It stands still
-    /// when this returns, until [`thaw`](Self::thaw) or the drop.
+    /// Stops the stage like a process that gets SIGSTOP. Its sockets stay open,
+    /// the system accepts connections and queues datagrams, but the stage reads,
+    /// answers and sends nothing and no timer runs. It has stopped when this
+    /// returns, and stays so until [`thaw`](Self::thaw) or the drop.
     pub fn freeze(&self) {
         let mut frozen = self.frozen();
         let Some(freezes) = self.freezes.as_ref().filter(|_| frozen.is_none()) else {
             return;
         };
-        let (still, stands) = mpsc::channel();
-        let (warm, thaw) = mpsc::channel();
-        // Both fail if the stage's thread is gone; its panic shows elsewhere.
-        let _ = freezes.send(Freeze { still, thaw });
-        let _ = stands.recv();
-        *frozen = Some(warm);
+        let (stopped, has_stopped) = mpsc::channel();
+        let (thaw_on_drop, thaw) = mpsc::channel();
+        // Both fail if the stage's thread has panicked, which shows elsewhere.
+        let _ = freezes.send(Freeze { stopped, thaw });
+        let _ = has_stopped.recv();
+        *frozen = Some(thaw_on_drop);
     }
 
-    /// Ends [`freeze`](Self::freeze). What came meanwhile is worked through, as
-    /// by a process that goes on.
+    /// Ends [`freeze`](Self::freeze). The stage then reads what has arrived
+    /// meanwhile.
     pub fn thaw(&self) {
         drop(self.frozen().take());
     }
 
-    /// Loses every datagram of every session, in both directions, from now on,
-    /// while HTTP works: the network between here and there is cut. Sessions
-    /// made meanwhile don't connect.
+    /// From now on drops every datagram of every session, in both directions,
+    /// as a network failure does. HTTP still works. New sessions don't connect.
     pub fn drop_media(&self) {
         self.state.drop_media();
     }
@@ -220,10 +222,9 @@ impl Stage {
         self.state.restore_media();
     }
 
-    /// The rules this stage runs by, with the ports that it has: a stage that
-    /// starts with them, once this one is dropped, is in the same place. It
-    /// takes this one's tokens if the key is a [`KeySource::File`]; it knows
-    /// none of its sessions.
+    /// This stage's rules, with the ports that it uses. After the drop, a stage
+    /// that starts with them has the same URLs. It accepts the same tokens if
+    /// the key is a [`KeySource::File`], and has none of the sessions.
     ///
     /// ```
     /// use ivs_stage::{Rules, Stage};
@@ -251,7 +252,7 @@ impl Stage {
     }
 
     fn frozen(&self) -> MutexGuard<'_, Option<mpsc::Sender<()>>> {
-        // It holds one value, whole at any time.
+        // One value, so a panic can't leave it half changed.
         self.frozen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -276,8 +277,8 @@ impl Drop for Stage {
     }
 }
 
-/// Serves until the handle is dropped. The runtime goes with this call, and
-/// with it every task and socket.
+/// Serves until the handle is dropped. The runtime is dropped after this call,
+/// and closes every task and socket.
 fn run(
     runtime: &Runtime,
     state: &Arc<StageState>,
@@ -289,9 +290,9 @@ fn run(
             serve(state, hop, listener);
         }
         while let Some(freeze) = freezes.recv().await {
-            // The whole runtime is on this thread: if it blocks, all stands
-            // still. Both fail if nobody waits any more.
-            let _ = freeze.still.send(());
+            // The runtime has this thread only, so blocking it stops every
+            // task. Both calls fail if the handle is gone.
+            let _ = freeze.stopped.send(());
             let _ = freeze.thaw.recv();
         }
     });

@@ -8,16 +8,16 @@ use crate::participant_token::KeyError;
 /// Why a stage did not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// The address of a listener, or of the media, can't be had.
+    /// The address of a listener or of the media can't be bound.
     Bind(SocketAddr, io::Error),
-    /// The host's addresses can't be listed.
+    /// The system doesn't list the host's addresses.
     Interfaces(io::Error),
-    /// The host has no IPv4 address but loopback, where WebRTC clients don't
-    /// look for each other.
+    /// The host has no IPv4 address except loopback and link-local ones, and
+    /// WebRTC clients don't connect over loopback.
     NoMediaAddress,
-    /// There is no signing key.
+    /// The signing key can't be read or made.
     Key(KeyError),
-    /// The thread or its runtime can't be had.
+    /// The thread or its runtime can't be started.
     Runtime(io::Error),
 }
 
@@ -27,10 +27,10 @@ impl fmt::Display for StartError {
             Self::Bind(address, error) => write!(f, "can't use {address}: {error}"),
             Self::Interfaces(error) => write!(f, "can't list this host's addresses: {error}"),
             Self::NoMediaAddress => f.write_str(
-                "this host has no IPv4 address but loopback, on which WebRTC clients never \
-                 connect; bring a network interface up or name an address for the media",
+                "this host has no IPv4 address except loopback, over which WebRTC clients don't \
+                 connect; bring up a network interface or set a media address",
             ),
-            Self::Key(error) => write!(f, "no key to sign tokens with: {error}"),
+            Self::Key(error) => write!(f, "can't load the key for tokens: {error}"),
             Self::Runtime(error) => write!(f, "can't start the stage's thread: {error}"),
         }
     }

@@ -1,4 +1,5 @@
-//! What all listeners and sessions of one stage share.
+//! What all listeners and sessions of one stage share: its rules, addresses,
+//! key, record and sessions, and counters for the rules on the first requests.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -24,7 +25,7 @@ pub(crate) struct StageState {
     pub(crate) record: Arc<Record>,
     pub(crate) sessions: Sessions,
     refusals: Mutex<VecDeque<Refusal>>,
-    /// When the last POSTs were taken, as far as the rate goes.
+    /// When the POSTs within [`Rules::rate`] were admitted.
     posts: Mutex<VecDeque<Instant>>,
     sending_offers: AtomicU32,
     answers: AtomicUsize,
@@ -66,18 +67,18 @@ impl StageState {
         self.hosts.get(hop).map_or("", String::as_str)
     }
 
-    /// Whether a listener is the one that keeps the sessions.
+    /// Whether this hop is the regional listener, which keeps the sessions.
     pub(crate) fn is_regional(&self, hop: usize) -> bool {
         hop + 1 == self.hosts.len()
     }
 
-    /// The made-up reply for this POST, if there is one left.
+    /// The next of [`Rules::refusals`], which replaces the answer to this POST.
     pub(crate) fn next_refusal(&self) -> Option<Refusal> {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         refusals.pop_front()
     }
 
-    /// Takes one more POST, or says how long it is until the rate allows one.
+    /// Admits a POST, or returns the time until [`Rules::rate`] allows one.
     pub(crate) fn admit_post(&self) -> Result<(), Duration> {
         let Some(rate) = self.rules.rate else {
             return Ok(());
@@ -93,8 +94,8 @@ impl StageState {
         Err((oldest + rate.within).saturating_duration_since(now))
     }
 
-    /// Whether this offer, whose video sends, comes too early for
-    /// [`VideoRule::RefuseSilentBefore`].
+    /// Whether [`VideoRule::RefuseSilentBefore`] refuses this offer. Counts the
+    /// offers whose video section sends.
     pub(crate) fn refuses_as_silent(&self, offered: &[OfferSection]) -> bool {
         let VideoRule::RefuseSilentBefore(refused) = self.rules.video else {
             return false;
@@ -103,12 +104,12 @@ impl StageState {
             && self.sending_offers.fetch_add(1, Ordering::Relaxed) < refused
     }
 
-    /// Whether the next answer breaks off.
+    /// Whether [`Rules::cut_answers`] cuts this answer.
     pub(crate) fn cuts_next_answer(&self) -> bool {
         self.answers.fetch_add(1, Ordering::Relaxed) < self.rules.cut_answers
     }
 
-    /// What silence does, by the video rule or the one about silence.
+    /// [`VideoRule::NeedsFrames`] takes precedence over [`Rules::silence`].
     pub(crate) fn silence_rule(&self) -> SilenceRule {
         match self.rules.video {
             VideoRule::NeedsFrames { within } => SilenceRule::NoVideo { within },
