@@ -1,6 +1,6 @@
-//! How one stage behaves. [`Rules::default`] is Amazon IVS as far as it is
-//! known in public; a test changes the one field that it is about. Other
-//! servers' ways are sets of the same rules: see [`Rules::profile`].
+//! How a stage behaves. [`Rules::default`] is Amazon IVS as far as it is
+//! publicly known; a test changes the field that it is about. For the rules of
+//! other servers see [`Rules::profile`].
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::reply_rules::{AnswerForm, Connections, HeaderCase, LocationForm};
 use crate::request_rules::{DeleteRule, PatchRule, Rate, SilenceRule};
 use crate::video_rule::VideoRule;
 
-/// Everything that can be set about a stage before it starts.
+/// The settings of a stage, fixed at its start. Each field names its default.
 ///
 /// ```
 /// use ivs_stage::{Rules, VideoRule};
@@ -22,86 +22,93 @@ use crate::video_rule::VideoRule;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Port of the global listener; 0 takes a free one.
+    /// Port of the global listener; 0, the default, takes a free one.
     pub port: u16,
-    /// Port of the regional listener (the last hop); 0 takes a free one. Not
-    /// used with no hops, as the global listener is then the regional one.
+    /// Port of the regional listener (the last hop); 0, the default, takes a
+    /// free one. Ignored without hops: the global listener is then the regional
+    /// one.
     pub regional_port: u16,
-    /// Ports of the listeners between those two, in the order of the hops;
-    /// those not named here take free ones.
+    /// Ports of the listeners between those two, in the order of the hops. A
+    /// listener without an entry, or with 0, takes a free one. Default: empty.
     pub hop_ports: Vec<u16>,
-    /// How many redirects lie between the global and the regional listener.
+    /// Number of redirects from the global to the regional listener. Default: 1.
     pub hops: usize,
-    /// Status of those redirects.
+    /// Status of those redirects. Default: 307.
     pub redirect_status: u16,
-    /// Whether the regional host redirects once more, within itself.
+    /// Whether the regional host redirects once more, to itself. Default: no.
     pub last_redirect: LastRedirect,
-    /// Address the far end takes media on; unset, the host's first IPv4
-    /// address that is not loopback.
+    /// Address on which the far end receives media. Default: the host's first
+    /// IPv4 address that is neither loopback nor link-local.
     pub media_address: Option<IpAddr>,
-    /// Where the key that signs and checks tokens comes from.
+    /// Source of the key that signs and checks tokens. Default: a new key.
     pub key: KeySource,
-    /// What is asked of the offer's video section.
+    /// What the offer's video section must be. Default: any H.264 section.
     pub video: VideoRule,
-    /// What becomes of a session whose sections bring no media.
+    /// What happens to a session whose sections carry no media. Default:
+    /// nothing.
     pub silence: SilenceRule,
-    /// Reply to a POST without a token; a DELETE or PATCH without one gets its
-    /// status.
+    /// Reply to a POST without a token. A DELETE or PATCH without one gets the
+    /// same status. Default: 403 with a JSON message.
     pub missing_token: Refusal,
-    /// Status of a POST or PATCH whose `Content-Type` isn't the right one.
+    /// Status for a POST or PATCH with the wrong `Content-Type`. Default: 415.
     pub wrong_type_status: u16,
-    /// Status of the reply to a POST that made a session.
+    /// Status of the reply to a POST that made a session, the 201 in the fields
+    /// below. Default: 201.
     pub created_status: u16,
-    /// `Content-Type` of the answer, parameters included; unset, none.
+    /// `Content-Type` of the answer with its parameters; `None` sends no such
+    /// header. Default: `application/sdp`.
     pub content_type: Option<String>,
-    /// What the answer's SDP looks like.
+    /// What the answer's SDP looks like. Default: as on IVS.
     pub answer: AnswerForm,
-    /// What the 201 says about the session URL.
+    /// Form of the session URL in the 201. Default: a whole URL.
     pub location: LocationForm,
     /// Value of the `ETag` header of the 201 as it is sent: quoted, weak
-    /// (`W/"…"`), bare or a star. IVS sends none.
+    /// (`W/"…"`), bare or a star. Default: no such header, as on IVS.
     pub etag: Option<String>,
     /// Values of `Link` headers of the 201, such as
-    /// `<stun:stun.example.net:3478>; rel="ice-server"`.
+    /// `<stun:stun.example.net:3478>; rel="ice-server"`. Default: none.
     pub links: Vec<String>,
-    /// More headers of the 201, as name and value.
+    /// More headers of the 201, as name and value. Default: none.
     pub headers: Vec<(String, String)>,
-    /// How names of headers are written in every reply.
+    /// Case of header names in every reply. Default: lower.
     pub header_case: HeaderCase,
-    /// Whether a connection lives on after a reply.
+    /// Whether a connection stays open after a reply. Default: it does.
     pub connections: Connections,
-    /// What a PATCH to a session does.
+    /// What a PATCH to a session does. Default: nothing.
     pub patch: PatchRule,
-    /// Status of every PATCH to a session under [`PatchRule::Status`].
+    /// Status of every PATCH to a session under [`PatchRule::Status`]. Default:
+    /// 405.
     pub patch_status: u16,
-    /// What a DELETE of a session does.
+    /// What a DELETE of a session does. Default: end it, with 200.
     pub delete: DeleteRule,
-    /// Status of a DELETE or PATCH to a session that isn't there.
+    /// Status of a DELETE or PATCH to an unknown session. Default: 404.
     pub unknown_session_status: u16,
-    /// Time between having the answer and sending it.
+    /// Delay before every reply to a POST on the regional host. Default: none.
     pub answer_delay: Duration,
-    /// Replies to the first POSTs that reach the regional host, one each,
-    /// whatever is in them.
+    /// Replies to the first POSTs on the regional host, one each, whatever the
+    /// POSTs hold. Default: none.
     pub refusals: Vec<Refusal>,
-    /// How many POSTs are taken in how long; more of them get 429.
+    /// How many POSTs the regional host takes in a time; more get 429. Default:
+    /// no limit.
     pub rate: Option<Rate>,
-    /// How many answers, from the first on, break off: the head and half of
-    /// the body, then the end of the connection. Their sessions are there all
-    /// the same, and nobody knows their URLs.
+    /// How many of the first answers are cut: head and half of the body, then
+    /// the connection ends. Their sessions exist, though the publisher has no
+    /// whole answer. Default: 0.
     pub cut_answers: usize,
-    /// How often receiver reports go back (RTCP). Unset, or zero, it is the far
-    /// end's own way: 5 s for audio and 1 s for video, the first ones within
+    /// Interval of RTCP receiver reports. `None`, the default, or zero leaves it
+    /// to the far end: 5 s for audio and 1 s for video, the first ones within
     /// that time of the first packet.
     pub report_interval: Option<Duration>,
-    /// Whether a key frame is asked for as soon as media can flow.
+    /// Whether the far end requests a key frame when it connects. Default: yes.
     pub key_frame_on_connect: bool,
-    /// How long a session may stay without its peer (never connected, or lost)
-    /// before the stage ends it by itself.
+    /// How long a session may be without its peer, before it connects or after
+    /// it is lost. Then the stage ends it. Default: 30 s.
     pub patience: Duration,
-    /// How often a [`Media`](crate::Happening::Media) event tells each
-    /// session's counts; unset, never.
+    /// Interval of a session's [`Media`](crate::Happening::Media) events;
+    /// `None`, the default, sends none.
     pub media_interval: Option<Duration>,
-    /// Gets a copy of each event as it happens, the first one included.
+    /// Gets a copy of each event as it happens, from the first on. Default:
+    /// nobody does.
     pub follow: Option<Sender<Event>>,
 }
 
@@ -149,26 +156,26 @@ impl Default for Rules {
 /// Where a stage's signing key comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KeySource {
-    /// Made at start; tokens come from the running stage only.
+    /// Made at the start. Only this stage can make its tokens.
     #[default]
     Fresh,
-    /// A PEM file, made with mode 0600 where there is none, so that another
-    /// process or a later stage signs with the same key.
+    /// A PEM file. If it doesn't exist, the stage makes it with mode 0600.
+    /// Other processes and later stages can sign with the same key.
     File(PathBuf),
 }
 
-/// A redirect by the regional host to another path of its own, with a
-/// path-only `Location`.
+/// Whether the regional host redirects a POST to another path of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LastRedirect {
-    /// The regional host answers itself.
+    /// The regional host answers the POST.
     #[default]
     None,
-    /// A POST to any other path is sent on to `/regional`.
+    /// The `Location` for a POST to any other path is `/regional`, without a
+    /// host.
     PathOnly,
 }
 
-/// A reply made up in advance.
+/// A fixed reply that refuses a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The status code.
@@ -190,7 +197,7 @@ impl Refusal {
         }
     }
 
-    /// A reply with JSON that holds a message, without a code.
+    /// A reply whose body is JSON with a message and no code.
     #[must_use]
     pub fn message(status: u16, message: &str) -> Self {
         Self {
@@ -199,8 +206,8 @@ impl Refusal {
         }
     }
 
-    /// A reply in the form of IVS's errors: a status, and JSON with a code and
-    /// a message.
+    /// A reply as IVS sends for errors: its body is JSON with a code and a
+    /// message.
     #[must_use]
     pub fn ivs(status: u16, code: u32, message: &str) -> Self {
         Self {

@@ -1,45 +1,47 @@
-//! What an offer's video section must be.
+//! What an offer's video section must be: a rule and an offer's sections come
+//! in, yes or no goes out.
 
 use std::time::Duration;
 
 use crate::offer::{Kind, OfferSection};
 
-/// What is asked of the offer's video section. An offer without any H.264
-/// video section is refused with code 2001 under every rule but
-/// [`NotNeeded`](Self::NotNeeded).
+/// What an offer's video section must be. Every rule except
+/// [`NotNeeded`](Self::NotNeeded) refuses an offer without an H.264 video
+/// section with code 2001.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VideoRule {
-    /// Any H.264 section will do, inactive included.
+    /// Any H.264 section, even an inactive one.
     #[default]
     Any,
-    /// The section has to be one that sends: inactive, recvonly and port 0
-    /// (unless bundle-only) are refused.
+    /// The section must send: inactive, recvonly and port 0 (unless
+    /// bundle-only) are refused.
     RefuseInactive,
-    /// As [`RefuseInactive`](Self::RefuseInactive), and the section has to
-    /// announce its source by `ssrc` and `msid`. That is what SDP tells of a
-    /// section that will stay silent.
+    /// As [`RefuseInactive`](Self::RefuseInactive), and the section must have
+    /// `ssrc` and `msid`. Without them SDP announces no source.
     RefuseSilent,
-    /// As [`RefuseInactive`](Self::RefuseInactive) for this many POSTs whose
-    /// section sends, which are refused as well; then as `RefuseInactive`.
+    /// Refuses this many POSTs whose section sends; otherwise as
+    /// [`RefuseInactive`](Self::RefuseInactive).
     ///
-    /// It stands in for a service that takes black pictures and no silence.
-    /// SDP doesn't tell one from the other, so no server can refuse only the
-    /// silent offer; what a publisher sees, refusals until it has climbed to
-    /// pictures, is the same. Give the number of POSTs that it makes before.
+    /// It imitates a service that accepts a section with black pictures and
+    /// refuses one without media. Their SDP is the same, so a server can't tell
+    /// them apart at the POST. The publisher sees what it would see there:
+    /// refusals until it falls back to black pictures. Set the number of
+    /// sending offers that it makes before that.
     RefuseSilentBefore(u32),
-    /// As [`RefuseInactive`](Self::RefuseInactive) at the POST; then the
-    /// session ends with [`Ending::Silent`](crate::Ending::Silent) if no video
-    /// packet has come within this time of its connection.
+    /// As [`RefuseInactive`](Self::RefuseInactive) at the POST. The session
+    /// ends with [`Ending::Silent`](crate::Ending::Silent) if no video packet
+    /// arrives in time.
     NeedsFrames {
-        /// The time that the first picture has.
+        /// Time from the connection to the first packet.
         within: Duration,
     },
-    /// There may be no video section at all, as on other servers than IVS.
+    /// The offer needs no video section, as on servers other than IVS.
     NotNeeded,
 }
 
 impl VideoRule {
-    /// Whether an offer has the video section that this rule requires.
+    /// Whether the rule accepts an offer with these sections. The count of
+    /// [`RefuseSilentBefore`](Self::RefuseSilentBefore) is not its part.
     pub(crate) fn accepts(self, sections: &[OfferSection]) -> bool {
         if self == Self::NotNeeded {
             return true;
