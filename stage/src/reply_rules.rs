@@ -1,30 +1,30 @@
-//! Rules about forms: what a reply and the SDP in it look like. The defaults
-//! are those of IVS.
+//! Rules on replies: what headers, connections and the answer's SDP look like.
+//! The defaults are those of IVS.
 
-/// The form of the `Location` header of a reply that made a session.
+/// The form of the `Location` header in the reply to a POST that made a
+/// session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LocationForm {
     /// A whole URL.
     #[default]
     Absolute,
-    /// A path, to be resolved against the host that answered.
+    /// A path, which the publisher resolves against the host that answered.
     PathOnly,
-    /// A path, and the query of the POST copied after it. The session is found
-    /// with the whole of it only.
+    /// A path and the query of the POST. Requests to the session must have both.
     PathAndQuery,
-    /// A path below the one that was posted to, which thus is in it.
+    /// A path below that of the POST.
     UnderEndpoint,
-    /// The path that was posted to, with a slash at its end, and the session in
-    /// the query only.
+    /// The path of the POST with a slash at its end; only the query names the
+    /// session.
     QueryOnly,
-    /// The very path that was posted to; a PATCH or DELETE there is about the
-    /// session made last.
+    /// The path of the POST. A PATCH or DELETE there is for the session made
+    /// last.
     Endpoint,
     /// No such header.
     Missing,
 }
 
-/// How names of headers are written.
+/// The case of header names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HeaderCase {
     /// `content-type`
@@ -36,19 +36,19 @@ pub enum HeaderCase {
     Upper,
 }
 
-/// Whether a connection lives on after a reply.
+/// Whether a connection stays open after a reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Connections {
-    /// It takes the next request.
+    /// It stays open for the next request.
     #[default]
     KeepAlive,
-    /// `Connection: close` is in each reply, and the connection ends.
+    /// Each reply has `Connection: close`, and the connection ends.
     Close,
 }
 
-/// What the answer's SDP looks like. Forms that are wrong are so in the text
-/// only: the far end itself has accepted the offer, so that it counts whatever
-/// a publisher sends that shouldn't.
+/// What the answer's SDP looks like. These rules change only the text: the far
+/// end has accepted the whole offer, so it also counts media that a publisher
+/// should not send.
 ///
 /// ```
 /// use ivs_stage::{AnswerForm, Rules, SectionAnswer};
@@ -59,91 +59,92 @@ pub enum Connections {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AnswerForm {
-    /// What is said to audio sections.
+    /// The answer to audio sections.
     pub audio: SectionAnswer,
-    /// What is said to video sections.
+    /// The answer to video sections.
     pub video: SectionAnswer,
-    /// Whether the bundle group is there.
+    /// Whether there is an `a=group:BUNDLE` line.
     pub bundle: BundleLine,
-    /// Where `a=setup` is.
+    /// Where `a=setup` stands.
     pub setup: Level,
-    /// Where `a=fingerprint` is.
+    /// Where `a=fingerprint` stands.
     pub fingerprint: Level,
-    /// Whose certificate that fingerprint is of.
+    /// The certificate that the fingerprint belongs to.
     pub certificate: Certificate,
-    /// Where `a=ice-ufrag` and `a=ice-pwd` are.
+    /// Where `a=ice-ufrag` and `a=ice-pwd` stand.
     pub ice_credentials: Level,
-    /// Whether the far end's ICE is whole.
+    /// Whether the far end does full ICE or ICE lite.
     pub ice: IceMode,
-    /// Where the candidates are.
+    /// Where the candidates stand.
     pub candidates: CandidatePlace,
 }
 
-/// What an answer says to a section.
+/// The answer to a section of the offer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SectionAnswer {
-    /// Yes.
+    /// As the far end gives it.
     #[default]
     Accepted,
-    /// Port 0, and out of the bundle group; all else as if accepted.
+    /// Port 0 and not in the bundle group; the other attributes stay.
     Rejected,
-    /// Port 0, and out of the bundle group, with a `c=` line and nothing else:
-    /// no `mid`, `setup` or ICE credentials. Pion's form.
+    /// Port 0 and not in the bundle group, with a `c=` line and no attribute:
+    /// no `mid`, `setup` or ICE credentials. Pion answers so.
     RejectedBare,
 }
 
-/// Whether an answer has the bundle group.
+/// Whether an answer has a bundle group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BundleLine {
-    /// It has.
+    /// It has one.
     #[default]
     Present,
-    /// It hasn't.
+    /// It has none.
     Missing,
 }
 
-/// Where an attribute is.
+/// The part of the SDP where an attribute stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Level {
-    /// In each section.
+    /// Each section.
     #[default]
     Section,
-    /// In the session's part, for all sections.
+    /// The session part, which holds for all sections.
     Session,
-    /// In both.
+    /// Both.
     Both,
 }
 
-/// Whose certificate a fingerprint is of.
+/// The certificate that a fingerprint belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Certificate {
     /// The far end's.
     #[default]
     Own,
-    /// Another one, so that no publisher may send media. Those packets that
-    /// come all the same are counted.
+    /// Another one, so no publisher may send media. The stage counts packets
+    /// that arrive all the same.
     Other,
 }
 
-/// How much of ICE the far end does.
+/// The far end's kind of ICE (RFC 8445).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IceMode {
-    /// All.
+    /// Full ICE.
     #[default]
     Full,
-    /// It says `a=ice-lite`, and only answers the peer's checks.
+    /// ICE lite: the answer has `a=ice-lite`, and the far end only answers the
+    /// peer's checks.
     Lite,
 }
 
-/// Where an answer has its candidates.
+/// The sections of an answer that have its candidates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CandidatePlace {
-    /// In the first section that isn't rejected, as on IVS.
+    /// The first section that is not rejected, as on IVS.
     #[default]
     FirstSection,
-    /// In each section that isn't rejected.
+    /// Each section that is not rejected.
     AllSections,
-    /// Nowhere, and none follow. A peer connects only if the stage knows its
-    /// candidates and goes to see it.
+    /// None, and no candidates follow. A peer connects only if its offer or a
+    /// PATCH has candidates, to which the stage then sends its checks.
     Nowhere,
 }

@@ -1,42 +1,43 @@
-//! Rules about what a request does. The defaults are those of IVS.
+//! Rules on requests and sessions: PATCH, DELETE, the rate of POSTs, and
+//! sessions without media. The defaults are those of IVS.
 
 use std::time::Duration;
 
 /// What a PATCH to a session does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PatchRule {
-    /// Nothing; it gets [`Rules::patch_status`](crate::Rules::patch_status).
+    /// Nothing. The reply is [`Rules::patch_status`](crate::Rules::patch_status).
     #[default]
     Status,
-    /// Its candidates are given to the far end.
+    /// It gives its candidates to the far end.
     Trickle(TrickleRule),
-    /// Nothing, and no reply ever comes.
+    /// Nothing, and there is never a reply.
     NoAnswer,
-    /// Nothing; the connection ends without a reply, as where a server stumbles
-    /// over a body that is no offer.
+    /// Nothing. The connection ends without a reply, as on a server that fails
+    /// on a body that is not an offer.
     Dropped,
 }
 
-/// What is asked of a PATCH that trickles. The default is RFC 9725.
+/// What a PATCH with candidates must be. The default is RFC 9725.
 ///
-/// A PATCH with other ICE credentials than the offer's asks for an ICE restart.
-/// The stage can't do one, and answers 422, as the RFC has it for servers that
-/// only trickle.
+/// A PATCH with ICE credentials other than the offer's requests an ICE restart.
+/// The stage can't restart ICE and answers 422, as the RFC demands of servers
+/// that only trickle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrickleRule {
-    /// Status where there is no `If-Match`; unset, it isn't missed.
+    /// Status for a PATCH without `If-Match`; `None` accepts it. Default: 428.
     pub without_if_match: Option<u16>,
-    /// Status where `If-Match` isn't the session's ETag, byte for byte; unset,
-    /// it isn't looked at.
+    /// Status for an `If-Match` that is neither the session's ETag, byte for
+    /// byte, nor a star; `None` accepts any. Default: 412.
     pub other_if_match: Option<u16>,
-    /// Which sections candidates may be of.
+    /// The sections that candidates may belong to. Default: any.
     pub mid: MidRule,
-    /// Whether the 204 has the ETag, which RFC 9725 4.3.2 forbids.
+    /// Whether the 204 has the ETag, which RFC 9725 4.3.2 forbids. Default: no.
     pub etag: PatchEtag,
 }
 
 impl TrickleRule {
-    /// No `If-Match` is asked for, and none looked at.
+    /// Accepts a PATCH with any `If-Match` or without one.
     pub const UNCHECKED: Self = Self {
         without_if_match: None,
         other_if_match: None,
@@ -55,20 +56,20 @@ impl Default for TrickleRule {
     }
 }
 
-/// Which sections trickled candidates may be of.
+/// The sections that trickled candidates may belong to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MidRule {
     /// Any.
     #[default]
     Any,
-    /// Only the offer's first one, or it's 400.
+    /// Only the offer's first one. Another one gets 400.
     FirstOnly,
 }
 
-/// Whether the reply to a PATCH that trickles has the ETag.
+/// Whether the 204 to a PATCH with candidates has the ETag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PatchEtag {
-    /// It hasn't.
+    /// It has not.
     #[default]
     Absent,
     /// It has.
@@ -78,17 +79,17 @@ pub enum PatchEtag {
 /// What a DELETE of a session does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeleteRule {
-    /// Ends the session, and gets this status.
+    /// It ends the session. The reply has this status.
     Status(u16),
-    /// The same, but 412 and nothing ended where it has an `If-Match` that
-    /// isn't the session's ETag (RFC 9725 4.3.1 has it ignored).
+    /// The same. But with an `If-Match` other than the session's ETag or a star
+    /// it does nothing and gets 412 (RFC 9725 4.3.1 says to ignore it).
     IfMatch(u16),
-    /// Nothing, as there is no such route: it gets
+    /// Nothing, as on a server without this route. The reply is
     /// [`Rules::unknown_session_status`](crate::Rules::unknown_session_status).
     NoRoute,
-    /// Nothing, and no reply ever comes.
+    /// Nothing, and there is never a reply.
     NoAnswer,
-    /// Nothing; the connection ends without a reply.
+    /// Nothing. The connection ends without a reply.
     Dropped,
 }
 
@@ -98,32 +99,32 @@ impl Default for DeleteRule {
     }
 }
 
-/// How many POSTs the regional host takes. One too many gets 429, IVS's code
-/// 2013 and `Retry-After`, and doesn't count.
+/// How many POSTs the regional host takes. Any more get 429 with IVS's code
+/// 2013 and `Retry-After`, and are not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// So many POSTs …
+    /// Number of POSTs in any period of this length.
     pub posts: usize,
-    /// … in so much time.
+    /// Length of the period.
     pub within: Duration,
 }
 
-/// What becomes of a connected session whose sections bring no media. It ends
-/// with [`Ending::Silent`](crate::Ending::Silent).
+/// When a connected session without media ends, with
+/// [`Ending::Silent`](crate::Ending::Silent).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SilenceRule {
-    /// Nothing.
+    /// Never.
     #[default]
     Allowed,
-    /// It ends if no video packet came in time, video section or not.
+    /// If no video packet arrives in time, even without a video section.
     NoVideo {
-        /// Time since it connected.
+        /// Time from the connection to the first packet.
         within: Duration,
     },
-    /// It ends if some section had no packet in time, whatever its direction:
-    /// the server counts sections.
+    /// If any section has no packet in time, whatever its direction: such a
+    /// server counts sections.
     AnySection {
-        /// Time since it connected.
+        /// Time from the connection to each section's first packet.
         within: Duration,
     },
 }
