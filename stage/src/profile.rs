@@ -1,87 +1,87 @@
-//! Other servers' ways, as sets of rules.
+//! The WHIP servers that the stage can imitate, and their names.
 
 use std::str::FromStr;
 use std::{error, fmt};
 
-/// A WHIP server whose ways the stage can take on, by
+/// A WHIP server that the stage can imitate: see
 /// [`Rules::profile`](crate::Rules::profile).
 ///
-/// Each is what its public source, at the commit named, or a public report
-/// shows of it to a publisher, and no more: the tokens and the far end are
-/// still the stage's own. None was compared with the running server.
+/// A profile has what a publisher sees of the server, by its public source at
+/// the commit named or by a public report. Tokens and far end are still the
+/// stage's own. No profile was compared with the running server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// Amazon IVS, as far as it is known in public: the default rules.
+    /// Amazon IVS, as far as it is publicly known: the default rules.
     #[default]
     Ivs,
-    /// MediaMTX at `3e09466`, `http_server.go`: the POST's query is copied into
-    /// `Location`; the ETag is a bare star; `If-Match` isn't checked; a wrong
-    /// type is 400; a missing token is 401 that asks for Basic; a header
-    /// `E-Tag` comes from its versions before September 2023.
+    /// MediaMTX at `3e09466`, `http_server.go`: `Location` has the query of the
+    /// POST; the ETag is a bare star; it doesn't check `If-Match`; 400 for a
+    /// wrong type; 401 with a `Basic` challenge for a missing token. The header
+    /// `E-Tag` is that of its versions before September 2023.
     MediaMtx,
     /// Janus's simple-whip-server at `0f4061f`, `whip.js`, with trickle: the 204
-    /// has an ETag; a missing token is 403, a wrong type 406; `If-Match` isn't
-    /// checked.
+    /// has an ETag; 403 for a missing token, 406 for a wrong type; it doesn't
+    /// check `If-Match`.
     Janus,
     /// The same with strict ETags: 412 without the right `If-Match`.
     JanusStrict,
-    /// The same with trickle off: PATCH is 405.
+    /// The same with trickle off: 405 for a PATCH.
     JanusNoTrickle,
     /// LiveKit's server at `788d4c3`, `whipservice.go`: the ETag has no quotes;
-    /// 428 without `If-Match`, and any value will do; a candidate of another
-    /// section than the first is 400; `Link` has its target path-escaped and no
-    /// `credential-type`.
+    /// 428 without `If-Match`, whose value doesn't matter; 400 for a candidate
+    /// of a section other than the first; `Link` has a path-escaped target and
+    /// no `credential-type`.
     LiveKit,
-    /// LiveKit's ingress at `19017c8`, `server.go`: `Location` lies under the
-    /// endpoint, whose path holds the stream key; the ETag has no quotes; PATCH
-    /// is for restarts only, else 422; each section of the offer must bring
+    /// LiveKit's ingress at `19017c8`, `server.go`: `Location` is below the
+    /// endpoint, whose path has the stream key; the ETag has no quotes; 422 for
+    /// a PATCH that is not an ICE restart; each section of the offer must carry
     /// media within 10 s, whatever its direction.
     LiveKitIngress,
     /// SRS at `101382a`, `srs_app_rtc_api.cpp`: `Location` is the endpoint with
-    /// a slash at its end and the session in the query; every connection is
-    /// closed; a PATCH falls into the handler of offers.
+    /// a slash at its end and the session in the query; it closes every
+    /// connection; it handles a PATCH as an offer.
     Srs,
-    /// Broadcast Box at `9f43de2`, `whip.go`: no token is 400, an unknown
-    /// session too; DELETE is 204; `Link` is about something else, and has an
+    /// Broadcast Box at `9f43de2`, `whip.go`: 400 for a missing token and for an
+    /// unknown session; 204 for a DELETE; `Link` is not an ICE server and has an
     /// attribute of its own.
     BroadcastBox,
-    /// Broadcast Box's builds of 2023 (its issue 11): 200 for 201.
+    /// Broadcast Box's builds of 2023 (its issue 11): 200 instead of 201.
     BroadcastBox2023,
-    /// Cloudflare Stream: a PATCH is never answered (react-native-whip-whep
-    /// 289), `Location` lies under the endpoint, one candidate of ICE lite
-    /// (interoperation notes on FFmpeg), names of headers in another case than
-    /// some clients look for (an issue 18 of EyeTS).
+    /// Cloudflare Stream: never answers a PATCH (react-native-whip-whep 289);
+    /// `Location` is below the endpoint; one candidate with ICE lite
+    /// (interoperation notes on FFmpeg); header names in a case that some
+    /// clients don't expect (EyeTS issue 18).
     Cloudflare,
     /// Galene at `9e03b36`, `webserver/whip.go`: 301 to its canonical host;
-    /// `Location` joined to the path; 412 for another `If-Match`, none is
-    /// fine, and DELETE honours it; 415 for a wrong type.
+    /// `Location` is below the endpoint; 412 for another `If-Match`, also in a
+    /// DELETE, but none is needed; 415 for a wrong type.
     Galene,
-    /// live777 at `4220514`: no ETag; PATCH and DELETE are 204; errors are 500
+    /// live777 at `4220514`: no ETag; 204 for PATCH and DELETE; 500 for errors
     /// (its issue 340).
     Live777,
-    /// Livepeer at `176aa41`, `media/whip_server.go`: a weak ETag; neither PATCH nor DELETE has a
-    /// route; a session without H.264 video is dropped after 5 s.
+    /// Livepeer at `176aa41`, `media/whip_server.go`: a weak ETag; no route for
+    /// PATCH and DELETE; it drops a session without H.264 video after 5 s.
     Livepeer,
     /// Eyevinn's WHIP packages at `0e2b801`, `whipFastifyApi.ts`: `Link`
-    /// without angle brackets, and `credential:` with a colon; PATCH doesn't
-    /// look at `If-Match`.
+    /// without angle brackets and with `credential:`, a colon for the equals
+    /// sign; PATCH ignores `If-Match`.
     Eyevinn,
-    /// OvenMediaEngine (OBS issue 12790, its own 1942): `Location` has path and
-    /// query; set-ups whose only ICE server is TURN over TCP.
+    /// OvenMediaEngine (OBS issue 12790, its own issue 1942): `Location` has
+    /// path and query; the only ICE server is TURN over TCP, as in some set-ups.
     OvenMediaEngine,
     /// pion's example `whip-whep` at `3234944`, `main.go`: the answer has no
-    /// `Content-Type`; `Location` is the endpoint itself; whatever comes there
-    /// is read as an offer, and the connection dropped where it is none.
+    /// `Content-Type`; `Location` is the endpoint; it reads every request there
+    /// as an offer, and closes the connection if it is not one.
     PionExample,
     /// Twitch in 2023 (OBS issue 9459): no `Location`.
     Twitch,
-    /// Monibuca (its issue 23): 200 for 201.
+    /// Monibuca (its issue 23): 200 instead of 201.
     Monibuca,
     /// go2rtc (its issue 1315): 201 without `Location`.
     Go2rtc,
 }
 
-/// Every profile with its name.
+/// The profiles and their names.
 const NAMES: &[(Profile, &str)] = &[
     (Profile::Ivs, "ivs"),
     (Profile::MediaMtx, "mediamtx"),
@@ -106,12 +106,12 @@ const NAMES: &[(Profile, &str)] = &[
 ];
 
 impl Profile {
-    /// Every profile.
+    /// All profiles, IVS first.
     pub fn all() -> impl Iterator<Item = Self> {
         NAMES.iter().map(|(profile, _)| *profile)
     }
 
-    /// Its name on the command line.
+    /// The name on the command line and for [`FromStr`], such as `mediamtx`.
     #[must_use]
     pub fn name(self) -> &'static str {
         let named = NAMES.iter().find(|(profile, _)| *profile == self);
@@ -125,7 +125,7 @@ impl fmt::Display for Profile {
     }
 }
 
-/// There is no profile of this name.
+/// The error for a name that no profile has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownProfile(String);
 
@@ -133,7 +133,7 @@ impl fmt::Display for UnknownProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = NAMES.iter().map(|(_, name)| *name).collect();
         let names = names.join(", ");
-        write!(f, "expected a profile where {:?} is: {names}", self.0)
+        write!(f, "unknown profile {:?}: expected one of {names}", self.0)
     }
 }
 

@@ -1,6 +1,6 @@
-//! The rules of each profile. What a profile is and where it is from is said at
-//! [`Profile`]. ICE servers lie on the loopback, where nobody answers, so that
-//! no run reaches out.
+//! The rules of each profile; [`Profile`] names their sources. The ICE servers
+//! in them have loopback addresses without a listener, so that no test sends
+//! anything to other hosts.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::rules::{Refusal, Rules};
 use crate::video_rule::VideoRule;
 
 impl Rules {
-    /// The rules that make the stage answer as another server does.
+    /// The rules that make the stage answer like another server.
     ///
     /// ```
     /// use ivs_stage::{Profile, Rules, Stage};
@@ -63,8 +63,8 @@ impl Rules {
     }
 }
 
-/// A server that answers itself, with a path for `Location`, no need for video
-/// and candidates in every section.
+/// A server that doesn't redirect, sends a path as `Location`, needs no video
+/// and puts candidates in every section.
 fn plain() -> Rules {
     Rules {
         hops: 0,
@@ -78,7 +78,7 @@ fn plain() -> Rules {
     }
 }
 
-/// A server on Go's `net/http`, whose header names are in title case.
+/// The same on Go's `net/http`, which writes header names in title case.
 fn plain_go() -> Rules {
     Rules {
         header_case: HeaderCase::Title,
