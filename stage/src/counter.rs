@@ -1,4 +1,5 @@
-//! Counting what comes in one section of a session, without depacketizing it.
+//! Counts the media of one section: RTP packets come in, a report of packets,
+//! losses, media time and H.264 key frames goes out. It decodes nothing.
 
 use std::collections::HashMap;
 
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::h264;
 use crate::offer::{Direction, Kind, OfferSection};
 
-/// What came in one section.
+/// What arrived in one section.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SectionReport {
     /// The section's `mid`.
@@ -16,22 +17,22 @@ pub struct SectionReport {
     pub kind: Kind,
     /// Its direction in the offer.
     pub direction: Direction,
-    /// RTP packets.
+    /// Number of RTP packets.
     pub packets: u64,
     /// Bytes of their payloads.
     pub bytes: u64,
     /// Packets missing between the first and the last one.
     pub lost: u64,
-    /// Media time from the first packet to the last one, by RTP timestamps, to the
-    /// millisecond.
+    /// Media time in seconds from the first to the last RTP timestamp of each
+    /// SSRC, added up and rounded to milliseconds.
     pub seconds: f64,
-    /// H.264 pictures that decoding can start at.
+    /// Number of H.264 key frames.
     pub key_frames: u64,
-    /// Width and height of the last H.264 parameter set seen.
+    /// Width and height in pixels, by the last H.264 parameter set.
     pub size: Option<(u32, u32)>,
-    /// When the first packet came, in milliseconds since the stage started.
+    /// When the first packet arrived, in milliseconds since the stage started.
     pub first_ms: Option<u64>,
-    /// When the last packet came, in milliseconds since the stage started.
+    /// When the last packet arrived, in milliseconds since the stage started.
     pub last_ms: Option<u64>,
 }
 
@@ -53,19 +54,19 @@ impl SectionReport {
     }
 }
 
-/// An RTP packet as far as it is counted.
+/// What the counter needs of an RTP packet.
 #[derive(Debug)]
 pub(crate) struct Packet<'a> {
     pub(crate) ssrc: u32,
-    /// Extended, so that it never wraps.
+    /// Extended, so it never wraps.
     pub(crate) sequence: u64,
-    /// Extended RTP time in seconds.
+    /// Extended RTP timestamp in seconds.
     pub(crate) seconds: f64,
     pub(crate) payload: &'a [u8],
     pub(crate) at_ms: u64,
 }
 
-/// The running counts of one section.
+/// The counts of one section so far.
 #[derive(Debug)]
 pub(crate) struct Counter {
     report: SectionReport,
@@ -73,12 +74,14 @@ pub(crate) struct Counter {
     key_frame_at: Option<(u32, f64)>,
 }
 
-/// Spans of one synchronisation source. Sequence numbers and times of two
-/// sources have nothing in common.
+/// The counts of one SSRC. Each SSRC has sequence numbers and timestamps of its
+/// own.
 #[derive(Debug)]
 struct Source {
     packets: u64,
+    /// Lowest and highest.
     sequence: (u64, u64),
+    /// Lowest and highest.
     seconds: (f64, f64),
 }
 
@@ -108,7 +111,7 @@ impl Counter {
         report.bytes += packet.payload.len() as u64;
         report.lost = self.sources.values().map(Source::lost).sum();
         let seconds: f64 = self.sources.values().map(Source::span).sum();
-        // Sums of clock ticks as fractions have a long tail of nothing.
+        // Rounds away the error of the floating-point sum.
         report.seconds = (seconds * 1000.0).round() / 1000.0;
         report.first_ms.get_or_insert(packet.at_ms);
         report.last_ms = Some(packet.at_ms);
@@ -117,7 +120,7 @@ impl Counter {
         }
     }
 
-    /// One picture takes many packets, all with the same time: it counts once.
+    /// A key frame's packets have one timestamp, so it counts once.
     fn inspect(&mut self, packet: &Packet<'_>) {
         let found = h264::inspect(packet.payload);
         self.report.size = found.size.or(self.report.size);

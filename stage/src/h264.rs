@@ -1,18 +1,17 @@
-//! A look into H.264 RTP payloads (RFC 6184), as far as to tell key frames and
-//! the picture size.
+//! Finds key frames and the picture size in H.264 RTP payloads (RFC 6184).
 
-/// NAL unit types of H.264 and, from 24 on, of RFC 6184.
+/// NAL unit types: of H.264 up to 23, of RFC 6184 from 24 on.
 const IDR: u8 = 5;
 const SPS: u8 = 7;
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 
-/// What one payload holds.
+/// What was found in one payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PayloadInfo {
-    /// A picture that decoding can start at begins here.
+    /// A key frame begins here.
     pub(crate) key_frame: bool,
-    /// Width and height of a sequence parameter set.
+    /// Width and height in pixels, if there is a sequence parameter set.
     pub(crate) size: Option<(u32, u32)>,
 }
 
@@ -23,7 +22,7 @@ pub(crate) fn inspect(payload: &[u8]) -> PayloadInfo {
     match first & 0x1f {
         STAP_A => inspect_stap_a(rest),
         FU_A => PayloadInfo {
-            // The start bit, then the type of the unit that is cut in pieces.
+            // The start bit, and the type of the fragmented unit.
             key_frame: rest
                 .first()
                 .is_some_and(|fu| fu & 0x80 != 0 && fu & 0x1f == IDR),
@@ -33,7 +32,7 @@ pub(crate) fn inspect(payload: &[u8]) -> PayloadInfo {
     }
 }
 
-/// A STAP-A: units one after the other, each after its 16-bit length.
+/// A STAP-A: NAL units, each after its 16-bit length.
 fn inspect_stap_a(mut rest: &[u8]) -> PayloadInfo {
     let mut found = PayloadInfo::default();
     while let [high, low, tail @ ..] = rest {
@@ -58,8 +57,8 @@ fn inspect_unit(nal: &[u8]) -> PayloadInfo {
             key_frame: true,
             size: None,
         },
-        // A parameter set alone isn't a picture, but senders put one right in
-        // front of each key frame, with the same time.
+        // A parameter set is not a picture, but senders put it right before a
+        // key frame, with the same timestamp.
         SPS => PayloadInfo {
             key_frame: true,
             size: picture_size(body),
@@ -68,8 +67,8 @@ fn inspect_unit(nal: &[u8]) -> PayloadInfo {
     }
 }
 
-/// Width and height from a sequence parameter set (H.264 7.3.2.1.1) of a
-/// 4:2:0 picture, which all of WebRTC's are.
+/// Width and height from a sequence parameter set (H.264 7.3.2.1.1). Assumes
+/// 4:2:0, as always in WebRTC.
 fn picture_size(sps: &[u8]) -> Option<(u32, u32)> {
     let profile = *sps.first()?;
     let mut bits = Bits::new(sps.get(3..)?);
@@ -96,14 +95,14 @@ fn picture_size(sps: &[u8]) -> Option<(u32, u32)> {
     ))
 }
 
-/// The fields that High and the profiles above it have more.
+/// Skips the fields that only High and the profiles above it have.
 fn skip_high(bits: &mut Bits<'_>) -> Option<()> {
     bits.golomb()?; // chroma_format_idc
     bits.golomb()?; // bit_depth_luma_minus8
     bits.golomb()?; // bit_depth_chroma_minus8
     bits.bit()?; // qpprime_y_zero_transform_bypass_flag
     let scaling_matrix = bits.bit()?;
-    // No live encoder is known to send matrices; the size stays unknown then.
+    // Matrices are not parsed: no live encoder is known to send them.
     (scaling_matrix == 0).then_some(())
 }
 
@@ -126,7 +125,7 @@ fn skip_order_count(bits: &mut Bits<'_>) -> Option<()> {
     Some(())
 }
 
-/// What is cut off width and height, in the units of 4:2:0 pictures.
+/// The cropping of width and height in pixels, by the units of 4:2:0.
 fn cropping(bits: &mut Bits<'_>, frame_only: u32) -> Option<(u32, u32)> {
     if bits.bit()? == 0 {
         return Some((0, 0));
@@ -138,7 +137,7 @@ fn cropping(bits: &mut Bits<'_>, frame_only: u32) -> Option<(u32, u32)> {
     Some((width, height))
 }
 
-/// Bits of a NAL unit with the emulation prevention bytes taken out.
+/// Reads the bits of a NAL unit without its emulation prevention bytes.
 struct Bits<'a> {
     bytes: &'a [u8],
     zeros: u8,
@@ -176,8 +175,8 @@ impl<'a> Bits<'a> {
         Some(*byte)
     }
 
-    /// An Exp-Golomb number. Signed ones are read as unsigned ones: they are
-    /// only skipped.
+    /// An Exp-Golomb number. Reads signed ones as unsigned, since they are only
+    /// skipped.
     fn golomb(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while self.bit()? == 0 {
@@ -198,7 +197,7 @@ impl<'a> Bits<'a> {
 mod tests {
     use super::*;
 
-    /// Parameter sets that x264 wrote, in constrained Baseline and High.
+    /// Parameter sets from x264, in constrained Baseline and High.
     const SPS_320X240: &[u8] = &[
         0x67, 0x42, 0xc0, 0x15, 0xd9, 0x01, 0x41, 0xfb, 0x01, 0x6a, 0x0c, 0x0c, 0x0d, 0x4a, 0x00,
         0x00, 0x03, 0x00, 0x02, 0x00, 0x00, 0x03, 0x00, 0x79, 0x1e, 0x2c, 0x5c, 0x90,

@@ -1,5 +1,5 @@
-//! Bytes on their way out that hyper wouldn't send by itself: header names in
-//! capitals.
+//! A connection that writes header names in upper case, which hyper can't:
+//! hyper's replies come in, the same bytes with other names go out.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::reply_rules::HeaderCase;
 
-/// A connection that writes header names in capitals if it has to.
+/// A connection that writes header names in upper case if the rules say so.
 #[derive(Debug)]
 pub(crate) struct CasedStream {
     stream: TcpStream,
@@ -31,14 +31,14 @@ impl CasedStream {
 /// The end of a reply's head.
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
-/// Names of headers in capitals, for as much of the head as is in here, which
-/// starts with whole lines; and where the head ends.
+/// Puts header names into upper case. `head` starts at the start of a line and
+/// may be a part of the head; the result is the end of the head, if it is here.
 fn uppercase_names(head: &mut [u8]) -> Option<usize> {
     let end = head.windows(HEAD_END.len()).position(|at| at == HEAD_END);
     let end = end.map(|at| at + HEAD_END.len());
     let stop = end.unwrap_or(head.len());
     for line in head[..stop].split_mut(|byte| *byte == b'\n') {
-        // The status line has a space before any colon; a name has none.
+        // The status line has a space before any colon, a header name has none.
         let name = line.iter().position(|byte| matches!(byte, b':' | b' '));
         if let Some(name) = name.filter(|at| line.get(*at) == Some(&b':')) {
             line[..name].make_ascii_uppercase();
@@ -56,7 +56,7 @@ impl AsyncWrite for CasedStream {
         if self.case != HeaderCase::Upper {
             return Pin::new(&mut self.stream).poll_write(context, bytes);
         }
-        // No body of this stage starts as a status line does.
+        // No body of this stage starts like a status line.
         let in_head = self.in_head || bytes.starts_with(b"HTTP/1.");
         let mut changed = bytes.to_vec();
         let end = if in_head {

@@ -1,5 +1,5 @@
-//! An own reading of an offer: only what the stage judges or reports, and
-//! nothing that is secret (ICE credentials stay where they are).
+//! Parses an offer: SDP comes in, its sections go out, with what the stage
+//! checks and reports. ICE passwords are not read, so no report can show them.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,23 +8,23 @@ use serde::{Deserialize, Serialize};
 pub struct OfferSection {
     /// Audio, video or other.
     pub kind: Kind,
-    /// The section's `mid`; empty where it has none.
+    /// The section's `mid`; empty without one.
     pub mid: String,
     /// The port of the `m=` line.
     pub port: u16,
-    /// Whether `a=bundle-only` is there.
+    /// Whether it has `a=bundle-only`.
     pub bundle_only: bool,
-    /// Which way media may go, from the offerer's side.
+    /// The direction of media, from the offerer's side.
     pub direction: Direction,
-    /// Names of the codecs of `a=rtpmap` lines, as written.
+    /// Codec names of the `a=rtpmap` lines, as written.
     pub codecs: Vec<String>,
-    /// How many candidates came along.
+    /// Number of `a=candidate` lines.
     pub candidates: usize,
-    /// Whether `a=msid` is there.
+    /// Whether it has `a=msid`.
     pub msid: bool,
-    /// Whether `a=ssrc` is there.
+    /// Whether it has `a=ssrc`.
     pub ssrc: bool,
-    /// The value of `a=setup`, of the section or else of the session.
+    /// The value of `a=setup` in the section, or else in the session part.
     pub setup: Option<String>,
 }
 
@@ -44,7 +44,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// Also what holds where the SDP says nothing.
+    /// Sends and receives. Also the default without an attribute (RFC 8866 6.7).
     #[default]
     SendRecv,
     /// Sends only.
@@ -83,8 +83,7 @@ impl OfferSection {
     }
 }
 
-/// Reads the sections of an SDP text; `None` if it isn't SDP with at least one
-/// section.
+/// The sections of an SDP text. `None` if it isn't SDP or has no section.
 pub(crate) fn read_sections(sdp: &str) -> Option<Vec<OfferSection>> {
     let mut lines = sdp.lines().map(str::trim_end);
     if lines.next() != Some("v=0") {
@@ -103,7 +102,7 @@ pub(crate) fn read_sections(sdp: &str) -> Option<Vec<OfferSection>> {
     (!sections.is_empty()).then_some(sections)
 }
 
-/// The ICE user fragment of an offer, to tell its own candidates from others.
+/// The offer's ICE user fragment. Another one in a PATCH is an ICE restart.
 pub(crate) fn ufrag(sdp: &str) -> Option<String> {
     let mut lines = sdp.lines().map(str::trim_end);
     let ufrag = lines.find_map(|line| line.strip_prefix("a=ice-ufrag:"))?;
@@ -126,8 +125,8 @@ impl OfferSection {
         }
     }
 
-    /// A section from the rest of its `m=` line. Direction and setup of the
-    /// session level hold until the section has its own (RFC 8866 6.7).
+    /// A section from the rest of its `m=` line. The session's direction and
+    /// setup hold unless the section has its own (RFC 8866 6.7).
     fn start(media: &str, defaults: &Self) -> Option<Self> {
         let mut words = media.split(' ');
         let kind = match words.next()? {
@@ -162,7 +161,7 @@ impl OfferSection {
     }
 }
 
-/// `H264` of `96 H264/90000`.
+/// `H264` from `96 H264/90000`.
 fn codec_name(rtpmap: &str) -> Option<String> {
     let (_, codec) = rtpmap.split_once(' ')?;
     let name = codec.split('/').next()?;

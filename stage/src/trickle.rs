@@ -1,20 +1,21 @@
-//! The body of a PATCH: RFC 8840 9 as RFC 9725 4.3 uses it, read leniently.
+//! Parses a PATCH: its body (RFC 8840 9, as RFC 9725 4.3 uses it) becomes a
+//! fragment, its `If-Match` header an [`IfMatch`]. The parser is lenient.
 
 use serde::{Deserialize, Serialize};
 
-/// Content type of such a body.
+/// The `Content-Type` of a PATCH.
 pub(crate) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
-/// What a request's `If-Match` header is to the session.
+/// How a request's `If-Match` header compares with the session's ETag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IfMatch {
-    /// There is none.
+    /// There is no such header.
     #[default]
     None,
-    /// The session's ETag, byte for byte.
+    /// It is the session's ETag, byte for byte.
     Equal,
-    /// A bare star, which fits any ETag (RFC 9110 13.1.1).
+    /// It is a bare star, which matches any ETag (RFC 9110 13.1.1).
     Star,
     /// Anything else.
     Other,
@@ -31,21 +32,21 @@ impl IfMatch {
     }
 }
 
-/// What a body holds, in lines that end in CRLF or LF.
+/// The body of a PATCH. Its lines end in CRLF or LF.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fragment {
     /// Values of candidate attributes, `candidate:` included.
     pub(crate) candidates: Vec<String>,
-    /// Whether no more will follow.
+    /// Whether `a=end-of-candidates` is there.
     pub(crate) end: bool,
-    /// User fragments, of the session or of sections.
+    /// ICE user fragments, of the session part or of sections.
     pub(crate) ufrags: Vec<String>,
-    /// The sections' names.
+    /// The `mid` of each section.
     pub(crate) mids: Vec<String>,
 }
 
 impl Fragment {
-    /// Reads a body; nothing, if no line of it says anything about ICE.
+    /// Parses a body. `None` if no line is about ICE.
     pub(crate) fn read(body: &str) -> Option<Self> {
         let mut fragment = Self::default();
         for attribute in body.lines().filter_map(|line| line.strip_prefix("a=")) {
