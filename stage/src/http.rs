@@ -1,5 +1,6 @@
-//! The HTTP half: listeners, routes and replies, by RFC 9725 and by what is
-//! known of IVS.
+//! The HTTP server: connections come in, and it routes each request to a
+//! redirect or to the handler of its method, by RFC 9725 and by what is known
+//! of IVS.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::resource;
 use crate::state::StageState;
 use crate::task::spawn;
 
-/// Starts to serve one listener. Called on the stage's runtime.
+/// Starts to serve the listener of a hop. Call it on the stage's runtime.
 pub(crate) fn serve(state: &Arc<StageState>, hop: usize, listener: TcpListener) {
     let record = Arc::clone(&state.record);
     spawn(&record, accept(Arc::clone(state), hop, listener));
@@ -31,17 +32,15 @@ async fn accept(state: Arc<StageState>, hop: usize, listener: TcpListener) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
-            return state
-                .record
-                .fail(format!("a listener is unusable: {error}"));
+            return state.record.fail(format!("can't use a listener: {error}"));
         }
     };
     loop {
-        // Errors are of single connections: reset before they were taken.
+        // An error is about one connection that was reset before the accept.
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
-        // A reply is one small packet; waiting for more only costs time.
+        // A reply is one small packet, which Nagle's algorithm would delay.
         let _ = stream.set_nodelay(true);
         let state = Arc::clone(&state);
         spawn(&Arc::clone(&state.record), connection(state, hop, stream));
@@ -58,7 +57,7 @@ async fn connection(state: Arc<StageState>, hop: usize, stream: TcpStream) {
         async move { route(&state, hop, request).await }
     });
     let io = TokioIo::new(CasedStream::new(stream, case));
-    // A connection ends in an error when the client, or a rule, cuts it.
+    // Fails when the client or a rule ends the connection early.
     let _ = server.serve_connection(io, routes).await;
 }
 
@@ -101,8 +100,8 @@ fn other_method(method: &Method) -> Reply {
     }
 }
 
-/// The redirect of every listener before the regional one, and of the regional
-/// one within itself where the rules say so.
+/// The redirect by a listener before the regional one, or by the regional one
+/// to itself if the rules have that.
 fn redirect(state: &StageState, hop: usize, request: &Request<Incoming>) -> Option<Reply> {
     let path = request
         .uri()

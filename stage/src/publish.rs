@@ -1,5 +1,5 @@
-//! The POST that publishes: checks in the order of the doors it goes through,
-//! then a session.
+//! Handles a POST on the regional host: it checks content type, token and
+//! offer in this order, then makes a session and replies with the answer.
 
 use std::sync::Arc;
 
@@ -21,10 +21,11 @@ use crate::sessions::SessionInfo;
 use crate::state::StageState;
 use crate::task::spawn;
 
-/// Where the regional host sends POSTs that it redirects within itself.
+/// Path to which the regional host redirects POSTs under
+/// [`LastRedirect::PathOnly`].
 const REGIONAL_PATH: &str = "/regional";
 
-/// Path of the regional host's own redirect, if the rules want one.
+/// The `Location` of the regional host's own redirect, if the rules have one.
 pub(crate) fn last_redirect(state: &StageState, path: &str) -> Option<String> {
     match state.rules.last_redirect {
         LastRedirect::PathOnly if path != REGIONAL_PATH => Some(REGIONAL_PATH.to_owned()),
@@ -77,7 +78,7 @@ async fn create(
     });
     if !state.rules.video.accepts(&sections) || state.refuses_as_silent(&sections) {
         return Err(RefusedPost::code_2001(
-            "no H.264 video section of the kind asked for",
+            "no H.264 video section that the stage's video rule accepts",
         ));
     }
     let (secret, answer) =
@@ -101,7 +102,7 @@ fn check_token(state: &StageState, headers: &HeaderMap) -> Result<Participant, R
         ));
     };
     let Some(participant) = state.key.read(token) else {
-        let reason = "the token isn't one of this stage";
+        let reason = "the token is not signed with this stage's key, or is for another stage";
         return Err(RefusedPost::ivs(forbidden, 2003, "invalid token", reason));
     };
     if participant.expired {
@@ -127,14 +128,14 @@ fn check_token(state: &StageState, headers: &HeaderMap) -> Result<Participant, R
 
 async fn read_offer(body: Incoming) -> Result<String, RefusedPost> {
     let body = read_body(body).await.map_err(|error| {
-        let message = format!("the offer can't be read: {error}");
+        let message = format!("can't read the offer: {error}");
         RefusedPost::plain(400, &message)
     })?;
     String::from_utf8(body.into()).map_err(|_| RefusedPost::code_2001("the offer isn't UTF-8"))
 }
 
-/// Makes the session and sets its far end going: the secret of its URL, and
-/// the answer.
+/// Makes the session and starts its far end. Returns the secret part of the
+/// session's URL, and the answer.
 async fn start_session(
     state: &Arc<StageState>,
     session: u32,
@@ -143,7 +144,8 @@ async fn start_session(
     sections: &[OfferSection],
     participant: Participant,
 ) -> Result<(String, String), RefusedPost> {
-    let secret = random_id().map_err(|_| RefusedPost::code_2001("no random numbers"))?;
+    let secret =
+        random_id().map_err(|_| RefusedPost::code_2001("OpenSSL gives no random numbers"))?;
     let answered = FarEnd::answer(session, offer, sections, state).await;
     let (far_end, answer) = answered.map_err(|error| RefusedPost::no_answer(&error))?;
 

@@ -1,4 +1,5 @@
-//! Refusals of a POST: what is sent, and what is recorded.
+//! Refusals of a POST: a reason comes in, the reply and what the record says
+//! of it go out.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use crate::negotiation::AnswerError;
 use crate::reply::{Reply, pairs, reply};
 use crate::rules::Refusal;
 
-/// A refusal on its way: what to send and what to record.
+/// A refused POST: what the stage sends and records.
 pub(crate) struct RefusedPost {
     refusal: Refusal,
     pub(crate) code: Option<u32>,
@@ -25,7 +26,7 @@ impl RefusedPost {
         }
     }
 
-    /// A refusal as the rules give it for a POST without a token.
+    /// The rules' refusal of a POST without a token.
     pub(crate) fn without_token(refusal: Refusal) -> Self {
         Self {
             reason: "missing bearer token".to_owned(),
@@ -33,16 +34,16 @@ impl RefusedPost {
         }
     }
 
-    /// One POST too many; the next one may come after this time.
+    /// A POST above the rate, which allows the next one after `wait`.
     pub(crate) fn throttled(wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        let reason = "more POSTs than the stage's rules allow";
+        let reason = "more POSTs than the stage's rate allows";
         let refused = Self::ivs(StatusCode::TOO_MANY_REQUESTS, 2013, "throttled", reason);
         let refusal = refused.refusal.header("Retry-After", &seconds.to_string());
         Self { refusal, ..refused }
     }
 
-    /// A refusal with a code of IVS's error table.
+    /// A refusal with an IVS error code.
     pub(crate) fn ivs(status: StatusCode, code: u32, message: &str, reason: &str) -> Self {
         Self {
             refusal: Refusal::ivs(status.as_u16(), code, message),
@@ -51,7 +52,7 @@ impl RefusedPost {
         }
     }
 
-    /// Code 2001, whose text is the one that IVS sends.
+    /// Code 2001 with the message that IVS sends.
     pub(crate) fn code_2001(reason: &str) -> Self {
         let message = "failed to create publisher session";
         Self::ivs(StatusCode::BAD_REQUEST, 2001, message, reason)
@@ -73,7 +74,7 @@ impl RefusedPost {
         Self {
             refusal,
             code: code.and_then(|code| u32::try_from(code).ok()),
-            reason: "as the stage's rules say".to_owned(),
+            reason: "a refusal of the stage's rules".to_owned(),
         }
     }
 

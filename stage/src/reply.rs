@@ -1,4 +1,5 @@
-//! Replies: the type that every route returns, and a body that can break off.
+//! Builds replies: a status, headers and a text come in, hyper's response with
+//! a body that can be cut goes out.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,22 +9,22 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 
-/// What every route answers with.
+/// What every handler returns.
 pub(crate) type Reply = Response<ReplyBody>;
 
-/// No reply: the connection ends.
+/// The connection ends without a reply.
 #[derive(Debug)]
 pub(crate) struct Dropped;
 
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection was dropped, as the stage's rules say")
+        f.write_str("the stage's rules end the connection here")
     }
 }
 
 impl error::Error for Dropped {}
 
-/// A reply; 500 with a sentence if a rule holds a header that can't be sent.
+/// A reply, or 500 with an error text if a rule has an invalid header.
 pub(crate) fn reply(status: StatusCode, headers: &[(&str, &str)], body: &str) -> Reply {
     let mut builder = Response::builder().status(status);
     for (name, value) in headers {
@@ -32,7 +33,7 @@ pub(crate) fn reply(status: StatusCode, headers: &[(&str, &str)], body: &str) ->
     builder
         .body(ReplyBody::whole(body))
         .unwrap_or_else(|error| {
-            let text = format!("a rule of this stage can't be followed: {error}");
+            let text = format!("a header in the stage's rules is invalid: {error}");
             let mut reply = Response::new(ReplyBody::whole(&text));
             *reply.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             reply
@@ -49,16 +50,16 @@ pub(crate) fn pairs(headers: &[(String, String)]) -> impl Iterator<Item = (&str,
 #[derive(Debug)]
 pub(crate) struct ReplyBody {
     data: Option<Bytes>,
-    /// The length that the head tells.
+    /// The value of `Content-Length`.
     length: u64,
     next: Next,
 }
 
-/// What comes after a body's data.
+/// What follows a body's data.
 #[derive(Clone, Copy, Debug)]
 enum Next {
     End,
-    /// A break, and before it one chance to get the data out.
+    /// Pending once, so that hyper sends the data before the break.
     Pause,
     Break,
 }
@@ -73,7 +74,7 @@ impl ReplyBody {
         }
     }
 
-    /// The same, but only its first half gets out.
+    /// The same with the first half of its data only.
     pub(crate) fn cut(self) -> Self {
         Self {
             data: self.data.map(|data| data.slice(..data.len() / 2)),
@@ -83,13 +84,13 @@ impl ReplyBody {
     }
 }
 
-/// Why a cut body ends the connection.
+/// The error with which a cut body ends the connection.
 #[derive(Debug)]
 pub(crate) struct Cut;
 
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the reply was cut, as the stage's rules say")
+        f.write_str("the stage's rules cut the reply here")
     }
 }
 
@@ -109,7 +110,7 @@ impl Body for ReplyBody {
         match self.next {
             Next::End => Poll::Ready(None),
             Next::Pause => {
-                // hyper writes out what it has when a body is pending.
+                // hyper sends what it has when a body is pending.
                 self.next = Next::Break;
                 context.waker().wake_by_ref();
                 Poll::Pending

@@ -1,4 +1,5 @@
-//! Sessions as HTTP has them: where they are, and what DELETE and PATCH do.
+//! Session URLs: builds their `Location`, finds the session of a request, and
+//! handles DELETE and PATCH.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -17,13 +18,13 @@ use crate::sessions::SessionInfo;
 use crate::state::StageState;
 use crate::trickle::{FRAGMENT, Fragment, IfMatch};
 
-/// Path under which a session's URL lies, as on IVS.
+/// Start of a session URL's path, as on IVS.
 pub(crate) const SESSION_PATH: &str = "/session/";
 
-/// Key of the session in a query, where it is there.
+/// Key of the session in a query, under [`LocationForm::QueryOnly`].
 const SESSION_KEY: &str = "session=";
 
-/// The `Location` of a session that was made by a POST to `uri`.
+/// The `Location` of a session that a POST to `uri` made.
 pub(crate) fn location(state: &StageState, uri: &Uri, secret: &str) -> Option<String> {
     let (endpoint, query) = (uri.path(), uri.query());
     let base = endpoint.trim_end_matches('/');
@@ -39,14 +40,14 @@ pub(crate) fn location(state: &StageState, uri: &Uri, secret: &str) -> Option<St
     })
 }
 
-/// The query without which a session isn't found.
+/// The query that requests to the session must have.
 pub(crate) fn kept_query(form: LocationForm, uri: &Uri) -> Option<String> {
     let query = uri.query().filter(|_| form == LocationForm::PathAndQuery);
     query.map(str::to_owned)
 }
 
-/// The session that a request is about, by the secret part of its URL. Whether
-/// there is such a session is another question.
+/// The secret part of a session URL, if the request's URL is one. The session
+/// need not exist.
 pub(crate) fn session_secret(state: &StageState, request: &Request<Incoming>) -> Option<String> {
     let uri = request.uri();
     if let Some((_, secret)) = uri.path().rsplit_once(SESSION_PATH) {
@@ -64,7 +65,7 @@ pub(crate) fn session_secret(state: &StageState, request: &Request<Incoming>) ->
     }
 }
 
-/// Why a request about a session goes no further.
+/// The status that refuses a request to a session for its token or its URL.
 fn refusal_status(
     state: &StageState,
     headers: &HeaderMap,
@@ -73,7 +74,7 @@ fn refusal_status(
     match bearer(headers).map(|token| state.key.read(token)) {
         None => Some(state.rules.missing_token.status),
         Some(None) => Some(StatusCode::FORBIDDEN.as_u16()),
-        // A token that has expired since still ends what it began.
+        // The token may have expired since the POST.
         Some(Some(_)) if found.is_none() => Some(state.rules.unknown_session_status),
         Some(Some(_)) => None,
     }
@@ -197,7 +198,7 @@ pub(crate) async fn patch(
     outcome.into_reply(state, &headers).await
 }
 
-/// The candidates to take, or the status that says why none are.
+/// The candidates of a PATCH, or the status that refuses it.
 fn check_fragment<'a>(
     rule: &TrickleRule,
     found: Option<&SessionInfo>,

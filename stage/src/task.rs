@@ -1,4 +1,4 @@
-//! Tasks whose panics reach the test that runs the stage.
+//! Spawns the stage's tasks and records their panics.
 
 use std::any::Any;
 use std::future::Future;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::record::Record;
 
-/// Spawns a task. A panic of it goes to the record, and from there to the test
-/// that looks at the stage.
+/// Spawns a task. If it panics, the record has the panic's text, and the next
+/// look at the stage panics too.
 pub(crate) fn spawn(record: &Arc<Record>, task: impl Future<Output = ()> + Send + 'static) {
     let record = Arc::clone(record);
     let task = tokio::spawn(task);
