@@ -1,4 +1,5 @@
-//! The addresses that a stage takes.
+//! Binds the stage's addresses: rules come in, listeners and the address for
+//! media go out.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
@@ -6,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use crate::rules::Rules;
 use crate::start_error::StartError;
 
-/// Listeners from the global one to the regional one, each on another loopback
-/// address where the system has more than one.
+/// The listeners from the global to the regional one, with host and port of
+/// each. Each has a loopback address of its own if the system has more than one.
 pub(crate) fn listen(rules: &Rules) -> Result<(Vec<TcpListener>, Vec<String>), StartError> {
     let mut listeners = Vec::new();
     let mut hosts = Vec::new();
@@ -31,11 +32,11 @@ fn loopback(hop: usize) -> IpAddr {
     Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + offset).into()
 }
 
-/// Rust's listeners have `SO_REUSEADDR` on Unix, so that a stage can take the
-/// ports of one that has just ended, whose connections linger in `TIME_WAIT`.
+/// Rust sets `SO_REUSEADDR` on Unix, so a stage can use the ports of one that
+/// has just ended, though its connections are still in `TIME_WAIT`.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address).or_else(|error| match error.kind() {
-        // Some systems have 127.0.0.1 only.
+        // Some systems have 127.0.0.1 as their only loopback address.
         io::ErrorKind::AddrNotAvailable => TcpListener::bind((Ipv4Addr::LOCALHOST, address.port())),
         _ => Err(error),
     })?;
@@ -43,7 +44,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Finds out now, and not at each POST, that an address isn't this host's.
+/// Fails at the start, not at each POST, if this host doesn't have the address.
 pub(crate) fn check_media_address(address: IpAddr) -> Result<(), StartError> {
     let address = SocketAddr::new(address, 0);
     let socket = UdpSocket::bind(address);
@@ -51,6 +52,7 @@ pub(crate) fn check_media_address(address: IpAddr) -> Result<(), StartError> {
     Ok(())
 }
 
+/// The first IPv4 address that is neither loopback nor link-local.
 pub(crate) fn first_media_address() -> Result<IpAddr, StartError> {
     let interfaces = if_addrs::get_if_addrs().map_err(StartError::Interfaces)?;
     let mut addresses = interfaces.iter().map(if_addrs::Interface::ip);

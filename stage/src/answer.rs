@@ -1,4 +1,5 @@
-//! The answer in the form that the rules want it.
+//! Edits an answer: str0m's SDP and a form come in, the SDP in that form goes
+//! out.
 
 use std::fmt;
 
@@ -7,8 +8,8 @@ use crate::reply_rules::{
     AnswerForm, BundleLine, CandidatePlace, Certificate, IceMode, Level, SectionAnswer,
 };
 
-/// Rewrites an answer: `recvonly` where a `sendrecv` offer was mirrored (RFC
-/// 9725 4.2), and the form wanted.
+/// The answer in this form. It also has `recvonly` where str0m answers
+/// `sendrecv` to `sendrecv` (RFC 9725 4.2).
 pub(crate) fn apply_form(answer: &str, form: &AnswerForm) -> String {
     let mut answer = Answer::read(answer);
     answer.receive_only();
@@ -30,7 +31,7 @@ pub(crate) fn apply_form(answer: &str, form: &AnswerForm) -> String {
     answer.to_string()
 }
 
-/// Whether the answer turns down (port 0) a section that the offer had open.
+/// Whether the answer rejects (port 0) a section that the offer did not.
 pub(crate) fn rejects_offered(answer: &str, offered: &[OfferSection]) -> bool {
     let answered = answer.lines().filter_map(|line| line.strip_prefix("m="));
     let ports = answered.map(|media| media.split(' ').nth(1));
@@ -38,7 +39,7 @@ pub(crate) fn rejects_offered(answer: &str, offered: &[OfferSection]) -> bool {
     pairs.any(|(port, offered)| port == Some("0") && (offered.port != 0 || offered.bundle_only))
 }
 
-/// An answer's lines, without their ends. A section starts with its `m=` line.
+/// An answer's lines without their CRLF. A section starts with its `m=` line.
 struct Answer {
     session: Vec<String>,
     sections: Vec<Vec<String>>,
@@ -73,7 +74,8 @@ impl Answer {
         });
     }
 
-    /// All sections have the same ones, so the first section's are taken.
+    /// Removes the candidates. All sections have the same ones, so it returns
+    /// those of the first.
     fn take_candidates(&mut self) -> Vec<String> {
         let mut sections = self.sections.iter_mut();
         let mut taken = sections
@@ -119,7 +121,7 @@ impl Answer {
         }
     }
 
-    /// Moves or copies attributes of the sections to the session.
+    /// Moves or copies attributes from the sections to the session part.
     fn place(&mut self, names: &[&str], level: Level) {
         if level == Level::Section {
             return;
@@ -162,7 +164,7 @@ fn reject(section: &mut Vec<String>, answer: SectionAnswer) {
     }
 }
 
-/// Makes a fingerprint that of another certificate: each digit its complement.
+/// Makes it the fingerprint of another certificate, by each digit's complement.
 fn change_fingerprint(line: &mut String) {
     if !is(line, "fingerprint") {
         return;
@@ -188,7 +190,7 @@ fn value<'a>(section: &'a [String], name: &str) -> Option<&'a str> {
     line.split_once(':').map(|(_, value)| value)
 }
 
-/// Whether a line is the attribute of that name.
+/// Whether a line is the attribute with this name.
 fn is(line: &str, name: &str) -> bool {
     let attribute = line.strip_prefix("a=").unwrap_or("");
     attribute.split(':').next() == Some(name)
@@ -209,14 +211,14 @@ mod tests {
         m=video 9 P 97\r\na=mid:1\r\na=inactive\r\na=setup:active\r\na=ice-ufrag:u\r\n\
         a=fingerprint:sha-256 0F:A5\r\na=candidate:1 a\r\na=end-of-candidates\r\n";
 
-    /// The answer in a form, as session and sections.
+    /// The session part and the sections of the answer in a form.
     fn formed(form: &AnswerForm) -> Vec<String> {
         let text = apply_form(ANSWER, form);
         text.split("m=").map(str::to_owned).collect()
     }
 
     #[test]
-    fn a_section_turned_down_is_found() {
+    fn a_rejected_section_is_found() {
         let open = read_sections("v=0\r\nm=audio 9 X 96\r\n").unwrap();
         assert!(!rejects_offered("v=0\r\nm=audio 9 X 96\r\n", &open));
         assert!(rejects_offered("v=0\r\nm=audio 0 X\r\n", &open));

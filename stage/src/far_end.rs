@@ -1,5 +1,6 @@
-//! The WebRTC half of a session: str0m's sans-I/O machine over one UDP socket,
-//! counting what arrives.
+//! The WebRTC side of a session: datagrams and commands come in, datagrams and
+//! events go out, and the record gets what arrived. str0m does no I/O itself;
+//! this drives it over one UDP socket.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,15 +22,16 @@ use crate::request_rules::SilenceRule;
 use crate::sessions::Command;
 use crate::state::StageState;
 
-/// How long telling the peer of the end may take.
+/// Time to send the peer a DTLS alert at the end.
 const CLOSE_BOUND: Duration = Duration::from_millis(500);
 
-/// Biggest UDP payload taken.
+/// Maximum UDP payload in bytes; the rest of a longer one is lost.
 const DATAGRAM_LIMIT: usize = 2000;
 
-/// One peer's end of a session.
+/// The publisher's peer in one session.
 pub(crate) struct FarEnd {
     session: u32,
+    /// When the POST arrived.
     posted: Instant,
     rtc: Rtc,
     socket: UdpSocket,
@@ -38,15 +40,15 @@ pub(crate) struct FarEnd {
     connected: bool,
     /// Since when there is no connection to the peer.
     without_peer_since: Option<Instant>,
-    /// When silence ends the session.
+    /// When the silence rule checks for media.
     media_due: Option<Instant>,
+    /// When the next `Media` event is due.
     next_media: Option<Instant>,
     state: Arc<StageState>,
 }
 
 impl FarEnd {
-    /// Answers an offer; media can come as soon as the peer has the answer and
-    /// [`run`](Self::run) is going.
+    /// Answers an offer. Call [`run`](Self::run) to receive media.
     pub(crate) async fn answer(
         session: u32,
         offer: &str,
@@ -74,11 +76,11 @@ impl FarEnd {
         Ok((far_end, answer))
     }
 
-    /// Runs until the session ends, by order or by itself.
+    /// Runs until the session ends, by a command or by itself.
     pub(crate) async fn run(mut self, commands: UnboundedReceiver<Command>) -> Ending {
         let ending = self.serve(commands).await;
         if self.rtc.is_alive() && self.rtc.close().is_ok() {
-            // The peer may be gone; nothing waits for it.
+            // The peer may be gone, so the result doesn't matter.
             let _ = timeout(CLOSE_BOUND, self.flush()).await;
         }
         let sections = self.reports();
@@ -110,12 +112,12 @@ impl FarEnd {
                 command = commands.recv() => match command {
                     Some(Command::End(ending)) => return ending,
                     Some(Command::Candidates(candidates)) => self.add_candidates(&candidates),
-                    // The stage itself is going away.
+                    // The stage is being dropped.
                     None => return Ending::Closed,
                 },
                 received = self.socket.recv_from(&mut datagram) => match received {
                     Ok((length, source)) => self.receive(source, &datagram[..length]),
-                    // ICMP's "port unreachable" of an earlier packet shows here.
+                    // An ICMP "port unreachable" for an earlier datagram.
                     Err(_) => Ok(()),
                 },
                 () = sleep_until(wake.into()) => self.tick(),
@@ -126,7 +128,8 @@ impl FarEnd {
         }
     }
 
-    /// Sends and takes note of all there is, up to the next time to wake.
+    /// Sends str0m's datagrams and handles its events. Returns the next time to
+    /// wake up.
     async fn flush(&mut self) -> Result<Instant, str0m::RtcError> {
         while self.rtc.is_alive() {
             match self.rtc.poll_output()? {
@@ -135,7 +138,7 @@ impl FarEnd {
                     if self.state.is_media_dropped() {
                         continue;
                     }
-                    // Lost like any packet may be; ICE notices if it lasts.
+                    // A failure is like a lost packet; ICE notices if it lasts.
                     let _ = self.socket.send_to(&out.contents, out.destination).await;
                 }
                 Output::Event(event) => self.handle(event),
@@ -159,14 +162,14 @@ impl FarEnd {
             return Ok(());
         }
         let Ok(receive) = Receive::new(Protocol::Udp, source, self.local, datagram) else {
-            // Not STUN, DTLS or RTP: nothing for this session.
+            // It is not STUN, DTLS or RTP.
             return Ok(());
         };
         self.rtc
             .handle_input(Input::Receive(Instant::now(), receive))
     }
 
-    /// Those of no use are passed over (RFC 9725 4.3.2).
+    /// Ignores invalid candidates (RFC 9725 4.3.2).
     fn add_candidates(&mut self, lines: &[String]) -> Result<(), str0m::RtcError> {
         for line in lines {
             if let Ok(candidate) = Candidate::from_sdp_string(line) {

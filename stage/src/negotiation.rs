@@ -1,4 +1,5 @@
-//! How a far end answers an offer.
+//! Negotiates a session: an offer and the rules come in, str0m's session and
+//! the answer's SDP go out.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::offer::OfferSection;
 use crate::reply_rules::IceMode;
 use crate::rules::Rules;
 
-/// Why an offer got no answer.
+/// Why there is no answer to an offer.
 #[derive(Debug)]
 pub(crate) enum AnswerError {
     Socket(io::Error),
@@ -25,8 +26,8 @@ pub(crate) enum AnswerError {
 impl fmt::Display for AnswerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Socket(error) => write!(f, "no UDP socket for media: {error}"),
-            Self::Offer(error) => write!(f, "the offer can't be answered: {error}"),
+            Self::Socket(error) => write!(f, "can't open a UDP socket for media: {error}"),
+            Self::Offer(error) => write!(f, "can't answer the offer: {error}"),
             Self::Codec => f.write_str("a section has no codec that the stage takes"),
         }
     }
@@ -34,16 +35,17 @@ impl fmt::Display for AnswerError {
 
 impl error::Error for AnswerError {}
 
-/// A str0m machine that has answered, and its answer as the rules want it.
+/// Accepts an offer. Returns str0m's session, and the answer in the form that
+/// the rules have.
 pub(crate) fn accept(
     offer: &str,
     offered: &[OfferSection],
     local: SocketAddr,
     rules: &Rules,
 ) -> Result<(Rtc, String), AnswerError> {
-    // The parser's own words quote the offer, which holds ICE credentials.
+    // The parser's error quotes the offer, which holds ICE credentials.
     let offer = SdpOffer::from_sdp_string(offer)
-        .map_err(|_| AnswerError::Offer("it isn't whole SDP".to_owned()))?;
+        .map_err(|_| AnswerError::Offer("its SDP is invalid".to_owned()))?;
     let candidate =
         Candidate::host(local, "udp").map_err(|error| AnswerError::Offer(error.to_string()))?;
     let mut rtc = new_rtc(rules);
@@ -53,7 +55,7 @@ pub(crate) fn accept(
         .accept_offer(offer)
         .map_err(|error| AnswerError::Offer(error.to_string()))?
         .to_sdp_string();
-    // One rejected section refuses the whole POST (RFC 9725 4.4.3).
+    // RFC 9725 4.4.3: a rejected section refuses the whole POST.
     if answer::rejects_offered(&answer, offered) {
         return Err(AnswerError::Codec);
     }
@@ -61,8 +63,8 @@ pub(crate) fn accept(
 }
 
 fn new_rtc(rules: &Rules) -> Rtc {
-    // The codecs that an IVS stage takes; RTP mode hands packets over as they
-    // are, without waiting for whole frames.
+    // The codecs that an IVS stage takes. RTP mode delivers single packets
+    // instead of frames.
     let mut config = RtcConfig::new()
         .set_crypto_provider(Arc::new(str0m::crypto::from_feature_flags()))
         .clear_codecs()

@@ -1,4 +1,5 @@
-//! The sessions that the regional host keeps, by the secret part of their URLs.
+//! The live sessions of the regional host, by the secret part of their URLs,
+//! and the channels that lead to their far ends.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,11 +21,11 @@ struct Entry {
     commands: UnboundedSender<Command>,
 }
 
-/// What HTTP tells a far end to do.
+/// What a handler tells a far end to do.
 #[derive(Debug)]
 pub(crate) enum Command {
     End(Ending),
-    /// Values of candidate attributes that the peer has trickled.
+    /// Adds candidates: values of candidate attributes from a PATCH.
     Candidates(Vec<String>),
 }
 
