@@ -1,5 +1,5 @@
-//! Participant tokens as a self-signing IVS customer makes them: JWTs signed
-//! with ES384, with the claims that IVS documents.
+//! Makes and checks participant tokens as IVS customers sign them themselves:
+//! JWTs signed with ES384, with the claims that IVS documents.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
@@ -18,28 +18,28 @@ use openssl::pkey::Private;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// ARN of the one stage that this is, the same in every process so that tokens
-/// minted apart from the stage are for it.
+/// ARN of the local stage. It is the same in every process, so that `ivs-stage
+/// token` makes tokens for a running stage.
 const STAGE_ARN: &str = "arn:aws:ivs:us-west-2:123456789012:stage/L0cAlSt4gE00";
 
-/// ARN of the public key; IVS knows a customer's key by it.
+/// ARN of the public key, by which IVS finds a customer's key (`kid`).
 const KEY_ARN: &str = "arn:aws:ivs:us-west-2:123456789012:public-key/L0cAlK3y0000";
 
 /// Bytes of each half of an ES384 signature (RFC 7518 3.4).
 const SIGNATURE_HALF: i32 = 48;
 
-/// What a token is to say.
+/// The claims of a token to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenWish {
-    /// How long the token holds.
+    /// When the token expires (`exp`). Default: in an hour.
     pub lifetime: Lifetime,
-    /// The `allow_publish` capability.
+    /// The `allow_publish` capability. Default: true.
     pub allow_publish: bool,
-    /// The `user_id` claim.
+    /// The `user_id` claim. Default: none.
     pub user_id: Option<String>,
-    /// The `whip_url` claim; unset, one of the form that IVS documents.
+    /// The `whip_url` claim. Default: a URL of the form that IVS documents.
     pub whip_url: Option<String>,
-    /// ARN of the stage that the token is for; unset, this one.
+    /// The ARN of the token's stage (`resource`). Default: the local stage.
     pub stage_arn: Option<String>,
 }
 
@@ -58,13 +58,13 @@ impl Default for TokenWish {
 /// When a token expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
-    /// So long from now on.
+    /// After this time, in whole seconds.
     For(Duration),
-    /// So long ago.
+    /// This time ago, in whole seconds.
     ExpiredSince(Duration),
 }
 
-/// A token could not be made.
+/// OpenSSL failed to make a token.
 #[derive(Debug)]
 pub struct MintError(ErrorStack);
 
@@ -82,16 +82,16 @@ impl From<ErrorStack> for MintError {
     }
 }
 
-/// The key that signs tokens, and checks them.
+/// The key that signs and checks tokens: ECDSA on P-384.
 #[derive(Debug)]
 pub struct SigningKey(EcKey<Private>);
 
-/// Why a signing key could not be had.
+/// Why there is no signing key.
 #[derive(Debug)]
 pub enum KeyError {
-    /// The file could not be read or written.
+    /// The file can't be read or written.
     File(io::Error),
-    /// The file holds no P-384 key, or none could be made.
+    /// The file has no EC key in PEM, or OpenSSL failed to make a key.
     Key(ErrorStack),
     /// The file holds a key on another curve.
     Curve,
@@ -102,7 +102,7 @@ impl fmt::Display for KeyError {
         match self {
             Self::File(error) => write!(f, "{error}"),
             Self::Key(stack) => write!(f, "no EC key in PEM: {stack}"),
-            Self::Curve => f.write_str("the key isn't on curve P-384"),
+            Self::Curve => f.write_str("expected a key on curve P-384"),
         }
     }
 }
@@ -110,22 +110,23 @@ impl fmt::Display for KeyError {
 impl error::Error for KeyError {}
 
 impl SigningKey {
-    /// Makes a key that lives as long as the value.
+    /// Makes a new key in memory.
     ///
     /// # Errors
     ///
-    /// When OpenSSL fails.
+    /// [`KeyError::Key`] if OpenSSL fails.
     pub fn fresh() -> Result<Self, KeyError> {
         let curve = EcGroup::from_curve_name(Nid::SECP384R1).map_err(KeyError::Key)?;
         EcKey::generate(&curve).map(Self).map_err(KeyError::Key)
     }
 
-    /// Reads a key from a PEM file, or makes one and writes it there where the
-    /// file doesn't exist.
+    /// Reads a key from a PEM file. If the file doesn't exist, makes a key and
+    /// writes it there, with mode 0600 on Unix.
     ///
     /// # Errors
     ///
-    /// When the file can't be read or made, or holds something else.
+    /// See [`KeyError`]: the file can't be read or written, or it has no P-384
+    /// key.
     pub fn from_file(path: &Path) -> Result<Self, KeyError> {
         match read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path),
@@ -149,11 +150,11 @@ impl SigningKey {
         Ok(Self(key))
     }
 
-    /// Mints a token.
+    /// Makes a token with these claims and a random participant id (`jti`).
     ///
     /// # Errors
     ///
-    /// When OpenSSL fails.
+    /// If OpenSSL fails.
     pub fn mint(&self, wish: &TokenWish) -> Result<String, MintError> {
         let header = json!({ "alg": "ES384", "typ": "JWT", "kid": KEY_ARN });
         let claims = claims(wish, &random_id()?);
@@ -165,8 +166,8 @@ impl SigningKey {
         Ok(format!("{signed}.{}", BASE64URL.encode(raw)))
     }
 
-    /// Reads a token that this key signed for this stage, whether or not it
-    /// still holds.
+    /// Reads a token, also an expired one. `None` if this key did not sign it
+    /// or it is for another stage.
     pub(crate) fn read(&self, token: &str) -> Option<Participant> {
         let (signed, signature) = token.rsplit_once('.')?;
         if !self.signed(signed, &BASE64URL.decode(signature).ok()?) {
@@ -192,12 +193,12 @@ impl SigningKey {
         parts
             .and_then(|(r, s)| EcdsaSig::from_private_components(r, s))
             .and_then(|signature| signature.verify(&digest, &self.0))
-            // OpenSSL reports some impossible signatures as errors.
+            // OpenSSL returns an error for some invalid signatures.
             .unwrap_or(false)
     }
 }
 
-/// Whom a token is for and what it allows.
+/// What the stage uses of a token.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Participant {
     pub(crate) id: String,
@@ -205,7 +206,7 @@ pub(crate) struct Participant {
     pub(crate) may_publish: bool,
 }
 
-/// A random word that can stand in a URL, hard to guess.
+/// 120 random bits in characters that a URL may have.
 pub(crate) fn random_id() -> Result<String, ErrorStack> {
     let mut bytes = [0; 15];
     openssl::rand::rand_bytes(&mut bytes)?;
@@ -221,7 +222,7 @@ struct Claims {
     capabilities: Capabilities,
 }
 
-/// A missing capability is one that isn't given.
+/// A token without a capability doesn't have it.
 #[derive(Default, Deserialize, Serialize)]
 #[serde(default)]
 struct Capabilities {
@@ -235,7 +236,7 @@ fn claims(wish: &TokenWish, participant: &str) -> Value {
         Lifetime::For(time) => now.saturating_add(seconds(time)),
         Lifetime::ExpiredSince(time) => now.saturating_sub(seconds(time)),
     };
-    // A token that has expired was issued before that.
+    // An expired token was issued before it expired.
     let iat = now.min(exp.saturating_sub(60));
     let arn = wish.stage_arn.as_deref().unwrap_or(STAGE_ARN);
     let whip_url = wish

@@ -1,6 +1,6 @@
-//! What happened on a stage: a list of events for whoever waits for one, and a
-//! report for each session. Nothing in here is a secret: a session goes by its
-//! number, never by its URL, and tokens and SDP are not kept.
+//! What happened on a stage: events and changes come in, a list of events and a
+//! report of each session go out. It holds no secret: a session has a number
+//! here and no URL, and there are no tokens and no SDP.
 
 use std::sync::mpsc::Sender;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,17 +12,19 @@ use crate::counter::SectionReport;
 use crate::offer::{Kind, OfferSection};
 use crate::trickle::IfMatch;
 
-/// Something that happened, and when.
+/// Something that happened, with its time. In JSON the fields of
+/// [`what`](Self::what) stand beside `at_ms`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// Milliseconds since the stage started.
     pub at_ms: u64,
-    /// What it was.
+    /// What happened.
     #[serde(flatten)]
     pub what: Happening,
 }
 
 impl Event {
+    /// Whether both are counts of the same session.
     fn replaces(&self, old: &Self) -> bool {
         let counted = |event: &Self| match event.what {
             Happening::Media { session, .. } => Some(session),
@@ -32,32 +34,32 @@ impl Event {
     }
 }
 
-/// The things that can happen on a stage. `session` is the number of the POST
-/// on the regional host, and of the session that it made, if it made one.
+/// What can happen on a stage. `session` is the number of a POST on the
+/// regional host, counted from 1, and of the session that it made, if any.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Happening {
-    /// The stage takes requests.
+    /// The stage listens. Always the first event.
     Listening {
         /// URL of the global listener.
         endpoint: String,
         /// Host and port of each listener, from the global to the regional one.
         hosts: Vec<String>,
-        /// Address the far end takes media on.
+        /// Address on which the far end receives media.
         media_address: String,
     },
-    /// A POST was sent on to another place.
+    /// A POST was redirected.
     Redirect {
         /// Host and port that answered.
         from: String,
-        /// The `Location` it answered with.
+        /// The `Location` of the reply.
         to: String,
-        /// The status of the answer.
+        /// The status of the reply.
         status: u16,
         /// Whether the request had an `Authorization` header.
         authorization: bool,
     },
-    /// A POST whose token was good had a readable offer.
+    /// A POST with a valid token had a readable offer.
     Offer {
         /// Number of the POST.
         session: u32,
@@ -66,15 +68,15 @@ pub enum Happening {
         /// The offer's sections, in order.
         sections: Vec<OfferSection>,
     },
-    /// A POST was turned down.
+    /// A POST was refused.
     Refused {
         /// Number of the POST.
         session: u32,
         /// Host and port that got it.
         host: String,
-        /// The status of the answer.
+        /// The status of the reply.
         status: u16,
-        /// The IVS error code, where the answer had one.
+        /// The IVS error code of the reply, if it had one.
         code: Option<u32>,
         /// Whether the request had an `Authorization` header.
         authorization: bool,
@@ -85,19 +87,19 @@ pub enum Happening {
     Created {
         /// Number of the session.
         session: u32,
-        /// Host and port that keep it.
+        /// Host and port of its URL.
         host: String,
         /// The participant id (`jti`) of the token.
         participant: String,
     },
-    /// ICE and DTLS are through.
+    /// ICE and DTLS have connected.
     Connected {
         /// Number of the session.
         session: u32,
-        /// Milliseconds since the POST came in.
+        /// Milliseconds since the POST.
         after_ms: u64,
     },
-    /// The first RTP packet of a section.
+    /// The first RTP packet of a section has arrived.
     FirstPacket {
         /// Number of the session.
         session: u32,
@@ -105,64 +107,64 @@ pub enum Happening {
         mid: String,
         /// Audio or video.
         kind: Kind,
-        /// Milliseconds since the POST came in.
+        /// Milliseconds since the POST.
         after_ms: u64,
     },
-    /// Counts so far. Of each session the last one only is kept, so that a long
-    /// run doesn't fill the memory; a follower gets them all.
+    /// Counts so far, every [`Rules::media_interval`](crate::Rules::media_interval).
+    /// The list of events has the last one of each session, so that it doesn't
+    /// grow with time; a follower gets all of them.
     Media {
         /// Number of the session.
         session: u32,
-        /// What came in each section.
+        /// What arrived in each section so far.
         sections: Vec<SectionReport>,
     },
-    /// The peer closed DTLS or answers no more. The session stays for a while,
-    /// as one does whose publisher vanished.
+    /// The peer closed DTLS or no longer answers. The session stays until
+    /// [`Rules::patience`](crate::Rules::patience) is over.
     PeerLost {
         /// Number of the session.
         session: u32,
-        /// How it showed.
+        /// How the stage noticed.
         reason: String,
     },
     /// A DELETE for a session, known or not.
     Delete {
-        /// Number of the session, where the host has it.
+        /// Number of the session, if the host has it.
         session: Option<u32>,
         /// Host and port that got it.
         host: String,
-        /// The status of the answer; 0 if none was sent.
+        /// The status of the reply; 0 without a reply.
         status: u16,
         /// Whether the request had an `Authorization` header.
         authorization: bool,
     },
     /// A PATCH for a session, known or not.
     Patch {
-        /// Number of the session, where the host has it.
+        /// Number of the session, if the host has it.
         session: Option<u32>,
         /// Host and port that got it.
         host: String,
-        /// The status of the answer; 0 if none was sent.
+        /// The status of the reply; 0 without a reply.
         status: u16,
         /// Whether the request had an `Authorization` header.
         authorization: bool,
-        /// How many candidates were in the body, usable or not, and taken or
-        /// not.
+        /// Number of candidates in the body, also invalid and refused ones.
         #[serde(default)]
         candidates: usize,
-        /// Whether the body said that no more will come.
+        /// Whether the body had `a=end-of-candidates`.
         #[serde(default)]
         end_of_candidates: bool,
-        /// What the `If-Match` header was to the session.
+        /// How the `If-Match` header compares with the session's ETag.
         #[serde(default)]
         if_match: IfMatch,
     },
-    /// A session is over.
+    /// A session has ended.
     Ended {
         /// Number of the session.
         session: u32,
-        /// Why.
+        /// Why it ended.
         reason: Ending,
-        /// All that came in each section.
+        /// What arrived in each section.
         sections: Vec<SectionReport>,
     },
 }
@@ -171,36 +173,36 @@ pub enum Happening {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// By the publisher's DELETE.
+    /// The publisher sent a DELETE.
     Deleted,
-    /// By [`close_sessions`](crate::Stage::close_sessions).
+    /// [`close_sessions`](crate::Stage::close_sessions) ended it.
     Closed,
-    /// The peer was gone for longer than the stage's patience.
+    /// The peer was lost for longer than the stage's patience.
     PeerLost,
     /// The peer did not connect within the stage's patience.
     NeverConnected,
-    /// It connected and then brought no media where the rules ask for some.
+    /// The peer connected, but the media that the rules require did not arrive.
     Silent,
-    /// The far end gave up on something that the peer sent.
+    /// str0m failed on something that the peer sent.
     Failed,
 }
 
-/// What is known of one session, live or ended.
+/// The state of a session, live or ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionReport {
     /// Number of the session.
     pub id: u32,
-    /// Host and port that keep it.
+    /// Host and port of its URL.
     pub host: String,
     /// The participant id (`jti`) of its token.
     pub participant: String,
-    /// Milliseconds from the POST to connected, once it is.
+    /// Milliseconds from the POST to the connection; `None` before it.
     pub connected_ms: Option<u64>,
-    /// Whether the peer closed DTLS or answers no more.
+    /// Whether the peer closed DTLS or no longer answers.
     pub peer_lost: bool,
-    /// What came in each section, in the offer's order.
+    /// What arrived in each section, in the offer's order.
     pub sections: Vec<SectionReport>,
-    /// Why it ended, once it has.
+    /// Why it ended; `None` before.
     pub ended: Option<Ending>,
 }
 
@@ -211,7 +213,7 @@ impl SessionReport {
         self.sections.iter().find(|section| section.kind == kind)
     }
 
-    /// Packets that came in sections of a kind.
+    /// Number of RTP packets in all sections of a kind.
     #[must_use]
     pub fn packets(&self, kind: Kind) -> u64 {
         let of_kind = self.sections.iter().filter(|section| section.kind == kind);
@@ -219,7 +221,7 @@ impl SessionReport {
     }
 }
 
-/// The events and reports of one stage, shared by all that add to them.
+/// The events and reports of one stage. Its tasks and its handle share it.
 #[derive(Debug)]
 pub(crate) struct Record {
     start: Instant,
@@ -252,13 +254,13 @@ impl Record {
 
     pub(crate) fn add(&self, what: Happening) {
         self.change(|state| {
-            // The time is taken under the lock, so that times rise along the list.
+            // Takes the time under the lock, so that the list is in order.
             let event = Event {
                 at_ms: self.elapsed_ms(),
                 what,
             };
             if let Some(follow) = &self.follow {
-                // A follower that has gone away is no concern of the stage.
+                // Fails if the follower is gone.
                 let _ = follow.send(event.clone());
             }
             state.events.retain(|old| !event.replaces(old));
@@ -280,7 +282,7 @@ impl Record {
         });
     }
 
-    /// Notes a panic of the stage's own code, to be reported to whoever looks.
+    /// Keeps the first failure of the stage's own code.
     pub(crate) fn fail(&self, failure: String) {
         self.change(|state| {
             state.failure.get_or_insert(failure);
@@ -299,9 +301,9 @@ impl Record {
         self.lock().sessions.clone()
     }
 
-    /// Waits until `look` finds something in what `take` copies, at the latest
-    /// until `bound` is over or the stage has failed. `look` runs without the
-    /// lock, so it may ask the stage anything.
+    /// Waits until `look` returns `Some` for what `take` copies, until `bound`
+    /// is over or until the stage fails. `look` runs without the lock, so it
+    /// may call the stage.
     pub(crate) fn wait<S, T>(
         &self,
         bound: Duration,
@@ -340,7 +342,7 @@ impl Record {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere leaves the lists as they were, entry by entry.
+        // A panic under the lock leaves every entry of the lists whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
