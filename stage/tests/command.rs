@@ -113,7 +113,10 @@ fn a_run_is_served_and_reported() {
     );
     let report = self::report("av", &run);
     assert_eq!(report.status.code(), Some(1));
-    assert_eq!(text(&report.stderr), "ivs-stage: No video packet came.\n");
+    assert_eq!(
+        text(&report.stderr),
+        "ivs-stage: No video packet arrived.\n"
+    );
 }
 
 fn report(need: &str, run: &str) -> Output {

@@ -1,4 +1,4 @@
-//! What was asked for on the command line.
+//! Parses the command line: arguments come in, a [`Command`] goes out.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,58 +13,66 @@ pub(crate) const HELP: &str = "\
 A local stand-in for an Amazon IVS Real-Time stage.
 
 Usage:
-  ivs-stage serve [options]    run a stage; one JSON line for each event
-  ivs-stage token [options]    print a participant token for it
+  ivs-stage serve [options]    run a stage and print each event as a JSON line
+  ivs-stage token [options]    print a participant token for the stage
   ivs-stage report [options] [FILE]
-                               tell what a run saw, from its JSON lines
+                               describe a run in words, from its JSON lines
 
 serve:
   --port N            port of the global endpoint (default: a free one)
   --regional-port N   port of the regional host (default: a free one)
-  --profile NAME      answer as another server does (default: ivs): mediamtx,
+  --profile NAME      answer like another server (default: ivs): mediamtx,
                       janus, janus-strict, janus-no-trickle, livekit,
                       livekit-ingress, srs, broadcast-box, broadcast-box-2023,
                       cloudflare, galene, live777, livepeer, eyevinn,
                       ovenmediaengine, pion-example, twitch, monibuca, go2rtc
-  --hops N            redirects on the way to the regional host (default: 1,
-                      or as the profile has it)
-  --video RULE        what an offer's H.264 section must be: any (default),
-                      refuse-inactive, refuse-silent (ssrc and msid are
-                      needed too), refuse-silent-before=N (the first N that
-                      send are refused as well), needs-frames=SECONDS
-                      (ends the session without them), or not-needed
-  --key-file FILE     key that tokens are checked with; made where there is none
-                      (default: ivs-stage-key.pem in the runtime or temporary
-                      directory, as for token)
-  --media-address A   address to take media on (default: the first that isn't
-                      loopback)
-  --events FILE       write the JSON lines there and not to standard output
-  SIGINT and SIGTERM end all sessions, and then the stage.
+  --hops N            redirects from the global endpoint to the regional host
+                      (default: 1, or the profile's)
+  --video RULE        the H.264 section that an offer must have
+                      (default: any, or the profile's):
+                        any                     also an inactive one
+                        refuse-inactive         one that sends
+                        refuse-silent           one that sends, with ssrc, msid
+                        refuse-silent-before=N  one that sends; the first N
+                                                such offers are refused too
+                        needs-frames=SECONDS    one that sends; a session
+                                                without video packets ends
+                                                after this time
+                        not-needed              none
+  --key-file FILE     key for tokens; made if the file doesn't exist (default:
+                      ivs-stage-key.pem in $XDG_RUNTIME_DIR, or else in the
+                      temporary directory)
+  --media-address A   address for media (default: the first IPv4 address that
+                      isn't loopback or link-local)
+  --events FILE       write the JSON lines to FILE, not to standard output
+  SIGINT and SIGTERM end all sessions, then the stage.
 
 token:
-  --key-file FILE     key to sign with; made where there is none
-  --minutes N         how long the token holds; 0 or less: expired (default: 60)
-  --no-publish        without the capability to publish
-  --user-id U         the user_id claim
+  --key-file FILE     key for tokens, as for serve
+  --minutes N         minutes until the token expires; 0 or less makes an
+                      expired one (default: 60)
+  --no-publish        leave out the capability to publish
+  --user-id U         value of the user_id claim (default: none)
 
 report:
-  --require WHAT      media that must have come: audio (default), video, or av
-  Reads standard input without FILE. Exits with 1 and says what's missing if
-  there was no offer, connection, required media, or DELETE answered with 200.
+  --require MEDIA     media that must have arrived: audio (default), video or av
+  Without FILE it reads standard input. It exits with 1 and says what is missing
+  if the last session lacks a connection, the required media or a DELETE
+  answered with 200, or if there was no offer.
 ";
 
 /// What to do.
 pub(crate) enum Command {
     Help,
-    /// With the file for the events.
+    /// The path is the file for the events.
     Serve(Box<Rules>, Option<PathBuf>),
-    /// With the key file.
+    /// The path is the key file.
     Token(PathBuf, TokenWish),
-    /// With the file to read.
+    /// The path is the file to read.
     Report(RequiredMedia, Option<PathBuf>),
 }
 
-/// Media that a run must have seen.
+/// Media that must have arrived in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequiredMedia {
     Audio,
@@ -94,7 +102,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
             Some("token") => token(parser),
             Some("report") => report(parser),
             Some("help") => Ok(Command::Help),
-            _ => Err(format!("there is no command {name:?}").into()),
+            _ => Err(format!("unknown command {name:?}: expected serve, token or report").into()),
         },
         Some(option) => Err(option.unexpected()),
         None => Err("expected a command: serve, token or report".into()),
@@ -111,7 +119,7 @@ fn serve(mut parser: Parser) -> Result<Command, Error> {
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
-            // Taken before all others, which change what it says.
+            // Read before the other options, which change its rules.
             Long("profile") => drop(parser.value()?),
             Long("port") => rules.port = parser.value()?.parse()?,
             Long("regional-port") => rules.regional_port = parser.value()?.parse()?,
@@ -126,7 +134,7 @@ fn serve(mut parser: Parser) -> Result<Command, Error> {
     Ok(Command::Serve(Box::new(rules), events))
 }
 
-/// The last profile named, wherever it stands.
+/// The last `--profile`, wherever it stands.
 fn profile(parser: Parser) -> Result<Profile, Error> {
     let mut profile = Profile::default();
     let mut words = parser;
@@ -203,7 +211,7 @@ fn lifetime(minutes: i32) -> Lifetime {
     }
 }
 
-/// Where `serve` and `token` find the same key without being told.
+/// The key file that `serve` and `token` share without `--key-file`.
 fn default_key() -> PathBuf {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty());
     let directory = runtime.map_or_else(std::env::temp_dir, PathBuf::from);
@@ -234,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_is_the_ground_for_the_other_options() {
+    fn other_options_change_a_profile() {
         let line = "serve --hops 2 --video needs-frames=3 --profile pion-example";
         let Ok(Command::Serve(rules, None)) = parsed(line) else {
             panic!("not serve");
@@ -251,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn token_takes_wishes() {
+    fn token_takes_claims() {
         let line = "token --key-file k --minutes -5 --no-publish --user-id u";
         let Ok(Command::Token(key, wish)) = parsed(line) else {
             panic!("not token");

@@ -1,4 +1,4 @@
-//! `ivs-stage`: the local stage as a command.
+//! The command `ivs-stage`: runs a local stage, makes tokens, reports runs.
 
 mod arguments;
 mod report;
@@ -14,7 +14,7 @@ use ivs_stage::{SigningKey, TokenWish};
 
 use crate::arguments::{Command, HELP, RequiredMedia};
 
-/// Exit code for arguments that make no sense, as shells and getopt have it.
+/// Exit code for invalid arguments, as in shells.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 
 fn token(key: &Path, wish: &TokenWish) -> Result<(), Box<dyn Error>> {
     let key = SigningKey::from_file(key)
-        .map_err(|error| format!("the key file {} is no good: {error}", key.display()))?;
+        .map_err(|error| format!("can't use the key file {}: {error}", key.display()))?;
     print(&format!("{}\n", key.mint(wish)?))
 }
 
@@ -72,7 +72,7 @@ fn print(text: &str) -> Result<(), Box<dyn Error>> {
 fn print_error(text: &str) {
     let mut err = io::stderr().lock();
     for line in text.lines() {
-        // There is nowhere else to say that standard error is closed.
+        // Fails if standard error is closed, and there is no other output.
         let _ = writeln!(err, "ivs-stage: {line}");
     }
 }

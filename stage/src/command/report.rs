@@ -1,4 +1,5 @@
-//! `report`: what a run saw, in words, and what it lacks.
+//! `report`: JSON lines come in, a description of the run and a list of what is
+//! missing go out.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -10,14 +11,14 @@ use crate::arguments::RequiredMedia;
 
 /// A run in words.
 pub(crate) struct Report {
-    /// What the stage saw, a line for each thing.
+    /// What the stage saw, a line for each event.
     pub(crate) text: String,
-    /// A sentence for each thing that should have been there.
+    /// A sentence for each thing that is missing.
     pub(crate) missing: Vec<String>,
 }
 
 impl Report {
-    /// Tells of every session; asks for what's needed of the last one.
+    /// Describes every session. Only the last one can have missing things.
     pub(crate) fn of(events: &[Event], required: RequiredMedia) -> Self {
         let mut text = String::new();
         for line in events.iter().filter_map(|event| describe(&event.what)) {
@@ -40,7 +41,7 @@ pub(crate) fn read_events(lines: impl BufRead) -> Result<Vec<Event>, Box<dyn Err
             continue;
         }
         let event = serde_json::from_str(&line)
-            .map_err(|error| format!("line {} isn't an event of a stage: {error}", number + 1))?;
+            .map_err(|error| format!("line {} is not an event of a stage: {error}", number + 1))?;
         events.push(event);
     }
     Ok(events)
@@ -52,7 +53,7 @@ fn describe(what: &Happening) -> Option<String> {
         .or_else(|| describe_session(what))
 }
 
-/// What became of a POST.
+/// A redirect, an offer or a refusal.
 fn describe_post(what: &Happening) -> Option<String> {
     Some(match what {
         Happening::Redirect {
@@ -87,7 +88,7 @@ fn describe_post(what: &Happening) -> Option<String> {
     })
 }
 
-/// What came for a session.
+/// A DELETE or PATCH.
 fn describe_request(what: &Happening) -> Option<String> {
     let whose =
         |id: &Option<u32>| id.map_or("unknown session".into(), |id| format!("session {id}"));
@@ -122,7 +123,7 @@ fn describe_request(what: &Happening) -> Option<String> {
     ))
 }
 
-/// What became of the stage and of a session.
+/// The start of the stage, and the life of a session.
 fn describe_session(what: &Happening) -> Option<String> {
     Some(match what {
         Happening::Listening {
@@ -217,7 +218,7 @@ fn missing(events: &[Event], required: RequiredMedia) -> Vec<String> {
         _ => None,
     });
     let Some(id) = offered else {
-        return vec!["No offer came.".into()];
+        return vec!["No offer arrived.".into()];
     };
     let mut missing = Vec::new();
     let happened = |test: &dyn Fn(&Happening) -> bool| events.iter().any(|event| test(&event.what));
@@ -231,19 +232,17 @@ fn missing(events: &[Event], required: RequiredMedia) -> Vec<String> {
     };
     let received = received(events, id);
     for kind in kinds.iter().filter(|kind| packets(&received, **kind) == 0) {
-        missing.push(format!("No {} packet came.", name(*kind)));
+        missing.push(format!("No {} packet arrived.", name(*kind)));
     }
     if !happened(
         &|what| matches!(what, Happening::Delete { session, status: 200, .. } if *session == Some(id)),
     ) {
-        missing.push(format!(
-            "No DELETE of session {id} was answered with 200 by its host."
-        ));
+        missing.push(format!("No DELETE of session {id} got 200 from its host."));
     }
     missing
 }
 
-/// The last counts of a session, from its end or from the way there.
+/// The last counts of a session: those of its end, or else the last `Media`.
 fn received(events: &[Event], id: u32) -> Vec<SectionReport> {
     let counts = last(events, |what| match what {
         Happening::Media { session, sections }
@@ -308,17 +307,20 @@ mod tests {
     fn each_missing_thing_is_named() {
         assert_eq!(
             report(RUN, RequiredMedia::Both).missing,
-            ["No video packet came."]
+            ["No video packet arrived."]
         );
         assert_eq!(
             report(RUN, RequiredMedia::Video).missing,
-            ["No video packet came."]
+            ["No video packet arrived."]
         );
-        assert_eq!(report("", RequiredMedia::Audio).missing, ["No offer came."]);
+        assert_eq!(
+            report("", RequiredMedia::Audio).missing,
+            ["No offer arrived."]
+        );
         let unconnected = report(&without(r#""connected""#), RequiredMedia::Audio);
         assert_eq!(unconnected.missing, ["Session 1 never connected."]);
         let silent = report(&without(r#""ended""#), RequiredMedia::Audio);
-        assert_eq!(silent.missing, ["No audio packet came."]);
+        assert_eq!(silent.missing, ["No audio packet arrived."]);
         let left = report(&without(r#""delete""#), RequiredMedia::Audio);
         assert_eq!(left.missing.len(), 1);
         assert!(left.missing[0].contains("DELETE of session 1"));

@@ -1,4 +1,5 @@
-//! `serve`: a stage in the foreground, its events as JSON lines.
+//! `serve`: rules come in, a stage runs in the foreground, and its events go out
+//! as JSON lines.
 
 use std::error::Error;
 use std::fs::File;
@@ -12,10 +13,10 @@ use ivs_stage::{Event, Rules, Stage};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// How long the end of the last session may take.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// Time for all sessions to end.
+const CLOSE_BOUND: Duration = Duration::from_secs(2);
 
-/// Runs a stage until a signal, or until nobody takes the events any more.
+/// Runs a stage until a signal, or until the events can't be written.
 pub(crate) fn run(mut rules: Rules, events: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let out: Box<dyn Write + Send> = match events {
         Some(path) => {
@@ -27,7 +28,7 @@ pub(crate) fn run(mut rules: Rules, events: Option<&Path>) -> Result<(), Box<dyn
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
-    // Listened for before the first line is out: whoever reads it may signal.
+    // Before the first line goes out: its reader may send a signal at once.
     let mut signals = {
         let _context = runtime.enter();
         (
@@ -39,17 +40,17 @@ pub(crate) fn run(mut rules: Rules, events: Option<&Path>) -> Result<(), Box<dyn
     let (follow, followed) = mpsc::channel();
     rules.follow = Some(follow);
     let stage = Stage::start(rules)?;
-    let (broken, breaks) = oneshot::channel::<()>();
+    let (done, writer_done) = oneshot::channel::<()>();
     let writer = thread::spawn(move || {
         let written = write_lines(out, &followed);
-        drop(broken);
+        drop(done);
         written
     });
     runtime.block_on(async {
         tokio::select! {
             _ = signals.0.recv() => {}
             _ = signals.1.recv() => {}
-            _ = breaks => {}
+            _ = writer_done => {}
         }
     });
     end(stage);
@@ -68,13 +69,13 @@ fn write_lines(mut out: impl Write, events: &Receiver<Event>) -> io::Result<()> 
     Ok(())
 }
 
-/// Ends the sessions and waits for their last counts, then ends the stage and
-/// with it the writer's events.
+/// Ends the sessions, waits for their last counts, then drops the stage, which
+/// ends the writer's events.
 fn end(stage: Stage) {
     let mut open: Vec<u32> = stage.sessions().iter().map(|report| report.id).collect();
     stage.close_sessions();
-    // Late or not, the stage ends.
-    let _ = stage.wait_for(FAREWELL, |events| {
+    // The stage ends in any case.
+    let _ = stage.wait_for(CLOSE_BOUND, |events| {
         open.retain(|id| !events.iter().any(|event| ended(event, *id)));
         open.is_empty().then_some(())
     });
