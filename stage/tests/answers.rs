@@ -1,10 +1,10 @@
-//! Answers that a publisher may meet, and what becomes of its media.
+//! The forms of an answer, and whether media gets through with them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
-use common::{Looks, Publisher, post, regional};
+use common::{FingerprintCheck, Publisher, post, regional};
 use ivs_stage::{
     AnswerForm, BundleLine, CandidatePlace, Certificate, IceMode, Kind, Level, Rules,
     SectionAnswer, Stage,
@@ -19,7 +19,7 @@ fn stage(answer: AnswerForm) -> Stage {
     Stage::start(rules).unwrap()
 }
 
-/// An answer's part before the sections, and its sections.
+/// An answer's session part and its sections.
 fn parts(answer: &str) -> Vec<&str> {
     answer.split("\r\nm=").collect()
 }
@@ -72,7 +72,7 @@ fn refused_audio_leaves_the_candidates_to_video() {
 }
 
 #[test]
-fn attributes_can_be_the_sessions() {
+fn attributes_can_be_in_the_session_part() {
     for level in [Level::Session, Level::Both] {
         let text = answer(AnswerForm {
             setup: level,
@@ -90,22 +90,22 @@ fn attributes_can_be_the_sessions() {
 }
 
 #[test]
-fn a_publisher_gets_audio_through_each_form_that_is_sound() {
-    let sound = AnswerForm::default();
+fn audio_gets_through_with_each_valid_form() {
+    let valid = AnswerForm::default();
     carries_audio(AnswerForm {
         candidates: CandidatePlace::AllSections,
-        ..sound
+        ..valid
     });
     carries_audio(AnswerForm {
         ice: IceMode::Lite,
-        ..sound
+        ..valid
     });
     for level in [Level::Session, Level::Both] {
         carries_audio(AnswerForm {
             fingerprint: level,
             ice_credentials: level,
             setup: level,
-            ..sound
+            ..valid
         });
     }
 }
@@ -121,14 +121,14 @@ fn lines_can_be_missing() {
 }
 
 #[test]
-fn a_wrong_fingerprint_stops_only_publishers_that_look() {
+fn a_wrong_fingerprint_stops_only_publishers_that_check_it() {
     let form = AnswerForm {
         certificate: Certificate::Other,
         ..AnswerForm::default()
     };
     let stage = stage(form);
     let token = stage.token();
-    let mut careless = Publisher::made(Direction::Inactive, Looks::Away);
+    let mut careless = Publisher::with_check(Direction::Inactive, FingerprintCheck::Off);
     let _session = careless.publish(&stage, &token);
     careless.send_audio(5, &[]);
     let counted = |_: &Publisher| stage.sessions()[0].packets(Kind::Audio) == 5;

@@ -1,4 +1,4 @@
-//! The command: a stage in its own process, tokens from another, a report.
+//! The command: a stage in one process, tokens from another, a report.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -30,7 +30,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// A key file that goes with the test.
+/// A key file, removed at the end of the test.
 struct Key(PathBuf);
 
 impl Key {
@@ -50,7 +50,7 @@ impl Drop for Key {
     }
 }
 
-/// A served stage; its first line says where.
+/// A stage in its own process, the rest of its lines, and its first event.
 fn serve(key: &Key) -> (Child, BufReader<impl Read>, Value) {
     let mut child = ivs_stage(&["serve", "--key-file", key.path()])
         .spawn()

@@ -1,5 +1,5 @@
-//! What a publisher has to live through: a server that stands still, a network
-//! that is gone, replies that break off, throttling, a restart.
+//! Failures on demand: a stopped server, a lost network, cut replies,
+//! throttling, a restart.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -66,7 +66,7 @@ fn media_can_be_lost_while_http_works() {
     stage.drop_media();
     (5..10).for_each(|number| publisher.send_audio_packet(number));
     assert!(publisher.run_while_waiting(|publisher| publisher.sent == 10));
-    // Its reply is behind the datagrams in the stage's work.
+    // The stage reads the datagrams before it answers this.
     assert_eq!(post(&regional(&stage), &token, &offer()).status, 201);
     assert_eq!(audio(&stage), 5);
 
@@ -78,7 +78,7 @@ fn media_can_be_lost_while_http_works() {
 }
 
 #[test]
-fn an_answer_can_break_off() {
+fn an_answer_can_be_cut() {
     let stage = stage(Rules {
         cut_answers: 1,
         ..Rules::default()
@@ -156,7 +156,7 @@ fn posts_over_the_rate_are_throttled_for_a_while() {
 }
 
 #[test]
-fn a_stage_restarts_in_its_place_at_once() {
+fn a_stage_restarts_on_the_same_ports_at_once() {
     let name = format!("ivs-stage-place-{}", std::process::id());
     let path = std::env::temp_dir().join(name);
     let hosts = |stage: &Stage| match &stage.events()[0].what {
@@ -170,7 +170,7 @@ fn a_stage_restarts_in_its_place_at_once() {
     });
     let (token, taken, rules) = (first.token(), hosts(&first), first.rules());
     for host in &taken {
-        // The stage closes, so that its end of the connection lingers.
+        // The stage closes first, so its end is left in TIME_WAIT.
         post(&format!("http://{host}/"), &token, &offer());
     }
     let session = post(&regional(&first), &token, &offer());

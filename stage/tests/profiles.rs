@@ -1,4 +1,4 @@
-//! Other servers' ways, one profile each, as a publisher meets them.
+//! The profiles of other servers, as a publisher sees them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -9,16 +9,16 @@ use std::time::Duration;
 use common::{BOUND, Reply, delete, exchange, offer, parse, post, request, resolve};
 use ivs_stage::{Profile, Rules, Stage};
 
-/// The path posted to, with what some servers take a secret from.
+/// Path and query of the POST. Some servers put a secret there.
 const ENDPOINT: &str = "live/key?pass=secret";
 
 /// A stage with a profile's rules, and a session on it.
 struct Session {
     stage: Stage,
     token: String,
-    /// Where the POST was answered.
+    /// URL that answered the POST.
     endpoint: String,
-    /// The reply as it came.
+    /// The unparsed reply.
     text: String,
     reply: Reply,
 }
@@ -59,7 +59,7 @@ impl Session {
         delete(&self.url(), &self.token).status
     }
 
-    /// A PATCH with a candidate, for the session's own credentials.
+    /// A PATCH with a candidate and without ICE credentials.
     fn patch(&self, if_match: Option<&str>) -> Reply {
         let authorization = format!("Bearer {}", self.token);
         let mut headers = vec![
@@ -100,7 +100,7 @@ fn every_location_leads_back_to_its_session() {
                 assert_eq!(session.reply.header("location"), None, "{profile}");
                 continue;
             }
-            // They take no DELETE.
+            // They do nothing on DELETE.
             Profile::Livepeer | Profile::PionExample => continue,
             Profile::BroadcastBox | Profile::BroadcastBox2023 | Profile::Live777 => 204,
             _ => 200,
@@ -179,7 +179,7 @@ fn heads_have_the_forms_of_their_servers() {
 }
 
 #[test]
-fn patches_are_taken_as_their_servers_take_them() {
+fn patches_get_the_statuses_of_their_servers() {
     let status = |profile, if_match| Session::new(profile).patch(if_match).status;
     assert_eq!(status(Profile::Ivs, None), 405);
     assert_eq!(status(Profile::MediaMtx, Some("other")), 204);
@@ -204,7 +204,7 @@ fn patches_are_taken_as_their_servers_take_them() {
 }
 
 #[test]
-fn deletes_are_taken_as_their_servers_take_them() {
+fn deletes_get_the_statuses_of_their_servers() {
     let galene = Session::new(Profile::Galene);
     let authorization = format!("Bearer {}", galene.token);
     let headers = [
@@ -224,7 +224,7 @@ fn deletes_are_taken_as_their_servers_take_them() {
 }
 
 #[test]
-fn a_missing_token_is_refused_as_their_servers_refuse_it() {
+fn a_missing_token_gets_the_status_of_its_server() {
     let status = |profile| Session::new(profile).without_token().status;
     assert_eq!(status(Profile::Ivs), 403);
     assert_eq!(status(Profile::BroadcastBox), 400);

@@ -1,4 +1,4 @@
-//! What a POST has to bring, and what each session URL answers.
+//! What a POST needs, and what the session URL answers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -19,7 +19,7 @@ fn stage(rules: Rules) -> Stage {
 }
 
 #[test]
-fn the_global_host_sends_the_post_on() {
+fn the_global_host_redirects_the_post() {
     let stage = stage(Rules::default());
     let reply = post(&stage.endpoint(), &stage.token(), &offer());
     assert_eq!(reply.status, 307);
@@ -43,7 +43,7 @@ fn the_global_host_sends_the_post_on() {
 }
 
 #[test]
-fn hops_lead_over_as_many_hosts() {
+fn each_hop_is_a_redirect_to_another_host() {
     let stage = stage(Rules {
         hops: 3,
         last_redirect: LastRedirect::PathOnly,
@@ -154,7 +154,7 @@ fn the_video_rule_can_refuse_inactive_sections() {
 }
 
 #[test]
-fn text_that_is_no_offer_is_refused() {
+fn a_body_that_is_not_sdp_is_refused() {
     let stage = stage(Rules::default());
     let reply = post(&regional(&stage), &stage.token(), "hello");
     assert_eq!((reply.status, reply.body.as_str()), (400, NO_SESSION));
@@ -244,7 +244,7 @@ fn other_methods_answer_by_the_rfc() {
 }
 
 #[test]
-fn refusals_are_used_up_one_a_post() {
+fn each_post_uses_up_one_refusal() {
     let busy = Refusal::status(503).header("Retry-After", "2");
     let full = Refusal::ivs(400, 2005, "stage at capacity");
     let stage = stage(Rules {

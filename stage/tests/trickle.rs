@@ -1,4 +1,4 @@
-//! PATCH: trickled candidates, and what a server may make of them.
+//! PATCH: trickled candidates, and the replies that rules can give.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -23,7 +23,7 @@ fn stage(patch: PatchRule) -> Stage {
     Stage::start(rules).unwrap()
 }
 
-/// A session, for PATCHes by hand.
+/// A session, and what a PATCH to it needs.
 struct Session {
     url: String,
     authorization: String,
@@ -72,7 +72,7 @@ impl Session {
     }
 }
 
-/// The first section's name, and the candidates, of an offer.
+/// The first section's `mid` and the candidates of an offer.
 fn mid_and_candidates(offer: &str) -> (String, String) {
     let mid = offer.lines().find_map(|line| line.strip_prefix("a=mid:"));
     let candidates = offer.split("\r\nm=").nth(1).unwrap().lines();
@@ -103,7 +103,7 @@ fn seen(stage: &Stage) -> Vec<(u16, usize, bool, IfMatch)> {
 
 #[test]
 fn trickled_candidates_reach_the_far_end() {
-    // Neither side knows the other but by the PATCH.
+    // Only the PATCH has candidates.
     let stage = Stage::start(Rules {
         etag: Some(ETAG.into()),
         patch: PatchRule::Trickle(TrickleRule::default()),
@@ -130,7 +130,7 @@ fn trickled_candidates_reach_the_far_end() {
 }
 
 #[test]
-fn if_match_is_asked_for_as_the_rfc_says() {
+fn if_match_is_required_as_the_rfc_says() {
     let stage = stage(PatchRule::Trickle(TrickleRule::default()));
     let offer = common::offer();
     let (mid, candidates) = mid_and_candidates(&offer);
@@ -150,7 +150,7 @@ fn if_match_is_asked_for_as_the_rfc_says() {
 }
 
 #[test]
-fn bodies_of_no_use_have_their_status() {
+fn each_unusable_patch_has_its_status() {
     let stage = stage(PatchRule::Trickle(TrickleRule::UNCHECKED));
     let offer = common::offer();
     let (mid, _) = mid_and_candidates(&offer);
@@ -190,7 +190,7 @@ fn a_server_may_be_strict_about_sections_and_send_an_etag() {
 }
 
 #[test]
-fn a_patch_may_be_refused_unanswered_or_cut_and_still_is_told() {
+fn a_patch_without_effect_is_still_an_event() {
     let refusing = stage(PatchRule::Status);
     let offer = common::offer();
     let (mid, candidates) = mid_and_candidates(&offer);

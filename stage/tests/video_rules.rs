@@ -1,4 +1,4 @@
-//! What the stage asks of a video section that no camera fills.
+//! What the rules on video and silence demand of a section without media.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -30,7 +30,7 @@ fn is_refused(stage: &Stage, offer: &str) {
 }
 
 #[test]
-fn sending_offers_are_refused_until_their_number_is_up() {
+fn the_first_sending_offers_are_refused() {
     let stage = stage(VideoRule::RefuseSilentBefore(2));
     let sending = offer().replace("a=inactive", "a=sendonly");
     is_refused(&stage, &sending);
@@ -71,7 +71,7 @@ fn one_picture_is_enough() {
 }
 
 #[test]
-fn a_server_may_count_sections_whatever_their_direction() {
+fn a_rule_can_demand_media_in_every_section() {
     let stage = Stage::start(Rules {
         silence: SilenceRule::AnySection { within: WITHIN },
         ..Rules::default()
@@ -85,7 +85,7 @@ fn a_server_may_count_sections_whatever_their_direction() {
 }
 
 #[test]
-fn a_server_may_do_without_video() {
+fn a_rule_can_accept_offers_without_video() {
     let stage = stage(VideoRule::NotNeeded);
     let audio_only = offer().split("m=video").next().unwrap().to_owned();
     let audio_only = audio_only.replace("BUNDLE 0 1", "BUNDLE 0");

@@ -1,4 +1,4 @@
-//! A WHIP client by hand: HTTP over a plain socket, and str0m as the publisher.
+//! A WHIP client for tests: HTTP over a plain socket, and str0m as publisher.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -16,10 +16,10 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcError};
 
-/// How long a test waits for what has to come.
+/// How long a test waits for what must happen.
 pub(crate) const BOUND: Duration = Duration::from_secs(10);
 
-/// A reply as it came.
+/// A reply, with header names in lower case.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -38,8 +38,8 @@ pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &
     parse(&exchange(method, url, headers, body, BOUND).unwrap())
 }
 
-/// The bytes that come back for a request until the connection ends; an error
-/// if it doesn't in time.
+/// The whole reply until the connection ends. Fails if that takes longer than
+/// `bound`.
 pub(crate) fn exchange(
     method: &str,
     url: &str,
@@ -54,7 +54,7 @@ pub(crate) fn exchange(
     Ok(reply)
 }
 
-/// Sends a request; the connection brings the reply.
+/// Sends a request. Read its reply from the connection.
 pub(crate) fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> TcpStream {
     let rest = url.strip_prefix("http://").expect("an http URL");
     let (host, path) = rest.split_once('/').expect("a URL with a path");
@@ -101,7 +101,7 @@ pub(crate) fn delete(url: &str, token: &str) -> Reply {
     )
 }
 
-/// A `Location` made whole, as RFC 3986 has it for URLs and absolute paths.
+/// Resolves a `Location` that is a URL or an absolute path (RFC 3986 5.2).
 pub(crate) fn resolve(base: &str, location: &str) -> String {
     if location.starts_with("http://") {
         return location.to_owned();
@@ -123,7 +123,7 @@ pub(crate) fn happened(stage: &Stage, test: impl Fn(&Happening) -> bool) -> bool
         .is_some()
 }
 
-/// Waits for a state of the only session.
+/// Waits until a session passes the test.
 pub(crate) fn session_is(stage: &Stage, test: impl Fn(&SessionReport) -> bool) -> bool {
     stage
         .wait_for_sessions(BOUND, |sessions| {
@@ -132,7 +132,7 @@ pub(crate) fn session_is(stage: &Stage, test: impl Fn(&SessionReport) -> bool) -
         .is_some()
 }
 
-/// An offer that no far end has to understand: audio, and inactive H.264.
+/// An offer without a publisher: audio and inactive H.264.
 pub(crate) fn offer() -> String {
     Publisher::new().offer
 }
@@ -141,7 +141,7 @@ pub(crate) fn offer() -> String {
 pub(crate) struct Publisher {
     pub(crate) rtc: Rtc,
     pub(crate) offer: String,
-    /// RTP packets that have left.
+    /// Number of RTP packets sent.
     pub(crate) sent: usize,
     pending: Option<SdpPendingOffer>,
     audio: Mid,
@@ -149,11 +149,11 @@ pub(crate) struct Publisher {
     socket: UdpSocket,
 }
 
-/// Whether a publisher looks at the stage's fingerprint, as it must.
+/// Whether a publisher checks the stage's fingerprint, as it must.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Looks {
-    Well,
-    Away,
+pub(crate) enum FingerprintCheck {
+    On,
+    Off,
 }
 
 impl Publisher {
@@ -161,12 +161,12 @@ impl Publisher {
         Self::with_video(Direction::Inactive)
     }
 
-    /// Sends audio, and video in the direction given.
+    /// With audio, and video in this direction.
     pub(crate) fn with_video(video: Direction) -> Self {
-        Self::made(video, Looks::Well)
+        Self::with_check(video, FingerprintCheck::On)
     }
 
-    pub(crate) fn made(video: Direction, looks: Looks) -> Self {
+    pub(crate) fn with_check(video: Direction, check: FingerprintCheck) -> Self {
         let address = if_addrs::get_if_addrs().unwrap();
         let address = address
             .iter()
@@ -174,7 +174,7 @@ impl Publisher {
         let socket = UdpSocket::bind((address.unwrap().ip(), 0)).unwrap();
         let mut rtc = Rtc::builder()
             .set_crypto_provider(Arc::new(str0m::crypto::from_feature_flags()))
-            .set_fingerprint_verification(looks == Looks::Well)
+            .set_fingerprint_verification(check == FingerprintCheck::On)
             .clear_codecs()
             .enable_opus(true, false)
             .enable_h264(true)
@@ -204,7 +204,7 @@ impl Publisher {
         self.rtc.sdp_api().accept_answer(pending, answer).unwrap();
     }
 
-    /// Posts the offer, takes the answer and connects; the session's URL.
+    /// Posts the offer, takes the answer and connects. Returns the session URL.
     pub(crate) fn publish(&mut self, stage: &Stage, token: &str) -> String {
         let url = regional(stage);
         let reply = post(&url, token, &self.offer);
@@ -214,8 +214,7 @@ impl Publisher {
         resolve(&url, reply.header("location").unwrap())
     }
 
-    /// Runs until an event passes the test; whether one did in time, and
-    /// before an error.
+    /// Runs until an event passes the test. False after `bound` or an error.
     pub(crate) fn run_until(
         &mut self,
         bound: Duration,
@@ -246,7 +245,7 @@ impl Publisher {
         false
     }
 
-    /// Runs until the test passes; whether it did in time.
+    /// Runs until the test passes. False after [`BOUND`].
     pub(crate) fn run_while_waiting(&mut self, test: impl Fn(&Self) -> bool) -> bool {
         let end = Instant::now() + BOUND;
         while Instant::now() < end {
@@ -262,8 +261,8 @@ impl Publisher {
         assert!(self.run_until(BOUND, |event| matches!(event, Event::Connected)));
     }
 
-    /// Sends Opus packets of 20 ms, faster than real time, leaving out those
-    /// that `lose` names.
+    /// Sends Opus packets of 20 ms, faster than real time, without those in
+    /// `lose`.
     pub(crate) fn send_audio(&mut self, packets: u64, lose: &[u64]) {
         for number in (0..packets).filter(|number| !lose.contains(number)) {
             self.send_audio_packet(number);
@@ -275,7 +274,7 @@ impl Publisher {
         self.send(self.audio, Codec::Opus, number, time, &[0xf8; 80]);
     }
 
-    /// Sends a picture in one packet that a decoder can start at.
+    /// Sends a key frame in one packet.
     pub(crate) fn send_picture(&mut self, number: u64) {
         let time = u32::try_from(number * 3000).unwrap();
         self.send(self.video, Codec::H264, number, time, &[0x65, 0x88]);
