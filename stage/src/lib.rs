@@ -1,9 +1,9 @@
 //! A local stand-in for an Amazon IVS Real-Time stage.
 //!
-//! It tests a WHIP publisher without an AWS account. It redirects the POST of
-//! an offer, checks the participant token, requires a video section, answers
-//! with a real WebRTC far end and counts the media that arrives. It is not a
-//! media server: it forwards nothing.
+//! With it you can test a WHIP publisher without an AWS account. It redirects
+//! the POST of an offer, checks the participant token, requires a video section,
+//! answers with a real WebRTC far end and counts the media that arrives. It is
+//! not a media server: it forwards nothing.
 //!
 //! # What it imitates
 //!
@@ -24,9 +24,9 @@
 //!
 //! A running stage can stop responding ([`Stage::freeze`]), lose its media
 //! packets ([`Stage::drop_media`]) and end its sessions
-//! ([`Stage::close_sessions`]). After a drop, [`Stage::rules`] starts one on the
-//! same ports. [`Rules`] also refuse requests, throttle them, leave them
-//! unanswered or cut the reply.
+//! ([`Stage::close_sessions`]). After its drop, another can start on the same
+//! ports ([`Stage::rules`]). By its [`Rules`] a stage can refuse or throttle
+//! requests, leave them unanswered or cut the reply.
 //!
 //! # Example
 //!

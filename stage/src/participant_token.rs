@@ -222,7 +222,7 @@ struct Claims {
     capabilities: Capabilities,
 }
 
-/// A token without a capability doesn't have it.
+/// A token grants only the capabilities that it names.
 #[derive(Default, Deserialize, Serialize)]
 #[serde(default)]
 struct Capabilities {

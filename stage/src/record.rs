@@ -1,6 +1,6 @@
-//! What happened on a stage: events and changes come in, a list of events and a
-//! report of each session go out. It holds no secret: a session has a number
-//! here and no URL, and there are no tokens and no SDP.
+//! Records what happens on a stage: events and the state of sessions come in,
+//! the list of events and a report of each session go out. It holds no secret:
+//! sessions have numbers here and no URLs, and there are no tokens and no SDP.
 
 use std::sync::mpsc::Sender;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

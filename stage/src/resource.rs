@@ -18,8 +18,8 @@ use crate::sessions::SessionInfo;
 use crate::state::StageState;
 use crate::trickle::{FRAGMENT, Fragment, IfMatch};
 
-/// Start of a session URL's path, as on IVS.
-pub(crate) const SESSION_PATH: &str = "/session/";
+/// The path before the secret of a session URL, as on IVS.
+const SESSION_PATH: &str = "/session/";
 
 /// Key of the session in a query, under [`LocationForm::QueryOnly`].
 const SESSION_KEY: &str = "session=";
@@ -65,7 +65,7 @@ pub(crate) fn session_secret(state: &StageState, request: &Request<Incoming>) ->
     }
 }
 
-/// The status that refuses a request to a session for its token or its URL.
+/// The status for a request to a session whose token or URL is not valid.
 fn refusal_status(
     state: &StageState,
     headers: &HeaderMap,
