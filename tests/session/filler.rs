@@ -125,10 +125,14 @@ fn publish_next(publisher: &Publisher, mode: FillerMode) {
 }
 
 /// The newest connection ends.
-fn lose(publisher: &Publisher, peer: u64, cause: Cause) {
+/// Gives the wait before the next attempt.
+fn lose(publisher: &Publisher, peer: u64, cause: Cause) -> Duration {
     let news = PeerNews::Broken(cause);
     publisher.tell(Input::Peer { peer, news });
-    publisher.until(|event| matches!(event, Event::Retry { .. }).then_some(()));
+    publisher.until(|event| match event {
+        Event::Retry { wait, .. } => Some(*wait),
+        _ => None,
+    })
 }
 
 #[test]
@@ -153,17 +157,22 @@ fn closed_by_the_far_end_twice_and_soon_it_falls_back_and_tells_the_loss_too() {
 #[test]
 fn lost_or_replaced_it_keeps_its_mode() {
     let server = server_that_refuses(0);
-    let publisher = on_air(&server);
+    let publisher = on_air_with(Publisher::paused, &server);
     for peer in 1..3 {
-        lose(&publisher, peer, Cause::Lost("ICE found no way".into()));
+        publisher.advance(lose(
+            &publisher,
+            peer,
+            Cause::Lost("ICE found no way".into()),
+        ));
         publish_next(&publisher, FillerMode::Inactive);
     }
-    // A short life, then one that ends for its media's sake, then another.
-    lose(&publisher, 3, Cause::Closed);
+    // A short session, then one that other media replace, then another short one.
+    publisher.advance(lose(&publisher, 3, Cause::Closed));
     publish_next(&publisher, FillerMode::Inactive);
     publisher.tell(Input::Replace);
+    publisher.advance(Duration::ZERO);
     publish_next(&publisher, FillerMode::Inactive);
-    lose(&publisher, 5, Cause::Closed);
+    publisher.advance(lose(&publisher, 5, Cause::Closed));
     publish_next(&publisher, FillerMode::Inactive);
     publisher.stop_and_delete();
 }
