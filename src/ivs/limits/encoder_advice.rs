@@ -306,6 +306,70 @@ mod tests {
     }
 
     #[test]
+    fn warning_of_each_limit_says_what_to_change() {
+        let x264 = "x264enc";
+        let size = |width, height| match height {
+            ..160 => LimitViolation::TooSmall { width, height },
+            _ => LimitViolation::TooLarge { width, height },
+        };
+        for (violation, words) in [
+            (
+                LimitViolation::Profile {
+                    profile: "high",
+                    idc: 100,
+                },
+                "Put the caps video/x-h264,profile=constrained-baseline behind x264enc.",
+            ),
+            (
+                LimitViolation::BFrames {
+                    count: 2,
+                    frames: 3,
+                },
+                "disconnects RTMP publishers for them, so expect the same. Set x264enc bframes=0 \
+                 (or tune=zerolatency).",
+            ),
+            (
+                size(1920, 1080),
+                "disconnects publishers above 720p (1280x720). Put videoscale ! \
+                 video/x-raw,width=1280,height=720 ahead of the encoder",
+            ),
+            (size(160, 120), "width=640,height=360 ahead of the encoder"),
+            (
+                LimitViolation::TooSlow { frame_rate: 5.0 },
+                "Put videorate ! video/x-raw,framerate=30/1",
+            ),
+            (
+                LimitViolation::TooFast { frame_rate: 75.0 },
+                "Put videorate ! video/x-raw,framerate=30/1",
+            ),
+            (
+                LimitViolation::KeyFrames {
+                    seconds: 10.0,
+                    frame_rate: 20.0,
+                },
+                "asks for one every 1 to 2 s: viewers who join see nothing until one comes. Set \
+                 x264enc key-int-max=40.",
+            ),
+            (
+                LimitViolation::VideoBitRate {
+                    bit_rate: 10_000_000,
+                },
+                "disconnects publishers above 8.5 Mbit/s. Set x264enc bitrate=6000 (kbit/s) or \
+                 less",
+            ),
+            (
+                LimitViolation::VideoBitRateNear {
+                    bit_rate: 7_850_000,
+                },
+                "which encoders set to less can overshoot. Set x264enc bitrate=6000 (kbit/s)",
+            ),
+        ] {
+            let warning = limit_warning(&violation, Some(x264));
+            assert!(warning.contains(words), "{warning}");
+        }
+    }
+
+    #[test]
     fn warnings_are_whole_sentences() {
         assert_eq!(
             limit_warning(
