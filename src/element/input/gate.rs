@@ -15,29 +15,29 @@ const OPEN: u8 = 2;
 
 /// A pad's gate; closed at first.
 #[derive(Default)]
-pub(in crate::element) struct Gate {
+pub(crate) struct Gate {
     mode: AtomicU8,
     opened: Mutex<Option<Instant>>,
 }
 
 impl Gate {
-    pub(in crate::element) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.mode.store(CLOSED, Ordering::Release);
     }
 
-    pub(in crate::element) fn open(&self) {
+    pub(crate) fn open(&self) {
         self.mode.store(OPEN, Ordering::Release);
     }
 
     /// Opens with the next key frame.
-    pub(in crate::element) fn open_with_key_frame(&self, now: Instant) {
+    pub(crate) fn open_with_key_frame(&self, now: Instant) {
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         self.mode.store(AWAITS_KEY_FRAME, Ordering::Release);
     }
 
     /// Whether a buffer passes; `begins` tells whether a decoder can begin
     /// with it, and is only asked while that matters.
-    pub(in crate::element) fn passes(&self, begins: impl FnOnce() -> bool) -> bool {
+    pub(crate) fn passes(&self, begins: impl FnOnce() -> bool) -> bool {
         match self.mode.load(Ordering::Acquire) {
             OPEN => true,
             AWAITS_KEY_FRAME if begins() || self.has_waited_enough() => {

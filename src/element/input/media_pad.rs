@@ -21,7 +21,7 @@ use crate::element::log::CAT;
 use crate::ivs::LimitViolation;
 
 /// What a pad's stream tells the element, on its streaming thread.
-pub(in crate::element) enum PadNews {
+pub(crate) enum PadNews {
     /// [`MediaPad::state`] is another now.
     Changed,
     /// The stream violates an IVS limit, see [`MediaPad::violations`].
@@ -30,8 +30,8 @@ pub(in crate::element) enum PadNews {
 
 /// One sink pad of the bin.
 #[derive(Clone)]
-pub(in crate::element) struct MediaPad {
-    pub(in crate::element) ghost: gst::GhostPad,
+pub(crate) struct MediaPad {
+    pub(crate) ghost: gst::GhostPad,
     sync: gst::Element,
     inner: Arc<Inner>,
 }
@@ -46,7 +46,7 @@ struct Inner {
 
 impl MediaPad {
     /// Makes the pad's parts; nothing is in the bin yet.
-    pub(in crate::element) fn new(
+    pub(crate) fn new(
         name: &str,
         template: &gst::PadTemplate,
         news: impl Fn(PadNews) + Send + Sync + 'static,
@@ -75,7 +75,7 @@ impl MediaPad {
     }
 
     /// Puts the parts into the bin, up to its state.
-    pub(in crate::element) fn enter(&self, bin: &gst::Bin) -> Result<(), glib::BoolError> {
+    pub(crate) fn enter(&self, bin: &gst::Bin) -> Result<(), glib::BoolError> {
         bin.add(&self.sync)?;
         // Only now, since a bin unlinks what it adds.
         self.ghost
@@ -88,7 +88,7 @@ impl MediaPad {
     }
 
     /// Takes the parts out of the bin again.
-    pub(in crate::element) fn leave(&self, bin: &gst::Bin) {
+    pub(crate) fn leave(&self, bin: &gst::Bin) {
         self.close_gate();
         // First what may hold a streaming thread: in PAUSED clocksync waits for
         // PLAYING, and a pad is only deactivated once nobody is inside.
@@ -102,12 +102,12 @@ impl MediaPad {
     }
 
     /// The pad that gets linked to webrtcbin's.
-    pub(in crate::element) fn source(&self) -> Option<gst::Pad> {
+    pub(crate) fn source(&self) -> Option<gst::Pad> {
         self.sync.static_pad("src")
     }
 
     /// Lets media flow. Video begins with a key frame, which is asked for.
-    pub(in crate::element) fn open_gate(&self, is_video: bool) {
+    pub(crate) fn open_gate(&self, is_video: bool) {
         self.inner.traffic.resume();
         if is_video {
             self.inner.gate.open_with_key_frame(Instant::now());
@@ -117,11 +117,11 @@ impl MediaPad {
         }
     }
 
-    pub(in crate::element) fn close_gate(&self) {
+    pub(crate) fn close_gate(&self) {
         self.inner.gate.close();
     }
 
-    pub(in crate::element) fn state(&self) -> PadState {
+    pub(crate) fn state(&self) -> PadState {
         PadState {
             is_linked: self.ghost.is_linked(),
             ..self.inner.state()
@@ -129,22 +129,22 @@ impl MediaPad {
     }
 
     /// What can be published of it, once its caps came.
-    pub(in crate::element) fn format(&self) -> Option<StreamFormat> {
+    pub(crate) fn format(&self) -> Option<StreamFormat> {
         self.inner.state().format.and_then(Result::ok)
     }
 
     /// What went out through the gate since the run began, once there are caps.
-    pub(in crate::element) fn traffic(&self) -> Option<Traffic> {
+    pub(crate) fn traffic(&self) -> Option<Traffic> {
         self.inner.traffic.traffic()
     }
 
     /// The IVS limits that the stream violates now.
-    pub(in crate::element) fn violations(&self) -> Vec<LimitViolation> {
+    pub(crate) fn violations(&self) -> Vec<LimitViolation> {
         self.inner.traffic.violations()
     }
 
     /// Forgets the stream: the next one tells its caps anew.
-    pub(in crate::element) fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.close_gate();
         self.inner.traffic.clear();
         self.inner.change(|state| *state = PadState::default());

@@ -9,16 +9,16 @@ use crate::whip::MAX_TRACKS;
 
 /// The element's sink pads.
 #[derive(Default)]
-pub(in crate::element) struct PadList(Mutex<Vec<MediaPad>>);
+pub(crate) struct PadList(Mutex<Vec<MediaPad>>);
 
 impl PadList {
     /// A copy to work with.
-    pub(in crate::element) fn get(&self) -> Vec<MediaPad> {
+    pub(crate) fn get(&self) -> Vec<MediaPad> {
         self.lock().clone()
     }
 
     /// Whether no further pad fits.
-    pub(in crate::element) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.lock().len() >= MAX_TRACKS
     }
 
@@ -26,7 +26,7 @@ impl PadList {
     ///
     /// # Errors
     /// When the name is taken, or clocksync is missing.
-    pub(in crate::element) fn add(
+    pub(crate) fn add(
         &self,
         bin: &gst::Bin,
         template: &gst::PadTemplate,
@@ -49,7 +49,7 @@ impl PadList {
     }
 
     /// Takes a pad out of the bin. Whether it was one of these.
-    pub(in crate::element) fn remove(&self, bin: &gst::Bin, ghost: &gst::GhostPad) -> bool {
+    pub(crate) fn remove(&self, bin: &gst::Bin, ghost: &gst::GhostPad) -> bool {
         let removed = {
             let mut pads = self.lock();
             let index = pads.iter().position(|pad| pad.ghost == *ghost);

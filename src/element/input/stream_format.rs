@@ -6,32 +6,32 @@ use crate::whip::Track;
 
 /// What is known of a pad.
 #[derive(Clone, Debug, Default)]
-pub(in crate::element) struct PadState {
-    pub(in crate::element) is_linked: bool,
+pub(crate) struct PadState {
+    pub(crate) is_linked: bool,
     /// What its caps say, once they came.
-    pub(in crate::element) format: Option<Result<StreamFormat, CapsError>>,
+    pub(crate) format: Option<Result<StreamFormat, CapsError>>,
     /// Whether its stream has ended, and not begun anew since.
-    pub(in crate::element) has_ended: bool,
+    pub(crate) has_ended: bool,
 }
 
 /// What RTP caps say of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::element) struct StreamFormat {
-    pub(in crate::element) track: Track,
-    pub(in crate::element) payload_type: u8,
+pub(crate) struct StreamFormat {
+    pub(crate) track: Track,
+    pub(crate) payload_type: u8,
     /// The encoding name, such as `OPUS`.
-    pub(in crate::element) encoding: Option<String>,
+    pub(crate) encoding: Option<String>,
     /// Of RTP's timestamps, in Hz.
-    pub(in crate::element) clock_rate: Option<u32>,
+    pub(crate) clock_rate: Option<u32>,
     /// `sprop-parameter-sets` (RFC 6184 8.1).
-    pub(in crate::element) parameter_sets: Option<String>,
+    pub(crate) parameter_sets: Option<String>,
 }
 
 impl StreamFormat {
     /// Whether a session that was made for this stream can carry the other one in
     /// its place. Parameter sets only count where both have them: a payloader that
     /// does not repeat them in the stream has them nowhere but in its caps.
-    pub(in crate::element) fn fits_session_of(&self, other: &Self) -> bool {
+    pub(crate) fn fits_session_of(&self, other: &Self) -> bool {
         let same_parameter_sets = match (&self.parameter_sets, &other.parameter_sets) {
             (Some(old), Some(new)) => old == new,
             _ => true,
@@ -45,7 +45,7 @@ impl StreamFormat {
 
 /// Why a pad's caps can't be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::element) enum CapsError {
+pub(crate) enum CapsError {
     /// Not `application/x-rtp`.
     NotRtp,
     /// Neither audio nor video.

@@ -20,39 +20,39 @@ const ROOM: usize = 1500;
 
 /// What went out of a pad since PAUSED.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::element) struct Traffic {
-    pub(in crate::element) packets: u64,
+pub(crate) struct Traffic {
+    pub(crate) packets: u64,
     /// Of payload.
-    pub(in crate::element) bytes: u64,
+    pub(crate) bytes: u64,
     /// The newest packet's SSRC.
-    pub(in crate::element) source: Option<u32>,
+    pub(crate) source: Option<u32>,
     /// Bits of payload a second, over the last seconds.
-    pub(in crate::element) bit_rate: u64,
+    pub(crate) bit_rate: u64,
     /// What is known of H.264; of other video packets and bytes are.
-    pub(in crate::element) video: Option<VideoTraffic>,
+    pub(crate) video: Option<VideoTraffic>,
     /// The IVS limits that the stream violates now, whatever the server is.
-    pub(in crate::element) violations: Vec<&'static str>,
+    pub(crate) violations: Vec<&'static str>,
 }
 
 /// The frames among it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::element) struct VideoTraffic {
-    pub(in crate::element) frames: u64,
-    pub(in crate::element) key_frames: u64,
+pub(crate) struct VideoTraffic {
+    pub(crate) frames: u64,
+    pub(crate) key_frames: u64,
     /// Frames a second, over the last seconds.
-    pub(in crate::element) frame_rate: f64,
+    pub(crate) frame_rate: f64,
     /// Width and height, once the stream has told.
-    pub(in crate::element) size: Option<(u32, u32)>,
+    pub(crate) size: Option<(u32, u32)>,
 }
 
 /// Watches a pad's stream, from its caps on.
 #[derive(Default)]
-pub(in crate::element) struct TrafficWatch(Mutex<Option<Stream>>);
+pub(crate) struct TrafficWatch(Mutex<Option<Stream>>);
 
 impl TrafficWatch {
     /// Begins with a stream, whose counts go on from those of the one before.
     /// Whether its codec is one that IVS does not take.
-    pub(in crate::element) fn begin(&self, format: &StreamFormat) -> bool {
+    pub(crate) fn begin(&self, format: &StreamFormat) -> bool {
         let mut watched = self.lock();
         let before = watched
             .as_ref()
@@ -65,23 +65,20 @@ impl TrafficWatch {
     }
 
     /// Goes on behind a gate that was closed meanwhile.
-    pub(in crate::element) fn resume(&self) {
+    pub(crate) fn resume(&self) {
         if let Some(stream) = self.lock().as_mut() {
             stream.resume();
         }
     }
 
     /// Forgets the stream and what was counted.
-    pub(in crate::element) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         *self.lock() = None;
     }
 
     /// Takes packets that pass. Whether there is a violation that was not there
     /// a second ago.
-    pub(in crate::element) fn take<'a>(
-        &self,
-        packets: impl Iterator<Item = &'a gst::BufferRef>,
-    ) -> bool {
+    pub(crate) fn take<'a>(&self, packets: impl Iterator<Item = &'a gst::BufferRef>) -> bool {
         let now = Instant::now();
         let mut watched = self.lock();
         let Some(stream) = watched.as_mut() else {
@@ -95,13 +92,13 @@ impl TrafficWatch {
     }
 
     /// The limits that the stream violates now.
-    pub(in crate::element) fn violations(&self) -> Vec<LimitViolation> {
+    pub(crate) fn violations(&self) -> Vec<LimitViolation> {
         let watched = self.lock();
         watched.as_ref().map(Stream::violations).unwrap_or_default()
     }
 
     /// What went out so far.
-    pub(in crate::element) fn traffic(&self) -> Option<Traffic> {
+    pub(crate) fn traffic(&self) -> Option<Traffic> {
         self.lock().as_ref().map(Stream::traffic)
     }
 

@@ -6,7 +6,7 @@ use gst::prelude::*;
 const FARTHEST: usize = 32;
 
 /// The factory name of the nearest encoder upstream, such as `x264enc`.
-pub(in crate::element) fn encoder(pad: &gst::Pad) -> Option<String> {
+pub(crate) fn encoder(pad: &gst::Pad) -> Option<String> {
     let mut ahead = vec![pad.clone()];
     for _ in 0..FARTHEST {
         if ahead.is_empty() {

@@ -20,7 +20,7 @@ use crate::ivs::{BLACK_INTERVAL, BLACK_SIZE};
 use crate::media::black_picture;
 
 /// The elements behind a black filler's section.
-pub(in crate::element) struct Black {
+pub(crate) struct Black {
     source: gst::Element,
     payloader: gst::Element,
 }
@@ -28,7 +28,7 @@ pub(in crate::element) struct Black {
 impl Black {
     /// Makes the section and what sends on it. Nothing is sent before
     /// [`Self::start`], as nothing may be before the connection stands.
-    pub(in crate::element) fn new(
+    pub(crate) fn new(
         bin: &gst::Bin,
         webrtcbin: &gst::Element,
         caps: &gst::Caps,
@@ -75,7 +75,7 @@ impl Black {
     }
 
     /// Begins to send.
-    pub(in crate::element) fn start(&self) {
+    pub(crate) fn start(&self) {
         for element in self.elements().into_iter().rev() {
             element.set_locked_state(false);
             // What fails says so on the bus.
@@ -84,11 +84,11 @@ impl Black {
     }
 
     /// Takes everything out of the bin. Can be called more than once.
-    pub(in crate::element) fn discard(&self) {
+    pub(crate) fn discard(&self) {
         self.elements().into_iter().for_each(discard);
     }
 
-    pub(in crate::element) fn owns(&self, object: &gst::Object) -> bool {
+    pub(crate) fn owns(&self, object: &gst::Object) -> bool {
         let own = |element: &&gst::Element| element.upcast_ref::<gst::Object>() == object;
         self.elements().iter().any(own)
     }

@@ -4,7 +4,7 @@ use crate::whip::IceServer;
 
 /// A server as webrtcbin's property or action wants it.
 #[cfg_attr(test, derive(Debug, PartialEq, Eq))]
-pub(in crate::element) enum IceUrl {
+pub(crate) enum IceUrl {
     /// For the property `stun-server`, which holds one.
     Stun(String),
     /// For the action `add-turn-server`. Holds a credential.
@@ -13,7 +13,7 @@ pub(in crate::element) enum IceUrl {
 
 /// webrtcbin wants `turn://user:password@host:port?transport=…` where RFC 7065
 /// has `turn:host:port?transport=…` and the credentials apart.
-pub(in crate::element) fn ice_url(server: &IceServer) -> Option<IceUrl> {
+pub(crate) fn ice_url(server: &IceServer) -> Option<IceUrl> {
     let (scheme, rest) = server.url.split_once(':')?;
     match scheme {
         "stun" | "stuns" => Some(IceUrl::Stun(format!("stun://{rest}"))),

@@ -38,18 +38,18 @@ use crate::session::{Cause, PeerNews};
 use crate::whip::{Answer, Fingerprint, IceServer, Offer};
 
 /// What a peer connection is made from.
-pub(in crate::element) struct PeerParts {
+pub(crate) struct PeerParts {
     /// The number that its news carry.
-    pub(in crate::element) number: u64,
-    pub(in crate::element) sources: Vec<Source>,
-    pub(in crate::element) ice: IceSettings,
-    pub(in crate::element) certificate: DtlsCertificate,
-    pub(in crate::element) video: OfferedVideo,
+    pub(crate) number: u64,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) ice: IceSettings,
+    pub(crate) certificate: DtlsCertificate,
+    pub(crate) video: OfferedVideo,
 }
 
 /// One webrtcbin, from its making to its removal.
 #[derive(Clone)]
-pub(in crate::element) struct Peer {
+pub(crate) struct Peer {
     inner: Arc<Inner>,
 }
 
@@ -91,7 +91,7 @@ impl Peer {
     /// and the filler after a lone audio; puts it into the bin and links it.
     /// On an error nothing is left in the bin. `tell` is called from
     /// webrtcbin's threads.
-    pub(in crate::element) fn new(
+    pub(crate) fn new(
         bin: &gst::Bin,
         parts: PeerParts,
         ready: impl FnOnce(&gst::Element),
@@ -139,34 +139,34 @@ impl Peer {
     }
 
     /// The number that its news carry.
-    pub(in crate::element) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.inner.number
     }
 
     /// The filler section that it has.
-    pub(in crate::element) fn filler(&self) -> Option<FillerMode> {
+    pub(crate) fn filler(&self) -> Option<FillerMode> {
         self.inner.video.filler_mode()
     }
 
     /// What the far end has reported so far.
-    pub(in crate::element) fn reports(&self) -> RtcpReports {
+    pub(crate) fn reports(&self) -> RtcpReports {
         let reports = self.inner.reports.lock();
         reports.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Packets that were sent again.
-    pub(in crate::element) fn retransmissions(&self) -> u64 {
+    pub(crate) fn retransmissions(&self) -> u64 {
         retransmissions(&self.inner.webrtcbin)
     }
 
     /// The candidate pair that webrtcbin told of last, and asks it anew.
-    pub(in crate::element) fn candidate_pair(&self) -> Option<gst::Structure> {
+    pub(crate) fn candidate_pair(&self) -> Option<gst::Structure> {
         self.ask_for_pair();
         self.inner.lock().pair.clone()
     }
 
     /// Asks webrtcbin which candidate pair is in use; it answers in its own time.
-    pub(in crate::element) fn ask_for_pair(&self) {
+    pub(crate) fn ask_for_pair(&self) {
         if std::mem::replace(&mut self.inner.lock().asks_for_pair, true) {
             return;
         }
@@ -184,7 +184,7 @@ impl Peer {
     }
 
     /// Begins to send the filler's pictures, where it has any.
-    pub(in crate::element) fn start_filler(&self) {
+    pub(crate) fn start_filler(&self) {
         if let Some(black) = &self.inner.black {
             black.start();
             // A stop that came meanwhile has taken it out already, perhaps
@@ -197,7 +197,7 @@ impl Peer {
 
     /// Makes the offer and tells it in the form to POST. Gathering starts
     /// meanwhile and is not waited for.
-    pub(in crate::element) fn offer(&self, stream: String) {
+    pub(crate) fn offer(&self, stream: String) {
         limit_logs(&self.inner.webrtcbin);
         let promise = self.promise(move |inner, reply| {
             let offered =
@@ -212,7 +212,7 @@ impl Peer {
     }
 
     /// Applies the answer; whether webrtcbin took it shows in the news.
-    pub(in crate::element) fn apply(&self, answer: &Answer, ice_servers: &[IceServer]) {
+    pub(crate) fn apply(&self, answer: &Answer, ice_servers: &[IceServer]) {
         let inner = &self.inner;
         gst::debug!(CAT, obj = inner.webrtcbin, "answer:\n{}", answer.redacted());
         let local = {
@@ -260,7 +260,7 @@ impl Peer {
     }
 
     /// Whether a message of a child comes from this webrtcbin, or from its filler.
-    pub(in crate::element) fn owns(&self, object: &gst::Object) -> bool {
+    pub(crate) fn owns(&self, object: &gst::Object) -> bool {
         let webrtcbin = &self.inner.webrtcbin;
         let black = self.inner.black.as_ref();
         object == webrtcbin.upcast_ref::<gst::Object>()
@@ -269,7 +269,7 @@ impl Peer {
     }
 
     /// Takes webrtcbin out of the bin. Can be called more than once.
-    pub(in crate::element) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.inner.promises.close();
         for (source, sink) in &self.inner.links {
             let _ = source.unlink(sink);

@@ -22,7 +22,7 @@ enum Progress {
 }
 
 /// Begins, once in a process, on a thread of its own.
-pub(in crate::element) fn begin() {
+pub(crate) fn begin() {
     {
         let mut progress = PRELOAD.0.lock().unwrap_or_else(PoisonError::into_inner);
         if *progress != Progress::NotBegun {
@@ -46,7 +46,7 @@ pub(in crate::element) fn begin() {
 }
 
 /// Waits, in bounds, until what has begun is done.
-pub(in crate::element) fn wait() {
+pub(crate) fn wait() {
     let (progress, changed) = &PRELOAD;
     let progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
     let loading = |progress: &mut Progress| *progress == Progress::Loading;

@@ -9,10 +9,7 @@ use crate::media::RtcpReports;
 
 /// Reads the far end's RTCP on its way into webrtcbin's RTP session, where it
 /// is decrypted.
-pub(in crate::element) fn watch_reports(
-    webrtcbin: &gst::Element,
-    reports: &Arc<Mutex<RtcpReports>>,
-) {
+pub(crate) fn watch_reports(webrtcbin: &gst::Element, reports: &Arc<Mutex<RtcpReports>>) {
     let reports = reports.clone();
     let Some(rtpbin) = child(webrtcbin, "rtpbin") else {
         return;
@@ -44,7 +41,7 @@ fn read_reports(pad: &gst::Pad, reports: &Arc<Mutex<RtcpReports>>) {
 }
 
 /// Packets that were sent again because the far end missed them (RFC 4588).
-pub(in crate::element) fn retransmissions(webrtcbin: &gst::Element) -> u64 {
+pub(crate) fn retransmissions(webrtcbin: &gst::Element) -> u64 {
     let Some(bin) = webrtcbin.dynamic_cast_ref::<gst::Bin>() else {
         return 0;
     };
@@ -55,7 +52,7 @@ pub(in crate::element) fn retransmissions(webrtcbin: &gst::Element) -> u64 {
 
 /// Reads webrtcbin's statistics, whose entries name each other by id: the
 /// transport's pair, and its two candidates.
-pub(in crate::element) fn candidate_pair(stats: &gst::StructureRef) -> Option<gst::Structure> {
+pub(crate) fn candidate_pair(stats: &gst::StructureRef) -> Option<gst::Structure> {
     let entry = |id: &str| stats.get::<gst::Structure>(id).ok();
     let transport = stats.iter().find_map(|(_, value)| {
         let entry = value.get::<gst::Structure>().ok()?;

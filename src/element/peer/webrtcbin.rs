@@ -16,14 +16,12 @@ use crate::media::DtlsCertificate;
 use crate::whip::Track;
 
 /// A pad to publish: what is on it, and the pad that its media comes out of.
-pub(in crate::element) struct Source {
-    pub(in crate::element) format: StreamFormat,
-    pub(in crate::element) pad: gst::Pad,
+pub(crate) struct Source {
+    pub(crate) format: StreamFormat,
+    pub(crate) pad: gst::Pad,
 }
 
-pub(in crate::element) fn make_webrtcbin(
-    ice: &IceSettings,
-) -> Result<gst::Element, glib::BoolError> {
+pub(crate) fn make_webrtcbin(ice: &IceSettings) -> Result<gst::Element, glib::BoolError> {
     // max-compat: one transport as with max-bundle, but port 9 in every
     // section, the form of every client known to work with IVS.
     let webrtcbin = gst::ElementFactory::make("webrtcbin")
@@ -58,7 +56,7 @@ fn disable_upnp(webrtcbin: &gst::Element) {
 }
 
 /// Lets the DTLS handshake show our certificate, and counts what arrives.
-pub(in crate::element) fn watch_children(
+pub(crate) fn watch_children(
     webrtcbin: &gst::Element,
     certificate: &Arc<DtlsCertificate>,
     heard: &Arc<AtomicU64>,
@@ -92,18 +90,18 @@ fn count_arrivals(source: &gst::Element, heard: &Arc<AtomicU64>) {
     }
 }
 
-pub(in crate::element) type Link = (gst::Pad, gst::Pad);
+pub(crate) type Link = (gst::Pad, gst::Pad);
 
 /// What webrtcbin has inside, as far as it matters later.
-pub(in crate::element) struct Assembled {
-    pub(in crate::element) links: Vec<Link>,
+pub(crate) struct Assembled {
+    pub(crate) links: Vec<Link>,
     /// The transceiver of the first section.
-    pub(in crate::element) sender: WebRTCRTPTransceiver,
-    pub(in crate::element) black: Option<Black>,
+    pub(crate) sender: WebRTCRTPTransceiver,
+    pub(crate) black: Option<Black>,
 }
 
 /// Pads and transceivers, in the order of the offer's sections.
-pub(in crate::element) fn assemble(
+pub(crate) fn assemble(
     bin: &gst::Bin,
     webrtcbin: &gst::Element,
     sources: &[Source],

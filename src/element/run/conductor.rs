@@ -17,11 +17,11 @@ use gst::prelude::*;
 use super::limit_warnings::LimitWarnings;
 use super::lineup::Lineup;
 use super::message::Message;
-use super::owned::{Run, start_session};
 use super::pad_changes::line_up;
+use super::run_state::{Run, start_session};
+use super::run_view::{RunView, Stopped};
 use super::session_events::on_event;
 use super::shared::{RunHandle, Shared};
-use super::view::{RunView, Stopped};
 use crate::element::messages;
 use crate::element::session_state::SessionState;
 use crate::element::settings::{IceSettings, SettingsError};
@@ -29,7 +29,7 @@ use crate::ivs::OfferedVideo;
 use crate::session::{Cause, Config, ErrorKind, Input, PeerNews, Process};
 
 /// What keeps a run from starting.
-pub(in crate::element) enum StartError {
+pub(crate) enum StartError {
     Settings(SettingsError),
     Other(ErrorKind, String),
 }
@@ -38,7 +38,7 @@ pub(in crate::element) enum StartError {
 ///
 /// # Errors
 /// When the settings don't go together, or the system gives no thread.
-pub(in crate::element) fn start(
+pub(crate) fn start(
     element: &gst::Bin,
     shared: &Arc<Shared>,
     config: Config,
@@ -138,7 +138,7 @@ fn child_failed(run: &Run, child: &gst::Object, text: String) {
 }
 
 /// Ends the run, first for the session, whose DELETE goes out meanwhile.
-pub(in crate::element) fn stop(shared: &Shared) -> Option<StoppedRun> {
+pub(crate) fn stop(shared: &Shared) -> Option<StoppedRun> {
     let run = shared.take_run();
     for pad in shared.pads.get() {
         pad.reset();
@@ -150,21 +150,21 @@ pub(in crate::element) fn stop(shared: &Shared) -> Option<StoppedRun> {
 }
 
 /// What is left of a run whose end is under way.
-pub(in crate::element) struct StoppedRun {
+pub(crate) struct StoppedRun {
     stopped: Stopped,
     view: Arc<RunView>,
 }
 
 impl StoppedRun {
     /// Takes webrtcbin down, which frees a streaming thread that is inside.
-    pub(in crate::element) fn close_peer(&self) {
+    pub(crate) fn close_peer(&self) {
         if let Some(peer) = &self.stopped.peer {
             peer.close();
         }
     }
 
     /// Waits, in bounds, for the session's end. Whether it has ended.
-    pub(in crate::element) fn wait(self) -> bool {
+    pub(crate) fn wait(self) -> bool {
         self.view.wait_while_opening();
         self.stopped.ending.wait()
     }

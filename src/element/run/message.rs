@@ -3,7 +3,7 @@
 use crate::session::Event;
 
 /// What happens to a run. One channel carries all of it, so that it has an order.
-pub(in crate::element) enum Message {
+pub(crate) enum Message {
     /// A pad, or what is on it, is another than before.
     PadsChanged,
     /// PLAYING is reached.

@@ -8,13 +8,13 @@ mod conductor;
 mod limit_warnings;
 mod lineup;
 mod message;
-mod opening;
-mod owned;
 mod pad_changes;
+mod peer_opening;
+mod run_state;
+mod run_view;
 mod session_events;
 mod shared;
 mod statistics;
-mod view;
 
 pub(super) use conductor::{StartError, start, stop};
 pub(super) use message::Message;

@@ -3,8 +3,8 @@
 use gst::prelude::*;
 
 use super::lineup::Change;
-use super::opening::open;
-use super::owned::Run;
+use super::peer_opening::open;
+use super::run_state::Run;
 use crate::element::input::PadState;
 use crate::element::log::CAT;
 use crate::element::messages;

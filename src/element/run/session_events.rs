@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
-use super::owned::Run;
 use super::pad_changes::{apply, line_up};
+use super::run_state::Run;
 use super::statistics::RunStatistics;
 use crate::element::log::CAT;
 use crate::element::peer::Peer;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::message::Message;
-use super::view::RunView;
+use super::run_view::RunView;
 use crate::element::input::{PadList, PadNews};
 use crate::element::session_state::SessionState;
 use crate::ivs::Claims;
@@ -18,8 +18,8 @@ use crate::whip::Token;
 
 /// The element's own state, besides its settings.
 #[derive(Default)]
-pub(in crate::element) struct Shared {
-    pub(in crate::element) pads: PadList,
+pub(crate) struct Shared {
+    pub(crate) pads: PadList,
     state: Mutex<State>,
 }
 
@@ -36,15 +36,15 @@ struct State {
 
 /// The way to a run.
 #[derive(Clone)]
-pub(in crate::element) struct RunHandle {
+pub(crate) struct RunHandle {
     pub(super) messages: Arc<Sender<Message>>,
-    pub(in crate::element) view: Arc<RunView>,
+    pub(crate) view: Arc<RunView>,
     pub(super) tokens: Tokens,
 }
 
 impl RunHandle {
     /// Gives the session a newer token, or has it look in the other places.
-    pub(in crate::element) fn renew_token(&self, token: Option<Token>) {
+    pub(crate) fn renew_token(&self, token: Option<Token>) {
         let is_new = token.is_some();
         self.tokens.give(token);
         if is_new {
@@ -54,7 +54,7 @@ impl RunHandle {
 }
 
 impl Shared {
-    pub(in crate::element) fn run(&self) -> Option<RunHandle> {
+    pub(crate) fn run(&self) -> Option<RunHandle> {
         self.lock().run.clone()
     }
 
@@ -71,7 +71,7 @@ impl Shared {
     }
 
     /// Tells the conductor, if there is a run.
-    pub(in crate::element) fn tell(&self, message: Message) {
+    pub(crate) fn tell(&self, message: Message) {
         if let Some(run) = &self.lock().run {
             // A conductor that has ended has nothing more to do.
             let _ = run.messages.send(message);
@@ -79,7 +79,7 @@ impl Shared {
     }
 
     /// Passes on what a pad's stream tells.
-    pub(in crate::element) fn pad_news(&self, news: PadNews) {
+    pub(crate) fn pad_news(&self, news: PadNews) {
         self.tell(match news {
             PadNews::Changed => Message::PadsChanged,
             PadNews::LimitViolated => Message::LimitViolated,
@@ -87,11 +87,11 @@ impl Shared {
     }
 
     /// PLAYING is asked for.
-    pub(in crate::element) fn plays(&self) {
+    pub(crate) fn plays(&self) {
         self.lock().playing_since.get_or_insert_with(Instant::now);
     }
 
-    pub(in crate::element) fn stopped(&self) {
+    pub(crate) fn stopped(&self) {
         self.lock().playing_since = None;
     }
 
@@ -102,23 +102,23 @@ impl Shared {
         elapsed.try_into().unwrap_or(gst::ClockTime::ZERO)
     }
 
-    pub(in crate::element) fn session_state(&self) -> SessionState {
+    pub(crate) fn session_state(&self) -> SessionState {
         let run = self.run();
         run.map(|run| run.view.session_state()).unwrap_or_default()
     }
 
-    pub(in crate::element) fn claims(&self) -> Option<Claims> {
+    pub(crate) fn claims(&self) -> Option<Claims> {
         match self.run() {
             Some(run) => run.view.claims(),
             None => self.lock().claims.clone(),
         }
     }
 
-    pub(in crate::element) fn auth_token(&self) -> Option<String> {
+    pub(crate) fn auth_token(&self) -> Option<String> {
         self.lock().auth_token.clone()
     }
 
-    pub(in crate::element) fn set_auth_token(&self, token: Option<String>) {
+    pub(crate) fn set_auth_token(&self, token: Option<String>) {
         self.lock().auth_token = token;
     }
 

@@ -6,15 +6,15 @@ use crate::session::Times;
 
 /// What `stats` tells of a run, besides its streams and its connection.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::element) struct RunStatistics {
+pub(crate) struct RunStatistics {
     /// Of the newest session that came to publish.
-    pub(in crate::element) times: Option<Times>,
+    pub(crate) times: Option<Times>,
     /// Sessions that came to publish.
-    pub(in crate::element) published: u32,
+    pub(crate) published: u32,
     /// Since when the one in use publishes.
-    pub(in crate::element) publishing_since: Option<Instant>,
+    pub(crate) publishing_since: Option<Instant>,
     /// Whether the server's limits are those of IVS, as far as is known.
-    pub(in crate::element) limits_apply: bool,
+    pub(crate) limits_apply: bool,
 }
 
 impl RunStatistics {

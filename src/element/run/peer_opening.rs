@@ -2,7 +2,7 @@
 
 use gst::prelude::*;
 
-use super::owned::Run;
+use super::run_state::Run;
 use crate::element::peer::{Peer, PeerParts, Source};
 use crate::element::signals;
 use crate::ivs::OfferedVideo;

@@ -19,7 +19,7 @@ use crate::session::{Ending, Input, Session};
 const OPENING_BOUND: Duration = Duration::from_secs(3);
 
 /// One run, as the element's other threads see it.
-pub(in crate::element) struct RunView {
+pub(crate) struct RunView {
     state: Mutex<State>,
     opened: Condvar,
     conductor: OnceLock<ThreadId>,
@@ -37,10 +37,10 @@ struct State {
 }
 
 /// What is left of a run that was stopped.
-pub(in crate::element) struct Stopped {
-    pub(in crate::element) session: Session,
-    pub(in crate::element) ending: Ending,
-    pub(in crate::element) peer: Option<Peer>,
+pub(crate) struct Stopped {
+    pub(crate) session: Session,
+    pub(crate) ending: Ending,
+    pub(crate) peer: Option<Peer>,
 }
 
 impl RunView {
@@ -65,7 +65,7 @@ impl RunView {
         let _ = self.conductor.set(thread::current().id());
     }
 
-    pub(in crate::element) fn session_state(&self) -> SessionState {
+    pub(crate) fn session_state(&self) -> SessionState {
         self.lock().session_state
     }
 
@@ -80,7 +80,7 @@ impl RunView {
     }
 
     /// What the token in use says of itself, unverified.
-    pub(in crate::element) fn claims(&self) -> Option<Claims> {
+    pub(crate) fn claims(&self) -> Option<Claims> {
         self.lock().claims.clone()
     }
 
@@ -90,7 +90,7 @@ impl RunView {
         std::mem::replace(&mut state.claims, claims) != state.claims
     }
 
-    pub(in crate::element) fn statistics(&self) -> RunStatistics {
+    pub(crate) fn statistics(&self) -> RunStatistics {
         self.lock().statistics
     }
 
@@ -99,7 +99,7 @@ impl RunView {
     }
 
     /// The peer connection in use.
-    pub(in crate::element) fn peer(&self) -> Option<Peer> {
+    pub(crate) fn peer(&self) -> Option<Peer> {
         self.lock().peer.clone()
     }
 
