@@ -17,6 +17,8 @@ mod probing;
 mod publish_ends;
 mod run;
 
+use std::path::PathBuf;
+
 use ivs_stage::{Happening, Kind, Rules, SessionReport, Stage};
 
 use run::{Run, run};
@@ -76,5 +78,20 @@ fn deleted_on(stage: &Stage) -> Vec<String> {
 
 fn publishing(example: &str, stage: &Stage, token: &str) -> Run {
     let endpoint = stage.endpoint();
-    run(example, &[&endpoint, "--seconds", "2"], Some(token))
+    run(
+        executable(example),
+        &[&endpoint, "--seconds", "2"],
+        Some(token),
+    )
+}
+
+/// An example's executable: cargo puts the tests' into `deps`, the examples'
+/// beside it.
+fn executable(example: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let built = test.parent().and_then(|deps| deps.parent()).unwrap();
+    built
+        .join("examples")
+        .join(example)
+        .with_extension(std::env::consts::EXE_EXTENSION)
 }

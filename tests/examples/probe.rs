@@ -10,7 +10,9 @@ use ivs_stage::{
 
 #[cfg(unix)]
 use super::probing::interrupted;
-use super::probing::{check, mint, probe, probe_rules, probe_with, run_probe, scratch, token_file};
+use super::probing::{
+    check, mint, probe, probe_program, probe_rules, probe_with, run_probe, scratch, token_file,
+};
 use super::run::run;
 
 // Their own tests run here: an example's would need a binary of its own.
@@ -248,7 +250,7 @@ fn words_of_the_server_are_masked() {
     })
     .unwrap();
     let run = run(
-        "stage_probe",
+        probe_program(),
         &["--endpoint", &stage.endpoint(), "--http-only"],
         Some(&token),
     );
@@ -300,7 +302,7 @@ fn patience_is_bounded() {
         "1",
     ];
     let arguments = [&arguments[..], &["--token-file", file]].concat();
-    let run = run("stage_probe", &arguments, Some(&token));
+    let run = run(probe_program(), &arguments, Some(&token));
     check(&stage, &run, &[&token, &short]);
     for line in [
         "after 1 s DELETE got HTTP 200, after 2 s DELETE got HTTP 404.",

@@ -2,6 +2,7 @@
 //! token, and what becomes of words that hold a URL's path.
 
 use super::common::{Action, Reply, Server, created, redirect};
+use super::probing::probe_program;
 use super::run::run;
 
 const TOKEN: &str = "token-of-nobody";
@@ -14,7 +15,7 @@ fn a_host_that_may_not_have_the_token_hears_nothing() {
         _ => Reply::new(200).into(),
     });
     let run = run(
-        "stage_probe",
+        probe_program(),
         &["--endpoint", &server.url("/")],
         Some(TOKEN),
     );
@@ -39,7 +40,7 @@ fn paths_and_passwords_that_a_server_repeats_are_masked() {
     });
     let endpoint = server.url("/app/streamkey?user=somebody");
     let run = run(
-        "stage_probe",
+        probe_program(),
         &["--endpoint", &endpoint, "--http-only"],
         Some(TOKEN),
     );

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ivs_stage::{Happening, Rules, Stage, TokenWish};
 
+use super::executable;
 use super::probe::plan::MAX_SESSIONS;
 use super::run::{Run, run};
 #[cfg(unix)]
@@ -14,12 +15,17 @@ use super::run::{end, signal, start};
 #[cfg(unix)]
 const BOUND: Duration = Duration::from_secs(30);
 
+/// The probe's executable.
+pub(crate) fn probe_program() -> PathBuf {
+    executable("stage_probe")
+}
+
 /// Sends Ctrl-C when the stage has seen something of that kind.
 #[cfg(unix)]
 pub(crate) fn interrupted(stage: &Stage, seen: impl Fn(&Happening) -> bool) {
     let token = stage.token();
     let endpoint = stage.endpoint();
-    let child = start("stage_probe", &["--endpoint", &endpoint], Some(&token));
+    let child = start(probe_program(), &["--endpoint", &endpoint], Some(&token));
     let found = stage.wait_for(BOUND, |events| {
         events.iter().find(|event| seen(&event.what)).map(|_| ())
     });
@@ -48,7 +54,7 @@ pub(crate) fn run_probe(stage: &Stage, arguments: &[&str]) -> Run {
     let endpoint = stage.endpoint();
     let arguments = [&["--endpoint", &endpoint][..], arguments].concat();
     let token = stage.token();
-    let run = run("stage_probe", &arguments, Some(&token));
+    let run = run(probe_program(), &arguments, Some(&token));
     assert_safe(stage, &run.output, &[&token]);
     run
 }

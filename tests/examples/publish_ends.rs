@@ -9,6 +9,7 @@ use ivs_stage::{Happening, Rules, Stage};
 
 #[cfg(unix)]
 use super::deleted_on;
+use super::executable;
 use super::run::{Run, run};
 #[cfg(unix)]
 use super::run::{end, signal, start};
@@ -23,7 +24,7 @@ const BOUND: Duration = Duration::from_secs(30);
 fn signalled(example: &str, signals: &[&str]) {
     let stage = Stage::start(Rules::default()).unwrap();
     let token = stage.token();
-    let child = start(example, &[&stage.endpoint()], Some(&token));
+    let child = start(executable(example), &[&stage.endpoint()], Some(&token));
     let found = stage.wait_for(BOUND, |events| {
         let mut events = events.iter();
         let is_sending = |what: &Happening| matches!(what, Happening::FirstPacket { .. });
@@ -76,7 +77,7 @@ fn ctrl_c_while_the_offer_is_out_leaves_no_session() {
         })
         .unwrap();
         let token = stage.token();
-        let child = start(example, &[&stage.endpoint()], Some(&token));
+        let child = start(executable(example), &[&stage.endpoint()], Some(&token));
         let found = stage.wait_for(BOUND, |events| {
             let mut events = events.iter();
             let is_offer = |what: &Happening| matches!(what, Happening::Offer { .. });
@@ -93,9 +94,9 @@ fn ctrl_c_while_the_offer_is_out_leaves_no_session() {
 #[test]
 fn the_element_says_why_it_does_not_start() {
     for example in EXAMPLES {
-        let no_token = run(example, &[], None);
+        let no_token = run(executable(example), &[], None);
         told(&no_token, 1, "Amazon IVS needs a participant token");
-        let wrong = run(example, &["ftp://127.0.0.1/"], Some("nobody"));
+        let wrong = run(executable(example), &["ftp://127.0.0.1/"], Some("nobody"));
         told(&wrong, 1, "whip-endpoint: expected an https (or http) URL");
         for run in [no_token, wrong] {
             assert!(!run.errors.contains("change its state"), "{run:?}");
@@ -117,12 +118,12 @@ fn wrong_commands_are_told() {
             (&["nonsense"], "\"nonsense\" is no URL"),
             (&[first, second], "http://127.0.0.1:2/ is a second endpoint"),
         ] {
-            let wrong = run(example, arguments, None);
+            let wrong = run(executable(example), arguments, None);
             told(&wrong, 2, words);
             let hint = "--help prints how to use it";
             assert!(wrong.errors.contains(hint), "{wrong:?}");
         }
-        let help = run(example, &["--help"], None);
+        let help = run(executable(example), &["--help"], None);
         assert!(help.status.success() && help.errors.is_empty(), "{help:?}");
         let usage = format!("{example} [ENDPOINT] [--seconds N]");
         assert!(help.output.contains(&usage), "{help:?}");

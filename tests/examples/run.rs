@@ -1,16 +1,16 @@
-//! Examples as processes.
+//! Programs of this repository as processes.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// How long an example may run: far longer than it does.
+/// How long a program may run: far longer than it does.
 const BOUND: Duration = Duration::from_secs(90);
 
-/// An example's run, after its end.
+/// A program's run, after its end.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) status: ExitStatus,
@@ -18,15 +18,15 @@ pub(crate) struct Run {
     pub(crate) errors: String,
 }
 
-/// Runs an example to its end.
-pub(crate) fn run(example: &str, arguments: &[&str], token: Option<&str>) -> Run {
-    end(start(example, arguments, token))
+/// Runs a program to its end.
+pub(crate) fn run(program: impl AsRef<Path>, arguments: &[&str], token: Option<&str>) -> Run {
+    end(start(program, arguments, token))
 }
 
-/// Starts an example, with a token in its environment or without any.
-pub(crate) fn start(example: &str, arguments: &[&str], token: Option<&str>) -> Child {
-    let path = path(example);
-    let mut command = Command::new(&path);
+/// Starts a program, with a token in its environment or without any.
+pub(crate) fn start(program: impl AsRef<Path>, arguments: &[&str], token: Option<&str>) -> Child {
+    let program = program.as_ref();
+    let mut command = Command::new(program);
     match token {
         Some(token) => command.env("IVS_STAGE_TOKEN", token),
         None => command.env_remove("IVS_STAGE_TOKEN"),
@@ -37,15 +37,10 @@ pub(crate) fn start(example: &str, arguments: &[&str], token: Option<&str>) -> C
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| {
-            panic!(
-                "{}: {error}; `cargo build --examples` makes it",
-                path.display()
-            )
-        })
+        .unwrap_or_else(|error| panic!("{}: {error}", program.display()))
 }
 
-/// Waits for the end of an example, and kills one that has none.
+/// Waits for the end of a program, and kills one that does not end.
 pub(crate) fn end(mut child: Child) -> Run {
     let output = read(child.stdout.take());
     let errors = read(child.stderr.take());
@@ -68,16 +63,6 @@ pub(crate) fn signal(child: &Child, name: &str) {
     assert!(sent.success(), "kill {option}");
 }
 
-/// Cargo puts the tests' executables into `deps`, the examples' beside it.
-fn path(example: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let built = test.parent().and_then(|deps| deps.parent()).unwrap();
-    built
-        .join("examples")
-        .join(example)
-        .with_extension(std::env::consts::EXE_EXTENSION)
-}
-
 /// Reads to the end on a thread of its own, so that waiting for it has a bound.
 fn read(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
     let (done, text) = mpsc::channel();
@@ -93,6 +78,6 @@ fn wait(text: &mpsc::Receiver<String>, child: &mut Child) -> String {
     text.recv_timeout(BOUND).unwrap_or_else(|error| {
         let _ = child.kill();
         let _ = child.wait();
-        panic!("the example did not end: {error}")
+        panic!("the program did not end: {error}")
     })
 }
