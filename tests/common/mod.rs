@@ -1,5 +1,5 @@
-//! What the test binaries share: a server that does as it is told, and answers
-//! that fit an offer.
+//! What the test binaries share: a server that does as it is told, answers that
+//! fit an offer, and programs as processes.
 //!
 //! A binary takes it in by `#[path = "../common/mod.rs"] mod common;` and needs
 //! no more than std. `scripted` has an example.
@@ -11,6 +11,7 @@
 mod answer;
 mod gate;
 mod message;
+pub(crate) mod process;
 mod scripted;
 
 pub(crate) use answer::{FINGERPRINT, answer_for};

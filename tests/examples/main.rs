@@ -15,13 +15,12 @@ mod probe_ends;
 mod probe_hosts;
 mod probing;
 mod publish_ends;
-mod run;
 
 use std::path::PathBuf;
 
 use ivs_stage::{Happening, Kind, Rules, SessionReport, Stage};
 
-use run::{Run, run};
+use common::process::{Run, run};
 
 #[test]
 fn publish_audio() {

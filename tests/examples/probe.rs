@@ -8,12 +8,12 @@ use ivs_stage::{
     Rules, SigningKey, SilenceRule, Stage, TokenWish, TrickleRule, VideoRule,
 };
 
+use super::common::process::run;
 #[cfg(unix)]
 use super::probing::interrupted;
 use super::probing::{
     check, mint, probe, probe_program, probe_rules, probe_with, run_probe, scratch, token_file,
 };
-use super::run::run;
 
 // Their own tests run here: an example's would need a binary of its own.
 #[allow(dead_code)]

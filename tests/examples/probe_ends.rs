@@ -5,9 +5,9 @@ use std::net::TcpListener;
 
 use ivs_stage::{Refusal, Rules, Stage};
 
+use super::common::process::{Run, run};
 use super::common::{Action, Server};
 use super::probing::{mint, probe_program, run_probe, scratch};
-use super::run::{Run, run};
 
 /// What each of them has to keep.
 fn learnt_nothing(run: &Run, reason: &str) {

@@ -1,9 +1,9 @@
 //! `stage_probe` against servers that do as a test tells them: who gets the
 //! token, and what becomes of words that hold a URL's path.
 
+use super::common::process::run;
 use super::common::{Action, Reply, Server, created, redirect};
 use super::probing::probe_program;
-use super::run::run;
 
 const TOKEN: &str = "token-of-nobody";
 

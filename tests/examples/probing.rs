@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use ivs_stage::{Happening, Rules, Stage, TokenWish};
 
+use super::common::process::{Run, run};
+#[cfg(unix)]
+use super::common::process::{end, signal, start};
 use super::executable;
 use super::probe::plan::MAX_SESSIONS;
-use super::run::{Run, run};
-#[cfg(unix)]
-use super::run::{end, signal, start};
 
 #[cfg(unix)]
 const BOUND: Duration = Duration::from_secs(30);

@@ -7,12 +7,12 @@ use std::time::Duration;
 #[cfg(unix)]
 use ivs_stage::{Happening, Rules, Stage};
 
+use super::common::process::{Run, run};
+#[cfg(unix)]
+use super::common::process::{end, signal, start};
 #[cfg(unix)]
 use super::deleted_on;
 use super::executable;
-use super::run::{Run, run};
-#[cfg(unix)]
-use super::run::{end, signal, start};
 
 const EXAMPLES: [&str; 2] = ["publish_audio", "publish_av"];
 
