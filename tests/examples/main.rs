@@ -10,10 +10,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod probe;
-mod probe_ends;
-mod probe_hosts;
-mod probing;
 mod publish_ends;
 
 use std::path::PathBuf;

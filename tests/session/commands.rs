@@ -20,12 +20,7 @@ fn files() -> Vec<PathBuf> {
         .iter()
         .map(|name| root.join(name))
         .collect();
-    for folder in [
-        "examples",
-        "examples/stage_probe",
-        "scripts",
-        "stage/src/command",
-    ] {
+    for folder in ["examples", "probe/src", "scripts", "stage/src/command"] {
         let entries = fs::read_dir(root.join(folder)).unwrap();
         files.extend(entries.map(|entry| entry.unwrap().path()));
     }

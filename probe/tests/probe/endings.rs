@@ -7,7 +7,7 @@ use ivs_stage::{Refusal, Rules, Stage};
 
 use super::common::process::{Run, run};
 use super::common::{Action, Server};
-use super::probing::{mint, probe_program, run_probe, scratch};
+use super::harness::{PROBE, mint, run_probe, scratch};
 
 /// What each of them has to keep.
 fn learnt_nothing(run: &Run, reason: &str) {
@@ -26,7 +26,7 @@ fn learnt_nothing(run: &Run, reason: &str) {
 }
 
 fn probe(endpoint: &str) -> Run {
-    run(probe_program(), &["--endpoint", endpoint], Some("nobody"))
+    run(PROBE, &["--endpoint", endpoint], Some("nobody"))
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_token_that_is_refused_is_not_tried_again() {
     let stage = Stage::start(Rules::default()).unwrap();
     let token = mint(&stage, |wish| wish.allow_publish = false);
     let arguments = ["--endpoint", &stage.endpoint()];
-    let run = run(probe_program(), &arguments, Some(&token));
+    let run = run(PROBE, &arguments, Some(&token));
     learnt_nothing(&run, "nothing more could be learnt (HTTP 403,");
     for line in [
         "**Not everything was asked: the run stopped, as nothing more could be learnt (HTTP 403,",
@@ -95,7 +95,7 @@ fn an_earlier_session_that_stays_in_the_way() {
 
 #[test]
 fn wrong_commands_are_told() {
-    let no_token = run(probe_program(), &[], None);
+    let no_token = run(PROBE, &[], None);
     assert_eq!(no_token.status.code(), Some(2));
     assert!(
         no_token.errors.contains("there is no participant token"),
@@ -111,19 +111,19 @@ fn wrong_commands_are_told() {
         (&["--token-file", "eyJhbGciOi"], "number 1 can't be read"),
         (&["eyJhbGciOi"], "an argument is not known"),
     ] {
-        let wrong = run(probe_program(), arguments, Some("token"));
+        let wrong = run(PROBE, arguments, Some("token"));
         assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
         assert!(wrong.errors.contains(words), "{wrong:?}");
         assert!(wrong.output.is_empty() && !wrong.errors.contains("eyJhbGciOi"));
     }
     let missing = scratch("no-such-file");
     let arguments = ["--token-file", missing.to_str().unwrap()];
-    let wrong = run(probe_program(), &arguments, Some("token"));
+    let wrong = run(PROBE, &arguments, Some("token"));
     assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
     let words = "number 1 can't be read: there is no such file.";
     assert!(wrong.errors.contains(words), "{wrong:?}");
 
-    let help = run(probe_program(), &["--help"], None);
+    let help = run(PROBE, &["--help"], None);
     assert!(
         help.status.success() && help.output.contains("--patient"),
         "{help:?}"

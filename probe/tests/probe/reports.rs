@@ -10,24 +10,10 @@ use ivs_stage::{
 
 use super::common::process::run;
 #[cfg(unix)]
-use super::probing::interrupted;
-use super::probing::{
-    check, mint, probe, probe_program, probe_rules, probe_with, run_probe, scratch, token_file,
+use super::harness::interrupted;
+use super::harness::{
+    PROBE, check, mint, probe, probe_rules, probe_with, run_probe, scratch, token_file,
 };
-
-// Their own tests run here: an example's would need a binary of its own.
-#[allow(dead_code)]
-#[path = "../../examples/stage_probe/answer.rs"]
-mod answer;
-#[allow(dead_code)]
-#[path = "../../examples/stage_probe/arguments.rs"]
-mod arguments;
-#[allow(dead_code)]
-#[path = "../../examples/stage_probe/mask.rs"]
-mod mask;
-#[allow(dead_code)]
-#[path = "../../examples/stage_probe/plan.rs"]
-pub(crate) mod plan;
 
 #[test]
 fn a_stage_as_ivs_is_believed_to_be() {
@@ -250,7 +236,7 @@ fn words_of_the_server_are_masked() {
     })
     .unwrap();
     let run = run(
-        probe_program(),
+        PROBE,
         &["--endpoint", &stage.endpoint(), "--http-only"],
         Some(&token),
     );
@@ -302,7 +288,7 @@ fn patience_is_bounded() {
         "1",
     ];
     let arguments = [&arguments[..], &["--token-file", file]].concat();
-    let run = run(probe_program(), &arguments, Some(&token));
+    let run = run(PROBE, &arguments, Some(&token));
     check(&stage, &run, &[&token, &short]);
     for line in [
         "after 1 s DELETE got HTTP 200, after 2 s DELETE got HTTP 404.",

@@ -9,23 +9,19 @@ use ivs_stage::{Happening, Rules, Stage, TokenWish};
 use super::common::process::{Run, run};
 #[cfg(unix)]
 use super::common::process::{end, signal, start};
-use super::executable;
-use super::probe::plan::MAX_SESSIONS;
+use super::plan::MAX_SESSIONS;
 
 #[cfg(unix)]
 const BOUND: Duration = Duration::from_secs(30);
 
-/// The probe's executable.
-pub(crate) fn probe_program() -> PathBuf {
-    executable("stage_probe")
-}
+pub(crate) const PROBE: &str = env!("CARGO_BIN_EXE_stage_probe");
 
 /// Sends Ctrl-C when the stage has seen something of that kind.
 #[cfg(unix)]
 pub(crate) fn interrupted(stage: &Stage, seen: impl Fn(&Happening) -> bool) {
     let token = stage.token();
     let endpoint = stage.endpoint();
-    let child = start(probe_program(), &["--endpoint", &endpoint], Some(&token));
+    let child = start(PROBE, &["--endpoint", &endpoint], Some(&token));
     let found = stage.wait_for(BOUND, |events| {
         events.iter().find(|event| seen(&event.what)).map(|_| ())
     });
@@ -54,7 +50,7 @@ pub(crate) fn run_probe(stage: &Stage, arguments: &[&str]) -> Run {
     let endpoint = stage.endpoint();
     let arguments = [&["--endpoint", &endpoint][..], arguments].concat();
     let token = stage.token();
-    let run = run(probe_program(), &arguments, Some(&token));
+    let run = run(PROBE, &arguments, Some(&token));
     assert_safe(stage, &run.output, &[&token]);
     run
 }

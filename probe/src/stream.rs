@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use gst::glib;
 use gst::prelude::*;
 use gstivs::whip::{Endpoint, Token};
 

@@ -3,7 +3,7 @@
 
 use super::common::process::run;
 use super::common::{Action, Reply, Server, created, redirect};
-use super::probing::probe_program;
+use super::harness::PROBE;
 
 const TOKEN: &str = "token-of-nobody";
 
@@ -14,11 +14,7 @@ fn a_host_that_may_not_have_the_token_hears_nothing() {
         "POST" => redirect("http://192.0.2.1/"),
         _ => Reply::new(200).into(),
     });
-    let run = run(
-        probe_program(),
-        &["--endpoint", &server.url("/")],
-        Some(TOKEN),
-    );
+    let run = run(PROBE, &["--endpoint", &server.url("/")], Some(TOKEN));
     assert_eq!(run.status.code(), Some(1), "{run:?}");
     assert_eq!(server.lines(), ["OPTIONS /", "POST /"]);
     for line in [
@@ -40,7 +36,7 @@ fn paths_and_passwords_that_a_server_repeats_are_masked() {
     });
     let endpoint = server.url("/app/streamkey?user=somebody");
     let run = run(
-        probe_program(),
+        PROBE,
         &["--endpoint", &endpoint, "--http-only"],
         Some(TOKEN),
     );
