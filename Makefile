@@ -36,7 +36,7 @@ system:
 	@scripts/system.sh $(PACKAGES)
 
 build: system
-	cargo build --locked --workspace --lib --bins
+	cargo build --locked -p gst-plugin-ivs -p ivs-stage --lib --bins
 
 fmt: system
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt

@@ -2,7 +2,7 @@
 //! that is safe to publish.
 //!
 //! ```text
-//! IVS_STAGE_TOKEN=… cargo run --release --example stage_probe > report.md
+//! IVS_STAGE_TOKEN=… cargo run --release -p stage-probe > report.md
 //! ```
 //!
 //! ```text
