@@ -34,9 +34,9 @@ mod report;
 mod silence;
 mod stream;
 mod streams;
+mod terminal;
 
 use std::error::Error;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use tokio::runtime::{Builder, Runtime};
@@ -45,6 +45,7 @@ use tokio::sync::watch;
 use arguments::{Arguments, Media, Patience, USAGE};
 use ledger::{Halt, Stop};
 use probe::Probe;
+use terminal::tell;
 
 /// As a shell tells of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
@@ -175,13 +176,8 @@ fn halt_at_ctrl_c(runtime: &Runtime) -> Result<Halt, Box<dyn Error>> {
     Ok(Halt::new(wished))
 }
 
-/// Progress and mistakes. Nothing is lost if nobody reads them.
-pub(crate) fn tell(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
-}
-
 fn print(text: &str) -> ExitCode {
-    match io::stdout().write_all(text.as_bytes()) {
+    match terminal::print(text) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tell(&format!("stage_probe: can't write it: {}", error.kind()));

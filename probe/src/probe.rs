@@ -17,6 +17,7 @@ use crate::offers::{Draft, Form, ice_text};
 use crate::plan::AGAIN;
 use crate::reply;
 use crate::silence::Silence;
+use crate::terminal::tell;
 
 /// An address for documentation (RFC 5737), where nobody is disturbed.
 const NOBODY: &str = "candidate:1 1 udp 2130706431 192.0.2.1 9 typ host";
@@ -143,7 +144,7 @@ impl Probe {
         pace: Pace,
     ) -> Result<Outcome, Stop> {
         self.ledger.may_open(&mut self.halt, pace).await?;
-        crate::tell(&format!("offering: {}", form.name()));
+        tell(&format!("offering: {}", form.name()));
         let draft = Draft::new(form).map_err(|error| Stop::Hopeless(error.to_string()))?;
         self.learn_credentials(&draft.body);
         let offer = draft.offer.clone();

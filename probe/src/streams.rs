@@ -10,6 +10,7 @@ use crate::ledger::{Pace, Stop};
 use crate::plan::{LONELY, LONELY_HERE, RUNGS};
 use crate::probe::Probe;
 use crate::stream::{BEYOND, Goal, Media, Sent, knows, not_tried, send};
+use crate::terminal::tell;
 
 /// How long a publish is watched after the end of its token, on a service and
 /// on this machine.
@@ -63,7 +64,7 @@ impl Probe {
             return Ok(not_tried(&media, "not known to this build".to_owned()));
         }
         self.ledger.may_open(&mut self.halt, Pace::Gentle).await?;
-        crate::tell(&format!("sending: {}", media.name()));
+        tell(&format!("sending: {}", media.name()));
         let goal = Goal {
             endpoint: self.arguments.endpoint.clone(),
             token,
