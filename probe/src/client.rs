@@ -10,7 +10,7 @@ use gstivs::whip::{Body, Created, Endpoint, Offer, Post, PostError, Refusal, Rep
 use http::{HeaderMap, Request, Response, StatusCode};
 use url::Url;
 
-use crate::silence::Silence;
+use crate::no_reply::Silence;
 
 /// Bounds one request of a POST's way. IVS takes more than one hop, and clients
 /// were seen to need more than ten seconds for all.

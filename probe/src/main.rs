@@ -23,18 +23,18 @@ mod answer;
 mod arguments;
 mod client;
 mod findings;
-mod ledger;
-mod mask;
+mod no_reply;
 mod offers;
-mod open;
 mod plan;
 mod probe;
+mod questions;
+mod redaction;
 mod reply;
 mod report;
-mod silence;
-mod stream;
-mod streams;
+mod sessions;
+mod stream_checks;
 mod terminal;
+mod test_stream;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -43,8 +43,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use arguments::{Arguments, Media, Patience, USAGE};
-use ledger::{Halt, Stop};
 use probe::Probe;
+use sessions::{Halt, Stop};
 use terminal::tell;
 
 /// As a shell tells of a program that Ctrl-C ended.

@@ -11,12 +11,12 @@ use url::Url;
 use crate::arguments::Arguments;
 use crate::client::{Client, End, Made, Way};
 use crate::findings::{ABOVE, Asked, AtOnce, Findings, Hop, Look, Offered, Verdict};
-use crate::ledger::{Halt, Ledger, Pace, Stop, Ticket};
-use crate::mask::Mask;
+use crate::no_reply::Silence;
 use crate::offers::{Draft, Form, ice_text};
 use crate::plan::AGAIN;
+use crate::redaction::Mask;
 use crate::reply;
-use crate::silence::Silence;
+use crate::sessions::{Halt, Ledger, Pace, Stop, Ticket};
 use crate::terminal::tell;
 
 /// An address for documentation (RFC 5737), where nobody is disturbed.

@@ -8,9 +8,9 @@ use url::Url;
 
 use crate::client::Made;
 use crate::findings::{Head, Verdict};
-use crate::ledger::Stop;
-use crate::mask::Mask;
-use crate::silence::Silence;
+use crate::no_reply::Silence;
+use crate::redaction::Mask;
+use crate::sessions::Stop;
 
 /// Headers whose values tell what a server takes.
 const TELLING: [&str; 4] = [

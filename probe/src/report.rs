@@ -4,9 +4,9 @@ use std::time::SystemTime;
 
 use crate::arguments::Media;
 use crate::findings::{Asked, Outlived, Verdict};
-use crate::ledger::Stop;
-use crate::open::{outcome, questions, verdict};
 use crate::probe::Probe;
+use crate::questions::{outcome, questions, verdict};
+use crate::sessions::Stop;
 
 /// Writes the report and takes out what must not be published.
 pub(crate) fn write(probe: &mut Probe, stop: Option<&Stop>) -> String {

@@ -22,8 +22,8 @@ mod answer;
 #[path = "../../src/arguments.rs"]
 mod arguments;
 #[allow(dead_code)]
-#[path = "../../src/mask.rs"]
-mod mask;
-#[allow(dead_code)]
 #[path = "../../src/plan.rs"]
 mod plan;
+#[allow(dead_code)]
+#[path = "../../src/redaction.rs"]
+mod redaction;

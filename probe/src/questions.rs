@@ -3,7 +3,7 @@
 use crate::arguments::{Media, Patience};
 use crate::findings::{ABOVE, Asked, Findings, Outcome, Outlived, Stream, Verdict};
 use crate::offers::Form;
-use crate::stream::{HIGH, PORTRAIT};
+use crate::test_stream::{HIGH, PORTRAIT};
 
 /// How the questions that take minutes are answered where they weren't asked.
 const NOT_PATIENT: &str = "not asked: takes up to 11 minutes, use `--patient`";

@@ -7,7 +7,7 @@ use gst::prelude::*;
 use gstivs::whip::{Endpoint, Token};
 
 use crate::findings::{Outcome, Stream};
-use crate::ledger::Halt;
+use crate::sessions::Halt;
 
 /// A tone that disturbs nobody.
 const AUDIO: &str = "audiotestsrc is-live=true volume=0.05 ! opusenc ! rtpopuspay ! ivswhipsink \

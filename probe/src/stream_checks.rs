@@ -6,11 +6,11 @@ use gstivs::whip::Token;
 
 use crate::arguments::{Media as Wish, Patience};
 use crate::findings::{Outcome, Outlived};
-use crate::ledger::{Pace, Stop};
 use crate::plan::{LONELY, LONELY_HERE, RUNGS};
 use crate::probe::Probe;
-use crate::stream::{BEYOND, Goal, Media, Sent, knows, not_tried, send};
+use crate::sessions::{Pace, Stop};
 use crate::terminal::tell;
+use crate::test_stream::{BEYOND, Goal, Media, Sent, knows, not_tried, send};
 
 /// How long a publish is watched after the end of its token, on a service and
 /// on this machine.

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::client::Client;
+use crate::no_reply::Silence;
 use crate::plan::MAX_SESSIONS;
-use crate::silence::Silence;
 
 /// How long a service is left alone after each offer.
 const PAUSE: Duration = Duration::from_secs(1);
