@@ -32,6 +32,7 @@ mod redaction;
 mod reply;
 mod report;
 mod sessions;
+mod stop;
 mod stream_checks;
 mod terminal;
 mod test_stream;
@@ -39,12 +40,11 @@ mod test_stream;
 use std::error::Error;
 use std::process::ExitCode;
 
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::runtime::Builder;
 
 use arguments::{Arguments, Media, Patience, USAGE};
 use probe::Probe;
-use sessions::{Halt, Stop};
+use stop::Stop;
 use terminal::tell;
 
 /// As a shell tells of a program that Ctrl-C ended.
@@ -87,7 +87,7 @@ fn run(arguments: Arguments) -> Result<End, Box<dyn Error>> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let halt = halt_at_ctrl_c(&runtime)?;
+    let halt = stop::halt_at_ctrl_c(&runtime)?;
     let mut probe = Probe::new(arguments, halt)?;
     let stop = runtime.block_on(async {
         let asked = probe.everything().await;
@@ -139,41 +139,6 @@ fn announce(arguments: &Arguments) {
          one question), and each deleted. Ctrl-C ends it in order.",
         plan::sessions(media, patient),
     ));
-}
-
-fn halt_at_ctrl_c(runtime: &Runtime) -> Result<Halt, Box<dyn Error>> {
-    let (wish, wished) = watch::channel(false);
-    // Registered here and now, so that none is missed.
-    let guard = runtime.enter();
-    #[cfg(unix)]
-    let mut asked = {
-        use tokio::signal::unix::{SignalKind, signal};
-        (
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-            // A terminal that is closed, as a lost connection does.
-            signal(SignalKind::hangup())?,
-        )
-    };
-    #[cfg(windows)]
-    let mut asked = (
-        tokio::signal::windows::ctrl_c()?,
-        tokio::signal::windows::ctrl_break()?,
-        tokio::signal::windows::ctrl_close()?,
-    );
-    drop(guard);
-    runtime.spawn(async move {
-        loop {
-            tokio::select! {
-                _ = asked.0.recv() => {}
-                _ = asked.1.recv() => {}
-                _ = asked.2.recv() => {}
-            }
-            tell("stage_probe: ending; what stands is deleted first.");
-            wish.send_replace(true);
-        }
-    });
-    Ok(Halt::new(wished))
 }
 
 fn print(text: &str) -> ExitCode {

@@ -16,7 +16,8 @@ use crate::offers::{Draft, Form, ice_text};
 use crate::plan::AGAIN;
 use crate::redaction::Mask;
 use crate::reply;
-use crate::sessions::{Halt, Ledger, Pace, Stop, Ticket};
+use crate::sessions::{Ledger, Pace, Ticket};
+use crate::stop::{Halt, Stop};
 use crate::terminal::tell;
 
 /// An address for documentation (RFC 5737), where nobody is disturbed.

@@ -10,7 +10,7 @@ use crate::client::Made;
 use crate::findings::{Head, Verdict};
 use crate::no_reply::Silence;
 use crate::redaction::Mask;
-use crate::sessions::Stop;
+use crate::stop::Stop;
 
 /// Headers whose values tell what a server takes.
 const TELLING: [&str; 4] = [

@@ -6,7 +6,7 @@ use crate::arguments::Media;
 use crate::findings::{Asked, Outlived, Verdict};
 use crate::probe::Probe;
 use crate::questions::{outcome, questions, verdict};
-use crate::sessions::Stop;
+use crate::stop::Stop;
 
 /// Writes the report and takes out what must not be published.
 pub(crate) fn write(probe: &mut Probe, stop: Option<&Stop>) -> String {

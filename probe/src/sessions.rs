@@ -5,56 +5,15 @@ use std::time::Duration;
 
 use gstivs::whip::{Resource, Token, read_delete};
 use http::Request;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::no_reply::Silence;
 use crate::plan::MAX_SESSIONS;
+use crate::stop::{Halt, Stop};
 
 /// How long a service is left alone after each offer.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Why nothing more is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// Ctrl-C.
-    Interrupted,
-    /// The server asks for fewer requests, in these words.
-    Throttled(String),
-    /// No other offer would fare better, for this reason.
-    Hopeless(String),
-    /// As many sessions as there may be.
-    Bound,
-}
-
-/// Tells when the user wants an end.
-#[derive(Clone)]
-pub(crate) struct Halt(watch::Receiver<bool>);
-
-impl Halt {
-    pub(crate) fn new(wish: watch::Receiver<bool>) -> Self {
-        Self(wish)
-    }
-
-    pub(crate) fn check(&self) -> Result<(), Stop> {
-        let is_wished = *self.0.borrow();
-        match is_wished {
-            true => Err(Stop::Interrupted),
-            false => Ok(()),
-        }
-    }
-
-    /// Waits, but not for longer than the user does.
-    pub(crate) async fn wait(&mut self, time: Duration) -> Result<(), Stop> {
-        tokio::select! {
-            () = tokio::time::sleep(time) => {}
-            // The sender lives as long as the process.
-            _ = self.0.wait_for(|wish| *wish) => {}
-        }
-        self.check()
-    }
-}
 
 /// How soon a session may follow another.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,8 @@ use crate::arguments::{Media as Wish, Patience};
 use crate::findings::{Outcome, Outlived};
 use crate::plan::{LONELY, LONELY_HERE, RUNGS};
 use crate::probe::Probe;
-use crate::sessions::{Pace, Stop};
+use crate::sessions::Pace;
+use crate::stop::Stop;
 use crate::terminal::tell;
 use crate::test_stream::{BEYOND, Goal, Media, Sent, knows, not_tried, send};
 

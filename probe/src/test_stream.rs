@@ -7,7 +7,7 @@ use gst::prelude::*;
 use gstivs::whip::{Endpoint, Token};
 
 use crate::findings::{Outcome, Stream};
-use crate::sessions::Halt;
+use crate::stop::Halt;
 
 /// A tone that disturbs nobody.
 const AUDIO: &str = "audiotestsrc is-live=true volume=0.05 ! opusenc ! rtpopuspay ! ivswhipsink \
