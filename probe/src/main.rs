@@ -23,6 +23,7 @@ mod answer;
 mod arguments;
 mod client;
 mod findings;
+mod http_checks;
 mod no_reply;
 mod offers;
 mod plan;
@@ -90,7 +91,7 @@ fn run(arguments: Arguments) -> Result<End, Box<dyn Error>> {
     let halt = stop::halt_at_ctrl_c(&runtime)?;
     let mut probe = Probe::new(arguments, halt)?;
     let stop = runtime.block_on(async {
-        let asked = probe.everything().await;
+        let asked = ask_everything(&mut probe).await;
         probe.ledger.clear(&probe.client).await;
         asked.err()
     });
@@ -98,6 +99,25 @@ fn run(arguments: Arguments) -> Result<End, Box<dyn Error>> {
         report: report::write(&mut probe, stop.as_ref()),
         code: account(&probe, stop.as_ref()),
     })
+}
+
+/// Everything, in the order in which one thing disturbs the next least.
+async fn ask_everything(probe: &mut Probe) -> Result<(), Stop> {
+    probe.offers().await?;
+    if let Some(token) = probe.arguments.tokens.expired.clone() {
+        probe.expired(&token).await?;
+    }
+    if probe.arguments.media == Media::Sent {
+        probe.streams().await?;
+    }
+    if probe.arguments.patience == Patience::Minutes {
+        probe.lonely().await?;
+    }
+    probe.at_once().await?;
+    if probe.arguments.patience == Patience::Minutes {
+        probe.outlive().await?;
+    }
+    Ok(())
 }
 
 /// What a run comes to.

@@ -1,34 +1,20 @@
 //! The half that is HTTP only: offers without anybody behind them.
 
 use std::error::Error;
-use std::time::Duration;
 
-use gstivs::whip::{Fragment, Offer, Token, Trickling};
-use http::header::{HeaderValue, IF_MATCH};
-use http::{Method, Request};
+use gstivs::whip::{Offer, Token, Trickling};
 use url::Url;
 
 use crate::arguments::Arguments;
 use crate::client::{Client, End, Made, Way};
-use crate::findings::{ABOVE, Asked, AtOnce, Findings, Hop, Look, Offered, Verdict};
+use crate::findings::{Asked, Findings, Hop, Verdict};
 use crate::no_reply::Silence;
-use crate::offers::{Draft, Form, ice_text};
-use crate::plan::AGAIN;
+use crate::offers::{Draft, Form};
 use crate::redaction::Mask;
 use crate::reply;
 use crate::sessions::{Ledger, Pace, Ticket};
 use crate::stop::{Halt, Stop};
 use crate::terminal::tell;
-
-/// An address for documentation (RFC 5737), where nobody is disturbed.
-const NOBODY: &str = "candidate:1 1 udp 2130706431 192.0.2.1 9 typ host";
-
-/// In place of a reply that Ctrl-C was not made to wait for.
-const NOT_ASKED: &str = "not asked: the run was cut short";
-
-/// How long an earlier session has to go away.
-const REST: Duration = Duration::from_secs(15);
-const REST_HERE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Probe {
     pub(crate) arguments: Arguments,
@@ -38,7 +24,7 @@ pub(crate) struct Probe {
     pub(crate) halt: Halt,
     pub(crate) findings: Findings,
     /// How often something was asked again.
-    again: usize,
+    pub(crate) again: usize,
 }
 
 /// What came of one offer.
@@ -52,10 +38,10 @@ pub(crate) struct Outcome {
 pub(crate) struct Session {
     /// None where the server named no URL.
     pub(crate) ticket: Option<Ticket>,
-    url: Option<Url>,
-    token: Option<Token>,
-    trickling: Option<Trickling>,
-    offer: Offer,
+    pub(crate) url: Option<Url>,
+    pub(crate) token: Option<Token>,
+    pub(crate) trickling: Option<Trickling>,
+    pub(crate) offer: Offer,
 }
 
 impl Probe {
@@ -84,57 +70,6 @@ impl Probe {
             again: 0,
             arguments,
         })
-    }
-
-    /// Offers each form of video section, and looks closely at the first
-    /// session that comes of it.
-    pub(crate) async fn offers(&mut self) -> Result<(), Stop> {
-        let endpoint = self.arguments.endpoint.url().clone();
-        let token = self.arguments.tokens.main.clone();
-        self.findings.endpoint_options = Some(self.options(&endpoint, Some(&token)).await);
-        for form in Form::ALL {
-            let outcome = self.ask_patiently(form, &token).await?;
-            let mut asked = outcome.asked;
-            if outcome.stop.is_some() && !asked.verdict.is_accepted() {
-                // Whatever ends the run is no verdict on the form, and is told
-                // as the run's end.
-                asked.verdict = Verdict::Unknown(ABOVE.to_owned());
-            }
-            self.findings.offers.push(Offered { form, asked });
-            match outcome.session {
-                Some(session) if self.findings.look.is_none() => {
-                    self.look(form, session).await?;
-                }
-                Some(session) => {
-                    self.delete(&session).await;
-                }
-                None => {}
-            }
-            outcome.stop.map_or(Ok(()), Err)?;
-        }
-        Ok(())
-    }
-
-    /// Asks again after a rest where an earlier session was in the way, since
-    /// that is no verdict on the form.
-    async fn ask_patiently(&mut self, form: Form, token: &Token) -> Result<Outcome, Stop> {
-        loop {
-            let outcome = self.ask(form, token, Pace::Gentle).await?;
-            let Verdict::InTheWay(told) = &outcome.asked.verdict else {
-                return Ok(outcome);
-            };
-            if self.again == AGAIN {
-                return Err(Stop::Hopeless(format!(
-                    "an earlier session stays in the way: {told}"
-                )));
-            }
-            self.again += 1;
-            let rest = match self.arguments.is_local() {
-                true => REST_HERE,
-                false => REST,
-            };
-            self.halt.wait(rest).await?;
-        }
     }
 
     /// POSTs one offer. The session is in the ledger when this returns.
@@ -240,82 +175,13 @@ impl Probe {
         (head, session)
     }
 
-    fn learn_credentials(&mut self, sdp: &str) {
+    pub(crate) fn learn_credentials(&mut self, sdp: &str) {
         for line in sdp.lines() {
             let names = ["a=ice-ufrag:", "a=ice-pwd:"];
             for value in names.iter().filter_map(|name| line.strip_prefix(name)) {
                 self.mask.learn(value.trim(), "[secret]");
             }
         }
-    }
-
-    /// Asks one session all that can be asked of one, ends it, and makes
-    /// another at once.
-    async fn look(&mut self, form: Form, session: Session) -> Result<(), Stop> {
-        let token = session.token.clone();
-        let (mut options, mut trickle, mut restart) = (String::new(), String::new(), String::new());
-        if let (Some(url), Some(trickling)) = (&session.url, &session.trickling) {
-            options = self.options(url, token.as_ref()).await;
-            trickle = self.trickle(&session, trickling).await;
-            restart = self.restart(&session, trickling).await;
-        }
-        self.findings.look = Some(Look {
-            form,
-            options,
-            trickle,
-            restart,
-            delete: self.delete(&session).await,
-            delete_again: self.delete(&session).await,
-        });
-        let main = self.arguments.tokens.main.clone();
-        let outcome = self.ask(form, &main, Pace::AtOnce).await?;
-        self.findings.after_delete = Some(outcome.asked);
-        if let Some(session) = outcome.session {
-            self.delete(&session).await;
-        }
-        outcome.stop.map_or(Ok(()), Err)
-    }
-
-    async fn options(&self, url: &Url, token: Option<&Token>) -> String {
-        if self.halt.check().is_err() {
-            return NOT_ASKED.to_owned();
-        }
-        let mut request = Request::new(String::new());
-        *request.method_mut() = Method::OPTIONS;
-        *request.uri_mut() = url.as_str().parse().unwrap_or_default();
-        if let Some(token) = token {
-            let headers = request.headers_mut();
-            headers.insert(http::header::AUTHORIZATION, token.authorization());
-        }
-        reply::told(&self.client.send(request).await, &self.mask)
-    }
-
-    async fn trickle(&self, session: &Session, trickling: &Trickling) -> String {
-        let fragment = Fragment::of_offer(&session.offer, &[NOBODY.to_owned()], true);
-        let (Some(fragment), Ok(())) = (fragment, self.halt.check()) else {
-            return NOT_ASKED.to_owned();
-        };
-        let request = trickling.patch(session.token.as_ref(), &fragment);
-        reply::told(&self.client.send(request).await, &self.mask)
-    }
-
-    /// Other credentials than the offer's ask for an ICE restart, with a star
-    /// for `If-Match` (RFC 9725 4.3.3).
-    async fn restart(&mut self, session: &Session, trickling: &Trickling) -> String {
-        let credentials = (ice_text(6), ice_text(24), self.halt.check());
-        let (Ok(ufrag), Ok(pwd), Ok(())) = credentials else {
-            return NOT_ASKED.to_owned();
-        };
-        let fragment = Fragment::new(&ufrag, &pwd, "0", &[], false);
-        let mut request = trickling.patch(session.token.as_ref(), &fragment);
-        let star = HeaderValue::from_static("*");
-        request.headers_mut().insert(IF_MATCH, star);
-        let reply = self.client.send(request).await;
-        if let Ok(reply) = &reply {
-            let body = String::from_utf8_lossy(reply.body().bytes()).into_owned();
-            self.learn_credentials(&body);
-        }
-        reply::told(&reply, &self.mask)
     }
 
     /// Deletes a session, or asks for it once more, and says what came back.
@@ -327,49 +193,5 @@ impl Probe {
             Ok(status) => format!("HTTP {status}"),
             Err(silence) => format!("no reply: {}", self.mask.foreign(&silence.to_string())),
         }
-    }
-
-    /// A second session while the first one stands, with one token. It may cost
-    /// that token its good name, so it comes last and takes the spare one.
-    pub(crate) async fn at_once(&mut self) -> Result<(), Stop> {
-        let Some(form) = self.findings.accepted_form() else {
-            return Ok(());
-        };
-        let spare = self.arguments.tokens.spare.clone();
-        let with_spare = spare.is_some();
-        let token = spare.unwrap_or_else(|| self.arguments.tokens.main.clone());
-        let first = self.ask(form, &token, Pace::Gentle).await?;
-        let Some(standing) = first.session else {
-            return first.stop.map_or(Ok(()), Err);
-        };
-        let second = self.ask(form, &token, Pace::AtOnce).await?;
-        let told = self.delete(&standing).await;
-        if let Some(session) = &second.session {
-            self.delete(session).await;
-        }
-        self.findings.at_once = Some(AtOnce {
-            second: second.asked.verdict,
-            first: Some(told),
-            with_spare,
-        });
-        // A conflict was to be expected and is no reason to stop.
-        second
-            .stop
-            .filter(|stop| matches!(stop, Stop::Throttled(_)))
-            .map_or(Ok(()), Err)
-    }
-
-    /// What an expired token gets.
-    pub(crate) async fn expired(&mut self, token: &Token) -> Result<(), Stop> {
-        let form = self.findings.accepted_form().unwrap_or(Form::Inactive);
-        let outcome = self.ask(form, token, Pace::Gentle).await?;
-        if let Some(session) = &outcome.session {
-            self.delete(session).await;
-        }
-        self.findings.expired = Some(outcome.asked);
-        outcome
-            .stop
-            .filter(|stop| matches!(stop, Stop::Throttled(_)))
-            .map_or(Ok(()), Err)
     }
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use gstivs::whip::Token;
 
-use crate::arguments::{Media as Wish, Patience};
+use crate::arguments::Media as Wish;
 use crate::findings::{Outcome, Outlived};
-use crate::plan::{LONELY, LONELY_HERE, RUNGS};
+use crate::plan::RUNGS;
 use crate::probe::Probe;
 use crate::sessions::Pace;
 use crate::stop::Stop;
@@ -19,26 +19,7 @@ const AFTER: Duration = Duration::from_secs(60);
 const AFTER_HERE: Duration = Duration::from_secs(2);
 
 impl Probe {
-    /// Everything, in the order in which one thing disturbs the next least.
-    pub(crate) async fn everything(&mut self) -> Result<(), Stop> {
-        self.offers().await?;
-        if let Some(token) = self.arguments.tokens.expired.clone() {
-            self.expired(&token).await?;
-        }
-        if self.arguments.media == Wish::Sent {
-            self.streams().await?;
-        }
-        if self.arguments.patience == Patience::Minutes {
-            self.lonely().await?;
-        }
-        self.at_once().await?;
-        if self.arguments.patience == Patience::Minutes {
-            self.outlive().await?;
-        }
-        Ok(())
-    }
-
-    async fn streams(&mut self) -> Result<(), Stop> {
+    pub(crate) async fn streams(&mut self) -> Result<(), Stop> {
         let rungs = RUNGS.map(|rung| Media::Audio { rung: Some(rung) });
         for media in rungs.into_iter().chain(BEYOND) {
             let token = self.arguments.tokens.main.clone();
@@ -86,38 +67,8 @@ impl Probe {
         Ok(sent)
     }
 
-    /// How long a session stays that nobody connects to. A session whose
-    /// publisher was there and vanished would be the better question, but
-    /// nobody could delete it then.
-    async fn lonely(&mut self) -> Result<(), Stop> {
-        let Some(form) = self.findings.accepted_form() else {
-            return Ok(());
-        };
-        let times: &[u64] = match self.arguments.is_local() {
-            true => &LONELY_HERE,
-            false => &LONELY,
-        };
-        let tokens = &self.arguments.tokens;
-        let token = tokens.spare.as_ref().unwrap_or(&tokens.main).clone();
-        for time in times.iter().map(|seconds| Duration::from_secs(*seconds)) {
-            let outcome = self.ask(form, &token, Pace::Gentle).await?;
-            let Some(session) = outcome.session else {
-                return outcome.stop.map_or(Ok(()), Err);
-            };
-            let waited = self.halt.wait(time).await;
-            let told = self.delete(&session).await;
-            waited?;
-            let is_gone = ["HTTP 404", "HTTP 410"].contains(&told.as_str());
-            self.findings.lonely.push((time, told));
-            if is_gone {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// Whether a publish outlives its token.
-    async fn outlive(&mut self) -> Result<(), Stop> {
+    pub(crate) async fn outlive(&mut self) -> Result<(), Stop> {
         let told = match self.arguments.tokens.short.clone() {
             _ if self.arguments.media == Wish::LeftOut => {
                 Outlived::NotAsked("it takes a test stream, without `--http-only`".to_owned())
