@@ -13,10 +13,10 @@ pub(crate) struct Findings {
     /// What the endpoint said to OPTIONS.
     pub(crate) endpoint_options: Option<String>,
     pub(crate) offers: Vec<Offered>,
-    pub(crate) look: Option<Look>,
-    pub(crate) after_delete: Option<Asked>,
-    pub(crate) at_once: Option<AtOnce>,
-    pub(crate) expired: Option<Asked>,
+    pub(crate) look: Option<SessionChecks>,
+    pub(crate) after_delete: Option<Posted>,
+    pub(crate) at_once: Option<ConcurrentSessions>,
+    pub(crate) expired: Option<Posted>,
     pub(crate) streams: Vec<Stream>,
     /// How long a session had been alone, and what its DELETE was answered.
     pub(crate) lonely: Vec<(Duration, String)>,
@@ -27,14 +27,14 @@ pub(crate) struct Findings {
 
 pub(crate) struct Offered {
     pub(crate) form: Form,
-    pub(crate) asked: Asked,
+    pub(crate) posted: Posted,
 }
 
 /// A POST and what came of it.
-pub(crate) struct Asked {
+pub(crate) struct Posted {
     pub(crate) hops: Vec<Hop>,
     pub(crate) took: Duration,
-    pub(crate) verdict: Verdict,
+    pub(crate) outcome: OfferOutcome,
 }
 
 pub(crate) struct Hop {
@@ -43,18 +43,18 @@ pub(crate) struct Hop {
     pub(crate) took: Duration,
 }
 
-pub(crate) enum Verdict {
-    Accepted(Box<Head>),
+pub(crate) enum OfferOutcome {
+    Accepted(Box<SessionReply>),
     /// Status, IVS's code and the server's words.
     Refused(String),
     /// Another session of the participant is in the way, in the same words.
-    InTheWay(String),
+    Conflict(String),
     /// No verdict on the offer, told in words.
-    Unknown(String),
+    Inconclusive(String),
 }
 
 /// What the reply that made a session says, apart from its secrets.
-pub(crate) struct Head {
+pub(crate) struct SessionReply {
     pub(crate) status: u16,
     pub(crate) location: String,
     pub(crate) etag: Option<String>,
@@ -69,7 +69,7 @@ pub(crate) struct Head {
 }
 
 /// What was asked about one session.
-pub(crate) struct Look {
+pub(crate) struct SessionChecks {
     pub(crate) form: Form,
     pub(crate) options: String,
     pub(crate) trickle: String,
@@ -79,8 +79,8 @@ pub(crate) struct Look {
 }
 
 /// A second POST with the token of a session that stands.
-pub(crate) struct AtOnce {
-    pub(crate) second: Verdict,
+pub(crate) struct ConcurrentSessions {
+    pub(crate) second: OfferOutcome,
     /// What the DELETE of the first session was answered afterwards.
     pub(crate) first: Option<String>,
     pub(crate) with_spare: bool,
@@ -89,14 +89,14 @@ pub(crate) struct AtOnce {
 /// A stream that was sent by the element, or was to be.
 pub(crate) struct Stream {
     pub(crate) name: String,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: StreamOutcome,
     /// Each state of the session with the time since PLAYING.
     pub(crate) states: Vec<(String, Duration)>,
     /// Numbers that this build's element counts, if it does.
     pub(crate) statistics: Vec<String>,
 }
 
-pub(crate) enum Outcome {
+pub(crate) enum StreamOutcome {
     /// It was on the stage for so long and ended by our will.
     Stayed(Duration),
     /// It failed, after having been on the stage for so long.
@@ -108,7 +108,7 @@ pub(crate) enum Outcome {
     NotTried(String),
 }
 
-impl Outcome {
+impl StreamOutcome {
     fn was_on_the_stage(&self) -> bool {
         match self {
             Self::Stayed(_) => true,
@@ -124,7 +124,7 @@ pub(crate) enum Outlived {
     NotAsked(String),
 }
 
-impl Verdict {
+impl OfferOutcome {
     pub(crate) fn is_accepted(&self) -> bool {
         matches!(self, Self::Accepted(_))
     }
@@ -133,35 +133,39 @@ impl Verdict {
 impl Findings {
     /// Whether there is anything that was not known before.
     pub(crate) fn is_anything_learnt(&self) -> bool {
-        let is_verdict =
-            |verdict: &Verdict| matches!(verdict, Verdict::Accepted(_) | Verdict::Refused(_));
+        let is_answer = |outcome: &OfferOutcome| {
+            matches!(
+                outcome,
+                OfferOutcome::Accepted(_) | OfferOutcome::Refused(_)
+            )
+        };
         let mut offers = self.offers.iter();
         let mut streams = self.streams.iter();
-        offers.any(|offered| is_verdict(&offered.asked.verdict))
+        offers.any(|offered| is_answer(&offered.posted.outcome))
             || streams.any(|stream| stream.outcome.was_on_the_stage())
     }
 
     /// The first reply that made a session.
-    pub(crate) fn head(&self) -> Option<&Head> {
+    pub(crate) fn head(&self) -> Option<&SessionReply> {
         self.offers
             .iter()
-            .find_map(|offered| match &offered.asked.verdict {
-                Verdict::Accepted(head) => Some(&**head),
+            .find_map(|offered| match &offered.posted.outcome {
+                OfferOutcome::Accepted(head) => Some(&**head),
                 _ => None,
             })
     }
 
     /// The form to offer where the form is not the question.
     pub(crate) fn accepted_form(&self) -> Option<Form> {
-        let accepted = |offered: &&Offered| offered.asked.verdict.is_accepted();
+        let accepted = |offered: &&Offered| offered.posted.outcome.is_accepted();
         self.offers
             .iter()
             .find(accepted)
             .map(|offered| offered.form)
     }
 
-    pub(crate) fn verdict(&self, form: Form) -> Option<&Verdict> {
+    pub(crate) fn outcome(&self, form: Form) -> Option<&OfferOutcome> {
         let offered = self.offers.iter().find(|offered| offered.form == form)?;
-        Some(&offered.asked.verdict)
+        Some(&offered.posted.outcome)
     }
 }

@@ -7,10 +7,10 @@ use http::header::{HeaderValue, IF_MATCH};
 use http::{Method, Request};
 use url::Url;
 
-use crate::findings::{ABOVE, AtOnce, Look, Offered, Verdict};
+use crate::findings::{ABOVE, ConcurrentSessions, OfferOutcome, Offered, SessionChecks};
 use crate::offers::{Form, ice_text};
 use crate::plan::{AGAIN, LONELY, LONELY_HERE};
-use crate::probe::{Outcome, Probe, Session};
+use crate::probe::{OfferAttempt, Probe, Session};
 use crate::reply;
 use crate::sessions::Pace;
 use crate::stop::Stop;
@@ -33,15 +33,15 @@ impl Probe {
         let token = self.arguments.tokens.main.clone();
         self.findings.endpoint_options = Some(self.options(&endpoint, Some(&token)).await);
         for form in Form::ALL {
-            let outcome = self.ask_patiently(form, &token).await?;
-            let mut asked = outcome.asked;
-            if outcome.stop.is_some() && !asked.verdict.is_accepted() {
+            let attempt = self.ask_patiently(form, &token).await?;
+            let mut posted = attempt.posted;
+            if attempt.stop.is_some() && !posted.outcome.is_accepted() {
                 // Whatever ends the run is no verdict on the form, and is told
                 // as the run's end.
-                asked.verdict = Verdict::Unknown(ABOVE.to_owned());
+                posted.outcome = OfferOutcome::Inconclusive(ABOVE.to_owned());
             }
-            self.findings.offers.push(Offered { form, asked });
-            match outcome.session {
+            self.findings.offers.push(Offered { form, posted });
+            match attempt.session {
                 Some(session) if self.findings.look.is_none() => {
                     self.look(form, session).await?;
                 }
@@ -50,18 +50,18 @@ impl Probe {
                 }
                 None => {}
             }
-            outcome.stop.map_or(Ok(()), Err)?;
+            attempt.stop.map_or(Ok(()), Err)?;
         }
         Ok(())
     }
 
     /// Asks again after a rest where an earlier session was in the way, since
     /// that is no verdict on the form.
-    async fn ask_patiently(&mut self, form: Form, token: &Token) -> Result<Outcome, Stop> {
+    async fn ask_patiently(&mut self, form: Form, token: &Token) -> Result<OfferAttempt, Stop> {
         loop {
-            let outcome = self.ask(form, token, Pace::Gentle).await?;
-            let Verdict::InTheWay(told) = &outcome.asked.verdict else {
-                return Ok(outcome);
+            let attempt = self.ask(form, token, Pace::Gentle).await?;
+            let OfferOutcome::Conflict(told) = &attempt.posted.outcome else {
+                return Ok(attempt);
             };
             if self.again == AGAIN {
                 return Err(Stop::Hopeless(format!(
@@ -87,7 +87,7 @@ impl Probe {
             trickle = self.trickle(&session, trickling).await;
             restart = self.restart(&session, trickling).await;
         }
-        self.findings.look = Some(Look {
+        self.findings.look = Some(SessionChecks {
             form,
             options,
             trickle,
@@ -96,12 +96,12 @@ impl Probe {
             delete_again: self.delete(&session).await,
         });
         let main = self.arguments.tokens.main.clone();
-        let outcome = self.ask(form, &main, Pace::AtOnce).await?;
-        self.findings.after_delete = Some(outcome.asked);
-        if let Some(session) = outcome.session {
+        let attempt = self.ask(form, &main, Pace::AtOnce).await?;
+        self.findings.after_delete = Some(attempt.posted);
+        if let Some(session) = attempt.session {
             self.delete(&session).await;
         }
-        outcome.stop.map_or(Ok(()), Err)
+        attempt.stop.map_or(Ok(()), Err)
     }
 
     async fn options(&self, url: &Url, token: Option<&Token>) -> String {
@@ -160,9 +160,9 @@ impl Probe {
         let tokens = &self.arguments.tokens;
         let token = tokens.spare.as_ref().unwrap_or(&tokens.main).clone();
         for time in times.iter().map(|seconds| Duration::from_secs(*seconds)) {
-            let outcome = self.ask(form, &token, Pace::Gentle).await?;
-            let Some(session) = outcome.session else {
-                return outcome.stop.map_or(Ok(()), Err);
+            let attempt = self.ask(form, &token, Pace::Gentle).await?;
+            let Some(session) = attempt.session else {
+                return attempt.stop.map_or(Ok(()), Err);
             };
             let waited = self.halt.wait(time).await;
             let told = self.delete(&session).await;
@@ -194,8 +194,8 @@ impl Probe {
         if let Some(session) = &second.session {
             self.delete(session).await;
         }
-        self.findings.at_once = Some(AtOnce {
-            second: second.asked.verdict,
+        self.findings.at_once = Some(ConcurrentSessions {
+            second: second.posted.outcome,
             first: Some(told),
             with_spare,
         });
@@ -209,12 +209,12 @@ impl Probe {
     /// What an expired token gets.
     pub(crate) async fn expired(&mut self, token: &Token) -> Result<(), Stop> {
         let form = self.findings.accepted_form().unwrap_or(Form::Inactive);
-        let outcome = self.ask(form, token, Pace::Gentle).await?;
-        if let Some(session) = &outcome.session {
+        let attempt = self.ask(form, token, Pace::Gentle).await?;
+        if let Some(session) = &attempt.session {
             self.delete(session).await;
         }
-        self.findings.expired = Some(outcome.asked);
-        outcome
+        self.findings.expired = Some(attempt.posted);
+        attempt
             .stop
             .filter(|stop| matches!(stop, Stop::Throttled(_)))
             .map_or(Ok(()), Err)

@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::arguments::Arguments;
 use crate::client::{Client, End, Made, Way};
-use crate::findings::{Asked, Findings, Hop, Verdict};
+use crate::findings::{Findings, Hop, OfferOutcome, Posted};
 use crate::no_reply::Silence;
 use crate::offers::{Draft, Form};
 use crate::redaction::Mask;
@@ -28,8 +28,8 @@ pub(crate) struct Probe {
 }
 
 /// What came of one offer.
-pub(crate) struct Outcome {
-    pub(crate) asked: Asked,
+pub(crate) struct OfferAttempt {
+    pub(crate) posted: Posted,
     /// The session that it made, which has to be deleted.
     pub(crate) session: Option<Session>,
     pub(crate) stop: Option<Stop>,
@@ -78,7 +78,7 @@ impl Probe {
         form: Form,
         token: &Token,
         pace: Pace,
-    ) -> Result<Outcome, Stop> {
+    ) -> Result<OfferAttempt, Stop> {
         self.ledger.may_open(&mut self.halt, pace).await?;
         tell(&format!("offering: {}", form.name()));
         let draft = Draft::new(form).map_err(|error| Stop::Hopeless(error.to_string()))?;
@@ -91,37 +91,37 @@ impl Probe {
             .post(endpoint, token, draft.offer, &draft.body)
             .await;
         self.ledger.offered();
-        Ok(self.outcome(way, offer))
+        Ok(self.attempt(way, offer))
     }
 
-    fn outcome(&mut self, way: Way, offer: Offer) -> Outcome {
+    fn attempt(&mut self, way: Way, offer: Offer) -> OfferAttempt {
         let (mut session, mut stop) = (None, None);
         for hop in &way.hops {
             self.mask.learn(hop.url.path(), "/…");
             self.mask.learn(hop.url.query().unwrap_or(""), "[query]");
         }
-        let verdict = match way.end {
+        let outcome = match way.end {
             End::Created(made) => {
                 let (head, made) = self.created(*made, offer);
                 session = Some(made);
-                Verdict::Accepted(Box::new(head))
+                OfferOutcome::Accepted(Box::new(head))
             }
             End::Refused(mut refusal) => {
                 // Ahead of the excerpt, which could cut one of them in two.
                 refusal.hide(&self.mask.long());
-                let (verdict, reason) = reply::refused(&refusal, &self.mask);
+                let (outcome, reason) = reply::refused(&refusal, &self.mask);
                 stop = reason;
-                verdict
+                outcome
             }
             End::Other(words) => {
                 let words = self.mask.foreign(&words);
                 stop = Some(Stop::Hopeless(words.clone()));
-                Verdict::Unknown(words)
+                OfferOutcome::Inconclusive(words)
             }
             End::Silence(silence) => {
                 let words = self.silent(&silence);
                 stop = Some(Stop::Hopeless(format!("an offer got {words}")));
-                Verdict::Unknown(words)
+                OfferOutcome::Inconclusive(words)
             }
         };
         let hops = way.hops.iter().map(|hop| Hop {
@@ -129,13 +129,13 @@ impl Probe {
             status: hop.status.as_u16(),
             took: hop.took,
         });
-        let asked = Asked {
+        let posted = Posted {
             hops: hops.collect(),
             took: way.took,
-            verdict,
+            outcome,
         };
-        Outcome {
-            asked,
+        OfferAttempt {
+            posted,
             session,
             stop,
         }
@@ -149,7 +149,11 @@ impl Probe {
         format!("no reply: {}", self.mask.foreign(&silence.to_string()))
     }
 
-    fn created(&mut self, mut made: Made, offer: Offer) -> (crate::findings::Head, Session) {
+    fn created(
+        &mut self,
+        mut made: Made,
+        offer: Offer,
+    ) -> (crate::findings::SessionReply, Session) {
         let resource = made.created.resource.take();
         let url = resource.as_ref().map(|resource| resource.url().clone());
         if let Some(url) = &url {

@@ -1,7 +1,7 @@
 //! The open questions, each with its answer or why there is none.
 
 use crate::arguments::{Media, Patience};
-use crate::findings::{ABOVE, Asked, Findings, Outcome, Outlived, Stream, Verdict};
+use crate::findings::{ABOVE, Findings, OfferOutcome, Outlived, Posted, Stream, StreamOutcome};
 use crate::offers::Form;
 use crate::test_stream::{HIGH, PORTRAIT};
 
@@ -117,7 +117,7 @@ impl Of<'_> {
         format!("not learnt: {}", reason.unwrap_or(otherwise))
     }
 
-    fn head(&self, told: impl Fn(&crate::findings::Head) -> String) -> String {
+    fn head(&self, told: impl Fn(&crate::findings::SessionReply) -> String) -> String {
         match self.findings.head() {
             Some(head) => told(head),
             None => self.not_learnt("no offer was accepted"),
@@ -135,7 +135,7 @@ impl Of<'_> {
         let Some(offered) = self.findings.offers.first() else {
             return self.not_learnt("nothing was offered");
         };
-        let hops = &offered.asked.hops;
+        let hops = &offered.posted.hops;
         let path: Vec<String> = hops
             .iter()
             .map(|hop| format!("{} ({})", hop.host, hop.status))
@@ -150,7 +150,7 @@ impl Of<'_> {
 
     fn expired(&self) -> String {
         match &self.findings.expired {
-            Some(asked) => verdict(&asked.verdict),
+            Some(posted) => describe_offer(&posted.outcome),
             None => self.not_learnt("no token was given that has expired"),
         }
     }
@@ -171,7 +171,7 @@ impl Of<'_> {
         })
     }
 
-    fn look(&self, told: impl Fn(&crate::findings::Look) -> &String) -> String {
+    fn look(&self, told: impl Fn(&crate::findings::SessionChecks) -> &String) -> String {
         match &self.findings.look {
             Some(look) if told(look).is_empty() => "not learnt: there is no session URL".to_owned(),
             Some(look) => told(look).clone(),
@@ -200,8 +200,8 @@ impl Of<'_> {
     }
 
     fn form(&self, form: Form) -> String {
-        match self.findings.verdict(form) {
-            Some(found) => verdict(found),
+        match self.findings.outcome(form) {
+            Some(found) => describe_offer(found),
             None => self.not_learnt("not asked"),
         }
     }
@@ -210,7 +210,7 @@ impl Of<'_> {
         let rungs = self.findings.streams.iter();
         let rungs: Vec<String> = rungs
             .filter(|stream| stream.name.contains("video-filler"))
-            .map(|stream| format!("{}: {}", stream.name, outcome(stream)))
+            .map(|stream| format!("{}: {}", stream.name, describe_stream(stream)))
             .collect();
         match rungs.is_empty() {
             true => self.no_stream(),
@@ -221,7 +221,10 @@ impl Of<'_> {
     fn stream(&self, name: &str) -> String {
         let mut streams = self.findings.streams.iter();
         match streams.find(|stream| stream.name == name) {
-            Some(stream) => format!("{}; what viewers get was not looked at", outcome(stream)),
+            Some(stream) => format!(
+                "{}; what viewers get was not looked at",
+                describe_stream(stream)
+            ),
             None => self.no_stream(),
         }
     }
@@ -235,12 +238,16 @@ impl Of<'_> {
 
     fn after_delete(&self) -> String {
         match &self.findings.after_delete {
-            Some(Asked {
-                verdict: found,
+            Some(Posted {
+                outcome: found,
                 took,
                 ..
             }) => {
-                format!("{}, after {:.3} s", verdict(found), took.as_secs_f64())
+                format!(
+                    "{}, after {:.3} s",
+                    describe_offer(found),
+                    took.as_secs_f64()
+                )
             }
             None => self.not_learnt("no session was made that could be deleted"),
         }
@@ -263,7 +270,7 @@ impl Of<'_> {
         };
         format!(
             "the second one: {}; {first}; asked with {token}",
-            verdict(&at_once.second)
+            describe_offer(&at_once.second)
         )
     }
 
@@ -292,34 +299,41 @@ impl Of<'_> {
             None => self.not_learnt("not asked"),
             Some(Outlived::NotAsked(reason)) => format!("not asked: {reason}"),
             Some(Outlived::Asked(stream)) => {
-                format!("sent until after the token's end: {}", outcome(stream))
+                format!(
+                    "sent until after the token's end: {}",
+                    describe_stream(stream)
+                )
             }
         }
     }
 }
 
 /// A verdict in a few words.
-pub(crate) fn verdict(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Accepted(head) => match &head.unusable {
+pub(crate) fn describe_offer(outcome: &OfferOutcome) -> String {
+    match outcome {
+        OfferOutcome::Accepted(head) => match &head.unusable {
             None => format!("accepted ({}): {}", head.status, head.summary),
             Some(reason) => format!("accepted ({}), but {reason}", head.status),
         },
-        Verdict::Refused(told) => format!("refused: {told}"),
-        Verdict::InTheWay(told) => format!("refused, as another session is in the way: {told}"),
-        Verdict::Unknown(words) => format!("no verdict: {words}"),
+        OfferOutcome::Refused(told) => format!("refused: {told}"),
+        OfferOutcome::Conflict(told) => {
+            format!("refused, as another session is in the way: {told}")
+        }
+        OfferOutcome::Inconclusive(words) => format!("no verdict: {words}"),
     }
 }
 
 /// What became of a stream, in a few words.
-pub(crate) fn outcome(stream: &Stream) -> String {
+pub(crate) fn describe_stream(stream: &Stream) -> String {
     match &stream.outcome {
-        Outcome::Stayed(time) => format!("stayed for {:.1} s, to its end", time.as_secs_f64()),
-        Outcome::Failed {
+        StreamOutcome::Stayed(time) => {
+            format!("stayed for {:.1} s, to its end", time.as_secs_f64())
+        }
+        StreamOutcome::Failed {
             words,
             published: Some(time),
         } => format!("lost after {:.1} s: {words}", time.as_secs_f64()),
-        Outcome::Failed { words, .. } => format!("never on the stage: {words}"),
-        Outcome::NotTried(reason) => format!("not tried: {reason}"),
+        StreamOutcome::Failed { words, .. } => format!("never on the stage: {words}"),
+        StreamOutcome::NotTried(reason) => format!("not tried: {reason}"),
     }
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, Response};
 use url::Url;
 
 use crate::client::Made;
-use crate::findings::{Head, Verdict};
+use crate::findings::{OfferOutcome, SessionReply};
 use crate::no_reply::Silence;
 use crate::redaction::Mask;
 use crate::stop::Stop;
@@ -47,10 +47,10 @@ pub(crate) fn told(reply: &Result<Response<Body>, Silence>, mask: &Mask) -> Stri
 }
 
 /// A reply that made a session.
-pub(crate) fn head(made: &Made, resource: Option<&Url>, mask: &Mask) -> Head {
+pub(crate) fn head(made: &Made, resource: Option<&Url>, mask: &Mask) -> SessionReply {
     let patch = texts(&made.headers, "accept-patch").next();
     let answer = crate::answer::describe(&made.answer);
-    Head {
+    SessionReply {
         status: made.status.as_u16(),
         location: location(&made.headers, &made.url, resource, mask),
         etag: etag(&made.headers),
@@ -67,7 +67,7 @@ pub(crate) fn head(made: &Made, resource: Option<&Url>, mask: &Mask) -> Head {
 }
 
 /// A refusal, and what it means for whatever else was to be asked.
-pub(crate) fn refused(refusal: &Refusal, mask: &Mask) -> (Verdict, Option<Stop>) {
+pub(crate) fn refused(refusal: &Refusal, mask: &Mask) -> (OfferOutcome, Option<Stop>) {
     let code = ivs_code(refusal).map(|code| format!(", IVS code {code}"));
     let words = refusal
         .message()
@@ -90,12 +90,12 @@ pub(crate) fn refused(refusal: &Refusal, mask: &Mask) -> (Verdict, Option<Stop>)
     } else {
         None
     };
-    let verdict = match ivs_code(refusal) {
-        Some(code) if IN_THE_WAY.contains(&code) => Verdict::InTheWay(told),
-        _ if meant.retry == Retry::Later => Verdict::Unknown(told),
-        _ => Verdict::Refused(told),
+    let outcome = match ivs_code(refusal) {
+        Some(code) if IN_THE_WAY.contains(&code) => OfferOutcome::Conflict(told),
+        _ if meant.retry == Retry::Later => OfferOutcome::Inconclusive(told),
+        _ => OfferOutcome::Refused(told),
     };
-    (verdict, stop)
+    (outcome, stop)
 }
 
 /// IVS's code for too many requests (seen: AWS's browser SDK).

@@ -3,9 +3,9 @@
 use std::time::SystemTime;
 
 use crate::arguments::Media;
-use crate::findings::{Asked, Outlived, Verdict};
+use crate::findings::{OfferOutcome, Outlived, Posted};
 use crate::probe::Probe;
-use crate::questions::{outcome, questions, verdict};
+use crate::questions::{describe_offer, describe_stream, questions};
 use crate::stop::Stop;
 
 /// Writes the report and takes out what must not be published.
@@ -74,17 +74,17 @@ fn redirects(probe: &Probe) -> String {
         text.push_str(&format!(
             "- {}: {}\n",
             offered.form.name(),
-            way(&offered.asked)
+            way(&offered.posted)
         ));
     }
-    if let Some(asked) = &probe.findings.after_delete {
-        text.push_str(&format!("- right after a DELETE: {}\n", way(asked)));
+    if let Some(posted) = &probe.findings.after_delete {
+        text.push_str(&format!("- right after a DELETE: {}\n", way(posted)));
     }
     text
 }
 
-fn way(asked: &Asked) -> String {
-    let hops: Vec<String> = asked
+fn way(posted: &Posted) -> String {
+    let hops: Vec<String> = posted
         .hops
         .iter()
         .map(|hop| {
@@ -100,15 +100,15 @@ fn way(asked: &Asked) -> String {
         true => "no reply".to_owned(),
         false => hops.join(" → "),
     };
-    format!("{hops}; {:.3} s in all", asked.took.as_secs_f64())
+    format!("{hops}; {:.3} s in all", posted.took.as_secs_f64())
 }
 
 fn offers(probe: &Probe) -> String {
     let mut text =
         "\n## Offers\n\n| video section | verdict | time |\n| --- | --- | --- |\n".to_owned();
     for offered in &probe.findings.offers {
-        let told = verdict(&offered.asked.verdict).replace('|', "/");
-        let took = offered.asked.took.as_secs_f64();
+        let told = describe_offer(&offered.posted.outcome).replace('|', "/");
+        let took = offered.posted.took.as_secs_f64();
         text.push_str(&format!(
             "| {} | {told} | {took:.3} s |\n",
             offered.form.name()
@@ -122,7 +122,7 @@ fn answers(probe: &Probe) -> String {
     let mut text = "\n## Sessions\n".to_owned();
     let mut told: Vec<Vec<String>> = Vec::new();
     for offered in &probe.findings.offers {
-        let Verdict::Accepted(head) = &offered.asked.verdict else {
+        let OfferOutcome::Accepted(head) = &offered.posted.outcome else {
             continue;
         };
         let mut lines = vec![format!("`Location`: {}", head.location)];
@@ -169,7 +169,7 @@ fn streams(probe: &Probe) -> String {
             .iter()
             .map(|(state, since)| format!("{state} {:.3} s", since.as_secs_f64()))
             .collect();
-        text.push_str(&format!("- {}: {}", stream.name, outcome(stream)));
+        text.push_str(&format!("- {}: {}", stream.name, describe_stream(stream)));
         if !states.is_empty() {
             text.push_str(&format!(" ({} since PLAYING)", states.join(", ")));
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use gstivs::whip::Token;
 
 use crate::arguments::Media as Wish;
-use crate::findings::{Outcome, Outlived};
+use crate::findings::{Outlived, StreamOutcome};
 use crate::plan::RUNGS;
 use crate::probe::Probe;
 use crate::sessions::Pace;
@@ -26,7 +26,7 @@ impl Probe {
             let sent = self.stream(media, token, self.arguments.stream).await?;
             let (throttled, outcome) = (sent.throttled, &sent.stream.outcome);
             let words = match outcome {
-                Outcome::Failed { words, .. } => words.clone(),
+                StreamOutcome::Failed { words, .. } => words.clone(),
                 _ => String::new(),
             };
             self.findings.streams.push(sent.stream);
@@ -57,7 +57,9 @@ impl Probe {
         let sent = tokio::task::spawn_blocking(move || send(&media, &goal)).await;
         self.ledger.offered();
         let mut sent = sent.map_err(|error| Stop::Hopeless(error.to_string()))?;
-        if let Outcome::Failed { words, .. } | Outcome::NotTried(words) = &mut sent.stream.outcome {
+        if let StreamOutcome::Failed { words, .. } | StreamOutcome::NotTried(words) =
+            &mut sent.stream.outcome
+        {
             *words = self.mask.foreign(words);
         }
         if let Some(trouble) = &sent.session {

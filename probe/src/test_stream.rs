@@ -6,7 +6,7 @@ use gst::glib;
 use gst::prelude::*;
 use gstivs::whip::{Endpoint, Token};
 
-use crate::findings::{Outcome, Stream};
+use crate::findings::{Stream, StreamOutcome};
 use crate::stop::Halt;
 
 /// A tone that disturbs nobody.
@@ -108,7 +108,7 @@ pub(crate) fn not_tried(media: &Media, reason: String) -> Sent {
     Sent {
         stream: Stream {
             name: media.name(),
-            outcome: Outcome::NotTried(reason),
+            outcome: StreamOutcome::NotTried(reason),
             states: Vec::new(),
             statistics: Vec::new(),
         },
@@ -219,9 +219,9 @@ impl Watch {
 
     fn end(mut self, stayed: Option<Duration>) -> Sent {
         self.stream.outcome = match (self.failed, stayed) {
-            (Some(words), published) => Outcome::Failed { words, published },
-            (None, Some(stayed)) => Outcome::Stayed(stayed),
-            (None, None) => Outcome::NotTried("it ended before it began".to_owned()),
+            (Some(words), published) => StreamOutcome::Failed { words, published },
+            (None, Some(stayed)) => StreamOutcome::Stayed(stayed),
+            (None, None) => StreamOutcome::NotTried("it ended before it began".to_owned()),
         };
         if stayed.is_some() && !self.ended && self.trouble.is_none() && !self.had_session {
             self.trouble = Some("a stream's end was not confirmed".to_owned());
