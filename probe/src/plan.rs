@@ -7,9 +7,8 @@ pub(crate) const MAX_SESSIONS: usize = 28;
 /// One offer for each form of video section.
 pub(crate) const FORMS: usize = 8;
 
-/// The rungs of the element's filler that can be pinned, by their nicks. One
-/// that this build's element does not know is passed over.
-pub(crate) const RUNGS: [&str; 3] = ["inactive", "sendonly", "black"];
+/// The filler modes that are tried, as values of `video-filler`.
+pub(crate) const FILLER_MODES: [&str; 3] = ["inactive", "sendonly", "black"];
 
 /// Streams beyond the documented limits: another profile, another shape.
 pub(crate) const STREAMS: usize = 2;
@@ -42,7 +41,7 @@ const _: () = assert!(sessions(true, true) <= MAX_SESSIONS);
 pub(crate) const fn sessions(media: bool, patient: bool) -> usize {
     let mut number = FORMS + AGAIN + AFTER_DELETE + AT_ONCE + EXPIRED;
     if media {
-        number += RUNGS.len() + STREAMS;
+        number += FILLER_MODES.len() + STREAMS;
     }
     if patient {
         number += LONELY.len();

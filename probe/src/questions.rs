@@ -89,7 +89,7 @@ impl Of<'_> {
             ),
             (
                 "Which fillers keep a real stream on the stage?",
-                self.rungs(),
+                self.filler_modes(),
             ),
         ]
     }
@@ -206,15 +206,15 @@ impl Of<'_> {
         }
     }
 
-    fn rungs(&self) -> String {
-        let rungs = self.findings.streams.iter();
-        let rungs: Vec<String> = rungs
+    fn filler_modes(&self) -> String {
+        let modes = self.findings.streams.iter();
+        let modes: Vec<String> = modes
             .filter(|stream| stream.name.contains("video-filler"))
             .map(|stream| format!("{}: {}", stream.name, describe_stream(stream)))
             .collect();
-        match rungs.is_empty() {
+        match modes.is_empty() {
             true => self.no_stream(),
-            false => rungs.join("; "),
+            false => modes.join("; "),
         }
     }
 

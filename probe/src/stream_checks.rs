@@ -6,12 +6,12 @@ use gstivs::whip::Token;
 
 use crate::arguments::Media as Wish;
 use crate::findings::{Outlived, StreamOutcome};
-use crate::plan::RUNGS;
+use crate::plan::FILLER_MODES;
 use crate::probe::Probe;
 use crate::sessions::Pace;
 use crate::stop::Stop;
 use crate::terminal::tell;
-use crate::test_stream::{BEYOND, Goal, Media, Sent, knows, not_tried, send};
+use crate::test_stream::{BEYOND, Goal, Media, Sent, not_tried, send, supports_filler_mode};
 
 /// How long a publish is watched after the end of its token, on a service and
 /// on this machine.
@@ -20,8 +20,8 @@ const AFTER_HERE: Duration = Duration::from_secs(2);
 
 impl Probe {
     pub(crate) async fn streams(&mut self) -> Result<(), Stop> {
-        let rungs = RUNGS.map(|rung| Media::Audio { rung: Some(rung) });
-        for media in rungs.into_iter().chain(BEYOND) {
+        let modes = FILLER_MODES.map(|mode| Media::Audio { filler: Some(mode) });
+        for media in modes.into_iter().chain(BEYOND) {
             let token = self.arguments.tokens.main.clone();
             let sent = self.stream(media, token, self.arguments.stream).await?;
             let (throttled, outcome) = (sent.throttled, &sent.stream.outcome);
@@ -40,8 +40,8 @@ impl Probe {
 
     /// Sends one stream through the element, which makes one session at most.
     async fn stream(&mut self, media: Media, token: Token, time: Duration) -> Result<Sent, Stop> {
-        if let Media::Audio { rung: Some(rung) } = media
-            && !knows(rung)
+        if let Media::Audio { filler: Some(mode) } = media
+            && !supports_filler_mode(mode)
         {
             return Ok(not_tried(&media, "not known to this build".to_owned()));
         }
@@ -94,7 +94,7 @@ impl Probe {
             true => AFTER_HERE,
             false => AFTER,
         };
-        let media = Media::Audio { rung: None };
+        let media = Media::Audio { filler: None };
         let sent = self.stream(media, token.clone(), left + after).await?;
         self.halt.check()?;
         self.findings.outlived = Some(Outlived::Asked(sent.stream));

@@ -29,8 +29,8 @@ const LAST_WORDS: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 /// What is sent.
 #[derive(Clone, Debug)]
 pub(crate) enum Media {
-    /// Audio, with the element's filler pinned to the rung of this nick.
-    Audio { rung: Option<&'static str> },
+    /// Audio, with `video-filler` set to this mode.
+    Audio { filler: Option<&'static str> },
     /// Audio, and video of this size and H.264 profile.
     Video {
         name: &'static str,
@@ -76,8 +76,8 @@ pub(crate) struct Sent {
 impl Media {
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::Audio { rung: Some(rung) } => format!("audio, `video-filler={rung}`"),
-            Self::Audio { rung: None } => "audio".to_owned(),
+            Self::Audio { filler: Some(mode) } => format!("audio, `video-filler={mode}`"),
+            Self::Audio { filler: None } => "audio".to_owned(),
             Self::Video { name, .. } => (*name).to_owned(),
         }
     }
@@ -117,14 +117,14 @@ pub(crate) fn not_tried(media: &Media, reason: String) -> Sent {
     }
 }
 
-/// Whether this build's element has a rung of that nick.
-pub(crate) fn knows(rung: &str) -> bool {
+/// Whether this build's element has that filler mode.
+pub(crate) fn supports_filler_mode(mode: &str) -> bool {
     let Ok(sink) = gst::ElementFactory::make("ivswhipsink").build() else {
         return false;
     };
     let property = sink.find_property("video-filler");
     let class = property.and_then(|property| glib::EnumClass::with_type(property.value_type()));
-    class.is_some_and(|class| class.value_by_nick(rung).is_some())
+    class.is_some_and(|class| class.value_by_nick(mode).is_some())
 }
 
 fn start(media: &Media, goal: &Goal) -> Result<(gst::Pipeline, gst::Element), String> {
@@ -133,8 +133,8 @@ fn start(media: &Media, goal: &Goal) -> Result<(gst::Pipeline, gst::Element), St
         .downcast::<gst::Pipeline>()
         .map_err(|_| "no pipeline".to_owned())?;
     let sink = pipeline.by_name("sink").ok_or("no sink")?;
-    if let Media::Audio { rung: Some(rung) } = media {
-        sink.set_property_from_str("video-filler", rung);
+    if let Media::Audio { filler: Some(mode) } = media {
+        sink.set_property_from_str("video-filler", mode);
     }
     sink.set_property("whip-endpoint", goal.endpoint.url().as_str());
     sink.set_property("auth-token", goal.token.reveal());
