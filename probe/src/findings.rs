@@ -1,4 +1,4 @@
-//! What has been learnt so far. Every text in it is masked already.
+//! What has been learnt so far. Every text in it is redacted already.
 
 use std::time::Duration;
 

@@ -115,7 +115,7 @@ impl Probe {
             let headers = request.headers_mut();
             headers.insert(http::header::AUTHORIZATION, token.authorization());
         }
-        reply::told(&self.client.send(request).await, &self.mask)
+        reply::told(&self.client.send(request).await, &self.redactor)
     }
 
     async fn trickle(&self, session: &Session, trickling: &Trickling) -> String {
@@ -124,7 +124,7 @@ impl Probe {
             return NOT_ASKED.to_owned();
         };
         let request = trickling.patch(session.token.as_ref(), &fragment);
-        reply::told(&self.client.send(request).await, &self.mask)
+        reply::told(&self.client.send(request).await, &self.redactor)
     }
 
     /// Other credentials than the offer's ask for an ICE restart, with a star
@@ -141,9 +141,9 @@ impl Probe {
         let reply = self.client.send(request).await;
         if let Ok(reply) = &reply {
             let body = String::from_utf8_lossy(reply.body().bytes()).into_owned();
-            self.learn_credentials(&body);
+            self.add_ice_credentials(&body);
         }
-        reply::told(&reply, &self.mask)
+        reply::told(&reply, &self.redactor)
     }
 
     /// How long a session stays that nobody connects to. A session whose

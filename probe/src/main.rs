@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!  arguments ──► probe: offers by HTTP ──┐
-//!                streams: the element ───┼──► findings ──► report ──► mask ──► stdout
+//!                streams: the element ───┼──► findings ──► report ──► redaction ──► stdout
 //!                      │                 │
 //!                 ledger: a bound before each session, a DELETE after it
 //! ```
@@ -141,8 +141,8 @@ fn account(probe: &Probe, stop: Option<&Stop>) -> ExitCode {
     };
     tell(
         &probe
-            .mask
-            .report(&format!("stage_probe: {short}: {reason}.")),
+            .redactor
+            .redact_report(&format!("stage_probe: {short}: {reason}.")),
     );
     match stop {
         Some(Stop::Interrupted) => ExitCode::from(INTERRUPTED),

@@ -10,7 +10,7 @@ use crate::client::{Client, End, Made, Way};
 use crate::findings::{Findings, Hop, OfferOutcome, Posted};
 use crate::no_reply::Silence;
 use crate::offers::{Draft, Form};
-use crate::redaction::Mask;
+use crate::redaction::Redactor;
 use crate::reply;
 use crate::sessions::{Ledger, Pace, Ticket};
 use crate::stop::{Halt, Stop};
@@ -20,7 +20,7 @@ pub(crate) struct Probe {
     pub(crate) arguments: Arguments,
     pub(crate) client: Client,
     pub(crate) ledger: Ledger,
-    pub(crate) mask: Mask,
+    pub(crate) redactor: Redactor,
     pub(crate) halt: Halt,
     pub(crate) findings: Findings,
     /// How often something was asked again.
@@ -46,16 +46,16 @@ pub(crate) struct Session {
 
 impl Probe {
     pub(crate) fn new(arguments: Arguments, halt: Halt) -> Result<Self, Box<dyn Error>> {
-        let mut mask = Mask::default();
+        let mut redactor = Redactor::default();
         for token in &arguments.tokens.all {
-            mask.learn_token(token);
+            redactor.add_token(token);
         }
         // Of another server's endpoint the path can be the stream key.
         for secret in [
             arguments.endpoint.url().path(),
             arguments.endpoint.url().query().unwrap_or(""),
         ] {
-            mask.learn(secret, "/…");
+            redactor.add(secret, "/…");
         }
         let ledger = match arguments.is_local() {
             true => Ledger::of_this_machine(),
@@ -64,7 +64,7 @@ impl Probe {
         Ok(Self {
             client: Client::new()?,
             ledger,
-            mask,
+            redactor,
             halt,
             findings: Findings::default(),
             again: 0,
@@ -82,7 +82,7 @@ impl Probe {
         self.ledger.may_open(&mut self.halt, pace).await?;
         tell(&format!("offering: {}", form.name()));
         let draft = Draft::new(form).map_err(|error| Stop::Hopeless(error.to_string()))?;
-        self.learn_credentials(&draft.body);
+        self.add_ice_credentials(&draft.body);
         let offer = draft.offer.clone();
         let endpoint = &self.arguments.endpoint;
         // Not cut short by Ctrl-C: the reply may name a session to delete.
@@ -97,8 +97,8 @@ impl Probe {
     fn attempt(&mut self, way: Way, offer: Offer) -> OfferAttempt {
         let (mut session, mut stop) = (None, None);
         for hop in &way.hops {
-            self.mask.learn(hop.url.path(), "/…");
-            self.mask.learn(hop.url.query().unwrap_or(""), "[query]");
+            self.redactor.add(hop.url.path(), "/…");
+            self.redactor.add(hop.url.query().unwrap_or(""), "[query]");
         }
         let outcome = match way.end {
             End::Created(made) => {
@@ -108,13 +108,13 @@ impl Probe {
             }
             End::Refused(mut refusal) => {
                 // Ahead of the excerpt, which could cut one of them in two.
-                refusal.hide(&self.mask.long());
-                let (outcome, reason) = reply::refused(&refusal, &self.mask);
+                refusal.hide(&self.redactor.long_secrets());
+                let (outcome, reason) = reply::refused(&refusal, &self.redactor);
                 stop = reason;
                 outcome
             }
             End::Other(words) => {
-                let words = self.mask.foreign(&words);
+                let words = self.redactor.redact_server_text(&words);
                 stop = Some(Stop::Hopeless(words.clone()));
                 OfferOutcome::Inconclusive(words)
             }
@@ -125,7 +125,7 @@ impl Probe {
             }
         };
         let hops = way.hops.iter().map(|hop| Hop {
-            host: reply::host(&hop.url, &self.mask),
+            host: reply::host(&hop.url, &self.redactor),
             status: hop.status.as_u16(),
             took: hop.took,
         });
@@ -146,7 +146,10 @@ impl Probe {
             self.ledger
                 .trouble("an offer got no reply; if it made a session, it could not be deleted");
         }
-        format!("no reply: {}", self.mask.foreign(&silence.to_string()))
+        format!(
+            "no reply: {}",
+            self.redactor.redact_server_text(&silence.to_string())
+        )
     }
 
     fn created(
@@ -157,17 +160,17 @@ impl Probe {
         let resource = made.created.resource.take();
         let url = resource.as_ref().map(|resource| resource.url().clone());
         if let Some(url) = &url {
-            self.mask.learn(url.path(), "/…");
-            self.mask.learn(url.query().unwrap_or(""), "[query]");
+            self.redactor.add(url.path(), "/…");
+            self.redactor.add(url.query().unwrap_or(""), "[query]");
             for segment in url.path_segments().into_iter().flatten() {
                 // "session" itself is a word of the report.
                 if segment.len() >= 8 {
-                    self.mask.learn(segment, "[resource]");
+                    self.redactor.add(segment, "[resource]");
                 }
             }
         }
-        self.learn_credentials(&made.answer);
-        let head = reply::head(&made, url.as_ref(), &self.mask);
+        self.add_ice_credentials(&made.answer);
+        let head = reply::head(&made, url.as_ref(), &self.redactor);
         let trickling = resource.as_ref().map(|resource| resource.trickling());
         let session = Session {
             ticket: self.ledger.opened(resource, made.token.as_ref()),
@@ -179,11 +182,11 @@ impl Probe {
         (head, session)
     }
 
-    pub(crate) fn learn_credentials(&mut self, sdp: &str) {
+    pub(crate) fn add_ice_credentials(&mut self, sdp: &str) {
         for line in sdp.lines() {
             let names = ["a=ice-ufrag:", "a=ice-pwd:"];
             for value in names.iter().filter_map(|name| line.strip_prefix(name)) {
-                self.mask.learn(value.trim(), "[secret]");
+                self.redactor.add(value.trim(), "[secret]");
             }
         }
     }
@@ -195,7 +198,10 @@ impl Probe {
         };
         match self.ledger.delete(&self.client, ticket).await {
             Ok(status) => format!("HTTP {status}"),
-            Err(silence) => format!("no reply: {}", self.mask.foreign(&silence.to_string())),
+            Err(silence) => format!(
+                "no reply: {}",
+                self.redactor.redact_server_text(&silence.to_string())
+            ),
         }
     }
 }

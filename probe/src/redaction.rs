@@ -21,43 +21,43 @@ const HEX: usize = 12;
 
 /// Private texts, and what stands in their place.
 #[derive(Default)]
-pub(crate) struct Mask {
-    known: Vec<(String, &'static str)>,
+pub(crate) struct Redactor {
+    secrets: Vec<(String, &'static str)>,
 }
 
-impl Mask {
+impl Redactor {
     /// Learns a token and all that its claims hold.
-    pub(crate) fn learn_token(&mut self, token: &Token) {
-        self.learn(token.reveal(), "[token]");
+    pub(crate) fn add_token(&mut self, token: &Token) {
+        self.add(token.reveal(), "[token]");
         let mut parts = token.reveal().split('.');
         for part in token.reveal().split('.').filter(|part| part.len() >= LONG) {
-            self.learn(part, "[token]");
+            self.add(part, "[token]");
         }
         let claims = parts.nth(1).and_then(decode);
         if let Some(Value::Object(claims)) = claims {
             // Dates and versions are numbers like any others.
             for (name, claim) in claims.iter().filter(|(name, _)| *name != "version") {
                 if name.ends_with("_url") {
-                    self.learn_ids(claim.as_str().unwrap_or_default());
+                    self.add_ids(claim.as_str().unwrap_or_default());
                 } else if name == "attributes" || !claim.is_object() {
-                    self.learn_claim(claim);
+                    self.add_claim(claim);
                 }
             }
         }
     }
 
-    fn learn_claim(&mut self, claim: &Value) {
+    fn add_claim(&mut self, claim: &Value) {
         match claim {
             Value::String(text) => {
-                self.learn(text, "[claim]");
-                self.learn_ids(text);
+                self.add(text, "[claim]");
+                self.add_ids(text);
             }
-            Value::Number(number) => self.learn(&number.to_string(), "[claim]"),
-            Value::Array(all) => all.iter().for_each(|claim| self.learn_claim(claim)),
+            Value::Number(number) => self.add(&number.to_string(), "[claim]"),
+            Value::Array(all) => all.iter().for_each(|claim| self.add_claim(claim)),
             Value::Object(all) => {
                 for (name, claim) in all {
-                    self.learn(name, "[claim]");
-                    self.learn_claim(claim);
+                    self.add(name, "[claim]");
+                    self.add_claim(claim);
                 }
             }
             Value::Null | Value::Bool(_) => {}
@@ -66,47 +66,47 @@ impl Mask {
 
     /// An ARN's account and stage id, and an endpoint's label, can stand alone.
     /// The rest of a URL is the service's name, which the report has to tell.
-    fn learn_ids(&mut self, text: &str) {
+    fn add_ids(&mut self, text: &str) {
         for part in text.split([':', '/', '.']).filter(|part| is_id(part)) {
-            self.learn(part, "[claim]");
+            self.add(part, "[claim]");
         }
     }
 
     /// Learns one private text.
-    pub(crate) fn learn(&mut self, text: &str, place: &'static str) {
-        let known = self.known.iter().any(|(known, _)| known == text);
-        if text.len() > 1 && !known {
-            self.known.push((text.to_owned(), place));
+    pub(crate) fn add(&mut self, text: &str, place: &'static str) {
+        let is_known = self.secrets.iter().any(|(known, _)| known == text);
+        if text.len() > 1 && !is_known {
+            self.secrets.push((text.to_owned(), place));
             // The longer ones first, which hold the shorter ones.
-            self.known
+            self.secrets
                 .sort_by_key(|(known, _)| std::cmp::Reverse(known.len()));
         }
     }
 
     /// The texts that can be blotted out of a body without harm to its form.
-    pub(crate) fn long(&self) -> Vec<&str> {
-        let long = self.known.iter().filter(|(known, _)| known.len() >= LONG);
+    pub(crate) fn long_secrets(&self) -> Vec<&str> {
+        let long = self.secrets.iter().filter(|(known, _)| known.len() >= LONG);
         long.map(|(known, _)| known.as_str()).collect()
     }
 
     /// Masks what a server said, and leaves no tag to whoever renders the report.
-    pub(crate) fn foreign(&self, text: &str) -> String {
-        self.mask(text, 2).replace('<', "&lt;")
+    pub(crate) fn redact_server_text(&self, text: &str) -> String {
+        self.redact(text, 2).replace('<', "&lt;")
     }
 
     /// Masks a whole report, whose own words have to survive.
-    pub(crate) fn report(&self, text: &str) -> String {
-        self.mask(text, LONG)
+    pub(crate) fn redact_report(&self, text: &str) -> String {
+        self.redact(text, LONG)
     }
 
-    fn mask(&self, text: &str, shortest: usize) -> String {
+    fn redact(&self, text: &str, shortest: usize) -> String {
         let mut text = text.to_owned();
-        for (known, place) in &self.known {
+        for (known, place) in &self.secrets {
             if known.len() >= shortest {
                 text = text.replace(known.as_str(), place);
             }
         }
-        mask_forms(&text)
+        redact_patterns(&text)
     }
 }
 
@@ -122,8 +122,8 @@ fn is_id(part: &str) -> bool {
 }
 
 /// Masks word by word, where a word is what could be a URL.
-fn mask_forms(text: &str) -> String {
-    let (mut masked, mut word) = (String::new(), String::new());
+fn redact_patterns(text: &str) -> String {
+    let (mut redacted, mut word) = (String::new(), String::new());
     for character in text.chars() {
         if character.is_ascii_alphanumeric() || "-._~:/?#[]@!$&+;=%".contains(character) {
             word.push(character);
@@ -131,16 +131,16 @@ fn mask_forms(text: &str) -> String {
             // What was cut has lost the form to know it by.
             let is_cut = character == '…' && !word.ends_with(['/', ']', ':', '=']);
             if !is_cut {
-                masked.push_str(&mask_word(&word));
+                redacted.push_str(&redact_word(&word));
             }
-            masked.push(character);
+            redacted.push(character);
             word.clear();
         }
     }
-    masked + &mask_word(&word)
+    redacted + &redact_word(&word)
 }
 
-fn mask_word(word: &str) -> String {
+fn redact_word(word: &str) -> String {
     if word.contains("arn:") {
         return "[arn]".to_owned();
     }
@@ -150,16 +150,16 @@ fn mask_word(word: &str) -> String {
         // User name and password come before an at sign.
         let host = host.rsplit('@').next().unwrap_or(host);
         let path = if path.len() > 1 { "/…" } else { path };
-        return format!("{scheme}://{}{path}", mask_host(host));
+        return format!("{scheme}://{}{path}", redact_host(host));
     }
     if word.starts_with('/') && word.len() > 1 {
         return "/…".to_owned();
     }
-    mask_host(word)
+    redact_host(word)
 }
 
 /// Masks an address, with or without a port, and ids in anything else.
-fn mask_host(host: &str) -> String {
+fn redact_host(host: &str) -> String {
     let trimmed = host.trim_end_matches(['.', ';', '?', '!', ':']);
     let end = &host[trimmed.len()..];
     let (address, port) = match trimmed.rsplit_once(':') {
@@ -171,7 +171,7 @@ fn mask_host(host: &str) -> String {
     if is_address(address) {
         return format!("[address]{port}{end}");
     }
-    mask_ids(host)
+    redact_ids(host)
 }
 
 fn is_address(text: &str) -> bool {
@@ -181,21 +181,21 @@ fn is_address(text: &str) -> bool {
 }
 
 /// Masks what is too long, or too hexadecimal, to be a word.
-fn mask_ids(text: &str) -> String {
-    let (mut masked, mut run) = (String::new(), String::new());
+fn redact_ids(text: &str) -> String {
+    let (mut redacted, mut run) = (String::new(), String::new());
     for character in text.chars() {
         if character.is_ascii_alphanumeric() || matches!(character, '-' | '_') {
             run.push(character);
         } else {
-            masked.push_str(mask_run(&run));
-            masked.push(character);
+            redacted.push_str(redact_run(&run));
+            redacted.push(character);
             run.clear();
         }
     }
-    masked + mask_run(&run)
+    redacted + redact_run(&run)
 }
 
-fn mask_run(run: &str) -> &str {
+fn redact_run(run: &str) -> &str {
     let digits = run.bytes().any(|byte| byte.is_ascii_digit());
     let jwt = run.starts_with("eyJ");
     let hex = |part: &str| part.len() >= HEX && part.bytes().all(|b| b.is_ascii_hexdigit());
@@ -213,8 +213,8 @@ mod tests {
 
     use super::*;
 
-    fn masked(text: &str) -> String {
-        Mask::default().report(text)
+    fn redacted(text: &str) -> String {
+        Redactor::default().redact_report(text)
     }
 
     #[test]
@@ -248,7 +248,7 @@ mod tests {
             ),
             ("W/\"Q2hhcmFjdGVyc0FuZDEy\"", "W/\"[id]\""),
         ] {
-            assert_eq!(masked(text), wanted);
+            assert_eq!(redacted(text), wanted);
         }
     }
 
@@ -264,7 +264,7 @@ mod tests {
             "candidates: 2 udp host (443, 3478), GStreamer 1.22.0, stage_probe 0.1.0",
             "failed to create publisher session (HTTP 400, IVS code 2001)",
         ] {
-            assert_eq!(masked(text), text);
+            assert_eq!(redacted(text), text);
         }
     }
 
@@ -276,33 +276,36 @@ mod tests {
             "topic":"L0cAlSt4gE00","capabilities":{"allow_publish":true},
             "attributes":{"team":"the blue ones"}}"#;
         let token = format!("e30.{}.c2lnbmF0dXJl", URL_SAFE_NO_PAD.encode(claims));
-        let mut mask = Mask::default();
-        mask.learn_token(&Token::parse(&token).unwrap());
+        let mut redactor = Redactor::default();
+        redactor.add_token(&Token::parse(&token).unwrap());
 
         let said = format!(
             "bob7 (al) of team, the blue ones, 1700000000, L0cAlSt4gE00, 123456789012, {token} 1.0"
         );
-        let masked = mask.foreign(&said);
+        let redacted = redactor.redact_server_text(&said);
         assert_eq!(
-            masked,
+            redacted,
             "[claim] ([claim]) of [claim], [claim], [claim], [claim], [claim], [token] 1.0"
         );
         assert_eq!(
-            mask.report(
+            redactor.redact_report(
                 "https://global.whip.live-video.net → https://0a1b2c3d4e5f.whip.live-video.net"
             ),
             "https://global.whip.live-video.net → https://[claim].whip.live-video.net"
         );
         // In the report's own words a short claim is a syllable.
-        assert_eq!(mask.report("also allow"), "also allow");
-        assert_eq!(mask.foreign("<b>no"), "&lt;b>no");
-        assert!(!mask.report(&said).contains("L0cAl"));
+        assert_eq!(redactor.redact_report("also allow"), "also allow");
+        assert_eq!(redactor.redact_server_text("<b>no"), "&lt;b>no");
+        assert!(!redactor.redact_report(&said).contains("L0cAl"));
     }
 
     #[test]
     fn texts_learnt_on_the_way() {
-        let mut mask = Mask::default();
-        mask.learn("p4ssword", "[secret]");
-        assert_eq!(mask.report("a=ice-pwd:p4ssword"), "a=ice-pwd:[secret]");
+        let mut redactor = Redactor::default();
+        redactor.add("p4ssword", "[secret]");
+        assert_eq!(
+            redactor.redact_report("a=ice-pwd:p4ssword"),
+            "a=ice-pwd:[secret]"
+        );
     }
 }

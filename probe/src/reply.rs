@@ -9,7 +9,7 @@ use url::Url;
 use crate::client::Made;
 use crate::findings::{OfferOutcome, SessionReply};
 use crate::no_reply::Silence;
-use crate::redaction::Mask;
+use crate::redaction::Redactor;
 use crate::stop::Stop;
 
 /// Headers whose values tell what a server takes.
@@ -21,10 +21,15 @@ const TELLING: [&str; 4] = [
 ];
 
 /// A reply to something other than a POST: its status and what it tells.
-pub(crate) fn told(reply: &Result<Response<Body>, Silence>, mask: &Mask) -> String {
+pub(crate) fn told(reply: &Result<Response<Body>, Silence>, redactor: &Redactor) -> String {
     let reply = match reply {
         Ok(reply) => reply,
-        Err(silence) => return format!("no reply: {}", mask.foreign(&silence.to_string())),
+        Err(silence) => {
+            return format!(
+                "no reply: {}",
+                redactor.redact_server_text(&silence.to_string())
+            );
+        }
     };
     let mut told = vec![format!("HTTP {}", reply.status().as_u16())];
     if reply.status().is_redirection() {
@@ -33,13 +38,16 @@ pub(crate) fn told(reply: &Result<Response<Body>, Silence>, mask: &Mask) -> Stri
     for name in TELLING {
         let values: Vec<&str> = texts(reply.headers(), name).collect();
         if !values.is_empty() {
-            told.push(format!("{name}: {}", mask.foreign(&values.join(", "))));
+            told.push(format!(
+                "{name}: {}",
+                redactor.redact_server_text(&values.join(", "))
+            ));
         }
     }
     told.extend(etag(reply.headers()).map(|form| format!("ETag {form}")));
     let kind = texts(reply.headers(), CONTENT_TYPE.as_str()).next();
-    told.extend(kind.map(|kind| format!("content-type: {}", mask.foreign(kind))));
-    let links = relations(reply.headers(), mask);
+    told.extend(kind.map(|kind| format!("content-type: {}", redactor.redact_server_text(kind))));
+    let links = relations(reply.headers(), redactor);
     if !links.is_empty() {
         told.push(format!("Link relations: {}", links.join(", ")));
     }
@@ -47,19 +55,22 @@ pub(crate) fn told(reply: &Result<Response<Body>, Silence>, mask: &Mask) -> Stri
 }
 
 /// A reply that made a session.
-pub(crate) fn head(made: &Made, resource: Option<&Url>, mask: &Mask) -> SessionReply {
+pub(crate) fn head(made: &Made, resource: Option<&Url>, redactor: &Redactor) -> SessionReply {
     let patch = texts(&made.headers, "accept-patch").next();
     let answer = crate::answer::describe(&made.answer);
     SessionReply {
         status: made.status.as_u16(),
-        location: location(&made.headers, &made.url, resource, mask),
+        location: location(&made.headers, &made.url, resource, redactor),
         etag: etag(&made.headers),
-        accept_patch: patch.map(|value| mask.foreign(value)),
-        links: relations(&made.headers, mask),
-        answer: answer.iter().map(|line| mask.foreign(line)).collect(),
+        accept_patch: patch.map(|value| redactor.redact_server_text(value)),
+        links: relations(&made.headers, redactor),
+        answer: answer
+            .iter()
+            .map(|line| redactor.redact_server_text(line))
+            .collect(),
         skeleton: crate::answer::skeleton(&made.answer)
             .iter()
-            .map(|line| mask.foreign(line))
+            .map(|line| redactor.redact_server_text(line))
             .collect(),
         summary: crate::answer::summary(&made.answer),
         unusable: made.created.answer.as_ref().err().map(ToString::to_string),
@@ -67,11 +78,11 @@ pub(crate) fn head(made: &Made, resource: Option<&Url>, mask: &Mask) -> SessionR
 }
 
 /// A refusal, and what it means for whatever else was to be asked.
-pub(crate) fn refused(refusal: &Refusal, mask: &Mask) -> (OfferOutcome, Option<Stop>) {
+pub(crate) fn refused(refusal: &Refusal, redactor: &Redactor) -> (OfferOutcome, Option<Stop>) {
     let code = ivs_code(refusal).map(|code| format!(", IVS code {code}"));
     let words = refusal
         .message()
-        .map(|words| format!(": \"{}\"", mask.foreign(&words)));
+        .map(|words| format!(": \"{}\"", redactor.redact_server_text(&words)));
     let told = format!(
         "HTTP {}{}{}",
         refusal.status.as_u16(),
@@ -105,12 +116,17 @@ const THROTTLED: u32 = 2013;
 const IN_THE_WAY: [u32; 2] = [2010, 2012];
 
 /// The host of a URL, which is a name of the service's or hidden.
-pub(crate) fn host(url: &Url, mask: &Mask) -> String {
-    mask.report(&origin(url))
+pub(crate) fn host(url: &Url, redactor: &Redactor) -> String {
+    redactor.redact_report(&origin(url))
 }
 
 /// The form of `Location`, of which only the host may be told.
-fn location(headers: &HeaderMap, asked: &Url, resource: Option<&Url>, mask: &Mask) -> String {
+fn location(
+    headers: &HeaderMap,
+    asked: &Url,
+    resource: Option<&Url>,
+    redactor: &Redactor,
+) -> String {
     let Some(text) = texts(headers, LOCATION.as_str()).next() else {
         return "none".to_owned();
     };
@@ -126,7 +142,10 @@ fn location(headers: &HeaderMap, asked: &Url, resource: Option<&Url>, mask: &Mas
     let place = if origin(resource) == origin(asked) {
         "on the host that answered".to_owned()
     } else {
-        format!("on another host than answered, {}", host(resource, mask))
+        format!(
+            "on another host than answered, {}",
+            host(resource, redactor)
+        )
     };
     let segments = resource.path_segments().map_or(0, Iterator::count);
     let session = match resource.path().contains("/session/") {
@@ -153,13 +172,13 @@ fn etag(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The relations of `Link` headers (RFC 8288 3.3), without their targets.
-fn relations(headers: &HeaderMap, mask: &Mask) -> Vec<String> {
+fn relations(headers: &HeaderMap, redactor: &Redactor) -> Vec<String> {
     let mut found = Vec::new();
     for value in texts(headers, LINK.as_str()) {
         for part in value.split("rel=").skip(1) {
             let part = part.trim_start_matches('"');
             let end = part.find(['"', ';', ',']).unwrap_or(part.len());
-            let relation = mask.foreign(&part[..end]);
+            let relation = redactor.redact_server_text(&part[..end]);
             if !found.contains(&relation) {
                 found.push(relation);
             }

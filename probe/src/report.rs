@@ -23,7 +23,7 @@ pub(crate) fn write(probe: &mut Probe, stop: Option<&Stop>) -> String {
     ] {
         report.push_str(&part);
     }
-    probe.mask.report(&report)
+    probe.redactor.redact_report(&report)
 }
 
 fn reason(stop: &Stop) -> String {
@@ -38,7 +38,9 @@ fn reason(stop: &Stop) -> String {
 }
 
 fn beginning(probe: &Probe) -> String {
-    let endpoint = probe.mask.report(&probe.arguments.endpoint.host());
+    let endpoint = probe
+        .redactor
+        .redact_report(&probe.arguments.endpoint.host());
     let gstreamer = match probe.arguments.media {
         Media::Sent => gst::version_string().to_string(),
         Media::LeftOut => "without test streams".to_owned(),
@@ -191,7 +193,10 @@ fn account(probe: &Probe) -> String {
         ledger.offers, ledger.opened, ledger.deleted
     );
     for trouble in &ledger.troubles {
-        text.push_str(&format!("\n- {}\n", probe.mask.foreign(trouble)));
+        text.push_str(&format!(
+            "\n- {}\n",
+            probe.redactor.redact_server_text(trouble)
+        ));
     }
     text
 }

@@ -60,10 +60,12 @@ impl Probe {
         if let StreamOutcome::Failed { words, .. } | StreamOutcome::NotTried(words) =
             &mut sent.stream.outcome
         {
-            *words = self.mask.foreign(words);
+            *words = self.redactor.redact_server_text(words);
         }
         if let Some(trouble) = &sent.session {
-            let trouble = trouble.as_deref().map(|words| self.mask.foreign(words));
+            let trouble = trouble
+                .as_deref()
+                .map(|words| self.redactor.redact_server_text(words));
             self.ledger.of_element(trouble);
         }
         Ok(sent)
