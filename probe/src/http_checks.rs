@@ -59,7 +59,7 @@ impl Probe {
     /// that is no verdict on the form.
     async fn ask_patiently(&mut self, form: Form, token: &Token) -> Result<OfferAttempt, Stop> {
         loop {
-            let attempt = self.ask(form, token, Pace::Gentle).await?;
+            let attempt = self.ask(form, token, Pace::Paused).await?;
             let OfferOutcome::Conflict(told) = &attempt.posted.outcome else {
                 return Ok(attempt);
             };
@@ -73,7 +73,7 @@ impl Probe {
                 true => REST_HERE,
                 false => REST,
             };
-            self.halt.wait(rest).await?;
+            self.interrupt.wait(rest).await?;
         }
     }
 
@@ -96,7 +96,7 @@ impl Probe {
             delete_again: self.delete(&session).await,
         });
         let main = self.arguments.tokens.main.clone();
-        let attempt = self.ask(form, &main, Pace::AtOnce).await?;
+        let attempt = self.ask(form, &main, Pace::Immediate).await?;
         self.findings.after_delete = Some(attempt.posted);
         if let Some(session) = attempt.session {
             self.delete(&session).await;
@@ -105,7 +105,7 @@ impl Probe {
     }
 
     async fn options(&self, url: &Url, token: Option<&Token>) -> String {
-        if self.halt.check().is_err() {
+        if self.interrupt.check().is_err() {
             return NOT_ASKED.to_owned();
         }
         let mut request = Request::new(String::new());
@@ -120,7 +120,7 @@ impl Probe {
 
     async fn trickle(&self, session: &Session, trickling: &Trickling) -> String {
         let fragment = Fragment::of_offer(&session.offer, &[NOBODY.to_owned()], true);
-        let (Some(fragment), Ok(())) = (fragment, self.halt.check()) else {
+        let (Some(fragment), Ok(())) = (fragment, self.interrupt.check()) else {
             return NOT_ASKED.to_owned();
         };
         let request = trickling.patch(session.token.as_ref(), &fragment);
@@ -130,7 +130,7 @@ impl Probe {
     /// Other credentials than the offer's ask for an ICE restart, with a star
     /// for `If-Match` (RFC 9725 4.3.3).
     async fn restart(&mut self, session: &Session, trickling: &Trickling) -> String {
-        let credentials = (ice_text(6), ice_text(24), self.halt.check());
+        let credentials = (ice_text(6), ice_text(24), self.interrupt.check());
         let (Ok(ufrag), Ok(pwd), Ok(())) = credentials else {
             return NOT_ASKED.to_owned();
         };
@@ -160,11 +160,11 @@ impl Probe {
         let tokens = &self.arguments.tokens;
         let token = tokens.spare.as_ref().unwrap_or(&tokens.main).clone();
         for time in times.iter().map(|seconds| Duration::from_secs(*seconds)) {
-            let attempt = self.ask(form, &token, Pace::Gentle).await?;
+            let attempt = self.ask(form, &token, Pace::Paused).await?;
             let Some(session) = attempt.session else {
                 return attempt.stop.map_or(Ok(()), Err);
             };
-            let waited = self.halt.wait(time).await;
+            let waited = self.interrupt.wait(time).await;
             let told = self.delete(&session).await;
             waited?;
             let is_gone = ["HTTP 404", "HTTP 410"].contains(&told.as_str());
@@ -185,11 +185,11 @@ impl Probe {
         let spare = self.arguments.tokens.spare.clone();
         let with_spare = spare.is_some();
         let token = spare.unwrap_or_else(|| self.arguments.tokens.main.clone());
-        let first = self.ask(form, &token, Pace::Gentle).await?;
+        let first = self.ask(form, &token, Pace::Paused).await?;
         let Some(standing) = first.session else {
             return first.stop.map_or(Ok(()), Err);
         };
-        let second = self.ask(form, &token, Pace::AtOnce).await?;
+        let second = self.ask(form, &token, Pace::Immediate).await?;
         let told = self.delete(&standing).await;
         if let Some(session) = &second.session {
             self.delete(session).await;
@@ -209,7 +209,7 @@ impl Probe {
     /// What an expired token gets.
     pub(crate) async fn expired(&mut self, token: &Token) -> Result<(), Stop> {
         let form = self.findings.accepted_form().unwrap_or(Form::Inactive);
-        let attempt = self.ask(form, token, Pace::Gentle).await?;
+        let attempt = self.ask(form, token, Pace::Paused).await?;
         if let Some(session) = &attempt.session {
             self.delete(session).await;
         }

@@ -9,7 +9,7 @@
 //!  arguments ──► probe: offers by HTTP ──┐
 //!                streams: the element ───┼──► findings ──► report ──► redaction ──► stdout
 //!                      │                 │
-//!                 ledger: a bound before each session, a DELETE after it
+//!                 sessions: a bound before each session, a DELETE after it
 //! ```
 //!
 //! Exit codes: 0 with a report that answers something, 1 when nothing was learnt
@@ -88,11 +88,11 @@ fn run(arguments: Arguments) -> Result<End, Box<dyn Error>> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let halt = stop::halt_at_ctrl_c(&runtime)?;
-    let mut probe = Probe::new(arguments, halt)?;
+    let interrupt = stop::interrupt_at_signals(&runtime)?;
+    let mut probe = Probe::new(arguments, interrupt)?;
     let stop = runtime.block_on(async {
         let asked = ask_everything(&mut probe).await;
-        probe.ledger.clear(&probe.client).await;
+        probe.sessions.delete_all(&probe.client).await;
         asked.err()
     });
     Ok(End {

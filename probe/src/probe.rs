@@ -12,16 +12,16 @@ use crate::no_reply::Silence;
 use crate::offers::{Draft, Form};
 use crate::redaction::Redactor;
 use crate::reply;
-use crate::sessions::{Ledger, Pace, Ticket};
-use crate::stop::{Halt, Stop};
+use crate::sessions::{Pace, SessionHandle, Sessions};
+use crate::stop::{Interrupt, Stop};
 use crate::terminal::tell;
 
 pub(crate) struct Probe {
     pub(crate) arguments: Arguments,
     pub(crate) client: Client,
-    pub(crate) ledger: Ledger,
+    pub(crate) sessions: Sessions,
     pub(crate) redactor: Redactor,
-    pub(crate) halt: Halt,
+    pub(crate) interrupt: Interrupt,
     pub(crate) findings: Findings,
     /// How often something was asked again.
     pub(crate) again: usize,
@@ -37,7 +37,7 @@ pub(crate) struct OfferAttempt {
 
 pub(crate) struct Session {
     /// None where the server named no URL.
-    pub(crate) ticket: Option<Ticket>,
+    pub(crate) handle: Option<SessionHandle>,
     pub(crate) url: Option<Url>,
     pub(crate) token: Option<Token>,
     pub(crate) trickling: Option<Trickling>,
@@ -45,7 +45,7 @@ pub(crate) struct Session {
 }
 
 impl Probe {
-    pub(crate) fn new(arguments: Arguments, halt: Halt) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn new(arguments: Arguments, interrupt: Interrupt) -> Result<Self, Box<dyn Error>> {
         let mut redactor = Redactor::default();
         for token in &arguments.tokens.all {
             redactor.add_token(token);
@@ -57,29 +57,31 @@ impl Probe {
         ] {
             redactor.add(secret, "/…");
         }
-        let ledger = match arguments.is_local() {
-            true => Ledger::of_this_machine(),
-            false => Ledger::of_service(),
+        let sessions = match arguments.is_local() {
+            true => Sessions::for_local_stage(),
+            false => Sessions::for_service(),
         };
         Ok(Self {
             client: Client::new()?,
-            ledger,
+            sessions,
             redactor,
-            halt,
+            interrupt,
             findings: Findings::default(),
             again: 0,
             arguments,
         })
     }
 
-    /// POSTs one offer. The session is in the ledger when this returns.
+    /// POSTs one offer. The session that it makes is counted when this returns.
     pub(crate) async fn ask(
         &mut self,
         form: Form,
         token: &Token,
         pace: Pace,
     ) -> Result<OfferAttempt, Stop> {
-        self.ledger.may_open(&mut self.halt, pace).await?;
+        self.sessions
+            .wait_for_turn(&mut self.interrupt, pace)
+            .await?;
         tell(&format!("offering: {}", form.name()));
         let draft = Draft::new(form).map_err(|error| Stop::Hopeless(error.to_string()))?;
         self.add_ice_credentials(&draft.body);
@@ -90,7 +92,7 @@ impl Probe {
             .client
             .post(endpoint, token, draft.offer, &draft.body)
             .await;
-        self.ledger.offered();
+        self.sessions.offer_sent();
         Ok(self.attempt(way, offer))
     }
 
@@ -143,8 +145,9 @@ impl Probe {
 
     fn silent(&mut self, silence: &Silence) -> String {
         if silence.may_have_arrived() {
-            self.ledger
-                .trouble("an offer got no reply; if it made a session, it could not be deleted");
+            self.sessions.add_problem(
+                "an offer got no reply; if it made a session, it could not be deleted",
+            );
         }
         format!(
             "no reply: {}",
@@ -173,7 +176,7 @@ impl Probe {
         let head = reply::head(&made, url.as_ref(), &self.redactor);
         let trickling = resource.as_ref().map(|resource| resource.trickling());
         let session = Session {
-            ticket: self.ledger.opened(resource, made.token.as_ref()),
+            handle: self.sessions.add(resource, made.token.as_ref()),
             url,
             token: made.token,
             trickling,
@@ -193,10 +196,10 @@ impl Probe {
 
     /// Deletes a session, or asks for it once more, and says what came back.
     pub(crate) async fn delete(&mut self, session: &Session) -> String {
-        let Some(ticket) = &session.ticket else {
+        let Some(handle) = &session.handle else {
             return "not possible without a `Location`".to_owned();
         };
-        match self.ledger.delete(&self.client, ticket).await {
+        match self.sessions.delete(&self.client, handle).await {
             Ok(status) => format!("HTTP {status}"),
             Err(silence) => format!(
                 "no reply: {}",

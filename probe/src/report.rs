@@ -33,7 +33,7 @@ fn reason(stop: &Stop) -> String {
         Stop::Hopeless(words) => {
             format!("the run stopped, as nothing more could be learnt ({words})")
         }
-        Stop::Bound => "the bound on sessions was reached".to_owned(),
+        Stop::SessionLimit => "the bound on sessions was reached".to_owned(),
     }
 }
 
@@ -187,15 +187,15 @@ fn streams(probe: &Probe) -> String {
 }
 
 fn account(probe: &Probe) -> String {
-    let ledger = &probe.ledger;
+    let sessions = &probe.sessions;
     let mut text = format!(
         "\n## Sessions opened and deleted\n\nOffers sent: {}. Sessions opened: {}, deleted: {}.\n",
-        ledger.offers, ledger.opened, ledger.deleted
+        sessions.offers, sessions.opened, sessions.deleted
     );
-    for trouble in &ledger.troubles {
+    for problem in &sessions.problems {
         text.push_str(&format!(
             "\n- {}\n",
-            probe.redactor.redact_server_text(trouble)
+            probe.redactor.redact_server_text(problem)
         ));
     }
     text

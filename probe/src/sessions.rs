@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::client::Client;
 use crate::no_reply::Silence;
 use crate::plan::MAX_SESSIONS;
-use crate::stop::{Halt, Stop};
+use crate::stop::{Interrupt, Stop};
 
 /// How long a service is left alone after each offer.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -18,13 +18,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How soon a session may follow another.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
-    Gentle,
+    Paused,
     /// Where just that is the question.
-    AtOnce,
+    Immediate,
 }
 
 #[derive(Default)]
-pub(crate) struct Ledger {
+pub(crate) struct Sessions {
     pause: Duration,
     last: Option<Instant>,
     /// Offers that were sent, each of which could have made a session.
@@ -32,23 +32,23 @@ pub(crate) struct Ledger {
     pub(crate) opened: usize,
     pub(crate) deleted: usize,
     /// What went wrong with a session's end, in words.
-    pub(crate) troubles: Vec<String>,
-    standing: Vec<Ticket>,
+    pub(crate) problems: Vec<String>,
+    standing: Vec<SessionHandle>,
     /// Whether a session stays whose end is not in our hands.
-    left_behind: bool,
+    has_undeletable: bool,
 }
 
 /// What a session's end needs.
 #[derive(Clone, Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct SessionHandle {
     number: usize,
     delete: Request<String>,
     /// Whether a DELETE was sent and did not end it.
-    is_stuck: bool,
+    delete_failed: bool,
 }
 
-impl Ledger {
-    pub(crate) fn of_service() -> Self {
+impl Sessions {
+    pub(crate) fn for_service() -> Self {
         Self {
             pause: PAUSE,
             ..Self::default()
@@ -56,67 +56,73 @@ impl Ledger {
     }
 
     /// For a stage on this machine, which nobody has to spare.
-    pub(crate) fn of_this_machine() -> Self {
+    pub(crate) fn for_local_stage() -> Self {
         Self::default()
     }
 
     /// Waits until another offer may go out, and counts it.
-    pub(crate) async fn may_open(&mut self, halt: &mut Halt, pace: Pace) -> Result<(), Stop> {
-        halt.check()?;
+    pub(crate) async fn wait_for_turn(
+        &mut self,
+        interrupt: &mut Interrupt,
+        pace: Pace,
+    ) -> Result<(), Stop> {
+        interrupt.check()?;
         if self.offers >= MAX_SESSIONS {
-            return Err(Stop::Bound);
+            return Err(Stop::SessionLimit);
         }
-        if self.left_behind || self.standing.iter().any(|ticket| ticket.is_stuck) {
+        if self.has_undeletable || self.standing.iter().any(|handle| handle.delete_failed) {
             let words = "a session could not be deleted, so that no more are opened";
             return Err(Stop::Hopeless(words.to_owned()));
         }
-        if let Some(last) = self.last.filter(|_| pace == Pace::Gentle) {
-            halt.wait(self.pause.saturating_sub(last.elapsed())).await?;
+        if let Some(last) = self.last.filter(|_| pace == Pace::Paused) {
+            interrupt
+                .wait(self.pause.saturating_sub(last.elapsed()))
+                .await?;
         }
         self.offers += 1;
         Ok(())
     }
 
     /// Notes the time from which the next pause counts.
-    pub(crate) fn offered(&mut self) {
+    pub(crate) fn offer_sent(&mut self) {
         self.last = Some(Instant::now());
     }
 
     /// Notes a session that was made.
-    pub(crate) fn opened(
+    pub(crate) fn add(
         &mut self,
         resource: Option<Resource>,
         token: Option<&Token>,
-    ) -> Option<Ticket> {
+    ) -> Option<SessionHandle> {
         self.opened += 1;
         let Some(resource) = resource else {
-            self.left_behind = true;
-            self.trouble("a session could not be deleted: the server named no URL for it");
+            self.has_undeletable = true;
+            self.add_problem("a session could not be deleted: the server named no URL for it");
             return None;
         };
-        let ticket = Ticket {
+        let handle = SessionHandle {
             number: self.opened,
             delete: resource.delete(token),
-            is_stuck: false,
+            delete_failed: false,
         };
-        self.standing.push(ticket.clone());
-        Some(ticket)
+        self.standing.push(handle.clone());
+        Some(handle)
     }
 
     /// Notes a session that the element made and has to end by itself.
-    pub(crate) fn of_element(&mut self, trouble: Option<String>) {
+    pub(crate) fn add_from_element(&mut self, problem: Option<String>) {
         self.opened += 1;
-        match trouble {
+        match problem {
             None => self.deleted += 1,
-            Some(trouble) => {
-                self.left_behind = true;
-                self.troubles.push(trouble);
+            Some(problem) => {
+                self.has_undeletable = true;
+                self.problems.push(problem);
             }
         }
     }
 
-    pub(crate) fn trouble(&mut self, words: &str) {
-        self.troubles.push(words.to_owned());
+    pub(crate) fn add_problem(&mut self, words: &str) {
+        self.problems.push(words.to_owned());
     }
 
     /// Deletes a session; once more where no reply came. The status of the last
@@ -124,38 +130,40 @@ impl Ledger {
     pub(crate) async fn delete(
         &mut self,
         client: &Client,
-        ticket: &Ticket,
+        handle: &SessionHandle,
     ) -> Result<u16, Silence> {
-        let mut reply = client.send(ticket.delete.clone()).await;
+        let mut reply = client.send(handle.delete.clone()).await;
         if reply.is_err() {
-            reply = client.send(ticket.delete.clone()).await;
+            reply = client.send(handle.delete.clone()).await;
         }
         self.last = Some(Instant::now());
         let status = reply.map(|reply| reply.status());
         let is_gone = matches!(status, Ok(status) if read_delete(status).is_ok());
-        let same = |other: &Ticket| other.number == ticket.number;
+        let same = |other: &SessionHandle| other.number == handle.number;
         if let Some(at) = self.standing.iter().position(same) {
             if is_gone {
                 self.standing.remove(at);
                 self.deleted += 1;
             } else {
-                self.standing[at].is_stuck = true;
+                self.standing[at].delete_failed = true;
             }
         }
         status.map(|status| status.as_u16())
     }
 
     /// Deletes whatever still stands, on whatever way out.
-    pub(crate) async fn clear(&mut self, client: &Client) {
-        for ticket in self.standing.clone() {
-            let told = self.delete(client, &ticket).await;
+    pub(crate) async fn delete_all(&mut self, client: &Client) {
+        for handle in self.standing.clone() {
+            let told = self.delete(client, &handle).await;
             let stays = self
                 .standing
                 .iter()
-                .any(|other| other.number == ticket.number);
+                .any(|other| other.number == handle.number);
             match told {
-                Ok(status) if stays => self.trouble(&format!("a DELETE was answered {status}")),
-                Err(silence) if stays => self.trouble(&format!("a DELETE got no reply: {silence}")),
+                Ok(status) if stays => self.add_problem(&format!("a DELETE was answered {status}")),
+                Err(silence) if stays => {
+                    self.add_problem(&format!("a DELETE got no reply: {silence}"))
+                }
                 _ => {}
             }
         }

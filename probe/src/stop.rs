@@ -18,14 +18,14 @@ pub(crate) enum Stop {
     /// No other offer would fare better, for this reason.
     Hopeless(String),
     /// As many sessions as there may be.
-    Bound,
+    SessionLimit,
 }
 
 /// Tells when the user wants an end.
 #[derive(Clone)]
-pub(crate) struct Halt(watch::Receiver<bool>);
+pub(crate) struct Interrupt(watch::Receiver<bool>);
 
-impl Halt {
+impl Interrupt {
     pub(crate) fn check(&self) -> Result<(), Stop> {
         let is_wished = *self.0.borrow();
         match is_wished {
@@ -45,7 +45,7 @@ impl Halt {
     }
 }
 
-pub(crate) fn halt_at_ctrl_c(runtime: &Runtime) -> Result<Halt, Box<dyn Error>> {
+pub(crate) fn interrupt_at_signals(runtime: &Runtime) -> Result<Interrupt, Box<dyn Error>> {
     let (wish, wished) = watch::channel(false);
     // Registered here and now, so that none is missed.
     let guard = runtime.enter();
@@ -77,5 +77,5 @@ pub(crate) fn halt_at_ctrl_c(runtime: &Runtime) -> Result<Halt, Box<dyn Error>> 
             wish.send_replace(true);
         }
     });
-    Ok(Halt(wished))
+    Ok(Interrupt(wished))
 }

@@ -33,7 +33,7 @@ impl Probe {
             if throttled {
                 return Err(Stop::Throttled(words));
             }
-            self.halt.check()?;
+            self.interrupt.check()?;
         }
         Ok(())
     }
@@ -45,28 +45,30 @@ impl Probe {
         {
             return Ok(not_tried(&media, "not known to this build".to_owned()));
         }
-        self.ledger.may_open(&mut self.halt, Pace::Gentle).await?;
+        self.sessions
+            .wait_for_turn(&mut self.interrupt, Pace::Paused)
+            .await?;
         tell(&format!("sending: {}", media.name()));
         let goal = Goal {
             endpoint: self.arguments.endpoint.clone(),
             token,
             time,
-            halt: self.halt.clone(),
+            interrupt: self.interrupt.clone(),
         };
         // It has a bound of its own, and is not cut short.
         let sent = tokio::task::spawn_blocking(move || send(&media, &goal)).await;
-        self.ledger.offered();
+        self.sessions.offer_sent();
         let mut sent = sent.map_err(|error| Stop::Hopeless(error.to_string()))?;
         if let StreamOutcome::Failed { words, .. } | StreamOutcome::NotTried(words) =
             &mut sent.stream.outcome
         {
             *words = self.redactor.redact_server_text(words);
         }
-        if let Some(trouble) = &sent.session {
-            let trouble = trouble
+        if let Some(problem) = &sent.session {
+            let problem = problem
                 .as_deref()
                 .map(|words| self.redactor.redact_server_text(words));
-            self.ledger.of_element(trouble);
+            self.sessions.add_from_element(problem);
         }
         Ok(sent)
     }
@@ -98,7 +100,7 @@ impl Probe {
         };
         let media = Media::Audio { filler: None };
         let sent = self.stream(media, token.clone(), left + after).await?;
-        self.halt.check()?;
+        self.interrupt.check()?;
         self.findings.outlived = Some(Outlived::Asked(sent.stream));
         if self.findings.expired.is_none() {
             self.expired(&token).await?;

@@ -7,7 +7,7 @@ use gst::prelude::*;
 use gstivs::whip::{Endpoint, Token};
 
 use crate::findings::{Stream, StreamOutcome};
-use crate::stop::Halt;
+use crate::stop::Interrupt;
 
 /// A tone that disturbs nobody.
 const AUDIO: &str = "audiotestsrc is-live=true volume=0.05 ! opusenc ! rtpopuspay ! ivswhipsink \
@@ -62,10 +62,10 @@ pub(crate) struct Goal {
     pub(crate) endpoint: Endpoint,
     pub(crate) token: Token,
     pub(crate) time: Duration,
-    pub(crate) halt: Halt,
+    pub(crate) interrupt: Interrupt,
 }
 
-/// A finished stream, with what the ledger has to know.
+/// A finished stream, with what the count of sessions needs.
 pub(crate) struct Sent {
     pub(crate) stream: Stream,
     /// Whether there was a session, and if so what went wrong with its end.
@@ -157,7 +157,7 @@ struct Watch {
     /// Whether a failure came after the server had made a session.
     had_session: bool,
     throttled: bool,
-    trouble: Option<String>,
+    problem: Option<String>,
     ended: bool,
 }
 
@@ -170,7 +170,7 @@ impl Watch {
             failed: None,
             had_session: false,
             throttled: false,
-            trouble: None,
+            problem: None,
             ended: false,
         }
     }
@@ -198,7 +198,7 @@ impl Watch {
         // What the DELETE came to is told during the way to NULL, or just after.
         pipeline.set_auto_flush_bus(false);
         if pipeline.set_state(gst::State::Null).is_err() {
-            self.trouble = Some("a pipeline did not stop".to_owned());
+            self.problem = Some("a pipeline did not stop".to_owned());
         }
         let warnings = [gst::MessageType::Warning];
         if let Some(bus) = &bus {
@@ -214,7 +214,7 @@ impl Watch {
         let Some(since) = self.published else {
             return self.began.elapsed() > BEGIN;
         };
-        since.elapsed() >= goal.time || goal.halt.check().is_err()
+        since.elapsed() >= goal.time || goal.interrupt.check().is_err()
     }
 
     fn end(mut self, stayed: Option<Duration>) -> Sent {
@@ -223,13 +223,13 @@ impl Watch {
             (None, Some(stayed)) => StreamOutcome::Stayed(stayed),
             (None, None) => StreamOutcome::NotTried("it ended before it began".to_owned()),
         };
-        if stayed.is_some() && !self.ended && self.trouble.is_none() && !self.had_session {
-            self.trouble = Some("a stream's end was not confirmed".to_owned());
+        if stayed.is_some() && !self.ended && self.problem.is_none() && !self.had_session {
+            self.problem = Some("a stream's end was not confirmed".to_owned());
         }
         let had_session = stayed.is_some() || self.had_session;
         Sent {
             stream: self.stream,
-            session: had_session.then_some(self.trouble),
+            session: had_session.then_some(self.problem),
             throttled: self.throttled,
         }
     }
@@ -242,7 +242,7 @@ impl Watch {
                     .details()
                     .and_then(|details| details.get::<String>("warning").ok());
                 if name.as_deref() == Some("not-deleted") {
-                    self.trouble = Some(warning.error().to_string());
+                    self.problem = Some(warning.error().to_string());
                 }
             }
             gst::MessageView::Error(error) => self.fail(error),
