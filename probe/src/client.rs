@@ -10,9 +10,9 @@ use gstivs::whip::{Body, Created, Endpoint, Offer, Post, PostError, Refusal, Rep
 use http::{HeaderMap, Request, Response, StatusCode};
 use url::Url;
 
-use crate::no_reply::Silence;
+use crate::no_reply::NoReply;
 
-/// Bounds one request of a POST's way. IVS takes more than one hop, and clients
+/// Bounds one request of an exchange. IVS takes more than one hop, and clients
 /// were seen to need more than ten seconds for all.
 const POST_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -31,32 +31,32 @@ pub(crate) struct Client {
 }
 
 /// A POST's way through its redirects.
-pub(crate) struct Way {
+pub(crate) struct PostExchange {
     pub(crate) hops: Vec<Hop>,
     pub(crate) took: Duration,
-    pub(crate) end: End,
+    pub(crate) end: PostEnd,
 }
 
-/// One reply on the way.
+/// One reply of the exchange.
 pub(crate) struct Hop {
     pub(crate) url: Url,
     pub(crate) status: StatusCode,
     pub(crate) took: Duration,
 }
 
-pub(crate) enum End {
+pub(crate) enum PostEnd {
     /// A session was made.
-    Created(Box<Made>),
+    Created(Box<CreatedSession>),
     /// The server said no.
     Refused(Refusal),
     /// It ended in another way, told in words.
     Other(String),
     /// No reply came, so that nobody knows whether there is a session.
-    Silence(Silence),
+    NoReply(NoReply),
 }
 
 /// A session that a server has made.
-pub(crate) struct Made {
+pub(crate) struct CreatedSession {
     pub(crate) created: Created,
     pub(crate) status: StatusCode,
     /// Who answered.
@@ -80,7 +80,7 @@ impl Client {
     }
 
     /// Sends a request other than a POST.
-    pub(crate) async fn send(&self, request: Request<String>) -> Result<Response<Body>, Silence> {
+    pub(crate) async fn send(&self, request: Request<String>) -> Result<Response<Body>, NoReply> {
         self.send_within(request, SHORT_TIMEOUT).await
     }
 
@@ -92,7 +92,7 @@ impl Client {
         token: &Token,
         offer: Offer,
         body: &str,
-    ) -> Way {
+    ) -> PostExchange {
         let start = Instant::now();
         let mut hops = Vec::new();
         let mut post = Post::new(endpoint, offer);
@@ -102,7 +102,7 @@ impl Client {
             body.clone_into(request.body_mut());
             let reply = match self.send_within(request, POST_TIMEOUT).await {
                 Ok(reply) => reply,
-                Err(silence) => break End::Silence(silence),
+                Err(no_reply) => break PostEnd::NoReply(no_reply),
             };
             hops.push(Hop {
                 url: post.url().clone(),
@@ -114,7 +114,7 @@ impl Client {
                 Err(end) => break end,
             }
         };
-        Way {
+        PostExchange {
             hops,
             took: start.elapsed(),
             end,
@@ -125,8 +125,8 @@ impl Client {
         &self,
         request: Request<String>,
         bound: Duration,
-    ) -> Result<Response<Body>, Silence> {
-        let explain = |error| Silence::of(error, self.has_certificates);
+    ) -> Result<Response<Body>, NoReply> {
+        let explain = |error| NoReply::of(error, self.has_certificates);
         let request = reqwest::Request::try_from(request).map_err(explain)?;
         let client = if gstivs::whip::is_loopback(request.url()) {
             &self.direct
@@ -135,7 +135,7 @@ impl Client {
         };
         let deadline = tokio::time::Instant::now() + bound;
         let reply = tokio::time::timeout_at(deadline, client.execute(request)).await;
-        let reply = reply.map_err(|_| Silence::timeout())?.map_err(explain)?;
+        let reply = reply.map_err(|_| NoReply::timeout())?.map_err(explain)?;
         let (status, headers) = (reply.status(), reply.headers().clone());
         // A head without a whole body may still name a session.
         let body = tokio::time::timeout_at(deadline, read_body(reply)).await;
@@ -146,22 +146,22 @@ impl Client {
     }
 }
 
-/// What a reply leads to: another POST, or the end of the way.
-fn read(post: Post, reply: Response<Body>, token: &Token) -> Result<Post, End> {
+/// What a reply leads to: another POST, or the end of the exchange.
+fn read(post: Post, reply: Response<Body>, token: &Token) -> Result<Post, PostEnd> {
     let url = post.url().clone();
     let listed = RedirectHosts::default();
     match post.read(&reply) {
         Ok(Reply::Redirect(redirect)) => {
             match may_have_token(&redirect.from, redirect.to.url(), &listed) {
                 Ok(()) => Ok(redirect.to),
-                Err(denied) => Err(End::Other(denied.to_string())),
+                Err(denied) => Err(PostEnd::Other(denied.to_string())),
             }
         }
         Ok(Reply::Created(created)) => {
             let resource = created.resource.as_ref();
             let may = |to: &Url| may_have_token(&url, to, &listed).is_ok();
             let allowed = resource.is_some_and(|resource| may(resource.url()));
-            Err(End::Created(Box::new(Made {
+            Err(PostEnd::Created(Box::new(CreatedSession {
                 token: allowed.then(|| token.clone()),
                 created,
                 status: reply.status(),
@@ -170,8 +170,8 @@ fn read(post: Post, reply: Response<Body>, token: &Token) -> Result<Post, End> {
                 headers: reply.headers().clone(),
             })))
         }
-        Err(PostError::Refused(refusal)) => Err(End::Refused(refusal)),
-        Err(error) => Err(End::Other(error.to_string())),
+        Err(PostError::Refused(refusal)) => Err(PostEnd::Refused(refusal)),
+        Err(error) => Err(PostEnd::Other(error.to_string())),
     }
 }
 

@@ -7,9 +7,9 @@ use std::io;
 use gstivs::session::SendError;
 
 /// A request without a reply.
-pub(crate) struct Silence(SendError);
+pub(crate) struct NoReply(SendError);
 
-impl Silence {
+impl NoReply {
     pub(crate) fn timeout() -> Self {
         Self(SendError::Timeout)
     }
@@ -43,7 +43,7 @@ impl Silence {
     }
 }
 
-impl fmt::Display for Silence {
+impl fmt::Display for NoReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             SendError::Timeout => f.write_str("none came in time"),

@@ -6,9 +6,9 @@ use gstivs::whip::{Offer, Token, Trickling};
 use url::Url;
 
 use crate::arguments::Arguments;
-use crate::client::{Client, End, Made, Way};
+use crate::client::{Client, CreatedSession, PostEnd, PostExchange};
 use crate::findings::{Findings, Hop, OfferOutcome, Posted};
-use crate::no_reply::Silence;
+use crate::no_reply::NoReply;
 use crate::offers::{Draft, Form};
 use crate::redaction::Redactor;
 use crate::reply;
@@ -88,52 +88,52 @@ impl Probe {
         let offer = draft.offer.clone();
         let endpoint = &self.arguments.endpoint;
         // Not cut short by Ctrl-C: the reply may name a session to delete.
-        let way = self
+        let exchange = self
             .client
             .post(endpoint, token, draft.offer, &draft.body)
             .await;
         self.sessions.offer_sent();
-        Ok(self.attempt(way, offer))
+        Ok(self.attempt(exchange, offer))
     }
 
-    fn attempt(&mut self, way: Way, offer: Offer) -> OfferAttempt {
+    fn attempt(&mut self, exchange: PostExchange, offer: Offer) -> OfferAttempt {
         let (mut session, mut stop) = (None, None);
-        for hop in &way.hops {
+        for hop in &exchange.hops {
             self.redactor.add(hop.url.path(), "/…");
             self.redactor.add(hop.url.query().unwrap_or(""), "[query]");
         }
-        let outcome = match way.end {
-            End::Created(made) => {
+        let outcome = match exchange.end {
+            PostEnd::Created(made) => {
                 let (head, made) = self.created(*made, offer);
                 session = Some(made);
                 OfferOutcome::Accepted(Box::new(head))
             }
-            End::Refused(mut refusal) => {
+            PostEnd::Refused(mut refusal) => {
                 // Ahead of the excerpt, which could cut one of them in two.
                 refusal.hide(&self.redactor.long_secrets());
                 let (outcome, reason) = reply::refused(&refusal, &self.redactor);
                 stop = reason;
                 outcome
             }
-            End::Other(words) => {
+            PostEnd::Other(words) => {
                 let words = self.redactor.redact_server_text(&words);
                 stop = Some(Stop::Hopeless(words.clone()));
                 OfferOutcome::Inconclusive(words)
             }
-            End::Silence(silence) => {
-                let words = self.silent(&silence);
+            PostEnd::NoReply(no_reply) => {
+                let words = self.no_reply(&no_reply);
                 stop = Some(Stop::Hopeless(format!("an offer got {words}")));
                 OfferOutcome::Inconclusive(words)
             }
         };
-        let hops = way.hops.iter().map(|hop| Hop {
+        let hops = exchange.hops.iter().map(|hop| Hop {
             host: reply::host(&hop.url, &self.redactor),
             status: hop.status.as_u16(),
             took: hop.took,
         });
         let posted = Posted {
             hops: hops.collect(),
-            took: way.took,
+            took: exchange.took,
             outcome,
         };
         OfferAttempt {
@@ -143,21 +143,18 @@ impl Probe {
         }
     }
 
-    fn silent(&mut self, silence: &Silence) -> String {
-        if silence.may_have_arrived() {
+    fn no_reply(&mut self, no_reply: &NoReply) -> String {
+        if no_reply.may_have_arrived() {
             self.sessions.add_problem(
                 "an offer got no reply; if it made a session, it could not be deleted",
             );
         }
-        format!(
-            "no reply: {}",
-            self.redactor.redact_server_text(&silence.to_string())
-        )
+        reply::missing(no_reply, &self.redactor)
     }
 
     fn created(
         &mut self,
-        mut made: Made,
+        mut made: CreatedSession,
         offer: Offer,
     ) -> (crate::findings::SessionReply, Session) {
         let resource = made.created.resource.take();
@@ -201,10 +198,7 @@ impl Probe {
         };
         match self.sessions.delete(&self.client, handle).await {
             Ok(status) => format!("HTTP {status}"),
-            Err(silence) => format!(
-                "no reply: {}",
-                self.redactor.redact_server_text(&silence.to_string())
-            ),
+            Err(no_reply) => reply::missing(&no_reply, &self.redactor),
         }
     }
 }

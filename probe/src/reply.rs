@@ -6,9 +6,9 @@ use http::header::{CONTENT_TYPE, ETAG, LINK, LOCATION};
 use http::{HeaderMap, Response};
 use url::Url;
 
-use crate::client::Made;
+use crate::client::CreatedSession;
 use crate::findings::{OfferOutcome, SessionReply};
-use crate::no_reply::Silence;
+use crate::no_reply::NoReply;
 use crate::redaction::Redactor;
 use crate::stop::Stop;
 
@@ -21,15 +21,10 @@ const TELLING: [&str; 4] = [
 ];
 
 /// A reply to something other than a POST: its status and what it tells.
-pub(crate) fn told(reply: &Result<Response<Body>, Silence>, redactor: &Redactor) -> String {
+pub(crate) fn told(reply: &Result<Response<Body>, NoReply>, redactor: &Redactor) -> String {
     let reply = match reply {
         Ok(reply) => reply,
-        Err(silence) => {
-            return format!(
-                "no reply: {}",
-                redactor.redact_server_text(&silence.to_string())
-            );
-        }
+        Err(no_reply) => return missing(no_reply, redactor),
     };
     let mut told = vec![format!("HTTP {}", reply.status().as_u16())];
     if reply.status().is_redirection() {
@@ -54,8 +49,18 @@ pub(crate) fn told(reply: &Result<Response<Body>, Silence>, redactor: &Redactor)
     told.join("; ")
 }
 
+/// Why there is no reply.
+pub(crate) fn missing(no_reply: &NoReply, redactor: &Redactor) -> String {
+    let reason = redactor.redact_server_text(&no_reply.to_string());
+    format!("no reply: {reason}")
+}
+
 /// A reply that made a session.
-pub(crate) fn head(made: &Made, resource: Option<&Url>, redactor: &Redactor) -> SessionReply {
+pub(crate) fn head(
+    made: &CreatedSession,
+    resource: Option<&Url>,
+    redactor: &Redactor,
+) -> SessionReply {
     let patch = texts(&made.headers, "accept-patch").next();
     let answer = crate::answer::describe(&made.answer);
     SessionReply {

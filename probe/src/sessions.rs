@@ -8,7 +8,7 @@ use http::Request;
 use tokio::time::Instant;
 
 use crate::client::Client;
-use crate::no_reply::Silence;
+use crate::no_reply::NoReply;
 use crate::plan::MAX_SESSIONS;
 use crate::stop::{Interrupt, Stop};
 
@@ -131,7 +131,7 @@ impl Sessions {
         &mut self,
         client: &Client,
         handle: &SessionHandle,
-    ) -> Result<u16, Silence> {
+    ) -> Result<u16, NoReply> {
         let mut reply = client.send(handle.delete.clone()).await;
         if reply.is_err() {
             reply = client.send(handle.delete.clone()).await;
@@ -161,8 +161,8 @@ impl Sessions {
                 .any(|other| other.number == handle.number);
             match told {
                 Ok(status) if stays => self.add_problem(&format!("a DELETE was answered {status}")),
-                Err(silence) if stays => {
-                    self.add_problem(&format!("a DELETE got no reply: {silence}"))
+                Err(no_reply) if stays => {
+                    self.add_problem(&format!("a DELETE got no reply: {no_reply}"))
                 }
                 _ => {}
             }
