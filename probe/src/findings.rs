@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::offers::Form;
+use crate::offers::VideoSection;
 
 /// In place of the reason for the run's end, which the report tells once, at its
 /// beginning.
@@ -13,20 +13,20 @@ pub(crate) struct Findings {
     /// What the endpoint said to OPTIONS.
     pub(crate) endpoint_options: Option<String>,
     pub(crate) offers: Vec<Offered>,
-    pub(crate) look: Option<SessionChecks>,
+    pub(crate) session_checks: Option<SessionChecks>,
     pub(crate) after_delete: Option<Posted>,
-    pub(crate) at_once: Option<ConcurrentSessions>,
-    pub(crate) expired: Option<Posted>,
+    pub(crate) concurrent: Option<ConcurrentSessions>,
+    pub(crate) expired_token: Option<Posted>,
     pub(crate) streams: Vec<Stream>,
     /// How long a session had been alone, and what its DELETE was answered.
-    pub(crate) lonely: Vec<(Duration, String)>,
-    pub(crate) outlived: Option<Outlived>,
+    pub(crate) unconnected: Vec<(Duration, String)>,
+    pub(crate) past_expiry: Option<PastExpiry>,
     /// Why not everything was asked.
     pub(crate) stop: Option<String>,
 }
 
 pub(crate) struct Offered {
-    pub(crate) form: Form,
+    pub(crate) section: VideoSection,
     pub(crate) posted: Posted,
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct SessionReply {
 
 /// What was asked about one session.
 pub(crate) struct SessionChecks {
-    pub(crate) form: Form,
+    pub(crate) section: VideoSection,
     pub(crate) options: String,
     pub(crate) trickle: String,
     pub(crate) restart: String,
@@ -119,7 +119,7 @@ impl StreamOutcome {
 }
 
 /// A publish beyond the end of its token.
-pub(crate) enum Outlived {
+pub(crate) enum PastExpiry {
     Asked(Stream),
     NotAsked(String),
 }
@@ -132,7 +132,7 @@ impl OfferOutcome {
 
 impl Findings {
     /// Whether there is anything that was not known before.
-    pub(crate) fn is_anything_learnt(&self) -> bool {
+    pub(crate) fn has_answers(&self) -> bool {
         let is_answer = |outcome: &OfferOutcome| {
             matches!(
                 outcome,
@@ -156,16 +156,19 @@ impl Findings {
     }
 
     /// The form to offer where the form is not the question.
-    pub(crate) fn accepted_form(&self) -> Option<Form> {
+    pub(crate) fn accepted_section(&self) -> Option<VideoSection> {
         let accepted = |offered: &&Offered| offered.posted.outcome.is_accepted();
         self.offers
             .iter()
             .find(accepted)
-            .map(|offered| offered.form)
+            .map(|offered| offered.section)
     }
 
-    pub(crate) fn outcome(&self, form: Form) -> Option<&OfferOutcome> {
-        let offered = self.offers.iter().find(|offered| offered.form == form)?;
+    pub(crate) fn outcome(&self, section: VideoSection) -> Option<&OfferOutcome> {
+        let offered = self
+            .offers
+            .iter()
+            .find(|offered| offered.section == section)?;
         Some(&offered.posted.outcome)
     }
 }

@@ -8,8 +8,8 @@ use http::{Method, Request};
 use url::Url;
 
 use crate::findings::{ABOVE, ConcurrentSessions, OfferOutcome, Offered, SessionChecks};
-use crate::offers::{Form, ice_text};
-use crate::plan::{AGAIN, LONELY, LONELY_HERE};
+use crate::offers::{VideoSection, ice_text};
+use crate::plan::{CONFLICT_RETRIES, UNCONNECTED_SECONDS, UNCONNECTED_SECONDS_LOCAL};
 use crate::probe::{OfferAttempt, Probe, Session};
 use crate::reply;
 use crate::sessions::Pace;
@@ -28,22 +28,22 @@ const REST_HERE: Duration = Duration::from_millis(100);
 impl Probe {
     /// Offers each form of video section, and looks closely at the first
     /// session that comes of it.
-    pub(crate) async fn offers(&mut self) -> Result<(), Stop> {
+    pub(crate) async fn offer_each_section(&mut self) -> Result<(), Stop> {
         let endpoint = self.arguments.endpoint.url().clone();
         let token = self.arguments.tokens.main.clone();
         self.findings.endpoint_options = Some(self.options(&endpoint, Some(&token)).await);
-        for form in Form::ALL {
-            let attempt = self.ask_patiently(form, &token).await?;
+        for section in VideoSection::ALL {
+            let attempt = self.post_offer_despite_conflict(section, &token).await?;
             let mut posted = attempt.posted;
             if attempt.stop.is_some() && !posted.outcome.is_accepted() {
                 // Whatever ends the run is no verdict on the form, and is told
                 // as the run's end.
                 posted.outcome = OfferOutcome::Inconclusive(ABOVE.to_owned());
             }
-            self.findings.offers.push(Offered { form, posted });
+            self.findings.offers.push(Offered { section, posted });
             match attempt.session {
-                Some(session) if self.findings.look.is_none() => {
-                    self.look(form, session).await?;
+                Some(session) if self.findings.session_checks.is_none() => {
+                    self.check_session(section, session).await?;
                 }
                 Some(session) => {
                     self.delete(&session).await;
@@ -57,18 +57,22 @@ impl Probe {
 
     /// Asks again after a rest where an earlier session was in the way, since
     /// that is no verdict on the form.
-    async fn ask_patiently(&mut self, form: Form, token: &Token) -> Result<OfferAttempt, Stop> {
+    async fn post_offer_despite_conflict(
+        &mut self,
+        section: VideoSection,
+        token: &Token,
+    ) -> Result<OfferAttempt, Stop> {
         loop {
-            let attempt = self.ask(form, token, Pace::Paused).await?;
+            let attempt = self.post_offer(section, token, Pace::Paused).await?;
             let OfferOutcome::Conflict(told) = &attempt.posted.outcome else {
                 return Ok(attempt);
             };
-            if self.again == AGAIN {
+            if self.conflict_retries == CONFLICT_RETRIES {
                 return Err(Stop::Hopeless(format!(
                     "an earlier session stays in the way: {told}"
                 )));
             }
-            self.again += 1;
+            self.conflict_retries += 1;
             let rest = match self.arguments.is_local() {
                 true => REST_HERE,
                 false => REST,
@@ -79,7 +83,7 @@ impl Probe {
 
     /// Asks one session all that can be asked of one, ends it, and makes
     /// another at once.
-    async fn look(&mut self, form: Form, session: Session) -> Result<(), Stop> {
+    async fn check_session(&mut self, section: VideoSection, session: Session) -> Result<(), Stop> {
         let token = session.token.clone();
         let (mut options, mut trickle, mut restart) = (String::new(), String::new(), String::new());
         if let (Some(url), Some(trickling)) = (&session.url, &session.trickling) {
@@ -87,8 +91,8 @@ impl Probe {
             trickle = self.trickle(&session, trickling).await;
             restart = self.restart(&session, trickling).await;
         }
-        self.findings.look = Some(SessionChecks {
-            form,
+        self.findings.session_checks = Some(SessionChecks {
+            section,
             options,
             trickle,
             restart,
@@ -96,7 +100,7 @@ impl Probe {
             delete_again: self.delete(&session).await,
         });
         let main = self.arguments.tokens.main.clone();
-        let attempt = self.ask(form, &main, Pace::Immediate).await?;
+        let attempt = self.post_offer(section, &main, Pace::Immediate).await?;
         self.findings.after_delete = Some(attempt.posted);
         if let Some(session) = attempt.session {
             self.delete(&session).await;
@@ -149,18 +153,18 @@ impl Probe {
     /// How long a session stays that nobody connects to. A session whose
     /// publisher was there and vanished would be the better question, but
     /// nobody could delete it then.
-    pub(crate) async fn lonely(&mut self) -> Result<(), Stop> {
-        let Some(form) = self.findings.accepted_form() else {
+    pub(crate) async fn unconnected(&mut self) -> Result<(), Stop> {
+        let Some(section) = self.findings.accepted_section() else {
             return Ok(());
         };
         let times: &[u64] = match self.arguments.is_local() {
-            true => &LONELY_HERE,
-            false => &LONELY,
+            true => &UNCONNECTED_SECONDS_LOCAL,
+            false => &UNCONNECTED_SECONDS,
         };
         let tokens = &self.arguments.tokens;
         let token = tokens.spare.as_ref().unwrap_or(&tokens.main).clone();
         for time in times.iter().map(|seconds| Duration::from_secs(*seconds)) {
-            let attempt = self.ask(form, &token, Pace::Paused).await?;
+            let attempt = self.post_offer(section, &token, Pace::Paused).await?;
             let Some(session) = attempt.session else {
                 return attempt.stop.map_or(Ok(()), Err);
             };
@@ -168,7 +172,7 @@ impl Probe {
             let told = self.delete(&session).await;
             waited?;
             let is_gone = ["HTTP 404", "HTTP 410"].contains(&told.as_str());
-            self.findings.lonely.push((time, told));
+            self.findings.unconnected.push((time, told));
             if is_gone {
                 break;
             }
@@ -178,23 +182,23 @@ impl Probe {
 
     /// A second session while the first one stands, with one token. It may cost
     /// that token its good name, so it comes last and takes the spare one.
-    pub(crate) async fn at_once(&mut self) -> Result<(), Stop> {
-        let Some(form) = self.findings.accepted_form() else {
+    pub(crate) async fn concurrent(&mut self) -> Result<(), Stop> {
+        let Some(section) = self.findings.accepted_section() else {
             return Ok(());
         };
         let spare = self.arguments.tokens.spare.clone();
         let with_spare = spare.is_some();
         let token = spare.unwrap_or_else(|| self.arguments.tokens.main.clone());
-        let first = self.ask(form, &token, Pace::Paused).await?;
+        let first = self.post_offer(section, &token, Pace::Paused).await?;
         let Some(standing) = first.session else {
             return first.stop.map_or(Ok(()), Err);
         };
-        let second = self.ask(form, &token, Pace::Immediate).await?;
+        let second = self.post_offer(section, &token, Pace::Immediate).await?;
         let told = self.delete(&standing).await;
         if let Some(session) = &second.session {
             self.delete(session).await;
         }
-        self.findings.at_once = Some(ConcurrentSessions {
+        self.findings.concurrent = Some(ConcurrentSessions {
             second: second.posted.outcome,
             first: Some(told),
             with_spare,
@@ -207,13 +211,16 @@ impl Probe {
     }
 
     /// What an expired token gets.
-    pub(crate) async fn expired(&mut self, token: &Token) -> Result<(), Stop> {
-        let form = self.findings.accepted_form().unwrap_or(Form::Inactive);
-        let attempt = self.ask(form, token, Pace::Paused).await?;
+    pub(crate) async fn expired_token(&mut self, token: &Token) -> Result<(), Stop> {
+        let section = self
+            .findings
+            .accepted_section()
+            .unwrap_or(VideoSection::Inactive);
+        let attempt = self.post_offer(section, token, Pace::Paused).await?;
         if let Some(session) = &attempt.session {
             self.delete(session).await;
         }
-        self.findings.expired = Some(attempt.posted);
+        self.findings.expired_token = Some(attempt.posted);
         attempt
             .stop
             .filter(|stop| matches!(stop, Stop::Throttled(_)))

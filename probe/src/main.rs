@@ -103,19 +103,19 @@ fn run(arguments: Arguments) -> Result<End, Box<dyn Error>> {
 
 /// Everything, in the order in which one thing disturbs the next least.
 async fn ask_everything(probe: &mut Probe) -> Result<(), Stop> {
-    probe.offers().await?;
+    probe.offer_each_section().await?;
     if let Some(token) = probe.arguments.tokens.expired.clone() {
-        probe.expired(&token).await?;
+        probe.expired_token(&token).await?;
     }
     if probe.arguments.media == Media::Sent {
-        probe.streams().await?;
+        probe.send_test_streams().await?;
     }
     if probe.arguments.patience == Patience::Minutes {
-        probe.lonely().await?;
+        probe.unconnected().await?;
     }
-    probe.at_once().await?;
+    probe.concurrent().await?;
     if probe.arguments.patience == Patience::Minutes {
-        probe.outlive().await?;
+        probe.past_expiry().await?;
     }
     Ok(())
 }
@@ -129,7 +129,7 @@ struct End {
 /// Says on the terminal why a run learnt less than it could, which is in the
 /// report too, but that goes into a file.
 fn account(probe: &Probe, stop: Option<&Stop>) -> ExitCode {
-    let is_anything_learnt = probe.findings.is_anything_learnt();
+    let is_anything_learnt = probe.findings.has_answers();
     let reason = match &probe.findings.stop {
         Some(reason) => reason,
         None if is_anything_learnt => return ExitCode::SUCCESS,

@@ -9,11 +9,11 @@ use gstivs::media::DtlsCertificate;
 use gstivs::whip::{Fingerprint, Offer};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::plan::FORMS;
+use crate::plan::VIDEO_SECTIONS;
 
 /// The forms of video section that are asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum VideoSection {
     Inactive,
     SendOnly,
     WithoutSsrc,
@@ -24,8 +24,8 @@ pub(crate) enum Form {
     None,
 }
 
-impl Form {
-    pub(crate) const ALL: [Self; FORMS] = [
+impl VideoSection {
+    pub(crate) const ALL: [Self; VIDEO_SECTIONS] = [
         Self::Inactive,
         Self::SendOnly,
         Self::WithoutSsrc,
@@ -59,17 +59,16 @@ impl Form {
 }
 
 /// An offer with the body that is sent for it.
-pub(crate) struct Draft {
+pub(crate) struct TestOffer {
     pub(crate) offer: Offer,
     pub(crate) body: String,
 }
 
-impl Draft {
+impl TestOffer {
     /// A fresh offer: new ICE credentials, sources and certificate each time, as
     /// a client has that starts anew.
-    pub(crate) fn new(form: Form) -> Result<Self, Box<dyn Error>> {
-        let fingerprint =
-            Fingerprint::of_certificate(DtlsCertificate::generate()?.der()).to_string();
+    pub(crate) fn new(section: VideoSection) -> Result<Self, Box<dyn Error>> {
+        let fingerprint = Fingerprint::of_certificate(DtlsCertificate::generate()?.der()).to_string();
         let transport = format!(
             "c=IN IP4 0.0.0.0\r\na=rtcp-mux\r\na=setup:actpass\r\na=ice-ufrag:{}\r\n\
              a=ice-pwd:{}\r\na=ice-options:trickle\r\na=fingerprint:{fingerprint}\r\n",
@@ -77,20 +76,20 @@ impl Draft {
             ice_text(24)?,
         );
         // A closed section belongs to no group (RFC 8843 7.2.1).
-        let group = match form {
-            Form::None | Form::PortZero => "0",
+        let group = match section {
+            VideoSection::None | VideoSection::PortZero => "0",
             _ => "0 1",
         };
         let text = format!(
             "v=0\r\no=- {} 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {group}\r\n{}{}",
             random_u32()?,
             audio(&transport)?,
-            video(form, &transport)?,
+            video(section, &transport)?,
         );
         let stream = ice_text(12)?.replace(['+', '/'], "x");
         let offer = Offer::new(&text, &stream, None)?;
         let mut body = offer.text();
-        if form == Form::WithoutMsid {
+        if section == VideoSection::WithoutMsid {
             body = without_last_msid(&body);
         }
         Ok(Self { offer, body })
@@ -114,29 +113,33 @@ fn audio(transport: &str) -> Result<String, Box<dyn Error>> {
     ))
 }
 
-fn video(form: Form, transport: &str) -> Result<String, Box<dyn Error>> {
-    if form == Form::None {
+fn video(section: VideoSection, transport: &str) -> Result<String, Box<dyn Error>> {
+    if section == VideoSection::None {
         return Ok(String::new());
     }
     let codec = filler_codec(&[111]);
     let payload = codec.payload;
-    let format = match form {
-        Form::Vp8 => format!("a=rtpmap:{payload} VP8/90000\r\n"),
+    let format = match section {
+        VideoSection::Vp8 => format!("a=rtpmap:{payload} VP8/90000\r\n"),
         _ => format!(
             "a=rtpmap:{payload} H264/{}\r\na=fmtp:{payload} level-asymmetry-allowed=1;\
              packetization-mode={};profile-level-id={}\r\n",
             codec.clock_rate, codec.packetization_mode, codec.profile_level_id
         ),
     };
-    let source = match form {
-        Form::SendOnly | Form::Vp8 => source()?,
+    let source = match section {
+        VideoSection::SendOnly | VideoSection::Vp8 => source()?,
         _ => String::new(),
     };
-    let port = if form == Form::PortZero { 0 } else { 9 };
+    let port = if section == VideoSection::PortZero {
+        0
+    } else {
+        9
+    };
     Ok(format!(
         "m=video {port} UDP/TLS/RTP/SAVPF {payload}\r\n{transport}a=mid:1\r\na={}\r\n\
          {format}a=rtcp-fb:{payload} nack pli\r\n{source}",
-        form.direction()
+        section.direction()
     ))
 }
 

@@ -9,7 +9,7 @@ use crate::arguments::Arguments;
 use crate::client::{Client, CreatedSession, PostEnd, PostExchange};
 use crate::findings::{Findings, Hop, OfferOutcome, Posted};
 use crate::no_reply::NoReply;
-use crate::offers::{Draft, Form};
+use crate::offers::{TestOffer, VideoSection};
 use crate::redaction::Redactor;
 use crate::reply;
 use crate::sessions::{Pace, SessionHandle, Sessions};
@@ -24,7 +24,7 @@ pub(crate) struct Probe {
     pub(crate) interrupt: Interrupt,
     pub(crate) findings: Findings,
     /// How often something was asked again.
-    pub(crate) again: usize,
+    pub(crate) conflict_retries: usize,
 }
 
 /// What came of one offer.
@@ -67,30 +67,31 @@ impl Probe {
             redactor,
             interrupt,
             findings: Findings::default(),
-            again: 0,
+            conflict_retries: 0,
             arguments,
         })
     }
 
     /// POSTs one offer. The session that it makes is counted when this returns.
-    pub(crate) async fn ask(
+    pub(crate) async fn post_offer(
         &mut self,
-        form: Form,
+        section: VideoSection,
         token: &Token,
         pace: Pace,
     ) -> Result<OfferAttempt, Stop> {
         self.sessions
             .wait_for_turn(&mut self.interrupt, pace)
             .await?;
-        tell(&format!("offering: {}", form.name()));
-        let draft = Draft::new(form).map_err(|error| Stop::Hopeless(error.to_string()))?;
-        self.add_ice_credentials(&draft.body);
-        let offer = draft.offer.clone();
+        tell(&format!("offering: {}", section.name()));
+        let test_offer =
+            TestOffer::new(section).map_err(|error| Stop::Hopeless(error.to_string()))?;
+        self.add_ice_credentials(&test_offer.body);
+        let offer = test_offer.offer.clone();
         let endpoint = &self.arguments.endpoint;
         // Not cut short by Ctrl-C: the reply may name a session to delete.
         let exchange = self
             .client
-            .post(endpoint, token, draft.offer, &draft.body)
+            .post(endpoint, token, test_offer.offer, &test_offer.body)
             .await;
         self.sessions.offer_sent();
         Ok(self.attempt(exchange, offer))

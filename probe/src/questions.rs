@@ -1,8 +1,8 @@
 //! The open questions, each with its answer or why there is none.
 
 use crate::arguments::{Media, Patience};
-use crate::findings::{ABOVE, Findings, OfferOutcome, Outlived, Posted, Stream, StreamOutcome};
-use crate::offers::Form;
+use crate::findings::{ABOVE, Findings, OfferOutcome, PastExpiry, Posted, Stream, StreamOutcome};
+use crate::offers::VideoSection;
 use crate::test_stream::{HIGH, PORTRAIT};
 
 /// How the questions that take minutes are answered where they weren't asked.
@@ -66,26 +66,26 @@ impl Of<'_> {
         vec![
             (
                 "Is an `inactive` video section accepted?",
-                self.form(Form::Inactive),
+                self.section(VideoSection::Inactive),
             ),
             (
                 "Is a `sendonly` one without frames?",
-                self.form(Form::SendOnly),
+                self.section(VideoSection::SendOnly),
             ),
             (
                 "Is one with msid and without ssrc?",
-                self.form(Form::WithoutSsrc),
+                self.section(VideoSection::WithoutSsrc),
             ),
             (
                 "Is one without ssrc and msid?",
-                self.form(Form::WithoutMsid),
+                self.section(VideoSection::WithoutMsid),
             ),
-            ("Is a `recvonly` one?", self.form(Form::RecvOnly)),
-            ("Is one with port 0?", self.form(Form::PortZero)),
-            ("Is VP8 instead of H.264?", self.form(Form::Vp8)),
+            ("Is a `recvonly` one?", self.section(VideoSection::RecvOnly)),
+            ("Is one with port 0?", self.section(VideoSection::PortZero)),
+            ("Is VP8 instead of H.264?", self.section(VideoSection::Vp8)),
             (
                 "Is an offer without a video section?",
-                self.form(Form::None),
+                self.section(VideoSection::None),
             ),
             (
                 "Which fillers keep a real stream on the stage?",
@@ -100,11 +100,14 @@ impl Of<'_> {
                 "What becomes of a POST right after the DELETE?",
                 self.after_delete(),
             ),
-            ("What becomes of two POSTs with one token?", self.at_once()),
-            ("How long does a lost publisher stay?", self.lonely()),
+            (
+                "What becomes of two POSTs with one token?",
+                self.concurrent(),
+            ),
+            ("How long does a lost publisher stay?", self.unconnected()),
             (
                 "Does a publish end when its token expires?",
-                self.outlived(),
+                self.past_expiry(),
             ),
             ("Is H.264 High refused?", self.stream(HIGH)),
             ("Is portrait 720x1280 refused?", self.stream(PORTRAIT)),
@@ -149,7 +152,7 @@ impl Of<'_> {
     }
 
     fn expired(&self) -> String {
-        match &self.findings.expired {
+        match &self.findings.expired_token {
             Some(posted) => describe_offer(&posted.outcome),
             None => self.not_learnt("no token was given that has expired"),
         }
@@ -172,7 +175,7 @@ impl Of<'_> {
     }
 
     fn look(&self, told: impl Fn(&crate::findings::SessionChecks) -> &String) -> String {
-        match &self.findings.look {
+        match &self.findings.session_checks {
             Some(look) if told(look).is_empty() => "not learnt: there is no session URL".to_owned(),
             Some(look) => told(look).clone(),
             None => self.not_learnt("no offer was accepted"),
@@ -199,8 +202,8 @@ impl Of<'_> {
         }
     }
 
-    fn form(&self, form: Form) -> String {
-        match self.findings.outcome(form) {
+    fn section(&self, section: VideoSection) -> String {
+        match self.findings.outcome(section) {
             Some(found) => describe_offer(found),
             None => self.not_learnt("not asked"),
         }
@@ -253,29 +256,29 @@ impl Of<'_> {
         }
     }
 
-    fn at_once(&self) -> String {
-        let Some(at_once) = &self.findings.at_once else {
+    fn concurrent(&self) -> String {
+        let Some(concurrent) = &self.findings.concurrent else {
             return self.not_learnt("no session was made for it");
         };
-        let first = match at_once.first.as_deref() {
+        let first = match concurrent.first.as_deref() {
             Some("HTTP 404" | "HTTP 410") => "the first session was gone by then",
             Some(status) if status.starts_with("HTTP 2") => {
                 "the first session was still there to be deleted"
             }
             _ => "what became of the first session did not show",
         };
-        let token = match at_once.with_spare {
+        let token = match concurrent.with_spare {
             true => "the second token",
             false => "the first token, as no second was given",
         };
         format!(
             "the second one: {}; {first}; asked with {token}",
-            describe_offer(&at_once.second)
+            describe_offer(&concurrent.second)
         )
     }
 
-    fn lonely(&self) -> String {
-        let looks = &self.findings.lonely;
+    fn unconnected(&self) -> String {
+        let looks = &self.findings.unconnected;
         if self.patience == Patience::None {
             return NOT_PATIENT.to_owned();
         }
@@ -293,12 +296,12 @@ impl Of<'_> {
         )
     }
 
-    fn outlived(&self) -> String {
-        match &self.findings.outlived {
+    fn past_expiry(&self) -> String {
+        match &self.findings.past_expiry {
             _ if self.patience == Patience::None => NOT_PATIENT_TOKEN.to_owned(),
             None => self.not_learnt("not asked"),
-            Some(Outlived::NotAsked(reason)) => format!("not asked: {reason}"),
-            Some(Outlived::Asked(stream)) => {
+            Some(PastExpiry::NotAsked(reason)) => format!("not asked: {reason}"),
+            Some(PastExpiry::Asked(stream)) => {
                 format!(
                     "sent until after the token's end: {}",
                     describe_stream(stream)

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::arguments::Media;
-use crate::findings::{OfferOutcome, Outlived, Posted};
+use crate::findings::{OfferOutcome, PastExpiry, Posted};
 use crate::probe::Probe;
 use crate::questions::{describe_offer, describe_stream, questions};
 use crate::stop::Stop;
@@ -75,7 +75,7 @@ fn redirects(probe: &Probe) -> String {
     for offered in &probe.findings.offers {
         text.push_str(&format!(
             "- {}: {}\n",
-            offered.form.name(),
+            offered.section.name(),
             way(&offered.posted)
         ));
     }
@@ -113,7 +113,7 @@ fn offers(probe: &Probe) -> String {
         let took = offered.posted.took.as_secs_f64();
         text.push_str(&format!(
             "| {} | {told} | {took:.3} s |\n",
-            offered.form.name()
+            offered.section.name()
         ));
     }
     text
@@ -134,7 +134,7 @@ fn answers(probe: &Probe) -> String {
         });
         lines.extend(head.links.iter().map(|link| format!("`Link`: {link}")));
         lines.extend(head.answer.iter().map(|line| format!("answer, {line}")));
-        text.push_str(&format!("\n{}:\n\n", offered.form.name()));
+        text.push_str(&format!("\n{}:\n\n", offered.section.name()));
         if told.contains(&lines) {
             text.push_str("- the same as one above\n");
             continue;
@@ -150,10 +150,10 @@ fn answers(probe: &Probe) -> String {
             head.skeleton.join("\n").replace("```", "")
         ));
     }
-    if let Some(look) = &probe.findings.look {
+    if let Some(look) = &probe.findings.session_checks {
         text.push_str(&format!(
             "\nOPTIONS, PATCH and DELETE were asked about the session of: {}.\n",
-            look.form.name()
+            look.section.name()
         ));
     }
     text
@@ -161,11 +161,11 @@ fn answers(probe: &Probe) -> String {
 
 fn streams(probe: &Probe) -> String {
     let mut text = "\n## Test streams\n\n".to_owned();
-    let outlived = match &probe.findings.outlived {
-        Some(Outlived::Asked(stream)) => Some(stream),
+    let past_expiry = match &probe.findings.past_expiry {
+        Some(PastExpiry::Asked(stream)) => Some(stream),
         _ => None,
     };
-    for stream in probe.findings.streams.iter().chain(outlived) {
+    for stream in probe.findings.streams.iter().chain(past_expiry) {
         let states: Vec<String> = stream
             .states
             .iter()

@@ -5,13 +5,15 @@ use std::time::{Duration, SystemTime};
 use gstivs::whip::Token;
 
 use crate::arguments::Media as Wish;
-use crate::findings::{Outlived, StreamOutcome};
+use crate::findings::{PastExpiry, StreamOutcome};
 use crate::plan::FILLER_MODES;
 use crate::probe::Probe;
 use crate::sessions::Pace;
 use crate::stop::Stop;
 use crate::terminal::tell;
-use crate::test_stream::{BEYOND, Goal, Media, Sent, not_tried, send, supports_filler_mode};
+use crate::test_stream::{
+    Goal, Media, OUTSIDE_LIMITS, Sent, not_tried, send, supports_filler_mode,
+};
 
 /// How long a publish is watched after the end of its token, on a service and
 /// on this machine.
@@ -19,9 +21,9 @@ const AFTER: Duration = Duration::from_secs(60);
 const AFTER_HERE: Duration = Duration::from_secs(2);
 
 impl Probe {
-    pub(crate) async fn streams(&mut self) -> Result<(), Stop> {
+    pub(crate) async fn send_test_streams(&mut self) -> Result<(), Stop> {
         let modes = FILLER_MODES.map(|mode| Media::Audio { filler: Some(mode) });
-        for media in modes.into_iter().chain(BEYOND) {
+        for media in modes.into_iter().chain(OUTSIDE_LIMITS) {
             let token = self.arguments.tokens.main.clone();
             let sent = self.stream(media, token, self.arguments.stream).await?;
             let (throttled, outcome) = (sent.throttled, &sent.stream.outcome);
@@ -74,26 +76,26 @@ impl Probe {
     }
 
     /// Whether a publish outlives its token.
-    pub(crate) async fn outlive(&mut self) -> Result<(), Stop> {
+    pub(crate) async fn past_expiry(&mut self) -> Result<(), Stop> {
         let told = match self.arguments.tokens.short.clone() {
             _ if self.arguments.media == Wish::LeftOut => {
-                Outlived::NotAsked("it takes a test stream, without `--http-only`".to_owned())
+                PastExpiry::NotAsked("it takes a test stream, without `--http-only`".to_owned())
             }
-            None => Outlived::NotAsked(
+            None => PastExpiry::NotAsked(
                 "it takes a token that expires within 15 minutes (`--duration 10`)".to_owned(),
             ),
             Some((token, end)) => match end.duration_since(SystemTime::now()) {
-                Err(_) => Outlived::NotAsked(
+                Err(_) => PastExpiry::NotAsked(
                     "the token that expires soon had expired before it was its turn".to_owned(),
                 ),
-                Ok(left) => return self.outlive_by(token, left).await,
+                Ok(left) => return self.stream_past_expiry(token, left).await,
             },
         };
-        self.findings.outlived = Some(told);
+        self.findings.past_expiry = Some(told);
         Ok(())
     }
 
-    async fn outlive_by(&mut self, token: Token, left: Duration) -> Result<(), Stop> {
+    async fn stream_past_expiry(&mut self, token: Token, left: Duration) -> Result<(), Stop> {
         let after = match self.arguments.is_local() {
             true => AFTER_HERE,
             false => AFTER,
@@ -101,9 +103,9 @@ impl Probe {
         let media = Media::Audio { filler: None };
         let sent = self.stream(media, token.clone(), left + after).await?;
         self.interrupt.check()?;
-        self.findings.outlived = Some(Outlived::Asked(sent.stream));
-        if self.findings.expired.is_none() {
-            self.expired(&token).await?;
+        self.findings.past_expiry = Some(PastExpiry::Asked(sent.stream));
+        if self.findings.expired_token.is_none() {
+            self.expired_token(&token).await?;
         }
         Ok(())
     }

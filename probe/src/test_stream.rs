@@ -40,7 +40,7 @@ pub(crate) enum Media {
 }
 
 /// The streams beyond the documented limits.
-pub(crate) const BEYOND: [Media; crate::plan::STREAMS] = [
+pub(crate) const OUTSIDE_LIMITS: [Media; crate::plan::STREAMS_OUTSIDE_LIMITS] = [
     Media::Video {
         name: HIGH,
         caps: "width=640,height=360",
