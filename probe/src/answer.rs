@@ -56,12 +56,15 @@ const SHOWN: [&str; 13] = [
 
 /// The answer line by line, with nothing but names where a value could be a
 /// secret or an address.
-pub(crate) fn skeleton(answer: &str) -> Vec<String> {
+pub(crate) fn outline(answer: &str) -> Vec<String> {
     let lines = answer.lines().map(str::trim_end);
-    lines.filter(|line| !line.is_empty()).map(bone).collect()
+    lines
+        .filter(|line| !line.is_empty())
+        .map(outline_line)
+        .collect()
 }
 
-fn bone(line: &str) -> String {
+fn outline_line(line: &str) -> String {
     let Some(attribute) = line.strip_prefix("a=") else {
         return match line.split_once(['=', ' ']) {
             Some(("v" | "t", _)) => line.to_owned(),
@@ -235,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_skeleton_has_no_private_value() {
-        let bones = skeleton(ANSWER);
+        let lines = outline(ANSWER);
         for line in [
             "v=0",
             "o=…",
@@ -247,14 +250,17 @@ mod tests {
             "a=candidate:…",
             "m=video 0 UDP/TLS/RTP/SAVPF 102",
         ] {
-            assert!(bones.contains(&line.to_owned()), "{line}: {bones:?}");
+            assert!(lines.contains(&line.to_owned()), "{line}: {lines:?}");
         }
-        let text = bones.join(" ");
+        let text = lines.join(" ");
         assert!(
             !text.contains("secret") && !text.contains("192.0.2"),
             "{text}"
         );
-        assert_eq!(bone("m=audio 50123 RTP/AVP 0"), "m=audio … RTP/AVP 0");
+        assert_eq!(
+            outline_line("m=audio 50123 RTP/AVP 0"),
+            "m=audio … RTP/AVP 0"
+        );
     }
 
     #[test]

@@ -39,35 +39,35 @@ Every session is deleted, also after Ctrl-C. The exit code is
   130  with a report that Ctrl-C cut short.
 ";
 
-const ENVIRONMENT: &str = "IVS_STAGE_TOKEN";
+const TOKEN_VARIABLE: &str = "IVS_STAGE_TOKEN";
 
 /// Longer than the 5 and 10 seconds after which servers are known to drop a
 /// session without media.
-const SECONDS: u64 = 12;
-const MOST_SECONDS: u64 = 120;
+const STREAM_SECONDS: u64 = 12;
+const MAX_STREAM_SECONDS: u64 = 120;
 
 /// The longest that a token's end is waited for.
-const SHORT_LIFE: Duration = Duration::from_secs(15 * 60);
+const EXPIRING_WITHIN: Duration = Duration::from_secs(15 * 60);
 
 /// What the command line asks for, checked.
 pub(crate) struct Arguments {
     pub(crate) endpoint: Endpoint,
     pub(crate) tokens: Tokens,
-    pub(crate) stream: Duration,
-    pub(crate) media: Media,
-    pub(crate) patience: Patience,
+    pub(crate) stream_time: Duration,
+    pub(crate) test_streams: TestStreams,
+    pub(crate) slow_checks: SlowChecks,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Media {
+pub(crate) enum TestStreams {
     Sent,
-    LeftOut,
+    Skipped,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
-    Minutes,
-    None,
+pub(crate) enum SlowChecks {
+    Included,
+    Skipped,
 }
 
 /// The tokens by what they are good for.
@@ -76,7 +76,7 @@ pub(crate) struct Tokens {
     /// For what could get the main one into trouble.
     pub(crate) spare: Option<Token>,
     /// One that ends soon enough to be waited for, and when.
-    pub(crate) short: Option<(Token, SystemTime)>,
+    pub(crate) expiring: Option<(Token, SystemTime)>,
     pub(crate) expired: Option<Token>,
     /// All of them, for whoever has to hide them.
     pub(crate) all: Vec<Token>,
@@ -86,30 +86,30 @@ impl Arguments {
     /// Reads the arguments after the program's name; none is the wish for help.
     pub(crate) fn read(
         arguments: impl IntoIterator<Item = String>,
-    ) -> Result<Option<Self>, Mistake> {
+    ) -> Result<Option<Self>, UsageError> {
         let mut endpoint = GLOBAL_ENDPOINT.to_owned();
-        let (mut files, mut seconds) = (Vec::new(), SECONDS);
-        let (mut media, mut patience) = (Media::Sent, Patience::None);
+        let (mut files, mut seconds) = (Vec::new(), STREAM_SECONDS);
+        let (mut test_streams, mut slow_checks) = (TestStreams::Sent, SlowChecks::Skipped);
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
-            let mut value = |name| arguments.next().ok_or(Mistake::NoValue(name));
+            let mut value = |name| arguments.next().ok_or(UsageError::NoValue(name));
             match argument.as_str() {
                 "--help" | "-h" => return Ok(None),
                 "--endpoint" => endpoint = value("--endpoint")?,
                 "--token-file" => files.push(PathBuf::from(value("--token-file")?)),
                 "--seconds" => seconds = read_seconds(&value("--seconds")?)?,
-                "--http-only" => media = Media::LeftOut,
-                "--patient" => patience = Patience::Minutes,
+                "--http-only" => test_streams = TestStreams::Skipped,
+                "--patient" => slow_checks = SlowChecks::Included,
                 // It may be a token, given in the wrong place: not repeated.
-                _ => return Err(Mistake::Unknown),
+                _ => return Err(UsageError::Unknown),
             }
         }
         Ok(Some(Self {
-            endpoint: Endpoint::parse(&endpoint).map_err(Mistake::Endpoint)?,
-            tokens: sort(read_tokens(files)?, SystemTime::now())?,
-            stream: Duration::from_secs(seconds),
-            media,
-            patience,
+            endpoint: Endpoint::parse(&endpoint).map_err(UsageError::Endpoint)?,
+            tokens: sort_by_use(read_tokens(files)?, SystemTime::now())?,
+            stream_time: Duration::from_secs(seconds),
+            test_streams,
+            slow_checks,
         }))
     }
 
@@ -119,18 +119,18 @@ impl Arguments {
     }
 }
 
-fn read_seconds(text: &str) -> Result<u64, Mistake> {
+fn read_seconds(text: &str) -> Result<u64, UsageError> {
     let number = text.parse().ok();
     number
-        .filter(|seconds| (1..=MOST_SECONDS).contains(seconds))
-        .ok_or(Mistake::Seconds)
+        .filter(|seconds| (1..=MAX_STREAM_SECONDS).contains(seconds))
+        .ok_or(UsageError::Seconds)
 }
 
-fn read_tokens(files: Vec<PathBuf>) -> Result<Vec<Token>, Mistake> {
+fn read_tokens(files: Vec<PathBuf>) -> Result<Vec<Token>, UsageError> {
     let mut tokens = Vec::new();
-    let variable = std::env::var(ENVIRONMENT).unwrap_or_default();
+    let variable = std::env::var(TOKEN_VARIABLE).unwrap_or_default();
     if !variable.trim().is_empty() {
-        tokens.push(Token::parse(variable.trim()).map_err(Mistake::Variable)?);
+        tokens.push(Token::parse(variable.trim()).map_err(UsageError::Variable)?);
     }
     for (index, path) in files.into_iter().enumerate() {
         let source = TokenSource {
@@ -140,7 +140,7 @@ fn read_tokens(files: Vec<PathBuf>) -> Result<Vec<Token>, Mistake> {
         tokens.extend(
             source
                 .read()
-                .map_err(|problem| Mistake::File(index + 1, problem))?,
+                .map_err(|problem| UsageError::File(index + 1, problem))?,
         );
     }
     // Two files with one token would make it disturb itself.
@@ -154,7 +154,7 @@ fn read_tokens(files: Vec<PathBuf>) -> Result<Vec<Token>, Mistake> {
 }
 
 /// Says of each token what it is good for, as far as its claims tell.
-fn sort(tokens: Vec<Token>, now: SystemTime) -> Result<Tokens, Mistake> {
+fn sort_by_use(tokens: Vec<Token>, now: SystemTime) -> Result<Tokens, UsageError> {
     let end = |token: &Token| Claims::read(token).and_then(|claims| claims.expiry);
     let all = tokens.clone();
     let (expired, good): (Vec<_>, Vec<_>) = tokens
@@ -162,22 +162,22 @@ fn sort(tokens: Vec<Token>, now: SystemTime) -> Result<Tokens, Mistake> {
         .partition(|token| end(token).is_some_and(|end| end <= now));
     if good.is_empty() {
         return Err(match expired.is_empty() {
-            true => Mistake::NoToken,
-            false => Mistake::AllExpired,
+            true => UsageError::NoToken,
+            false => UsageError::AllExpired,
         });
     }
     let soon = |token: &Token| {
         let end = end(token)?;
-        (end <= now + SHORT_LIFE).then(|| (token.clone(), end))
+        (end <= now + EXPIRING_WITHIN).then(|| (token.clone(), end))
     };
-    let short = good.iter().find_map(soon);
+    let expiring = good.iter().find_map(soon);
     // The one that ends soon is the main one only if there is no other.
     let mut lasting = good.iter().filter(|token| soon(token).is_none());
     let main = lasting.next().unwrap_or(&good[0]).clone();
     Ok(Tokens {
         spare: lasting.next().cloned(),
         main,
-        short,
+        expiring,
         expired: expired.into_iter().next(),
         all,
     })
@@ -185,7 +185,7 @@ fn sort(tokens: Vec<Token>, now: SystemTime) -> Result<Tokens, Mistake> {
 
 /// Why a command can't be followed. No text of it holds a token.
 #[derive(Debug)]
-pub(crate) enum Mistake {
+pub(crate) enum UsageError {
     Unknown,
     NoValue(&'static str),
     Seconds,
@@ -197,7 +197,7 @@ pub(crate) enum Mistake {
     AllExpired,
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str(
@@ -207,10 +207,10 @@ impl fmt::Display for Mistake {
             Self::NoValue(name) => write!(f, "{name} needs a value"),
             Self::Seconds => write!(
                 f,
-                "--seconds: expected a whole number from 1 to {MOST_SECONDS}"
+                "--seconds: expected a whole number from 1 to {MAX_STREAM_SECONDS}"
             ),
             Self::Endpoint(error) => write!(f, "--endpoint: {error}"),
-            Self::Variable(error) => write!(f, "{ENVIRONMENT}: {error}"),
+            Self::Variable(error) => write!(f, "{TOKEN_VARIABLE}: {error}"),
             Self::File(number, TokenProblem::Unreadable { kind, .. }) => {
                 let file = format!("the file of --token-file number {number}");
                 match kind {
@@ -226,7 +226,7 @@ impl fmt::Display for Mistake {
             }
             Self::NoToken => write!(
                 f,
-                "there is no participant token: set the environment's {ENVIRONMENT}, or name a \
+                "there is no participant token: set the environment's {TOKEN_VARIABLE}, or name a \
                  file that holds one with --token-file"
             ),
             Self::AllExpired => f.write_str(
@@ -252,18 +252,21 @@ mod tests {
     #[test]
     fn tokens_are_told_apart_by_when_they_end() {
         let now = UNIX_EPOCH + Duration::from_secs(10_000);
-        let (old, short) = (token("a", 9_000), token("b", 10_300));
+        let (old, expiring) = (token("a", 9_000), token("b", 10_300));
         let (main, spare) = (token("c", 20_000), token("d", 20_000));
-        let all = vec![old.clone(), short.clone(), main.clone(), spare.clone()];
-        let tokens = sort(all, now).unwrap();
+        let all = vec![old.clone(), expiring.clone(), main.clone(), spare.clone()];
+        let tokens = sort_by_use(all, now).unwrap();
         assert!(tokens.main == main && tokens.spare == Some(spare));
         assert!(tokens.expired == Some(old.clone()));
-        assert!(tokens.short.unwrap().0 == short);
+        assert!(tokens.expiring.unwrap().0 == expiring);
         assert_eq!(tokens.all.len(), 4);
 
-        assert!(sort(vec![short.clone()], now).unwrap().main == short);
-        assert!(matches!(sort(vec![old], now), Err(Mistake::AllExpired)));
-        assert!(matches!(sort(vec![], now), Err(Mistake::NoToken)));
+        assert!(sort_by_use(vec![expiring.clone()], now).unwrap().main == expiring);
+        assert!(matches!(
+            sort_by_use(vec![old], now),
+            Err(UsageError::AllExpired)
+        ));
+        assert!(matches!(sort_by_use(vec![], now), Err(UsageError::NoToken)));
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(crate) struct SessionReply {
     pub(crate) answer: Vec<String>,
     pub(crate) summary: String,
     /// The answer without its private values.
-    pub(crate) skeleton: Vec<String>,
+    pub(crate) outline: Vec<String>,
     /// Why the element could not use the answer, if so.
     pub(crate) unusable: Option<String>,
 }

@@ -119,7 +119,7 @@ impl Probe {
             let headers = request.headers_mut();
             headers.insert(http::header::AUTHORIZATION, token.authorization());
         }
-        reply::told(&self.client.send(request).await, &self.redactor)
+        reply::describe(&self.client.send(request).await, &self.redactor)
     }
 
     async fn trickle(&self, session: &Session, trickling: &Trickling) -> String {
@@ -128,7 +128,7 @@ impl Probe {
             return NOT_ASKED.to_owned();
         };
         let request = trickling.patch(session.token.as_ref(), &fragment);
-        reply::told(&self.client.send(request).await, &self.redactor)
+        reply::describe(&self.client.send(request).await, &self.redactor)
     }
 
     /// Other credentials than the offer's ask for an ICE restart, with a star
@@ -147,7 +147,7 @@ impl Probe {
             let body = String::from_utf8_lossy(reply.body().bytes()).into_owned();
             self.add_ice_credentials(&body);
         }
-        reply::told(&reply, &self.redactor)
+        reply::describe(&reply, &self.redactor)
     }
 
     /// How long a session stays that nobody connects to. A session whose

@@ -43,7 +43,7 @@ use std::process::ExitCode;
 
 use tokio::runtime::Builder;
 
-use arguments::{Arguments, Media, Patience, USAGE};
+use arguments::{Arguments, SlowChecks, TestStreams, USAGE};
 use probe::Probe;
 use stop::Stop;
 use terminal::tell;
@@ -52,22 +52,22 @@ use terminal::tell;
 const INTERRUPTED: u8 = 130;
 
 /// The command is wrong.
-const MISTAKE: u8 = 2;
+const USAGE_ERROR: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::read(std::env::args().skip(1)) {
         Ok(Some(arguments)) => arguments,
         Ok(None) => return print(USAGE),
-        Err(mistake) => {
+        Err(error) => {
             tell(&format!(
-                "stage_probe: {mistake}. --help prints how to use it."
+                "stage_probe: {error}. --help prints how to use it."
             ));
-            return ExitCode::from(MISTAKE);
+            return ExitCode::from(USAGE_ERROR);
         }
     };
     match run(arguments) {
-        Ok(end) => match print(&end.report) {
-            ExitCode::SUCCESS => end.code,
+        Ok(result) => match print(&result.report) {
+            ExitCode::SUCCESS => result.code,
             code => code,
         },
         Err(error) => {
@@ -78,8 +78,8 @@ fn main() -> ExitCode {
 }
 
 /// Asks everything, ends whatever was begun, and writes the report.
-fn run(arguments: Arguments) -> Result<End, Box<dyn Error>> {
-    if arguments.media == Media::Sent {
+fn run(arguments: Arguments) -> Result<RunResult, Box<dyn Error>> {
+    if arguments.test_streams == TestStreams::Sent {
         gst::init()?;
         gstivs::plugin_register_static()?;
     }
@@ -95,9 +95,9 @@ fn run(arguments: Arguments) -> Result<End, Box<dyn Error>> {
         probe.sessions.delete_all(&probe.client).await;
         asked.err()
     });
-    Ok(End {
+    Ok(RunResult {
         report: report::write(&mut probe, stop.as_ref()),
-        code: account(&probe, stop.as_ref()),
+        code: exit_code(&probe, stop.as_ref()),
     })
 }
 
@@ -107,28 +107,28 @@ async fn ask_everything(probe: &mut Probe) -> Result<(), Stop> {
     if let Some(token) = probe.arguments.tokens.expired.clone() {
         probe.expired_token(&token).await?;
     }
-    if probe.arguments.media == Media::Sent {
+    if probe.arguments.test_streams == TestStreams::Sent {
         probe.send_test_streams().await?;
     }
-    if probe.arguments.patience == Patience::Minutes {
+    if probe.arguments.slow_checks == SlowChecks::Included {
         probe.unconnected().await?;
     }
     probe.concurrent().await?;
-    if probe.arguments.patience == Patience::Minutes {
+    if probe.arguments.slow_checks == SlowChecks::Included {
         probe.past_expiry().await?;
     }
     Ok(())
 }
 
 /// What a run comes to.
-struct End {
+struct RunResult {
     report: String,
     code: ExitCode,
 }
 
 /// Says on the terminal why a run learnt less than it could, which is in the
 /// report too, but that goes into a file.
-fn account(probe: &Probe, stop: Option<&Stop>) -> ExitCode {
+fn exit_code(probe: &Probe, stop: Option<&Stop>) -> ExitCode {
     let is_anything_learnt = probe.findings.has_answers();
     let reason = match &probe.findings.stop {
         Some(reason) => reason,
@@ -152,12 +152,12 @@ fn account(probe: &Probe, stop: Option<&Stop>) -> ExitCode {
 }
 
 fn announce(arguments: &Arguments) {
-    let media = arguments.media == Media::Sent;
-    let patient = arguments.patience == Patience::Minutes;
+    let streams = arguments.test_streams == TestStreams::Sent;
+    let slow = arguments.slow_checks == SlowChecks::Included;
     tell(&format!(
         "stage_probe: at most {} sessions will be opened, one after the other (two at once for \
          one question), and each deleted. Ctrl-C ends it in order.",
-        plan::sessions(media, patient),
+        plan::sessions(streams, slow),
     ));
 }
 

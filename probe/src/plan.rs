@@ -38,15 +38,15 @@ const PAST_EXPIRY: usize = 1;
 const _: () = assert!(sessions(true, true) <= MAX_SESSIONS);
 
 /// The number of sessions that a run opens at most.
-pub(crate) const fn sessions(media: bool, patient: bool) -> usize {
+pub(crate) const fn sessions(streams: bool, slow: bool) -> usize {
     let mut number = VIDEO_SECTIONS + CONFLICT_RETRIES + AFTER_DELETE + CONCURRENT + EXPIRED;
-    if media {
+    if streams {
         number += FILLER_MODES.len() + STREAMS_OUTSIDE_LIMITS;
     }
-    if patient {
+    if slow {
         number += UNCONNECTED_SECONDS.len();
     }
-    if media && patient {
+    if streams && slow {
         number += PAST_EXPIRY;
     }
     number

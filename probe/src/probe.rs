@@ -112,7 +112,7 @@ impl Probe {
             PostEnd::Refused(mut refusal) => {
                 // Ahead of the excerpt, which could cut one of them in two.
                 refusal.hide(&self.redactor.long_secrets());
-                let (outcome, reason) = reply::refused(&refusal, &self.redactor);
+                let (outcome, reason) = reply::refusal(&refusal, &self.redactor);
                 stop = reason;
                 outcome
             }
@@ -171,7 +171,7 @@ impl Probe {
             }
         }
         self.add_ice_credentials(&made.answer);
-        let head = reply::head(&made, url.as_ref(), &self.redactor);
+        let head = reply::session_reply(&made, url.as_ref(), &self.redactor);
         let trickling = resource.as_ref().map(|resource| resource.trickling());
         let session = Session {
             handle: self.sessions.add(resource, made.token.as_ref()),

@@ -1,6 +1,6 @@
 //! The open questions, each with its answer or why there is none.
 
-use crate::arguments::{Media, Patience};
+use crate::arguments::{SlowChecks, TestStreams};
 use crate::findings::{ABOVE, Findings, OfferOutcome, PastExpiry, Posted, Stream, StreamOutcome};
 use crate::offers::VideoSection;
 use crate::test_stream::{HIGH, PORTRAIT};
@@ -11,11 +11,15 @@ const NOT_PATIENT_TOKEN: &str =
     "not asked: takes up to 16 minutes and a token that expires soon, use `--patient`";
 
 /// Every question with its answer.
-pub(crate) fn questions(findings: &Findings, media: Media, patience: Patience) -> Vec<Line> {
+pub(crate) fn questions(
+    findings: &Findings,
+    test_streams: TestStreams,
+    slow_checks: SlowChecks,
+) -> Vec<Line> {
     let of = Of {
         findings,
-        media,
-        patience,
+        test_streams,
+        slow_checks,
     };
     [of.about_replies(), of.about_forms(), of.about_sessions()].concat()
 }
@@ -25,8 +29,8 @@ type Line = (&'static str, String);
 
 struct Of<'a> {
     findings: &'a Findings,
-    media: Media,
-    patience: Patience,
+    test_streams: TestStreams,
+    slow_checks: SlowChecks,
 }
 
 impl Of<'_> {
@@ -233,9 +237,9 @@ impl Of<'_> {
     }
 
     fn no_stream(&self) -> String {
-        match self.media {
-            Media::LeftOut => "not asked: run without `--http-only`".to_owned(),
-            Media::Sent => self.not_learnt("no stream was sent"),
+        match self.test_streams {
+            TestStreams::Skipped => "not asked: run without `--http-only`".to_owned(),
+            TestStreams::Sent => self.not_learnt("no stream was sent"),
         }
     }
 
@@ -279,7 +283,7 @@ impl Of<'_> {
 
     fn unconnected(&self) -> String {
         let looks = &self.findings.unconnected;
-        if self.patience == Patience::None {
+        if self.slow_checks == SlowChecks::Skipped {
             return NOT_PATIENT.to_owned();
         }
         if looks.is_empty() {
@@ -298,7 +302,7 @@ impl Of<'_> {
 
     fn past_expiry(&self) -> String {
         match &self.findings.past_expiry {
-            _ if self.patience == Patience::None => NOT_PATIENT_TOKEN.to_owned(),
+            _ if self.slow_checks == SlowChecks::Skipped => NOT_PATIENT_TOKEN.to_owned(),
             None => self.not_learnt("not asked"),
             Some(PastExpiry::NotAsked(reason)) => format!("not asked: {reason}"),
             Some(PastExpiry::Asked(stream)) => {

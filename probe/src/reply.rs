@@ -13,7 +13,7 @@ use crate::redaction::Redactor;
 use crate::stop::Stop;
 
 /// Headers whose values tell what a server takes.
-const TELLING: [&str; 4] = [
+const SHOWN_HEADERS: [&str; 4] = [
     "allow",
     "accept-post",
     "accept-patch",
@@ -21,7 +21,7 @@ const TELLING: [&str; 4] = [
 ];
 
 /// A reply to something other than a POST: its status and what it tells.
-pub(crate) fn told(reply: &Result<Response<Body>, NoReply>, redactor: &Redactor) -> String {
+pub(crate) fn describe(reply: &Result<Response<Body>, NoReply>, redactor: &Redactor) -> String {
     let reply = match reply {
         Ok(reply) => reply,
         Err(no_reply) => return missing(no_reply, redactor),
@@ -30,8 +30,8 @@ pub(crate) fn told(reply: &Result<Response<Body>, NoReply>, redactor: &Redactor)
     if reply.status().is_redirection() {
         told.push("a redirect, not followed".to_owned());
     }
-    for name in TELLING {
-        let values: Vec<&str> = texts(reply.headers(), name).collect();
+    for name in SHOWN_HEADERS {
+        let values: Vec<&str> = header_values(reply.headers(), name).collect();
         if !values.is_empty() {
             told.push(format!(
                 "{name}: {}",
@@ -40,7 +40,7 @@ pub(crate) fn told(reply: &Result<Response<Body>, NoReply>, redactor: &Redactor)
         }
     }
     told.extend(etag(reply.headers()).map(|form| format!("ETag {form}")));
-    let kind = texts(reply.headers(), CONTENT_TYPE.as_str()).next();
+    let kind = header_values(reply.headers(), CONTENT_TYPE.as_str()).next();
     told.extend(kind.map(|kind| format!("content-type: {}", redactor.redact_server_text(kind))));
     let links = relations(reply.headers(), redactor);
     if !links.is_empty() {
@@ -56,12 +56,12 @@ pub(crate) fn missing(no_reply: &NoReply, redactor: &Redactor) -> String {
 }
 
 /// A reply that made a session.
-pub(crate) fn head(
+pub(crate) fn session_reply(
     made: &CreatedSession,
     resource: Option<&Url>,
     redactor: &Redactor,
 ) -> SessionReply {
-    let patch = texts(&made.headers, "accept-patch").next();
+    let patch = header_values(&made.headers, "accept-patch").next();
     let answer = crate::answer::describe(&made.answer);
     SessionReply {
         status: made.status.as_u16(),
@@ -73,7 +73,7 @@ pub(crate) fn head(
             .iter()
             .map(|line| redactor.redact_server_text(line))
             .collect(),
-        skeleton: crate::answer::skeleton(&made.answer)
+        outline: crate::answer::outline(&made.answer)
             .iter()
             .map(|line| redactor.redact_server_text(line))
             .collect(),
@@ -83,7 +83,7 @@ pub(crate) fn head(
 }
 
 /// A refusal, and what it means for whatever else was to be asked.
-pub(crate) fn refused(refusal: &Refusal, redactor: &Redactor) -> (OfferOutcome, Option<Stop>) {
+pub(crate) fn refusal(refusal: &Refusal, redactor: &Redactor) -> (OfferOutcome, Option<Stop>) {
     let code = ivs_code(refusal).map(|code| format!(", IVS code {code}"));
     let words = refusal
         .message()
@@ -107,7 +107,7 @@ pub(crate) fn refused(refusal: &Refusal, redactor: &Redactor) -> (OfferOutcome, 
         None
     };
     let outcome = match ivs_code(refusal) {
-        Some(code) if IN_THE_WAY.contains(&code) => OfferOutcome::Conflict(told),
+        Some(code) if CONFLICTS.contains(&code) => OfferOutcome::Conflict(told),
         _ if meant.retry == Retry::Later => OfferOutcome::Inconclusive(told),
         _ => OfferOutcome::Refused(told),
     };
@@ -118,7 +118,7 @@ pub(crate) fn refused(refusal: &Refusal, redactor: &Redactor) -> (OfferOutcome, 
 const THROTTLED: u32 = 2013;
 
 /// Its codes for a participant that has a session already (from the same).
-const IN_THE_WAY: [u32; 2] = [2010, 2012];
+const CONFLICTS: [u32; 2] = [2010, 2012];
 
 /// The host of a URL, which is a name of the service's or hidden.
 pub(crate) fn host(url: &Url, redactor: &Redactor) -> String {
@@ -132,7 +132,7 @@ fn location(
     resource: Option<&Url>,
     redactor: &Redactor,
 ) -> String {
-    let Some(text) = texts(headers, LOCATION.as_str()).next() else {
+    let Some(text) = header_values(headers, LOCATION.as_str()).next() else {
         return "none".to_owned();
     };
     let form = match () {
@@ -166,7 +166,7 @@ fn location(
 
 /// The form of an ETag, not its value.
 fn etag(headers: &HeaderMap) -> Option<String> {
-    let value = texts(headers, ETAG.as_str()).next()?;
+    let value = header_values(headers, ETAG.as_str()).next()?;
     let form = match value {
         "*" => "is a bare star",
         _ if value.starts_with("W/") => "is weak",
@@ -179,7 +179,7 @@ fn etag(headers: &HeaderMap) -> Option<String> {
 /// The relations of `Link` headers (RFC 8288 3.3), without their targets.
 fn relations(headers: &HeaderMap, redactor: &Redactor) -> Vec<String> {
     let mut found = Vec::new();
-    for value in texts(headers, LINK.as_str()) {
+    for value in header_values(headers, LINK.as_str()) {
         for part in value.split("rel=").skip(1) {
             let part = part.trim_start_matches('"');
             let end = part.find(['"', ';', ',']).unwrap_or(part.len());
@@ -192,7 +192,7 @@ fn relations(headers: &HeaderMap, redactor: &Redactor) -> Vec<String> {
     found
 }
 
-fn texts<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+fn header_values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(name).into_iter();
     values.filter_map(|value| value.to_str().ok())
 }

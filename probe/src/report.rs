@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::arguments::Media;
+use crate::arguments::TestStreams;
 use crate::findings::{OfferOutcome, PastExpiry, Posted};
 use crate::probe::Probe;
 use crate::questions::{describe_offer, describe_stream, questions};
@@ -19,7 +19,7 @@ pub(crate) fn write(probe: &mut Probe, stop: Option<&Stop>) -> String {
         offers(probe),
         answers(probe),
         streams(probe),
-        account(probe),
+        session_counts(probe),
     ] {
         report.push_str(&part);
     }
@@ -41,9 +41,9 @@ fn beginning(probe: &Probe) -> String {
     let endpoint = probe
         .redactor
         .redact_report(&probe.arguments.endpoint.host());
-    let gstreamer = match probe.arguments.media {
-        Media::Sent => gst::version_string().to_string(),
-        Media::LeftOut => "without test streams".to_owned(),
+    let gstreamer = match probe.arguments.test_streams {
+        TestStreams::Sent => gst::version_string().to_string(),
+        TestStreams::Skipped => "without test streams".to_owned(),
     };
     let stopped = match &probe.findings.stop {
         Some(reason) => format!("\n**Not everything was asked: {reason}.**\n"),
@@ -61,7 +61,11 @@ fn beginning(probe: &Probe) -> String {
 fn open_questions(probe: &Probe) -> String {
     let arguments = &probe.arguments;
     let mut text = "\n## Open questions\n\n".to_owned();
-    for (question, told) in questions(&probe.findings, arguments.media, arguments.patience) {
+    for (question, told) in questions(
+        &probe.findings,
+        arguments.test_streams,
+        arguments.slow_checks,
+    ) {
         text.push_str(&format!(
             "- {question} **{}.**\n",
             told.trim_end_matches('.')
@@ -147,7 +151,7 @@ fn answers(probe: &Probe) -> String {
     if let Some(head) = probe.findings.head() {
         text.push_str(&format!(
             "\nThe first answer, with … for what is private:\n\n```text\n{}\n```\n",
-            head.skeleton.join("\n").replace("```", "")
+            head.outline.join("\n").replace("```", "")
         ));
     }
     if let Some(look) = &probe.findings.session_checks {
@@ -186,7 +190,7 @@ fn streams(probe: &Probe) -> String {
     text
 }
 
-fn account(probe: &Probe) -> String {
+fn session_counts(probe: &Probe) -> String {
     let sessions = &probe.sessions;
     let mut text = format!(
         "\n## Sessions opened and deleted\n\nOffers sent: {}. Sessions opened: {}, deleted: {}.\n",

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use gstivs::whip::Token;
 
-use crate::arguments::Media as Wish;
+use crate::arguments::TestStreams;
 use crate::findings::{PastExpiry, StreamOutcome};
 use crate::plan::FILLER_MODES;
 use crate::probe::Probe;
@@ -12,7 +12,7 @@ use crate::sessions::Pace;
 use crate::stop::Stop;
 use crate::terminal::tell;
 use crate::test_stream::{
-    Goal, Media, OUTSIDE_LIMITS, Sent, not_tried, send, supports_filler_mode,
+    FinishedStream, OUTSIDE_LIMITS, StreamTarget, TestMedia, not_tried, send, supports_filler_mode,
 };
 
 /// How long a publish is watched after the end of its token, on a service and
@@ -22,10 +22,12 @@ const AFTER_HERE: Duration = Duration::from_secs(2);
 
 impl Probe {
     pub(crate) async fn send_test_streams(&mut self) -> Result<(), Stop> {
-        let modes = FILLER_MODES.map(|mode| Media::Audio { filler: Some(mode) });
+        let modes = FILLER_MODES.map(|mode| TestMedia::Audio { filler: Some(mode) });
         for media in modes.into_iter().chain(OUTSIDE_LIMITS) {
             let token = self.arguments.tokens.main.clone();
-            let sent = self.stream(media, token, self.arguments.stream).await?;
+            let sent = self
+                .stream(media, token, self.arguments.stream_time)
+                .await?;
             let (throttled, outcome) = (sent.throttled, &sent.stream.outcome);
             let words = match outcome {
                 StreamOutcome::Failed { words, .. } => words.clone(),
@@ -41,8 +43,13 @@ impl Probe {
     }
 
     /// Sends one stream through the element, which makes one session at most.
-    async fn stream(&mut self, media: Media, token: Token, time: Duration) -> Result<Sent, Stop> {
-        if let Media::Audio { filler: Some(mode) } = media
+    async fn stream(
+        &mut self,
+        media: TestMedia,
+        token: Token,
+        time: Duration,
+    ) -> Result<FinishedStream, Stop> {
+        if let TestMedia::Audio { filler: Some(mode) } = media
             && !supports_filler_mode(mode)
         {
             return Ok(not_tried(&media, "not known to this build".to_owned()));
@@ -51,14 +58,14 @@ impl Probe {
             .wait_for_turn(&mut self.interrupt, Pace::Paused)
             .await?;
         tell(&format!("sending: {}", media.name()));
-        let goal = Goal {
+        let target = StreamTarget {
             endpoint: self.arguments.endpoint.clone(),
             token,
             time,
             interrupt: self.interrupt.clone(),
         };
         // It has a bound of its own, and is not cut short.
-        let sent = tokio::task::spawn_blocking(move || send(&media, &goal)).await;
+        let sent = tokio::task::spawn_blocking(move || send(&media, &target)).await;
         self.sessions.offer_sent();
         let mut sent = sent.map_err(|error| Stop::Hopeless(error.to_string()))?;
         if let StreamOutcome::Failed { words, .. } | StreamOutcome::NotTried(words) =
@@ -77,8 +84,8 @@ impl Probe {
 
     /// Whether a publish outlives its token.
     pub(crate) async fn past_expiry(&mut self) -> Result<(), Stop> {
-        let told = match self.arguments.tokens.short.clone() {
-            _ if self.arguments.media == Wish::LeftOut => {
+        let told = match self.arguments.tokens.expiring.clone() {
+            _ if self.arguments.test_streams == TestStreams::Skipped => {
                 PastExpiry::NotAsked("it takes a test stream, without `--http-only`".to_owned())
             }
             None => PastExpiry::NotAsked(
@@ -100,7 +107,7 @@ impl Probe {
             true => AFTER_HERE,
             false => AFTER,
         };
-        let media = Media::Audio { filler: None };
+        let media = TestMedia::Audio { filler: None };
         let sent = self.stream(media, token.clone(), left + after).await?;
         self.interrupt.check()?;
         self.findings.past_expiry = Some(PastExpiry::Asked(sent.stream));

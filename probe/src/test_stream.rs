@@ -14,21 +14,21 @@ const AUDIO: &str = "audiotestsrc is-live=true volume=0.05 ! opusenc ! rtpopuspa
                      name=sink retries=0";
 
 /// How often the bus is left for a look at the clock and at Ctrl-C.
-const LOOK: gst::ClockTime = gst::ClockTime::from_mseconds(50);
+const POLL_INTERVAL: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 
 /// Bounds the time until it is on the stage, for an encoder that gives nothing:
 /// more than the element's own bounds on the exchange and the connecting.
-const BEGIN: Duration = Duration::from_secs(40);
+const START_BOUND: Duration = Duration::from_secs(40);
 
 /// Bounds the end of a stream: a little more than the element's own bounds.
-const END: Duration = Duration::from_secs(8);
+const END_BOUND: Duration = Duration::from_secs(8);
 
 /// How long what is told at the very end may take.
-const LAST_WORDS: gst::ClockTime = gst::ClockTime::from_mseconds(200);
+const LAST_MESSAGES_BOUND: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 
 /// What is sent.
 #[derive(Clone, Debug)]
-pub(crate) enum Media {
+pub(crate) enum TestMedia {
     /// Audio, with `video-filler` set to this mode.
     Audio { filler: Option<&'static str> },
     /// Audio, and video of this size and H.264 profile.
@@ -40,13 +40,13 @@ pub(crate) enum Media {
 }
 
 /// The streams beyond the documented limits.
-pub(crate) const OUTSIDE_LIMITS: [Media; crate::plan::STREAMS_OUTSIDE_LIMITS] = [
-    Media::Video {
+pub(crate) const OUTSIDE_LIMITS: [TestMedia; crate::plan::STREAMS_OUTSIDE_LIMITS] = [
+    TestMedia::Video {
         name: HIGH,
         caps: "width=640,height=360",
         profile: "high",
     },
-    Media::Video {
+    TestMedia::Video {
         name: PORTRAIT,
         caps: "width=720,height=1280",
         profile: "constrained-baseline",
@@ -58,7 +58,7 @@ pub(crate) const PORTRAIT: &str = "H.264 baseline, portrait 720x1280";
 
 /// Where a stream goes, and for how long.
 #[derive(Clone)]
-pub(crate) struct Goal {
+pub(crate) struct StreamTarget {
     pub(crate) endpoint: Endpoint,
     pub(crate) token: Token,
     pub(crate) time: Duration,
@@ -66,14 +66,14 @@ pub(crate) struct Goal {
 }
 
 /// A finished stream, with what the count of sessions needs.
-pub(crate) struct Sent {
+pub(crate) struct FinishedStream {
     pub(crate) stream: Stream,
     /// Whether there was a session, and if so what went wrong with its end.
     pub(crate) session: Option<Option<String>>,
     pub(crate) throttled: bool,
 }
 
-impl Media {
+impl TestMedia {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Audio { filler: Some(mode) } => format!("audio, `video-filler={mode}`"),
@@ -97,15 +97,15 @@ impl Media {
 }
 
 /// Sends a stream to its end. Blocks.
-pub(crate) fn send(media: &Media, goal: &Goal) -> Sent {
-    match start(media, goal) {
-        Ok((pipeline, sink)) => Watch::new(media).follow(&pipeline, &sink, goal),
+pub(crate) fn send(media: &TestMedia, target: &StreamTarget) -> FinishedStream {
+    match start(media, target) {
+        Ok((pipeline, sink)) => BusWatch::new(media).follow(&pipeline, &sink, target),
         Err(reason) => not_tried(media, reason),
     }
 }
 
-pub(crate) fn not_tried(media: &Media, reason: String) -> Sent {
-    Sent {
+pub(crate) fn not_tried(media: &TestMedia, reason: String) -> FinishedStream {
+    FinishedStream {
         stream: Stream {
             name: media.name(),
             outcome: StreamOutcome::NotTried(reason),
@@ -127,17 +127,20 @@ pub(crate) fn supports_filler_mode(mode: &str) -> bool {
     class.is_some_and(|class| class.value_by_nick(mode).is_some())
 }
 
-fn start(media: &Media, goal: &Goal) -> Result<(gst::Pipeline, gst::Element), String> {
+fn start(
+    media: &TestMedia,
+    target: &StreamTarget,
+) -> Result<(gst::Pipeline, gst::Element), String> {
     let made = gst::parse::launch(&media.description()).map_err(|error| error.to_string())?;
     let pipeline = made
         .downcast::<gst::Pipeline>()
         .map_err(|_| "no pipeline".to_owned())?;
     let sink = pipeline.by_name("sink").ok_or("no sink")?;
-    if let Media::Audio { filler: Some(mode) } = media {
+    if let TestMedia::Audio { filler: Some(mode) } = media {
         sink.set_property_from_str("video-filler", mode);
     }
-    sink.set_property("whip-endpoint", goal.endpoint.url().as_str());
-    sink.set_property("auth-token", goal.token.reveal());
+    sink.set_property("whip-endpoint", target.endpoint.url().as_str());
+    sink.set_property("auth-token", target.token.reveal());
     match pipeline.set_state(gst::State::Playing) {
         Ok(_) => Ok((pipeline, sink)),
         Err(error) => {
@@ -149,7 +152,7 @@ fn start(media: &Media, goal: &Goal) -> Result<(gst::Pipeline, gst::Element), St
 }
 
 /// What the bus has told so far.
-struct Watch {
+struct BusWatch {
     began: Instant,
     stream: Stream,
     published: Option<Instant>,
@@ -161,8 +164,8 @@ struct Watch {
     ended: bool,
 }
 
-impl Watch {
-    fn new(media: &Media) -> Self {
+impl BusWatch {
+    fn new(media: &TestMedia) -> Self {
         Self {
             began: Instant::now(),
             stream: not_tried(media, "it never began".to_owned()).stream,
@@ -175,22 +178,27 @@ impl Watch {
         }
     }
 
-    fn follow(mut self, pipeline: &gst::Pipeline, sink: &gst::Element, goal: &Goal) -> Sent {
+    fn follow(
+        mut self,
+        pipeline: &gst::Pipeline,
+        sink: &gst::Element,
+        target: &StreamTarget,
+    ) -> FinishedStream {
         let bus = pipeline.bus();
         let take = |watch: &mut Self| {
-            let message = bus.as_ref().and_then(|bus| bus.timed_pop(LOOK));
+            let message = bus.as_ref().and_then(|bus| bus.timed_pop(POLL_INTERVAL));
             message.iter().for_each(|message| watch.hear(message));
         };
         // The element bounds its connecting. Until that has an outcome Ctrl-C
         // waits, as a session may be under way that has to be deleted.
-        while self.failed.is_none() && !self.ended && !self.is_over(goal) {
+        while self.failed.is_none() && !self.ended && !self.is_over(target) {
             take(&mut self);
         }
         let stayed = self.published.map(|since| since.elapsed());
         self.stream.statistics = statistics(sink);
         if self.failed.is_none() {
             pipeline.send_event(gst::event::Eos::new());
-            let bound = Instant::now() + END;
+            let bound = Instant::now() + END_BOUND;
             while !self.ended && self.failed.is_none() && Instant::now() < bound {
                 take(&mut self);
             }
@@ -202,7 +210,7 @@ impl Watch {
         }
         let warnings = [gst::MessageType::Warning];
         if let Some(bus) = &bus {
-            while let Some(message) = bus.timed_pop_filtered(LAST_WORDS, &warnings) {
+            while let Some(message) = bus.timed_pop_filtered(LAST_MESSAGES_BOUND, &warnings) {
                 self.hear(&message);
             }
             bus.set_flushing(true);
@@ -210,14 +218,14 @@ impl Watch {
         self.end(stayed)
     }
 
-    fn is_over(&self, goal: &Goal) -> bool {
+    fn is_over(&self, target: &StreamTarget) -> bool {
         let Some(since) = self.published else {
-            return self.began.elapsed() > BEGIN;
+            return self.began.elapsed() > START_BOUND;
         };
-        since.elapsed() >= goal.time || goal.interrupt.check().is_err()
+        since.elapsed() >= target.time || target.interrupt.check().is_err()
     }
 
-    fn end(mut self, stayed: Option<Duration>) -> Sent {
+    fn end(mut self, stayed: Option<Duration>) -> FinishedStream {
         self.stream.outcome = match (self.failed, stayed) {
             (Some(words), published) => StreamOutcome::Failed { words, published },
             (None, Some(stayed)) => StreamOutcome::Stayed(stayed),
@@ -227,7 +235,7 @@ impl Watch {
             self.problem = Some("a stream's end was not confirmed".to_owned());
         }
         let had_session = stayed.is_some() || self.had_session;
-        Sent {
+        FinishedStream {
             stream: self.stream,
             session: had_session.then_some(self.problem),
             throttled: self.throttled,
