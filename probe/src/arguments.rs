@@ -1,4 +1,4 @@
-//! The command line, and the tokens that the environment and files hold.
+//! The command line, and the tokens from the environment and from files.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -10,46 +10,44 @@ use gstivs::session::{TokenProblem, TokenSource};
 use gstivs::whip::{Endpoint, EndpointError, Token, TokenError, is_loopback};
 
 pub(crate) const USAGE: &str = "\
-Asks a stage of yours what public sources leave open, and prints a report in
-Markdown that is safe to publish.
+Asks a stage what its documentation leaves open, and prints a report in Markdown
+that is safe to publish.
 
     stage_probe [--endpoint URL] [--token-file PATH]... [--seconds N]
                 [--http-only] [--patient]
 
-  --endpoint URL     the WHIP endpoint; without it, Amazon IVS's global one
-  --token-file PATH  a file with one participant token and nothing else; may be
-                     given more than once
-  --seconds N        how long each test stream is sent, 1 to 120; 12 without it
-  --http-only        leave out the test streams
-  --patient          also ask what takes minutes: how long a session stays that
-                     nobody connects to (up to 11 minutes), and, with a token
-                     that expires within 15 minutes, whether a publish outlives it
+  --endpoint URL     the WHIP endpoint; default: Amazon IVS's global one
+  --token-file PATH  a file that holds one participant token and nothing else;
+                     may be given more than once
+  --seconds N        how long each test stream is sent, 1 to 120; default: 12
+  --http-only        skip the test streams
+  --patient          add the slow checks: how long a session stays that no client
+                     connects to (up to 11 minutes), and, with a token that
+                     expires within 15 minutes, whether a stream outlives it
   --help             print this
 
-The first token comes from the environment's IVS_STAGE_TOKEN if that is set, the
+The first token comes from the environment's IVS_STAGE_TOKEN, if it is set, the
 others from the files. A second token is used for what could get a token into
-trouble: two sessions at once, and sessions that are left alone. One that has
-expired shows how the service says so.
+trouble: two sessions at once, and sessions that no client connects to. An
+expired token shows what the service replies to one.
 
-Every session is deleted, also after Ctrl-C. The exit code is
-  0    with a report that answers something,
-  1    when nothing was learnt, as no offer got an answer or the run ended before
-       one did; the report and the terminal say why; and without a report,
-  2    when the command is wrong,
-  130  with a report that Ctrl-C cut short.
+Every session is deleted, also after Ctrl-C. Exit codes:
+  0    the report answers at least one question
+  1    no question was answered, or there is no report; stderr says why
+  2    wrong arguments
+  130  Ctrl-C; the report has what was found until then
 ";
 
 const TOKEN_VARIABLE: &str = "IVS_STAGE_TOKEN";
 
-/// Longer than the 5 and 10 seconds after which servers are known to drop a
-/// session without media.
+/// Servers are known to drop a session without media after 5 or 10 seconds.
 const STREAM_SECONDS: u64 = 12;
 const MAX_STREAM_SECONDS: u64 = 120;
 
-/// The longest that a token's end is waited for.
+/// The longest time to wait for a token to expire.
 const EXPIRING_WITHIN: Duration = Duration::from_secs(15 * 60);
 
-/// What the command line asks for, checked.
+/// The command line, validated.
 pub(crate) struct Arguments {
     pub(crate) endpoint: Endpoint,
     pub(crate) tokens: Tokens,
@@ -70,20 +68,20 @@ pub(crate) enum SlowChecks {
     Skipped,
 }
 
-/// The tokens by what they are good for.
+/// The tokens, by what they are used for.
 pub(crate) struct Tokens {
     pub(crate) main: Token,
-    /// For what could get the main one into trouble.
+    /// Used for what could get the main token into trouble.
     pub(crate) spare: Option<Token>,
-    /// One that ends soon enough to be waited for, and when.
+    /// A token that expires within `EXPIRING_WITHIN`, and when.
     pub(crate) expiring: Option<(Token, SystemTime)>,
     pub(crate) expired: Option<Token>,
-    /// All of them, for whoever has to hide them.
+    /// All tokens, for the redaction.
     pub(crate) all: Vec<Token>,
 }
 
 impl Arguments {
-    /// Reads the arguments after the program's name; none is the wish for help.
+    /// Parses the arguments after the program's name. Returns `None` for `--help`.
     pub(crate) fn read(
         arguments: impl IntoIterator<Item = String>,
     ) -> Result<Option<Self>, UsageError> {
@@ -100,7 +98,7 @@ impl Arguments {
                 "--seconds" => seconds = read_seconds(&value("--seconds")?)?,
                 "--http-only" => test_streams = TestStreams::Skipped,
                 "--patient" => slow_checks = SlowChecks::Included,
-                // It may be a token, given in the wrong place: not repeated.
+                // Not repeated, since it may be a token in the wrong place.
                 _ => return Err(UsageError::Unknown),
             }
         }
@@ -113,7 +111,7 @@ impl Arguments {
         }))
     }
 
-    /// Whether the stage is this machine's own, which nobody has to spare.
+    /// Whether the stage is on this machine, where shorter waits do.
     pub(crate) fn is_local(&self) -> bool {
         is_loopback(self.endpoint.url())
     }
@@ -143,7 +141,7 @@ fn read_tokens(files: Vec<PathBuf>) -> Result<Vec<Token>, UsageError> {
                 .map_err(|problem| UsageError::File(index + 1, problem))?,
         );
     }
-    // Two files with one token would make it disturb itself.
+    // A token given twice would be its own spare.
     let mut unique: Vec<Token> = Vec::new();
     for token in tokens {
         if !unique.contains(&token) {
@@ -153,7 +151,7 @@ fn read_tokens(files: Vec<PathBuf>) -> Result<Vec<Token>, UsageError> {
     Ok(unique)
 }
 
-/// Says of each token what it is good for, as far as its claims tell.
+/// Sorts tokens by their expiry. One without a readable expiry counts as valid.
 fn sort_by_use(tokens: Vec<Token>, now: SystemTime) -> Result<Tokens, UsageError> {
     let end = |token: &Token| Claims::read(token).and_then(|claims| claims.expiry);
     let all = tokens.clone();
@@ -171,7 +169,7 @@ fn sort_by_use(tokens: Vec<Token>, now: SystemTime) -> Result<Tokens, UsageError
         (end <= now + EXPIRING_WITHIN).then(|| (token.clone(), end))
     };
     let expiring = good.iter().find_map(soon);
-    // The one that ends soon is the main one only if there is no other.
+    // A token that expires soon is the main one only if there is no other.
     let mut lasting = good.iter().filter(|token| soon(token).is_none());
     let main = lasting.next().unwrap_or(&good[0]).clone();
     Ok(Tokens {
@@ -183,7 +181,7 @@ fn sort_by_use(tokens: Vec<Token>, now: SystemTime) -> Result<Tokens, UsageError
     })
 }
 
-/// Why a command can't be followed. No text of it holds a token.
+/// What is wrong with the arguments. Its text never holds a token.
 #[derive(Debug)]
 pub(crate) enum UsageError {
     Unknown,
@@ -191,7 +189,8 @@ pub(crate) enum UsageError {
     Seconds,
     Endpoint(EndpointError),
     Variable(TokenError),
-    /// Counted from 1; its name is not told, as it may be a token too.
+    /// The number of the `--token-file`, from 1. Its name is not shown, since it may
+    /// be a token.
     File(usize, TokenProblem),
     NoToken,
     AllExpired,
@@ -201,8 +200,8 @@ impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str(
-                "an argument is not known (it is not repeated here, as it may be a token: \
-                 those come from the environment or from files only)",
+                "unknown argument (not shown, as it may be a token: tokens come from the \
+                 environment or from files)",
             ),
             Self::NoValue(name) => write!(f, "{name} needs a value"),
             Self::Seconds => write!(
@@ -226,8 +225,8 @@ impl fmt::Display for UsageError {
             }
             Self::NoToken => write!(
                 f,
-                "there is no participant token: set the environment's {TOKEN_VARIABLE}, or name a \
-                 file that holds one with --token-file"
+                "there is no participant token: set {TOKEN_VARIABLE} in the environment, or name \
+                 a file that holds one with --token-file"
             ),
             Self::AllExpired => f.write_str(
                 "every participant token has expired by this computer's clock: create a new one",
@@ -250,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_told_apart_by_when_they_end() {
+    fn tokens_are_sorted_by_expiry() {
         let now = UNIX_EPOCH + Duration::from_secs(10_000);
         let (old, expiring) = (token("a", 9_000), token("b", 10_300));
         let (main, spare) = (token("c", 20_000), token("d", 20_000));

@@ -1,23 +1,20 @@
-//! Asks the real service what public sources leave open, and prints a report
-//! that is safe to publish.
+//! Asks a stage what its documentation leaves open, and prints a report that is
+//! safe to publish.
 //!
 //! ```text
 //! IVS_STAGE_TOKEN=… cargo run --release -p stage-probe > report.md
 //! ```
 //!
 //! ```text
-//!  arguments ──► probe: offers by HTTP ──┐
-//!                streams: the element ───┼──► findings ──► report ──► redaction ──► stdout
-//!                      │                 │
-//!                 sessions: a bound before each session, a DELETE after it
+//!  arguments ──► http_checks ────┐
+//!                stream_checks ──┴──► findings ──► report ──► redaction ──► stdout
+//!                      │
+//!                  sessions: limits how many are opened, and deletes each
 //! ```
 //!
-//! Exit codes: 0 with a report that answers something, 1 when nothing was learnt
-//! or there is no report, 2 when the command is wrong, 130 after Ctrl-C.
-//!
-//! Nothing is sent before the number of sessions is told, each session is
-//! deleted, also after Ctrl-C or a hang-up, and a server that asks for fewer requests gets none
-//! at all any more.
+//! The number of sessions is printed before the first request. Each session is
+//! deleted, also after Ctrl-C, SIGTERM and SIGHUP. When the server asks for fewer
+//! requests, no further offer is sent.
 
 mod answer;
 mod arguments;
@@ -48,10 +45,10 @@ use probe::Probe;
 use stop::Stop;
 use terminal::tell;
 
-/// As a shell tells of a program that Ctrl-C ended.
+/// The exit code that shells use for a program ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
-/// The command is wrong.
+/// The exit code for wrong arguments.
 const USAGE_ERROR: u8 = 2;
 
 fn main() -> ExitCode {
@@ -59,9 +56,7 @@ fn main() -> ExitCode {
         Ok(Some(arguments)) => arguments,
         Ok(None) => return print(USAGE),
         Err(error) => {
-            tell(&format!(
-                "stage_probe: {error}. --help prints how to use it."
-            ));
+            tell(&format!("stage_probe: {error}. See --help."));
             return ExitCode::from(USAGE_ERROR);
         }
     };
@@ -77,7 +72,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Asks everything, ends whatever was begun, and writes the report.
+/// Runs all checks, deletes the sessions that are left, and writes the report.
 fn run(arguments: Arguments) -> Result<RunResult, Box<dyn Error>> {
     if arguments.test_streams == TestStreams::Sent {
         gst::init()?;
@@ -91,9 +86,9 @@ fn run(arguments: Arguments) -> Result<RunResult, Box<dyn Error>> {
     let interrupt = stop::interrupt_at_signals(&runtime)?;
     let mut probe = Probe::new(arguments, interrupt)?;
     let stop = runtime.block_on(async {
-        let asked = ask_everything(&mut probe).await;
+        let checked = run_checks(&mut probe).await;
         probe.sessions.delete_all(&probe.client).await;
-        asked.err()
+        checked.err()
     });
     Ok(RunResult {
         report: report::write(&mut probe, stop.as_ref()),
@@ -101,8 +96,8 @@ fn run(arguments: Arguments) -> Result<RunResult, Box<dyn Error>> {
     })
 }
 
-/// Everything, in the order in which one thing disturbs the next least.
-async fn ask_everything(probe: &mut Probe) -> Result<(), Stop> {
+/// Runs the checks, those last that can affect the ones after them.
+async fn run_checks(probe: &mut Probe) -> Result<(), Stop> {
     probe.offer_each_section().await?;
     if let Some(token) = probe.arguments.tokens.expired.clone() {
         probe.expired_token(&token).await?;
@@ -120,44 +115,41 @@ async fn ask_everything(probe: &mut Probe) -> Result<(), Stop> {
     Ok(())
 }
 
-/// What a run comes to.
 struct RunResult {
     report: String,
     code: ExitCode,
 }
 
-/// Says on the terminal why a run learnt less than it could, which is in the
-/// report too, but that goes into a file.
+/// The exit code. Prints why a run is incomplete: the report says so too, but it
+/// usually goes to a file.
 fn exit_code(probe: &Probe, stop: Option<&Stop>) -> ExitCode {
-    let is_anything_learnt = probe.findings.has_answers();
+    let has_answers = probe.findings.has_answers();
     let reason = match &probe.findings.stop {
         Some(reason) => reason,
-        None if is_anything_learnt => return ExitCode::SUCCESS,
-        None => "no offer got an answer that says anything",
+        None if has_answers => return ExitCode::SUCCESS,
+        None => "no offer got a conclusive reply",
     };
-    let short = match is_anything_learnt {
-        true => "not everything was asked",
-        false => "nothing was learnt",
+    let result = match has_answers {
+        true => "the run is incomplete",
+        false => "no question was answered",
     };
     tell(
         &probe
             .redactor
-            .redact_report(&format!("stage_probe: {short}: {reason}.")),
+            .redact_report(&format!("stage_probe: {result}: {reason}.")),
     );
     match stop {
         Some(Stop::Interrupted) => ExitCode::from(INTERRUPTED),
-        _ if is_anything_learnt => ExitCode::SUCCESS,
+        _ if has_answers => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
 }
 
 fn announce(arguments: &Arguments) {
-    let streams = arguments.test_streams == TestStreams::Sent;
-    let slow = arguments.slow_checks == SlowChecks::Included;
+    let sessions = plan::session_count(arguments.test_streams, arguments.slow_checks);
     tell(&format!(
-        "stage_probe: at most {} sessions will be opened, one after the other (two at once for \
-         one question), and each deleted. Ctrl-C ends it in order.",
-        plan::sessions(streams, slow),
+        "stage_probe: opens at most {sessions} sessions, one at a time (two for one question), and \
+         deletes each. Ctrl-C stops it and deletes what is open."
     ));
 }
 
@@ -165,7 +157,10 @@ fn print(text: &str) -> ExitCode {
     match terminal::print(text) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(&format!("stage_probe: can't write it: {}", error.kind()));
+            tell(&format!(
+                "stage_probe: can't write the output: {}",
+                error.kind()
+            ));
             ExitCode::FAILURE
         }
     }

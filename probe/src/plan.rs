@@ -1,55 +1,58 @@
-//! What is asked, and how many sessions that takes at most.
+//! What is checked, and how many sessions that opens at most.
 
-/// More than any run opens. It is held where sessions are opened, whatever the
-/// plan says.
+use crate::arguments::{SlowChecks, TestStreams};
+
+/// The limit that is enforced where sessions are opened, whatever is planned.
 pub(crate) const MAX_SESSIONS: usize = 28;
 
-/// One offer for each form of video section.
+/// One offer for each kind of video section.
 pub(crate) const VIDEO_SECTIONS: usize = 8;
 
 /// The filler modes that are tried, as values of `video-filler`.
 pub(crate) const FILLER_MODES: [&str; 3] = ["inactive", "sendonly", "black"];
 
-/// Streams beyond the documented limits: another profile, another shape.
+/// Streams outside the documented limits: H.264 High, and portrait video.
 pub(crate) const STREAMS_OUTSIDE_LIMITS: usize = 2;
 
-/// Offers that may be repeated because an earlier session was in the way.
+/// Offers that are repeated because an earlier session was in the way.
 pub(crate) const CONFLICT_RETRIES: usize = 3;
 
-/// A session right after a DELETE.
+/// An offer right after a DELETE.
 const AFTER_DELETE: usize = 1;
 
 /// Two sessions at once with one token.
 const CONCURRENT: usize = 2;
 
 /// An offer with an expired token.
-const EXPIRED: usize = 1;
+const EXPIRED_TOKEN: usize = 1;
 
-/// After how many seconds a session that nobody connected to is looked for,
-/// each time a new one: a look is a DELETE, and ends it.
+/// How long a session is left that no client connects to, in seconds. Each time
+/// takes a new session, since the DELETE that looks for it also ends it.
 pub(crate) const UNCONNECTED_SECONDS: [u64; 6] = [10, 20, 40, 80, 160, 320];
 
-/// The same on this machine's own stage.
+/// The same for a stage on this machine.
 pub(crate) const UNCONNECTED_SECONDS_LOCAL: [u64; 3] = [1, 2, 4];
 
-/// A publish beyond the end of its token.
+/// A stream that goes on after its token expires.
 const PAST_EXPIRY: usize = 1;
 
-const _: () = assert!(sessions(true, true) <= MAX_SESSIONS);
+const _: () = assert!(session_count(TestStreams::Sent, SlowChecks::Included) <= MAX_SESSIONS);
 
-/// The number of sessions that a run opens at most.
-pub(crate) const fn sessions(streams: bool, slow: bool) -> usize {
-    let mut number = VIDEO_SECTIONS + CONFLICT_RETRIES + AFTER_DELETE + CONCURRENT + EXPIRED;
-    if streams {
-        number += FILLER_MODES.len() + STREAMS_OUTSIDE_LIMITS;
+/// The most sessions that a run opens.
+pub(crate) const fn session_count(streams: TestStreams, slow: SlowChecks) -> usize {
+    let has_streams = matches!(streams, TestStreams::Sent);
+    let is_slow = matches!(slow, SlowChecks::Included);
+    let mut count = VIDEO_SECTIONS + CONFLICT_RETRIES + AFTER_DELETE + CONCURRENT + EXPIRED_TOKEN;
+    if has_streams {
+        count += FILLER_MODES.len() + STREAMS_OUTSIDE_LIMITS;
     }
-    if slow {
-        number += UNCONNECTED_SECONDS.len();
+    if is_slow {
+        count += UNCONNECTED_SECONDS.len();
     }
-    if streams && slow {
-        number += PAST_EXPIRY;
+    if has_streams && is_slow {
+        count += PAST_EXPIRY;
     }
-    number
+    count
 }
 
 #[cfg(test)]
@@ -57,10 +60,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_plan_is_above_the_bound() {
-        assert_eq!(sessions(false, false), 15);
-        assert_eq!(sessions(true, false), 20);
-        assert_eq!(sessions(true, true), 27);
+    fn session_counts_as_the_readme_has_them() {
+        for (streams, slow, count) in [
+            (TestStreams::Skipped, SlowChecks::Skipped, 15),
+            (TestStreams::Sent, SlowChecks::Skipped, 20),
+            (TestStreams::Sent, SlowChecks::Included, 27),
+        ] {
+            assert_eq!(session_count(streams, slow), count);
+        }
         assert!(UNCONNECTED_SECONDS_LOCAL.len() <= UNCONNECTED_SECONDS.len());
     }
 }

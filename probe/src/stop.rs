@@ -1,4 +1,4 @@
-//! What ends a run before everything is asked.
+//! What stops a run before all checks are done.
 
 use std::error::Error;
 use std::time::Duration;
@@ -8,59 +8,60 @@ use tokio::sync::watch;
 
 use crate::terminal::tell;
 
-/// Why nothing more is asked.
+/// Why no further check is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Ctrl-C.
+    /// Ctrl-C or another signal.
     Interrupted,
-    /// The server asks for fewer requests, in these words.
+    /// The server asks for fewer requests. Holds its reply.
     Throttled(String),
-    /// No other offer would fare better, for this reason.
+    /// Another offer would fail as well. Holds the reason.
     Hopeless(String),
-    /// As many sessions as there may be.
+    /// `MAX_SESSIONS` offers were sent.
     SessionLimit,
 }
 
-/// Tells when the user wants an end.
+/// Whether a signal asked the run to stop.
 #[derive(Clone)]
 pub(crate) struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
     pub(crate) fn check(&self) -> Result<(), Stop> {
-        let is_wished = *self.0.borrow();
-        match is_wished {
+        let is_interrupted = *self.0.borrow();
+        match is_interrupted {
             true => Err(Stop::Interrupted),
             false => Ok(()),
         }
     }
 
-    /// Waits, but not for longer than the user does.
+    /// Sleeps, and returns early when interrupted.
     pub(crate) async fn wait(&mut self, time: Duration) -> Result<(), Stop> {
         tokio::select! {
             () = tokio::time::sleep(time) => {}
-            // The sender lives as long as the process.
-            _ = self.0.wait_for(|wish| *wish) => {}
+            // Fails only without a sender, which lives as long as the process.
+            _ = self.0.wait_for(|is_interrupted| *is_interrupted) => {}
         }
         self.check()
     }
 }
 
+/// Catches Ctrl-C, SIGTERM and SIGHUP, so that the run ends in order.
 pub(crate) fn interrupt_at_signals(runtime: &Runtime) -> Result<Interrupt, Box<dyn Error>> {
-    let (wish, wished) = watch::channel(false);
-    // Registered here and now, so that none is missed.
+    let (sender, receiver) = watch::channel(false);
+    // Registered before the first request, so that no signal is missed.
     let guard = runtime.enter();
     #[cfg(unix)]
-    let mut asked = {
+    let mut signals = {
         use tokio::signal::unix::{SignalKind, signal};
         (
             signal(SignalKind::interrupt())?,
             signal(SignalKind::terminate())?,
-            // A terminal that is closed, as a lost connection does.
+            // The terminal was closed, or its connection lost.
             signal(SignalKind::hangup())?,
         )
     };
     #[cfg(windows)]
-    let mut asked = (
+    let mut signals = (
         tokio::signal::windows::ctrl_c()?,
         tokio::signal::windows::ctrl_break()?,
         tokio::signal::windows::ctrl_close()?,
@@ -69,13 +70,13 @@ pub(crate) fn interrupt_at_signals(runtime: &Runtime) -> Result<Interrupt, Box<d
     runtime.spawn(async move {
         loop {
             tokio::select! {
-                _ = asked.0.recv() => {}
-                _ = asked.1.recv() => {}
-                _ = asked.2.recv() => {}
+                _ = signals.0.recv() => {}
+                _ = signals.1.recv() => {}
+                _ = signals.2.recv() => {}
             }
-            tell("stage_probe: ending; what stands is deleted first.");
-            wish.send_replace(true);
+            tell("stage_probe: stopping; deletes open sessions first.");
+            sender.send_replace(true);
         }
     });
-    Ok(Interrupt(wished))
+    Ok(Interrupt(receiver))
 }

@@ -13,7 +13,7 @@ use super::harness::{PROBE, mint, run_probe, scratch};
 fn learnt_nothing(run: &Run, reason: &str) {
     assert_eq!(run.status.code(), Some(1), "{run:?}");
     let last = run.errors.lines().last().unwrap();
-    assert!(last.starts_with("stage_probe: nothing was learnt: "));
+    assert!(last.starts_with("stage_probe: no question was answered: "));
     assert!(last.contains(reason), "{last}");
     for text in [&run.errors, &run.output] {
         assert_eq!(text.matches(reason).count(), 1, "{reason}\n{text}");
@@ -109,7 +109,7 @@ fn wrong_commands_are_told() {
         (&["--endpoint", "nonsense"], "--endpoint: expected"),
         (&["--endpoint"], "--endpoint needs a value"),
         (&["--token-file", "eyJhbGciOi"], "number 1 can't be read"),
-        (&["eyJhbGciOi"], "an argument is not known"),
+        (&["eyJhbGciOi"], "unknown argument"),
     ] {
         let wrong = run(PROBE, arguments, Some("token"));
         assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
@@ -128,5 +128,5 @@ fn wrong_commands_are_told() {
         help.status.success() && help.output.contains("--patient"),
         "{help:?}"
     );
-    assert!(help.output.contains("The exit code is"), "{help:?}");
+    assert!(help.output.contains("Exit codes:"), "{help:?}");
 }
