@@ -1,4 +1,4 @@
-//! HTTP: one request at a time, and the POST with its redirects.
+//! The HTTP client: single requests, and a POST with its redirects.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -12,32 +12,32 @@ use url::Url;
 
 use crate::no_reply::NoReply;
 
-/// Bounds one request of an exchange. IVS takes more than one hop, and clients
-/// were seen to need more than ten seconds for all.
+/// The time limit for each request of a POST's redirects. Public clients of IVS
+/// have needed more than ten seconds for all of them.
 const POST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Bounds what is asked about a session that stands and waits for its end.
+/// The time limit for other requests, during which a session stays open.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Far more than an answer has.
+/// Far larger than any SDP answer.
 const BODY_CAP: usize = 512 * 1024;
 
 pub(crate) struct Client {
     proxied: reqwest::Client,
-    /// For this machine's own servers: a proxy is another machine.
+    /// For servers on this machine, whose token no proxy may see.
     direct: reqwest::Client,
-    /// Whether there is anything to check a server's certificate against.
+    /// Whether the system has CA certificates to check a server's against.
     has_certificates: bool,
 }
 
-/// A POST's way through its redirects.
+/// A POST with its redirects.
 pub(crate) struct PostExchange {
     pub(crate) hops: Vec<Hop>,
     pub(crate) took: Duration,
     pub(crate) end: PostEnd,
 }
 
-/// One reply of the exchange.
+/// One reply on the way.
 pub(crate) struct Hop {
     pub(crate) url: Url,
     pub(crate) status: StatusCode,
@@ -45,13 +45,13 @@ pub(crate) struct Hop {
 }
 
 pub(crate) enum PostEnd {
-    /// A session was made.
+    /// The server made a session.
     Created(Box<CreatedSession>),
-    /// The server said no.
+    /// The server refused the offer.
     Refused(Refusal),
-    /// It ended in another way, told in words.
+    /// Any other end, described for a person.
     Other(String),
-    /// No reply came, so that nobody knows whether there is a session.
+    /// No reply came. There may be a session all the same.
     NoReply(NoReply),
 }
 
@@ -59,12 +59,12 @@ pub(crate) enum PostEnd {
 pub(crate) struct CreatedSession {
     pub(crate) created: Created,
     pub(crate) status: StatusCode,
-    /// Who answered.
+    /// The URL that answered, after all redirects.
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
-    /// The answer as it came, before any repair.
+    /// The answer as received, before the plugin repairs it.
     pub(crate) answer: String,
-    /// The token for the resource; none where its host may not have it.
+    /// The token for requests to the session, if its host may have it.
     pub(crate) token: Option<Token>,
 }
 
@@ -79,13 +79,13 @@ impl Client {
         })
     }
 
-    /// Sends a request other than a POST.
+    /// Sends a single request, without following redirects.
     pub(crate) async fn send(&self, request: Request<String>) -> Result<Response<Body>, NoReply> {
         self.send_within(request, SHORT_TIMEOUT).await
     }
 
-    /// POSTs an offer and follows redirects by the element's own rules. `body`
-    /// is what is sent, which for a test may differ from what the offer says.
+    /// POSTs an offer and follows redirects by the element's rules. Sends `body`,
+    /// which may differ from the text of the offer.
     pub(crate) async fn post(
         &self,
         endpoint: &Endpoint,
@@ -137,7 +137,7 @@ impl Client {
         let reply = tokio::time::timeout_at(deadline, client.execute(request)).await;
         let reply = reply.map_err(|_| NoReply::timeout())?.map_err(explain)?;
         let (status, headers) = (reply.status(), reply.headers().clone());
-        // A head without a whole body may still name a session.
+        // The headers may name a session even if the body breaks off.
         let body = tokio::time::timeout_at(deadline, read_body(reply)).await;
         let mut response = Response::new(body.unwrap_or(Body::Broken(bytes::Bytes::new())));
         *response.status_mut() = status;
@@ -146,7 +146,7 @@ impl Client {
     }
 }
 
-/// What a reply leads to: another POST, or the end of the exchange.
+/// Returns the next POST after a redirect, or how the exchange ends.
 fn read(post: Post, reply: Response<Body>, token: &Token) -> Result<Post, PostEnd> {
     let url = post.url().clone();
     let listed = RedirectHosts::default();

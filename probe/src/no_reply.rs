@@ -1,4 +1,4 @@
-//! Why a request got no reply, in a few words.
+//! Why a request got no reply.
 
 use std::error::Error;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::io;
 
 use gstivs::session::SendError;
 
-/// A request without a reply.
+/// The reason, displayed for a person.
 pub(crate) struct NoReply(SendError);
 
 impl NoReply {
@@ -14,8 +14,8 @@ impl NoReply {
         Self(SendError::Timeout)
     }
 
-    /// Finds the cause that a person can act on among all that the HTTP client
-    /// names. Its URL is left out, since the path can be a secret.
+    /// Finds the cause that a person can act on in the client's chain of errors.
+    /// Leaves the URL out, since its path can be a secret.
     pub(crate) fn of(error: reqwest::Error, has_certificates: bool) -> Self {
         let error = error.without_url();
         if error.is_timeout() {
@@ -33,8 +33,7 @@ impl NoReply {
         Self(SendError::Other(innermost.to_string()))
     }
 
-    /// Whether the request may have come through, so that it may have had an
-    /// effect that nobody told us of.
+    /// Whether the server may have received the request and acted on it.
     pub(crate) fn may_have_arrived(&self) -> bool {
         matches!(
             self.0,
@@ -46,9 +45,9 @@ impl NoReply {
 impl fmt::Display for NoReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            SendError::Timeout => f.write_str("none came in time"),
-            SendError::UnknownHost => f.write_str("the name does not resolve"),
-            SendError::ConnectionRefused => f.write_str("nothing listens there"),
+            SendError::Timeout => f.write_str("timed out"),
+            SendError::UnknownHost => f.write_str("the host name does not resolve"),
+            SendError::ConnectionRefused => f.write_str("connection refused"),
             SendError::Closed => f.write_str("the server closed the connection"),
             other => other.fmt(f),
         }
@@ -67,7 +66,7 @@ fn explain(error: &(dyn Error + 'static), has_certificates: bool) -> Option<Send
 
 fn explain_io(error: &io::Error, has_certificates: bool) -> Option<SendError> {
     let inner = error.get_ref();
-    // The HTTPS connector wraps the handshake's error in one of its own.
+    // The HTTPS connector wraps the error of the TLS handshake in an `io::Error`.
     if let Some(nested) = inner.and_then(|inner| inner.downcast_ref()) {
         return explain_io(nested, has_certificates);
     }
@@ -81,7 +80,7 @@ fn explain_io(error: &io::Error, has_certificates: bool) -> Option<SendError> {
         (None, io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => {
             Some(SendError::Closed)
         }
-        // The kind has words of its own, such as "network unreachable".
+        // The kind has a text without an error number, such as "network unreachable".
         (None, kind) => error
             .raw_os_error()
             .map(|_| SendError::Other(kind.to_string())),

@@ -1,5 +1,5 @@
-//! Who is on the stage because of us: a bound before each session, a pause
-//! between two, and a DELETE for every one.
+//! The sessions of this run: how many may be opened, the pause between two, and
+//! the DELETE of each.
 
 use std::time::Duration;
 
@@ -12,38 +12,38 @@ use crate::no_reply::NoReply;
 use crate::plan::MAX_SESSIONS;
 use crate::stop::{Interrupt, Stop};
 
-/// How long a service is left alone after each offer.
+/// The pause after each offer to a service.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How soon a session may follow another.
+/// How soon an offer may follow the one before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
     Paused,
-    /// Where just that is the question.
+    /// For checks of what happens without a pause.
     Immediate,
 }
 
 #[derive(Default)]
 pub(crate) struct Sessions {
     pause: Duration,
-    last: Option<Instant>,
-    /// Offers that were sent, each of which could have made a session.
+    last_request: Option<Instant>,
+    /// Offers sent. Each may have made a session.
     pub(crate) offers: usize,
     pub(crate) opened: usize,
     pub(crate) deleted: usize,
-    /// What went wrong with a session's end, in words.
+    /// Sessions that may be left on the stage, and why.
     pub(crate) problems: Vec<String>,
-    standing: Vec<SessionHandle>,
-    /// Whether a session stays whose end is not in our hands.
+    open: Vec<SessionHandle>,
+    /// Whether a session is left that this run can't delete.
     has_undeletable: bool,
 }
 
-/// What a session's end needs.
+/// What deleting a session takes.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionHandle {
     number: usize,
     delete: Request<String>,
-    /// Whether a DELETE was sent and did not end it.
+    /// Whether a DELETE was sent and failed.
     delete_failed: bool,
 }
 
@@ -55,12 +55,12 @@ impl Sessions {
         }
     }
 
-    /// For a stage on this machine, which nobody has to spare.
+    /// Without a pause, for a stage on this machine.
     pub(crate) fn for_local_stage() -> Self {
         Self::default()
     }
 
-    /// Waits until another offer may go out, and counts it.
+    /// Waits until another offer may be sent, and counts it.
     pub(crate) async fn wait_for_turn(
         &mut self,
         interrupt: &mut Interrupt,
@@ -70,11 +70,11 @@ impl Sessions {
         if self.offers >= MAX_SESSIONS {
             return Err(Stop::SessionLimit);
         }
-        if self.has_undeletable || self.standing.iter().any(|handle| handle.delete_failed) {
-            let words = "a session could not be deleted, so that no more are opened";
+        if self.has_undeletable || self.open.iter().any(|handle| handle.delete_failed) {
+            let words = "a session could not be deleted, so no more are opened";
             return Err(Stop::Hopeless(words.to_owned()));
         }
-        if let Some(last) = self.last.filter(|_| pace == Pace::Paused) {
+        if let Some(last) = self.last_request.filter(|_| pace == Pace::Paused) {
             interrupt
                 .wait(self.pause.saturating_sub(last.elapsed()))
                 .await?;
@@ -83,12 +83,12 @@ impl Sessions {
         Ok(())
     }
 
-    /// Notes the time from which the next pause counts.
+    /// Starts the pause before the next offer.
     pub(crate) fn offer_sent(&mut self) {
-        self.last = Some(Instant::now());
+        self.last_request = Some(Instant::now());
     }
 
-    /// Notes a session that was made.
+    /// Adds a session that the server made.
     pub(crate) fn add(
         &mut self,
         resource: Option<Resource>,
@@ -97,7 +97,7 @@ impl Sessions {
         self.opened += 1;
         let Some(resource) = resource else {
             self.has_undeletable = true;
-            self.add_problem("a session could not be deleted: the server named no URL for it");
+            self.add_problem("a session could not be deleted: the server gave no URL for it");
             return None;
         };
         let handle = SessionHandle {
@@ -105,11 +105,11 @@ impl Sessions {
             delete: resource.delete(token),
             delete_failed: false,
         };
-        self.standing.push(handle.clone());
+        self.open.push(handle.clone());
         Some(handle)
     }
 
-    /// Notes a session that the element made and has to end by itself.
+    /// Adds a session that the element made and deleted, unless there is a problem.
     pub(crate) fn add_from_element(&mut self, problem: Option<String>) {
         self.opened += 1;
         match problem {
@@ -125,8 +125,8 @@ impl Sessions {
         self.problems.push(words.to_owned());
     }
 
-    /// Deletes a session; once more where no reply came. The status of the last
-    /// reply, or why there is none.
+    /// Deletes a session, in a second try if the first gets no reply. Returns the
+    /// status of the last reply.
     pub(crate) async fn delete(
         &mut self,
         client: &Client,
@@ -136,31 +136,28 @@ impl Sessions {
         if reply.is_err() {
             reply = client.send(handle.delete.clone()).await;
         }
-        self.last = Some(Instant::now());
+        self.last_request = Some(Instant::now());
         let status = reply.map(|reply| reply.status());
         let is_gone = matches!(status, Ok(status) if read_delete(status).is_ok());
         let same = |other: &SessionHandle| other.number == handle.number;
-        if let Some(at) = self.standing.iter().position(same) {
+        if let Some(at) = self.open.iter().position(same) {
             if is_gone {
-                self.standing.remove(at);
+                self.open.remove(at);
                 self.deleted += 1;
             } else {
-                self.standing[at].delete_failed = true;
+                self.open[at].delete_failed = true;
             }
         }
         status.map(|status| status.as_u16())
     }
 
-    /// Deletes whatever still stands, on whatever way out.
+    /// Deletes all sessions that are still open.
     pub(crate) async fn delete_all(&mut self, client: &Client) {
-        for handle in self.standing.clone() {
-            let told = self.delete(client, &handle).await;
-            let stays = self
-                .standing
-                .iter()
-                .any(|other| other.number == handle.number);
-            match told {
-                Ok(status) if stays => self.add_problem(&format!("a DELETE was answered {status}")),
+        for handle in self.open.clone() {
+            let reply = self.delete(client, &handle).await;
+            let stays = self.open.iter().any(|other| other.number == handle.number);
+            match reply {
+                Ok(status) if stays => self.add_problem(&format!("a DELETE got HTTP {status}")),
                 Err(no_reply) if stays => {
                     self.add_problem(&format!("a DELETE got no reply: {no_reply}"))
                 }

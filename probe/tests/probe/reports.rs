@@ -146,7 +146,7 @@ fn a_session_that_nobody_can_delete_is_the_last() {
     for (rules, line) in [
         (
             no_location,
-            "- a session could not be deleted: the server named",
+            "- a session could not be deleted: the server gave no URL",
         ),
         (no_delete, "- a DELETE got no reply: "),
     ] {
@@ -154,7 +154,7 @@ fn a_session_that_nobody_can_delete_is_the_last() {
         let run = run_probe(&stage, &["--http-only"]);
         assert!(run.status.success(), "{run:?}");
         let counted = "Offers sent: 1. Sessions opened: 1, deleted: 0.";
-        let reason = "a session could not be deleted, so that no more are opened";
+        let reason = "a session could not be deleted, so no more are opened";
         for line in [line, counted, reason] {
             assert!(run.output.contains(line), "{line}\n{}", run.output);
         }
