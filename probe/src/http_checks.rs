@@ -145,7 +145,7 @@ impl Probe {
         let reply = self.client.send(request).await;
         if let Ok(reply) = &reply {
             let body = String::from_utf8_lossy(reply.body().bytes()).into_owned();
-            self.add_ice_credentials(&body);
+            self.redactor.add_ice_credentials(&body);
         }
         reply::describe(&reply, &self.redactor)
     }

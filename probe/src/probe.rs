@@ -1,4 +1,5 @@
-//! The half that is HTTP only: offers without anybody behind them.
+//! A run's state, and what the checks share: to POST an offer and to delete the
+//! session that comes of it.
 
 use std::error::Error;
 
@@ -7,7 +8,7 @@ use url::Url;
 
 use crate::arguments::Arguments;
 use crate::client::{Client, CreatedSession, PostEnd, PostExchange};
-use crate::findings::{Findings, Hop, OfferOutcome, Posted};
+use crate::findings::{Findings, Hop, OfferOutcome, Posted, SessionReply};
 use crate::no_reply::NoReply;
 use crate::offers::{TestOffer, VideoSection};
 use crate::redaction::Redactor;
@@ -23,20 +24,21 @@ pub(crate) struct Probe {
     pub(crate) redactor: Redactor,
     pub(crate) interrupt: Interrupt,
     pub(crate) findings: Findings,
-    /// How often something was asked again.
+    /// How many offers were repeated because of an earlier session.
     pub(crate) conflict_retries: usize,
 }
 
-/// What came of one offer.
+/// What came of POSTing one offer.
 pub(crate) struct OfferAttempt {
     pub(crate) posted: Posted,
-    /// The session that it made, which has to be deleted.
+    /// The session that it made. The caller deletes it.
     pub(crate) session: Option<Session>,
+    /// Why no further offer makes sense, if so.
     pub(crate) stop: Option<Stop>,
 }
 
 pub(crate) struct Session {
-    /// None where the server named no URL.
+    /// `None` if the server gave no URL to delete.
     pub(crate) handle: Option<SessionHandle>,
     pub(crate) url: Option<Url>,
     pub(crate) token: Option<Token>,
@@ -50,13 +52,7 @@ impl Probe {
         for token in &arguments.tokens.all {
             redactor.add_token(token);
         }
-        // Of another server's endpoint the path can be the stream key.
-        for secret in [
-            arguments.endpoint.url().path(),
-            arguments.endpoint.url().query().unwrap_or(""),
-        ] {
-            redactor.add(secret, "/…");
-        }
+        redactor.add_url(arguments.endpoint.url());
         let sessions = match arguments.is_local() {
             true => Sessions::for_local_stage(),
             false => Sessions::for_service(),
@@ -72,7 +68,7 @@ impl Probe {
         })
     }
 
-    /// POSTs one offer. The session that it makes is counted when this returns.
+    /// POSTs one offer. `sessions` has the session that it made when this returns.
     pub(crate) async fn post_offer(
         &mut self,
         section: VideoSection,
@@ -85,10 +81,10 @@ impl Probe {
         tell(&format!("offering: {}", section.name()));
         let test_offer =
             TestOffer::new(section).map_err(|error| Stop::Hopeless(error.to_string()))?;
-        self.add_ice_credentials(&test_offer.body);
+        self.redactor.add_ice_credentials(&test_offer.body);
         let offer = test_offer.offer.clone();
         let endpoint = &self.arguments.endpoint;
-        // Not cut short by Ctrl-C: the reply may name a session to delete.
+        // Ctrl-C does not cut this short, as the reply may name a session to delete.
         let exchange = self
             .client
             .post(endpoint, token, test_offer.offer, &test_offer.body)
@@ -98,33 +94,29 @@ impl Probe {
     }
 
     fn attempt(&mut self, exchange: PostExchange, offer: Offer) -> OfferAttempt {
-        let (mut session, mut stop) = (None, None);
         for hop in &exchange.hops {
-            self.redactor.add(hop.url.path(), "/…");
-            self.redactor.add(hop.url.query().unwrap_or(""), "[query]");
+            self.redactor.add_url(&hop.url);
         }
-        let outcome = match exchange.end {
-            PostEnd::Created(made) => {
-                let (head, made) = self.created(*made, offer);
-                session = Some(made);
-                OfferOutcome::Accepted(Box::new(head))
+        let (outcome, session, stop) = match exchange.end {
+            PostEnd::Created(created) => {
+                let (reply, session) = self.created(*created, offer);
+                (OfferOutcome::Accepted(Box::new(reply)), Some(session), None)
             }
             PostEnd::Refused(mut refusal) => {
-                // Ahead of the excerpt, which could cut one of them in two.
+                // Before the text is shortened, which could cut a secret in two.
                 refusal.hide(&self.redactor.long_secrets());
-                let (outcome, reason) = reply::refusal(&refusal, &self.redactor);
-                stop = reason;
-                outcome
+                let (outcome, stop) = reply::refusal(&refusal, &self.redactor);
+                (outcome, None, stop)
             }
-            PostEnd::Other(words) => {
-                let words = self.redactor.redact_server_text(&words);
-                stop = Some(Stop::Hopeless(words.clone()));
-                OfferOutcome::Inconclusive(words)
+            PostEnd::Other(reason) => {
+                let reason = self.redactor.redact_server_text(&reason);
+                let stop = Stop::Hopeless(reason.clone());
+                (OfferOutcome::Inconclusive(reason), None, Some(stop))
             }
             PostEnd::NoReply(no_reply) => {
-                let words = self.no_reply(&no_reply);
-                stop = Some(Stop::Hopeless(format!("an offer got {words}")));
-                OfferOutcome::Inconclusive(words)
+                let reason = self.no_reply(&no_reply);
+                let stop = Stop::Hopeless(format!("an offer got {reason}"));
+                (OfferOutcome::Inconclusive(reason), None, Some(stop))
             }
         };
         let hops = exchange.hops.iter().map(|hop| Hop {
@@ -153,25 +145,20 @@ impl Probe {
         reply::missing(no_reply, &self.redactor)
     }
 
-    fn created(
-        &mut self,
-        mut made: CreatedSession,
-        offer: Offer,
-    ) -> (crate::findings::SessionReply, Session) {
+    fn created(&mut self, mut made: CreatedSession, offer: Offer) -> (SessionReply, Session) {
         let resource = made.created.resource.take();
         let url = resource.as_ref().map(|resource| resource.url().clone());
         if let Some(url) = &url {
-            self.redactor.add(url.path(), "/…");
-            self.redactor.add(url.query().unwrap_or(""), "[query]");
+            self.redactor.add_url(url);
             for segment in url.path_segments().into_iter().flatten() {
-                // "session" itself is a word of the report.
+                // Not "session", which is a word of the report.
                 if segment.len() >= 8 {
                     self.redactor.add(segment, "[resource]");
                 }
             }
         }
-        self.add_ice_credentials(&made.answer);
-        let head = reply::session_reply(&made, url.as_ref(), &self.redactor);
+        self.redactor.add_ice_credentials(&made.answer);
+        let reply = reply::session_reply(&made, url.as_ref(), &self.redactor);
         let trickling = resource.as_ref().map(|resource| resource.trickling());
         let session = Session {
             handle: self.sessions.add(resource, made.token.as_ref()),
@@ -180,19 +167,11 @@ impl Probe {
             trickling,
             offer,
         };
-        (head, session)
+        (reply, session)
     }
 
-    pub(crate) fn add_ice_credentials(&mut self, sdp: &str) {
-        for line in sdp.lines() {
-            let names = ["a=ice-ufrag:", "a=ice-pwd:"];
-            for value in names.iter().filter_map(|name| line.strip_prefix(name)) {
-                self.redactor.add(value.trim(), "[secret]");
-            }
-        }
-    }
-
-    /// Deletes a session, or asks for it once more, and says what came back.
+    /// Sends a DELETE, also for a session that is deleted already. Describes the
+    /// reply.
     pub(crate) async fn delete(&mut self, session: &Session) -> String {
         let Some(handle) = &session.handle else {
             return "not possible without a `Location`".to_owned();

@@ -1,32 +1,33 @@
-//! What is taken out of a text before it may be published.
+//! Takes private data out of a text before it is published.
 //!
-//! Two nets, one behind the other: texts that are known to be private, such as
-//! the tokens and what is in them, and forms that private texts have, for those
-//! that only the service knows.
+//! It does so twice: by value, for what is known to be private, such as tokens
+//! and their claims; and by pattern, for what only the service knows, such as
+//! addresses and ids.
 
 use std::net::IpAddr;
 
 use gstivs::whip::Token;
 use serde_json::Value;
+use url::Url;
 
-/// A shorter text is part of ordinary words. It is still hidden in what a
-/// server says, where words don't matter.
+/// Shorter secrets are replaced in the server's texts only: in the report's own
+/// text they could be part of a word.
 const LONG: usize = 8;
 
-/// An unbroken text of this length with a digit in it is no word.
+/// A word of this length that has a digit is an id.
 const ID: usize = 20;
 
-/// As many hexadecimal digits are an id. An AWS account number has 12 too.
+/// A word of this many hexadecimal digits is an id. AWS account numbers have 12.
 const HEX: usize = 12;
 
-/// Private texts, and what stands in their place.
+/// Secrets, and what replaces each.
 #[derive(Default)]
 pub(crate) struct Redactor {
     secrets: Vec<(String, &'static str)>,
 }
 
 impl Redactor {
-    /// Learns a token and all that its claims hold.
+    /// Adds a token and the values of its claims.
     pub(crate) fn add_token(&mut self, token: &Token) {
         self.add(token.reveal(), "[token]");
         let mut parts = token.reveal().split('.');
@@ -35,7 +36,7 @@ impl Redactor {
         }
         let claims = parts.nth(1).and_then(decode);
         if let Some(Value::Object(claims)) = claims {
-            // Dates and versions are numbers like any others.
+            // A version such as "1.0" is no secret, and occurs elsewhere.
             for (name, claim) in claims.iter().filter(|(name, _)| *name != "version") {
                 if name.ends_with("_url") {
                     self.add_ids(claim.as_str().unwrap_or_default());
@@ -64,46 +65,62 @@ impl Redactor {
         }
     }
 
-    /// An ARN's account and stage id, and an endpoint's label, can stand alone.
-    /// The rest of a URL is the service's name, which the report has to tell.
+    /// Adds the ids in an ARN or a host name, since a server may give them alone.
+    /// The rest of a host name stays: the report needs the service's name.
     fn add_ids(&mut self, text: &str) {
         for part in text.split([':', '/', '.']).filter(|part| is_id(part)) {
             self.add(part, "[claim]");
         }
     }
 
-    /// Learns one private text.
-    pub(crate) fn add(&mut self, text: &str, place: &'static str) {
-        let is_known = self.secrets.iter().any(|(known, _)| known == text);
-        if text.len() > 1 && !is_known {
-            self.secrets.push((text.to_owned(), place));
-            // The longer ones first, which hold the shorter ones.
-            self.secrets
-                .sort_by_key(|(known, _)| std::cmp::Reverse(known.len()));
+    /// Adds a URL's path and query. The path can be a stream key, or a session's.
+    pub(crate) fn add_url(&mut self, url: &Url) {
+        self.add(url.path(), "/…");
+        self.add(url.query().unwrap_or_default(), "[query]");
+    }
+
+    /// Adds the ICE credentials of an offer, an answer or a fragment.
+    pub(crate) fn add_ice_credentials(&mut self, sdp: &str) {
+        for line in sdp.lines() {
+            let names = ["a=ice-ufrag:", "a=ice-pwd:"];
+            for value in names.iter().filter_map(|name| line.strip_prefix(name)) {
+                self.add(value.trim(), "[secret]");
+            }
         }
     }
 
-    /// The texts that can be blotted out of a body without harm to its form.
-    pub(crate) fn long_secrets(&self) -> Vec<&str> {
-        let long = self.secrets.iter().filter(|(known, _)| known.len() >= LONG);
-        long.map(|(known, _)| known.as_str()).collect()
+    /// Adds one secret.
+    pub(crate) fn add(&mut self, text: &str, replacement: &'static str) {
+        let is_known = self.secrets.iter().any(|(secret, _)| secret == text);
+        if text.len() > 1 && !is_known {
+            self.secrets.push((text.to_owned(), replacement));
+            // Longest first, since a long secret can contain a shorter one.
+            self.secrets
+                .sort_by_key(|(secret, _)| std::cmp::Reverse(secret.len()));
+        }
     }
 
-    /// Masks what a server said, and leaves no tag to whoever renders the report.
+    /// The secrets that can be cut out of JSON without breaking its syntax.
+    pub(crate) fn long_secrets(&self) -> Vec<&str> {
+        let secrets = self.secrets.iter().map(|(secret, _)| secret.as_str());
+        secrets.filter(|secret| secret.len() >= LONG).collect()
+    }
+
+    /// Redacts a server's text, and escapes HTML tags, since it goes into Markdown.
     pub(crate) fn redact_server_text(&self, text: &str) -> String {
         self.redact(text, 2).replace('<', "&lt;")
     }
 
-    /// Masks a whole report, whose own words have to survive.
+    /// Redacts a whole report, and leaves its own words alone.
     pub(crate) fn redact_report(&self, text: &str) -> String {
         self.redact(text, LONG)
     }
 
     fn redact(&self, text: &str, shortest: usize) -> String {
         let mut text = text.to_owned();
-        for (known, place) in &self.secrets {
-            if known.len() >= shortest {
-                text = text.replace(known.as_str(), place);
+        for (secret, replacement) in &self.secrets {
+            if secret.len() >= shortest {
+                text = text.replace(secret.as_str(), replacement);
             }
         }
         redact_patterns(&text)
@@ -121,14 +138,15 @@ fn is_id(part: &str) -> bool {
     part.len() >= LONG && part.bytes().any(|byte| byte.is_ascii_digit())
 }
 
-/// Masks word by word, where a word is what could be a URL.
+/// Redacts word by word, where a word has the characters of a URL.
 fn redact_patterns(text: &str) -> String {
     let (mut redacted, mut word) = (String::new(), String::new());
     for character in text.chars() {
         if character.is_ascii_alphanumeric() || "-._~:/?#[]@!$&+;=%".contains(character) {
             word.push(character);
         } else {
-            // What was cut has lost the form to know it by.
+            // An excerpt ends in the middle of this word: it may be a secret's first
+            // part, which no pattern would match.
             let is_cut = character == '…' && !word.ends_with(['/', ']', ':', '=']);
             if !is_cut {
                 redacted.push_str(&redact_word(&word));
@@ -147,7 +165,7 @@ fn redact_word(word: &str) -> String {
     if let Some((scheme, rest)) = word.split_once("://") {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (host, path) = rest.split_at(end);
-        // User name and password come before an at sign.
+        // Drops a user name and password.
         let host = host.rsplit('@').next().unwrap_or(host);
         let path = if path.len() > 1 { "/…" } else { path };
         return format!("{scheme}://{}{path}", redact_host(host));
@@ -158,7 +176,7 @@ fn redact_word(word: &str) -> String {
     redact_host(word)
 }
 
-/// Masks an address, with or without a port, and ids in anything else.
+/// Redacts an address, with or without a port, or the ids in other words.
 fn redact_host(host: &str) -> String {
     let trimmed = host.trim_end_matches(['.', ';', '?', '!', ':']);
     let end = &host[trimmed.len()..];
@@ -176,11 +194,11 @@ fn redact_host(host: &str) -> String {
 
 fn is_address(text: &str) -> bool {
     let text = text.trim_start_matches('[').trim_end_matches(']');
-    // "::" alone is punctuation more often than an address.
+    // "::" alone is more likely punctuation.
     text.len() > 2 && text.parse::<IpAddr>().is_ok()
 }
 
-/// Masks what is too long, or too hexadecimal, to be a word.
+/// Redacts the parts of a word that are ids.
 fn redact_ids(text: &str) -> String {
     let (mut redacted, mut run) = (String::new(), String::new());
     for character in text.chars() {
@@ -218,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_of_private_texts() {
+    fn private_data_is_found_by_pattern() {
         for (text, wanted) in [
             ("at 192.0.2.7:443.", "at [address]:443."),
             (
@@ -253,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_the_report_survive() {
+    fn the_reports_own_words_stay() {
         for text in [
             "| `sendonly`, with ssrc and msid | accepted | 0.123 s |",
             "https://global.whip.live-video.net answered 307 after 0.2 s",
@@ -269,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_token_holds_is_hidden() {
+    fn a_tokens_claims_are_redacted() {
         let claims = r#"{"jti":"bob7","exp":1700000000,"user_id":"al","version":"1.0",
             "whip_url":"https://0a1b2c3d4e5f.whip.live-video.net",
             "resource":"arn:aws:ivs:us-west-2:123456789012:stage/L0cAlSt4gE00",
@@ -293,14 +311,14 @@ mod tests {
             ),
             "https://global.whip.live-video.net → https://[claim].whip.live-video.net"
         );
-        // In the report's own words a short claim is a syllable.
+        // "al" is a claim too, but in the report's own words part of others.
         assert_eq!(redactor.redact_report("also allow"), "also allow");
         assert_eq!(redactor.redact_server_text("<b>no"), "&lt;b>no");
         assert!(!redactor.redact_report(&said).contains("L0cAl"));
     }
 
     #[test]
-    fn texts_learnt_on_the_way() {
+    fn added_secrets_are_redacted() {
         let mut redactor = Redactor::default();
         redactor.add("p4ssword", "[secret]");
         assert_eq!(
