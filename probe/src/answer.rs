@@ -1,8 +1,8 @@
-//! What an answer holds, in words that hold no address and no secret.
+//! Describes an SDP answer without its addresses and secrets.
 
 use std::collections::BTreeMap;
 
-/// Lines about the session's part and each section.
+/// A line about the session level, and one about each media section.
 pub(crate) fn describe(answer: &str) -> Vec<String> {
     let mut parts: Vec<Vec<&str>> = vec![Vec::new()];
     for line in answer.lines().map(str::trim_end) {
@@ -21,7 +21,7 @@ pub(crate) fn describe(answer: &str) -> Vec<String> {
         .collect()
 }
 
-/// The same in one line, to compare answers by.
+/// Which sections were accepted, in one line.
 pub(crate) fn summary(answer: &str) -> String {
     let sections = answer.lines().filter(|line| line.starts_with("m="));
     let sections: Vec<String> = sections
@@ -29,15 +29,15 @@ pub(crate) fn summary(answer: &str) -> String {
             let mut words = line.split(' ');
             let kind = words.next().unwrap_or_default().trim_start_matches("m=");
             match words.next() {
-                Some("0") => format!("{kind} refused"),
-                _ => format!("{kind} taken"),
+                Some("0") => format!("{kind} rejected"),
+                _ => format!("{kind} accepted"),
             }
         })
         .collect();
     sections.join(", ")
 }
 
-/// Attributes whose values are the same for every session of a service.
+/// Attributes whose values are the same in all sessions of a service.
 const SHOWN: [&str; 13] = [
     "group",
     "mid",
@@ -54,8 +54,8 @@ const SHOWN: [&str; 13] = [
     "maxptime",
 ];
 
-/// The answer line by line, with nothing but names where a value could be a
-/// secret or an address.
+/// The answer line by line. Values that could be a secret or an address are left
+/// out.
 pub(crate) fn outline(answer: &str) -> Vec<String> {
     let lines = answer.lines().map(str::trim_end);
     lines
@@ -78,7 +78,7 @@ fn outline_line(line: &str) -> String {
     }
 }
 
-/// Port 9 and port 0 are signs; any other could be somebody's.
+/// Keeps ports 9 and 0, which have a meaning of their own in WebRTC's SDP.
 fn media_without_port(line: &str) -> String {
     let words = line
         .split(' ')
@@ -111,7 +111,7 @@ fn section(lines: &[&str]) -> String {
     let mut media = lines.first().copied().unwrap_or_default().split(' ');
     let kind = media.next().unwrap_or_default().trim_start_matches("m=");
     let port = match media.next() {
-        Some("0") => "port 0 (refused)",
+        Some("0") => "port 0 (rejected)",
         _ => "port not 0",
     };
     let directions = ["sendrecv", "sendonly", "recvonly", "inactive"];
@@ -132,7 +132,7 @@ fn section(lines: &[&str]) -> String {
     )
 }
 
-/// Which of the attributes that matter are there; the value only of `setup`.
+/// The important attributes that are present, of `setup` the value too.
 fn attributes(lines: &[&str]) -> String {
     let names = [
         "mid",
@@ -159,7 +159,7 @@ fn attributes(lines: &[&str]) -> String {
     }
 }
 
-/// How many candidates there are of which kind, and on which ports.
+/// The number of candidates of each kind, and their ports.
 fn candidates(lines: &[&str]) -> String {
     let mut kinds: BTreeMap<String, (usize, Vec<&str>)> = BTreeMap::new();
     for candidate in values(lines, "candidate") {
@@ -221,7 +221,7 @@ mod tests {
         m=video 0 UDP/TLS/RTP/SAVPF 102\r\na=inactive\r\n";
 
     #[test]
-    fn tells_what_is_there_and_nothing_private() {
+    fn a_description_has_no_private_value() {
         let told = describe(ANSWER);
         assert_eq!(
             told,
@@ -230,14 +230,14 @@ mod tests {
                 "audio: port not 0, recvonly, codecs opus/48000/2, with mid, ice-ufrag, ice-pwd, \
                  setup:passive; candidates: 2 udp IPv4 host (port 443, 3478), 1 udp IPv6 host \
                  (port 443), end-of-candidates",
-                "video: port 0 (refused), inactive, codecs none; no candidates",
+                "video: port 0 (rejected), inactive, codecs none; no candidates",
             ]
         );
-        assert_eq!(summary(ANSWER), "audio taken, video refused");
+        assert_eq!(summary(ANSWER), "audio accepted, video rejected");
     }
 
     #[test]
-    fn the_skeleton_has_no_private_value() {
+    fn the_outline_has_no_private_value() {
         let lines = outline(ANSWER);
         for line in [
             "v=0",
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sdp_gives_no_section() {
+    fn text_that_is_no_sdp_gives_no_section() {
         assert_eq!(describe("<html>"), ["session: no bundle group, full ICE"]);
         assert_eq!(summary(""), "");
     }

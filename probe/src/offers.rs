@@ -1,5 +1,5 @@
-//! The offers that are POSTed: valid ones, that differ in their video section.
-//! Nobody is behind them, so no media ever flows.
+//! The offers of the HTTP checks: all valid, with different video sections. No
+//! client connects for them.
 
 use std::error::Error;
 
@@ -11,7 +11,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::plan::VIDEO_SECTIONS;
 
-/// The forms of video section that are asked about.
+/// The kinds of video section that are offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum VideoSection {
     Inactive,
@@ -58,15 +58,15 @@ impl VideoSection {
     }
 }
 
-/// An offer with the body that is sent for it.
+/// An offer, and the body to POST, which may differ from it.
 pub(crate) struct TestOffer {
     pub(crate) offer: Offer,
     pub(crate) body: String,
 }
 
 impl TestOffer {
-    /// A fresh offer: new ICE credentials, sources and certificate each time, as
-    /// a client has that starts anew.
+    /// Makes an offer with new ICE credentials, SSRCs and a new certificate, as a
+    /// client that starts does.
     pub(crate) fn new(section: VideoSection) -> Result<Self, Box<dyn Error>> {
         let fingerprint = Fingerprint::of_certificate(DtlsCertificate::generate()?.der()).to_string();
         let transport = format!(
@@ -75,7 +75,7 @@ impl TestOffer {
             ice_text(6)?,
             ice_text(24)?,
         );
-        // A closed section belongs to no group (RFC 8843 7.2.1).
+        // A section with port 0 is in no group (RFC 8843 7.2.1).
         let group = match section {
             VideoSection::None | VideoSection::PortZero => "0",
             _ => "0 1",
@@ -96,7 +96,8 @@ impl TestOffer {
     }
 }
 
-/// Credentials as RFC 8839 5.4 has them: base64's alphabet is just its `ice-char`.
+/// Random text for ICE credentials. Base64 has just the characters of RFC 8839's
+/// `ice-char` (5.4).
 pub(crate) fn ice_text(bytes: usize) -> Result<String, Box<dyn Error>> {
     let mut random = vec![0; bytes];
     SystemRandom::new()
@@ -155,7 +156,7 @@ fn random_u32() -> Result<u32, Box<dyn Error>> {
     Ok(u32::from_be_bytes(random))
 }
 
-/// The offer's type puts an msid into each section, as RFC 9725 4.4.2 asks.
+/// Undoes what `Offer` does: it adds an msid to each section (RFC 9725 4.4.2).
 fn without_last_msid(text: &str) -> String {
     let (before, video) = text.split_once("m=video").unwrap_or((text, ""));
     let kept = video.split_inclusive("\r\n");
