@@ -1,16 +1,15 @@
-//! What has been learnt so far. Every text in it is redacted already.
+//! The results so far. Their texts are redacted already.
 
 use std::time::Duration;
 
 use crate::offers::VideoSection;
 
-/// In place of the reason for the run's end, which the report tells once, at its
-/// beginning.
-pub(crate) const ABOVE: &str = "see above";
+/// Stands for the reason of the stop, which the report gives once, at its top.
+pub(crate) const SEE_ABOVE: &str = "see above";
 
 #[derive(Default)]
 pub(crate) struct Findings {
-    /// What the endpoint said to OPTIONS.
+    /// The endpoint's reply to OPTIONS.
     pub(crate) endpoint_options: Option<String>,
     pub(crate) offers: Vec<Offered>,
     pub(crate) session_checks: Option<SessionChecks>,
@@ -18,10 +17,10 @@ pub(crate) struct Findings {
     pub(crate) concurrent: Option<ConcurrentSessions>,
     pub(crate) expired_token: Option<Posted>,
     pub(crate) streams: Vec<Stream>,
-    /// How long a session had been alone, and what its DELETE was answered.
+    /// How long a session was left, and the reply to its DELETE.
     pub(crate) unconnected: Vec<(Duration, String)>,
     pub(crate) past_expiry: Option<PastExpiry>,
-    /// Why not everything was asked.
+    /// Why the run is incomplete.
     pub(crate) stop: Option<String>,
 }
 
@@ -30,7 +29,7 @@ pub(crate) struct Offered {
     pub(crate) posted: Posted,
 }
 
-/// A POST and what came of it.
+/// A POST, its redirects and its outcome.
 pub(crate) struct Posted {
     pub(crate) hops: Vec<Hop>,
     pub(crate) took: Duration,
@@ -45,15 +44,15 @@ pub(crate) struct Hop {
 
 pub(crate) enum OfferOutcome {
     Accepted(Box<SessionReply>),
-    /// Status, IVS's code and the server's words.
+    /// Holds the status, IVS's code and the server's message.
     Refused(String),
-    /// Another session of the participant is in the way, in the same words.
+    /// Refused because of another session of the participant. Holds the same.
     Conflict(String),
-    /// No verdict on the offer, told in words.
+    /// The reply says nothing about the offer. Holds the reason.
     Inconclusive(String),
 }
 
-/// What the reply that made a session says, apart from its secrets.
+/// The reply that made a session, without its secrets.
 pub(crate) struct SessionReply {
     pub(crate) status: u16,
     pub(crate) location: String,
@@ -62,13 +61,13 @@ pub(crate) struct SessionReply {
     pub(crate) links: Vec<String>,
     pub(crate) answer: Vec<String>,
     pub(crate) summary: String,
-    /// The answer without its private values.
+    /// The answer line by line, without private values.
     pub(crate) outline: Vec<String>,
-    /// Why the element could not use the answer, if so.
+    /// Why the element can't use the answer, if it can't.
     pub(crate) unusable: Option<String>,
 }
 
-/// What was asked about one session.
+/// Requests about one session, and the reply to each.
 pub(crate) struct SessionChecks {
     pub(crate) section: VideoSection,
     pub(crate) options: String,
@@ -78,34 +77,34 @@ pub(crate) struct SessionChecks {
     pub(crate) delete_again: String,
 }
 
-/// A second POST with the token of a session that stands.
+/// A second session with a token, while the first one is open.
 pub(crate) struct ConcurrentSessions {
     pub(crate) second: OfferOutcome,
-    /// What the DELETE of the first session was answered afterwards.
-    pub(crate) first: Option<String>,
+    /// The reply to the DELETE of the first session, sent after the second POST.
+    pub(crate) first_delete: String,
     pub(crate) with_spare: bool,
 }
 
-/// A stream that was sent by the element, or was to be.
+/// A stream through the element.
 pub(crate) struct Stream {
     pub(crate) name: String,
     pub(crate) outcome: StreamOutcome,
-    /// Each state of the session with the time since PLAYING.
+    /// Each session state, with the time since PLAYING.
     pub(crate) states: Vec<(String, Duration)>,
-    /// Numbers that this build's element counts, if it does.
+    /// The numbers of the element's property `stats`.
     pub(crate) statistics: Vec<String>,
 }
 
 pub(crate) enum StreamOutcome {
-    /// It was on the stage for so long and ended by our will.
+    /// It was on the stage for this long, and the probe ended it.
     Stayed(Duration),
-    /// It failed, after having been on the stage for so long.
+    /// It failed. `published` is how long it was on the stage before, if at all.
     Failed {
-        words: String,
+        reason: String,
         published: Option<Duration>,
     },
-    /// It could not be tried.
-    NotTried(String),
+    /// It was not sent. Holds the reason.
+    NotSent(String),
 }
 
 impl StreamOutcome {
@@ -113,15 +112,15 @@ impl StreamOutcome {
         match self {
             Self::Stayed(_) => true,
             Self::Failed { published, .. } => published.is_some(),
-            Self::NotTried(_) => false,
+            Self::NotSent(_) => false,
         }
     }
 }
 
-/// A publish beyond the end of its token.
+/// A stream that goes on after its token expires.
 pub(crate) enum PastExpiry {
-    Asked(Stream),
-    NotAsked(String),
+    Sent(Stream),
+    NotSent(String),
 }
 
 impl OfferOutcome {
@@ -131,7 +130,7 @@ impl OfferOutcome {
 }
 
 impl Findings {
-    /// Whether there is anything that was not known before.
+    /// Whether at least one question has an answer.
     pub(crate) fn has_answers(&self) -> bool {
         let is_answer = |outcome: &OfferOutcome| {
             matches!(
@@ -146,16 +145,16 @@ impl Findings {
     }
 
     /// The first reply that made a session.
-    pub(crate) fn head(&self) -> Option<&SessionReply> {
+    pub(crate) fn session_reply(&self) -> Option<&SessionReply> {
         self.offers
             .iter()
             .find_map(|offered| match &offered.posted.outcome {
-                OfferOutcome::Accepted(head) => Some(&**head),
+                OfferOutcome::Accepted(reply) => Some(&**reply),
                 _ => None,
             })
     }
 
-    /// The form to offer where the form is not the question.
+    /// The video section for checks of something else.
     pub(crate) fn accepted_section(&self) -> Option<VideoSection> {
         let accepted = |offered: &&Offered| offered.posted.outcome.is_accepted();
         self.offers

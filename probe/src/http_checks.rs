@@ -1,4 +1,4 @@
-//! What is asked by HTTP alone: offers that no media follows.
+//! Checks by HTTP alone. No media follows the offers.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use http::header::{HeaderValue, IF_MATCH};
 use http::{Method, Request};
 use url::Url;
 
-use crate::findings::{ABOVE, ConcurrentSessions, OfferOutcome, Offered, SessionChecks};
+use crate::findings::{ConcurrentSessions, OfferOutcome, Offered, SEE_ABOVE, SessionChecks};
 use crate::offers::{VideoSection, ice_text};
 use crate::plan::{CONFLICT_RETRIES, UNCONNECTED_SECONDS, UNCONNECTED_SECONDS_LOCAL};
 use crate::probe::{OfferAttempt, Probe, Session};
@@ -15,19 +15,19 @@ use crate::reply;
 use crate::sessions::Pace;
 use crate::stop::Stop;
 
-/// An address for documentation (RFC 5737), where nobody is disturbed.
-const NOBODY: &str = "candidate:1 1 udp 2130706431 192.0.2.1 9 typ host";
+/// An address for documentation (RFC 5737): nobody gets the server's checks.
+const CANDIDATE: &str = "candidate:1 1 udp 2130706431 192.0.2.1 9 typ host";
 
-/// In place of a reply that Ctrl-C was not made to wait for.
-const NOT_ASKED: &str = "not asked: the run was cut short";
+/// Stands for a reply, where Ctrl-C came before the request.
+const NOT_SENT: &str = "not sent: the run was interrupted";
 
-/// How long an earlier session has to go away.
-const REST: Duration = Duration::from_secs(15);
-const REST_HERE: Duration = Duration::from_millis(100);
+/// How long to wait for an earlier session to disappear.
+const CONFLICT_WAIT: Duration = Duration::from_secs(15);
+const CONFLICT_WAIT_LOCAL: Duration = Duration::from_millis(100);
 
 impl Probe {
-    /// Offers each form of video section, and looks closely at the first
-    /// session that comes of it.
+    /// Offers each kind of video section, and checks the first session that this
+    /// makes in detail.
     pub(crate) async fn offer_each_section(&mut self) -> Result<(), Stop> {
         let endpoint = self.arguments.endpoint.url().clone();
         let token = self.arguments.tokens.main.clone();
@@ -36,9 +36,8 @@ impl Probe {
             let attempt = self.post_offer_despite_conflict(section, &token).await?;
             let mut posted = attempt.posted;
             if attempt.stop.is_some() && !posted.outcome.is_accepted() {
-                // Whatever ends the run is no verdict on the form, and is told
-                // as the run's end.
-                posted.outcome = OfferOutcome::Inconclusive(ABOVE.to_owned());
+                // What stops the run says nothing about the section.
+                posted.outcome = OfferOutcome::Inconclusive(SEE_ABOVE.to_owned());
             }
             self.findings.offers.push(Offered { section, posted });
             match attempt.session {
@@ -55,8 +54,8 @@ impl Probe {
         Ok(())
     }
 
-    /// Asks again after a rest where an earlier session was in the way, since
-    /// that is no verdict on the form.
+    /// POSTs an offer, and repeats it if an earlier session was in the way, since
+    /// that says nothing about the section.
     async fn post_offer_despite_conflict(
         &mut self,
         section: VideoSection,
@@ -64,25 +63,25 @@ impl Probe {
     ) -> Result<OfferAttempt, Stop> {
         loop {
             let attempt = self.post_offer(section, token, Pace::Paused).await?;
-            let OfferOutcome::Conflict(told) = &attempt.posted.outcome else {
+            let OfferOutcome::Conflict(reply) = &attempt.posted.outcome else {
                 return Ok(attempt);
             };
             if self.conflict_retries == CONFLICT_RETRIES {
                 return Err(Stop::Hopeless(format!(
-                    "an earlier session stays in the way: {told}"
+                    "an earlier session stays in the way: {reply}"
                 )));
             }
             self.conflict_retries += 1;
-            let rest = match self.arguments.is_local() {
-                true => REST_HERE,
-                false => REST,
+            let wait = match self.arguments.is_local() {
+                true => CONFLICT_WAIT_LOCAL,
+                false => CONFLICT_WAIT,
             };
-            self.interrupt.wait(rest).await?;
+            self.interrupt.wait(wait).await?;
         }
     }
 
-    /// Asks one session all that can be asked of one, ends it, and makes
-    /// another at once.
+    /// Sends OPTIONS, PATCH and two DELETEs for a session, and makes another one
+    /// without a pause.
     async fn check_session(&mut self, section: VideoSection, session: Session) -> Result<(), Stop> {
         let token = session.token.clone();
         let (mut options, mut trickle, mut restart) = (String::new(), String::new(), String::new());
@@ -110,7 +109,7 @@ impl Probe {
 
     async fn options(&self, url: &Url, token: Option<&Token>) -> String {
         if self.interrupt.check().is_err() {
-            return NOT_ASKED.to_owned();
+            return NOT_SENT.to_owned();
         }
         let mut request = Request::new(String::new());
         *request.method_mut() = Method::OPTIONS;
@@ -123,25 +122,25 @@ impl Probe {
     }
 
     async fn trickle(&self, session: &Session, trickling: &Trickling) -> String {
-        let fragment = Fragment::of_offer(&session.offer, &[NOBODY.to_owned()], true);
+        let fragment = Fragment::of_offer(&session.offer, &[CANDIDATE.to_owned()], true);
         let (Some(fragment), Ok(())) = (fragment, self.interrupt.check()) else {
-            return NOT_ASKED.to_owned();
+            return NOT_SENT.to_owned();
         };
         let request = trickling.patch(session.token.as_ref(), &fragment);
         reply::describe(&self.client.send(request).await, &self.redactor)
     }
 
-    /// Other credentials than the offer's ask for an ICE restart, with a star
-    /// for `If-Match` (RFC 9725 4.3.3).
+    /// Asks for an ICE restart, by new credentials and `If-Match: *`
+    /// (RFC 9725 4.3.3).
     async fn restart(&mut self, session: &Session, trickling: &Trickling) -> String {
         let credentials = (ice_text(6), ice_text(24), self.interrupt.check());
         let (Ok(ufrag), Ok(pwd), Ok(())) = credentials else {
-            return NOT_ASKED.to_owned();
+            return NOT_SENT.to_owned();
         };
         let fragment = Fragment::new(&ufrag, &pwd, "0", &[], false);
         let mut request = trickling.patch(session.token.as_ref(), &fragment);
-        let star = HeaderValue::from_static("*");
-        request.headers_mut().insert(IF_MATCH, star);
+        let headers = request.headers_mut();
+        headers.insert(IF_MATCH, HeaderValue::from_static("*"));
         let reply = self.client.send(request).await;
         if let Ok(reply) = &reply {
             let body = String::from_utf8_lossy(reply.body().bytes()).into_owned();
@@ -150,9 +149,8 @@ impl Probe {
         reply::describe(&reply, &self.redactor)
     }
 
-    /// How long a session stays that nobody connects to. A session whose
-    /// publisher was there and vanished would be the better question, but
-    /// nobody could delete it then.
+    /// How long a session stays that no client connects to. A publisher that
+    /// vanishes would tell more, but could not delete its session.
     pub(crate) async fn unconnected(&mut self) -> Result<(), Stop> {
         let Some(section) = self.findings.accepted_section() else {
             return Ok(());
@@ -169,10 +167,10 @@ impl Probe {
                 return attempt.stop.map_or(Ok(()), Err);
             };
             let waited = self.interrupt.wait(time).await;
-            let told = self.delete(&session).await;
+            let reply = self.delete(&session).await;
             waited?;
-            let is_gone = ["HTTP 404", "HTTP 410"].contains(&told.as_str());
-            self.findings.unconnected.push((time, told));
+            let is_gone = ["HTTP 404", "HTTP 410"].contains(&reply.as_str());
+            self.findings.unconnected.push((time, reply));
             if is_gone {
                 break;
             }
@@ -180,8 +178,8 @@ impl Probe {
         Ok(())
     }
 
-    /// A second session while the first one stands, with one token. It may cost
-    /// that token its good name, so it comes last and takes the spare one.
+    /// Two sessions at once with one token: the spare one, as the service may
+    /// reject the token afterwards.
     pub(crate) async fn concurrent(&mut self) -> Result<(), Stop> {
         let Some(section) = self.findings.accepted_section() else {
             return Ok(());
@@ -190,27 +188,23 @@ impl Probe {
         let with_spare = spare.is_some();
         let token = spare.unwrap_or_else(|| self.arguments.tokens.main.clone());
         let first = self.post_offer(section, &token, Pace::Paused).await?;
-        let Some(standing) = first.session else {
+        let Some(session) = first.session else {
             return first.stop.map_or(Ok(()), Err);
         };
         let second = self.post_offer(section, &token, Pace::Immediate).await?;
-        let told = self.delete(&standing).await;
+        let first_delete = self.delete(&session).await;
         if let Some(session) = &second.session {
             self.delete(session).await;
         }
         self.findings.concurrent = Some(ConcurrentSessions {
             second: second.posted.outcome,
-            first: Some(told),
+            first_delete,
             with_spare,
         });
-        // A conflict was to be expected and is no reason to stop.
-        second
-            .stop
-            .filter(|stop| matches!(stop, Stop::Throttled(_)))
-            .map_or(Ok(()), Err)
+        unless_throttled(second.stop)
     }
 
-    /// What an expired token gets.
+    /// Offers with an expired token.
     pub(crate) async fn expired_token(&mut self, token: &Token) -> Result<(), Stop> {
         let section = self
             .findings
@@ -221,9 +215,14 @@ impl Probe {
             self.delete(session).await;
         }
         self.findings.expired_token = Some(attempt.posted);
-        attempt
-            .stop
-            .filter(|stop| matches!(stop, Stop::Throttled(_)))
-            .map_or(Ok(()), Err)
+        unless_throttled(attempt.stop)
+    }
+}
+
+/// Goes on after a refusal that the check was meant to show.
+fn unless_throttled(stop: Option<Stop>) -> Result<(), Stop> {
+    match stop {
+        Some(stop @ Stop::Throttled(_)) => Err(stop),
+        _ => Ok(()),
     }
 }

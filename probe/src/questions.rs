@@ -1,7 +1,9 @@
 //! The open questions, each with its answer or why there is none.
 
 use crate::arguments::{SlowChecks, TestStreams};
-use crate::findings::{ABOVE, Findings, OfferOutcome, PastExpiry, Posted, Stream, StreamOutcome};
+use crate::findings::{
+    Findings, OfferOutcome, PastExpiry, Posted, SEE_ABOVE, Stream, StreamOutcome,
+};
 use crate::offers::VideoSection;
 use crate::test_stream::{HIGH, PORTRAIT};
 
@@ -120,12 +122,12 @@ impl Of<'_> {
 
     /// Why a thing that was to be asked was not.
     fn not_learnt(&self, otherwise: &str) -> String {
-        let reason = self.findings.stop.as_ref().map(|_| ABOVE);
+        let reason = self.findings.stop.as_ref().map(|_| SEE_ABOVE);
         format!("not learnt: {}", reason.unwrap_or(otherwise))
     }
 
     fn head(&self, told: impl Fn(&crate::findings::SessionReply) -> String) -> String {
-        match self.findings.head() {
+        match self.findings.session_reply() {
             Some(head) => told(head),
             None => self.not_learnt("no offer was accepted"),
         }
@@ -264,7 +266,7 @@ impl Of<'_> {
         let Some(concurrent) = &self.findings.concurrent else {
             return self.not_learnt("no session was made for it");
         };
-        let first = match concurrent.first.as_deref() {
+        let first = match Some(concurrent.first_delete.as_str()) {
             Some("HTTP 404" | "HTTP 410") => "the first session was gone by then",
             Some(status) if status.starts_with("HTTP 2") => {
                 "the first session was still there to be deleted"
@@ -304,8 +306,8 @@ impl Of<'_> {
         match &self.findings.past_expiry {
             _ if self.slow_checks == SlowChecks::Skipped => NOT_PATIENT_TOKEN.to_owned(),
             None => self.not_learnt("not asked"),
-            Some(PastExpiry::NotAsked(reason)) => format!("not asked: {reason}"),
-            Some(PastExpiry::Asked(stream)) => {
+            Some(PastExpiry::NotSent(reason)) => format!("not asked: {reason}"),
+            Some(PastExpiry::Sent(stream)) => {
                 format!(
                     "sent until after the token's end: {}",
                     describe_stream(stream)
@@ -337,10 +339,10 @@ pub(crate) fn describe_stream(stream: &Stream) -> String {
             format!("stayed for {:.1} s, to its end", time.as_secs_f64())
         }
         StreamOutcome::Failed {
-            words,
+            reason: words,
             published: Some(time),
         } => format!("lost after {:.1} s: {words}", time.as_secs_f64()),
-        StreamOutcome::Failed { words, .. } => format!("never on the stage: {words}"),
-        StreamOutcome::NotTried(reason) => format!("not tried: {reason}"),
+        StreamOutcome::Failed { reason: words, .. } => format!("never on the stage: {words}"),
+        StreamOutcome::NotSent(reason) => format!("not tried: {reason}"),
     }
 }

@@ -148,7 +148,7 @@ fn answers(probe: &Probe) -> String {
         }
         told.push(lines);
     }
-    if let Some(head) = probe.findings.head() {
+    if let Some(head) = probe.findings.session_reply() {
         text.push_str(&format!(
             "\nThe first answer, with … for what is private:\n\n```text\n{}\n```\n",
             head.outline.join("\n").replace("```", "")
@@ -166,7 +166,7 @@ fn answers(probe: &Probe) -> String {
 fn streams(probe: &Probe) -> String {
     let mut text = "\n## Test streams\n\n".to_owned();
     let past_expiry = match &probe.findings.past_expiry {
-        Some(PastExpiry::Asked(stream)) => Some(stream),
+        Some(PastExpiry::Sent(stream)) => Some(stream),
         _ => None,
     };
     for stream in probe.findings.streams.iter().chain(past_expiry) {

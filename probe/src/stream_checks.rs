@@ -1,4 +1,4 @@
-//! The half that sends media, and what takes patience.
+//! Checks with media: test streams through the element.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,15 +12,15 @@ use crate::sessions::Pace;
 use crate::stop::Stop;
 use crate::terminal::tell;
 use crate::test_stream::{
-    FinishedStream, OUTSIDE_LIMITS, StreamTarget, TestMedia, not_tried, send, supports_filler_mode,
+    FinishedStream, OUTSIDE_LIMITS, SessionEnd, StreamTarget, TestMedia, send,
 };
 
-/// How long a publish is watched after the end of its token, on a service and
-/// on this machine.
-const AFTER: Duration = Duration::from_secs(60);
-const AFTER_HERE: Duration = Duration::from_secs(2);
+/// How long a stream goes on after its token expires.
+const PAST_EXPIRY: Duration = Duration::from_secs(60);
+const PAST_EXPIRY_LOCAL: Duration = Duration::from_secs(2);
 
 impl Probe {
+    /// Sends audio with each filler mode, and the streams outside the limits.
     pub(crate) async fn send_test_streams(&mut self) -> Result<(), Stop> {
         let modes = FILLER_MODES.map(|mode| TestMedia::Audio { filler: Some(mode) });
         for media in modes.into_iter().chain(OUTSIDE_LIMITS) {
@@ -28,32 +28,26 @@ impl Probe {
             let sent = self
                 .stream(media, token, self.arguments.stream_time)
                 .await?;
-            let (throttled, outcome) = (sent.throttled, &sent.stream.outcome);
-            let words = match outcome {
-                StreamOutcome::Failed { words, .. } => words.clone(),
-                _ => String::new(),
+            let throttled = match &sent.stream.outcome {
+                StreamOutcome::Failed { reason, .. } if sent.throttled => Some(reason.clone()),
+                _ => None,
             };
             self.findings.streams.push(sent.stream);
-            if throttled {
-                return Err(Stop::Throttled(words));
+            if let Some(reason) = throttled {
+                return Err(Stop::Throttled(reason));
             }
             self.interrupt.check()?;
         }
         Ok(())
     }
 
-    /// Sends one stream through the element, which makes one session at most.
+    /// Sends one stream, which makes at most one session.
     async fn stream(
         &mut self,
         media: TestMedia,
         token: Token,
         time: Duration,
     ) -> Result<FinishedStream, Stop> {
-        if let TestMedia::Audio { filler: Some(mode) } = media
-            && !supports_filler_mode(mode)
-        {
-            return Ok(not_tried(&media, "not known to this build".to_owned()));
-        }
         self.sessions
             .wait_for_turn(&mut self.interrupt, Pace::Paused)
             .await?;
@@ -64,53 +58,51 @@ impl Probe {
             time,
             interrupt: self.interrupt.clone(),
         };
-        // It has a bound of its own, and is not cut short.
+        // Not cut short: it ends within its own time limits, and deletes its session.
         let sent = tokio::task::spawn_blocking(move || send(&media, &target)).await;
         self.sessions.offer_sent();
         let mut sent = sent.map_err(|error| Stop::Hopeless(error.to_string()))?;
-        if let StreamOutcome::Failed { words, .. } | StreamOutcome::NotTried(words) =
+        if let StreamOutcome::Failed { reason, .. } | StreamOutcome::NotSent(reason) =
             &mut sent.stream.outcome
         {
-            *words = self.redactor.redact_server_text(words);
+            *reason = self.redactor.redact_server_text(reason);
         }
-        if let Some(problem) = &sent.session {
-            let problem = problem
-                .as_deref()
-                .map(|words| self.redactor.redact_server_text(words));
-            self.sessions.add_from_element(problem);
+        match &sent.session {
+            SessionEnd::NoSession => {}
+            SessionEnd::Deleted => self.sessions.add_from_element(None),
+            SessionEnd::Uncertain(problem) => {
+                let problem = self.redactor.redact_server_text(problem);
+                self.sessions.add_from_element(Some(problem));
+            }
         }
         Ok(sent)
     }
 
-    /// Whether a publish outlives its token.
+    /// Whether a stream outlives its token.
     pub(crate) async fn past_expiry(&mut self) -> Result<(), Stop> {
-        let told = match self.arguments.tokens.expiring.clone() {
+        let reason = match self.arguments.tokens.expiring.clone() {
             _ if self.arguments.test_streams == TestStreams::Skipped => {
-                PastExpiry::NotAsked("it takes a test stream, without `--http-only`".to_owned())
+                "it takes a test stream: run without `--http-only`"
             }
-            None => PastExpiry::NotAsked(
-                "it takes a token that expires within 15 minutes (`--duration 10`)".to_owned(),
-            ),
+            None => "it takes a token that expires within 15 minutes (`--duration 10`)",
             Some((token, end)) => match end.duration_since(SystemTime::now()) {
-                Err(_) => PastExpiry::NotAsked(
-                    "the token that expires soon had expired before it was its turn".to_owned(),
-                ),
+                Err(_) => "the short-lived token expired before this check",
                 Ok(left) => return self.stream_past_expiry(token, left).await,
             },
         };
-        self.findings.past_expiry = Some(told);
+        self.findings.past_expiry = Some(PastExpiry::NotSent(reason.to_owned()));
         Ok(())
     }
 
     async fn stream_past_expiry(&mut self, token: Token, left: Duration) -> Result<(), Stop> {
         let after = match self.arguments.is_local() {
-            true => AFTER_HERE,
-            false => AFTER,
+            true => PAST_EXPIRY_LOCAL,
+            false => PAST_EXPIRY,
         };
         let media = TestMedia::Audio { filler: None };
         let sent = self.stream(media, token.clone(), left + after).await?;
         self.interrupt.check()?;
-        self.findings.past_expiry = Some(PastExpiry::Asked(sent.stream));
+        self.findings.past_expiry = Some(PastExpiry::Sent(sent.stream));
         if self.findings.expired_token.is_none() {
             self.expired_token(&token).await?;
         }

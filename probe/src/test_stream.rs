@@ -1,4 +1,4 @@
-//! One test stream through the element, watched from its bus.
+//! One test stream through the element, followed on its bus.
 
 use std::time::{Duration, Instant};
 
@@ -9,24 +9,24 @@ use gstivs::whip::{Endpoint, Token};
 use crate::findings::{Stream, StreamOutcome};
 use crate::stop::Interrupt;
 
-/// A tone that disturbs nobody.
+/// A quiet tone. `retries=0`, so that a stream makes at most one session.
 const AUDIO: &str = "audiotestsrc is-live=true volume=0.05 ! opusenc ! rtpopuspay ! ivswhipsink \
                      name=sink retries=0";
 
-/// How often the bus is left for a look at the clock and at Ctrl-C.
+/// How often the clock and Ctrl-C are checked between messages.
 const POLL_INTERVAL: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 
-/// Bounds the time until it is on the stage, for an encoder that gives nothing:
-/// more than the element's own bounds on the exchange and the connecting.
+/// The time limit to get on the stage. Longer than the element's `timeout` and
+/// `connect-timeout`, so that it matters only if an encoder gives nothing.
 const START_BOUND: Duration = Duration::from_secs(40);
 
-/// Bounds the end of a stream: a little more than the element's own bounds.
+/// The time limit for the end of a stream, longer than the element's DELETE takes.
 const END_BOUND: Duration = Duration::from_secs(8);
 
-/// How long what is told at the very end may take.
+/// How long to wait for a warning after the pipeline has stopped.
 const LAST_MESSAGES_BOUND: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 
-/// What is sent.
+/// What a test stream consists of.
 #[derive(Clone, Debug)]
 pub(crate) enum TestMedia {
     /// Audio, with `video-filler` set to this mode.
@@ -39,7 +39,7 @@ pub(crate) enum TestMedia {
     },
 }
 
-/// The streams beyond the documented limits.
+/// The streams outside the documented limits.
 pub(crate) const OUTSIDE_LIMITS: [TestMedia; crate::plan::STREAMS_OUTSIDE_LIMITS] = [
     TestMedia::Video {
         name: HIGH,
@@ -56,7 +56,7 @@ pub(crate) const OUTSIDE_LIMITS: [TestMedia; crate::plan::STREAMS_OUTSIDE_LIMITS
 pub(crate) const HIGH: &str = "H.264 High, 640x360";
 pub(crate) const PORTRAIT: &str = "H.264 baseline, portrait 720x1280";
 
-/// Where a stream goes, and for how long.
+/// Where a stream is sent, and for how long.
 #[derive(Clone)]
 pub(crate) struct StreamTarget {
     pub(crate) endpoint: Endpoint,
@@ -65,12 +65,19 @@ pub(crate) struct StreamTarget {
     pub(crate) interrupt: Interrupt,
 }
 
-/// A finished stream, with what the count of sessions needs.
+/// A finished stream, with what `Sessions` needs.
 pub(crate) struct FinishedStream {
     pub(crate) stream: Stream,
-    /// Whether there was a session, and if so what went wrong with its end.
-    pub(crate) session: Option<Option<String>>,
+    pub(crate) session: SessionEnd,
     pub(crate) throttled: bool,
+}
+
+/// What became of the session that the element made.
+pub(crate) enum SessionEnd {
+    NoSession,
+    Deleted,
+    /// It may be left on the stage. Holds the reason.
+    Uncertain(String),
 }
 
 impl TestMedia {
@@ -85,7 +92,7 @@ impl TestMedia {
     fn description(&self) -> String {
         match self {
             Self::Audio { .. } => AUDIO.to_owned(),
-            // The preset is the fastest one that makes use of High.
+            // The fastest preset that uses features of the High profile.
             Self::Video { caps, profile, .. } => format!(
                 "{AUDIO} videotestsrc is-live=true pattern=ball ! video/x-raw,{caps},framerate=15/1 \
                  ! x264enc tune=zerolatency speed-preset=veryfast bitrate=1000 key-int-max=15 \
@@ -96,43 +103,33 @@ impl TestMedia {
     }
 }
 
-/// Sends a stream to its end. Blocks.
+/// Sends a stream and ends it. Blocks.
 pub(crate) fn send(media: &TestMedia, target: &StreamTarget) -> FinishedStream {
     match start(media, target) {
         Ok((pipeline, sink)) => BusWatch::new(media).follow(&pipeline, &sink, target),
-        Err(reason) => not_tried(media, reason),
+        Err(reason) => not_sent(media, reason),
     }
 }
 
-pub(crate) fn not_tried(media: &TestMedia, reason: String) -> FinishedStream {
+fn not_sent(media: &TestMedia, reason: String) -> FinishedStream {
     FinishedStream {
         stream: Stream {
             name: media.name(),
-            outcome: StreamOutcome::NotTried(reason),
+            outcome: StreamOutcome::NotSent(reason),
             states: Vec::new(),
             statistics: Vec::new(),
         },
-        session: None,
+        session: SessionEnd::NoSession,
         throttled: false,
     }
-}
-
-/// Whether this build's element has that filler mode.
-pub(crate) fn supports_filler_mode(mode: &str) -> bool {
-    let Ok(sink) = gst::ElementFactory::make("ivswhipsink").build() else {
-        return false;
-    };
-    let property = sink.find_property("video-filler");
-    let class = property.and_then(|property| glib::EnumClass::with_type(property.value_type()));
-    class.is_some_and(|class| class.value_by_nick(mode).is_some())
 }
 
 fn start(
     media: &TestMedia,
     target: &StreamTarget,
 ) -> Result<(gst::Pipeline, gst::Element), String> {
-    let made = gst::parse::launch(&media.description()).map_err(|error| error.to_string())?;
-    let pipeline = made
+    let pipeline = gst::parse::launch(&media.description())
+        .map_err(|error| error.to_string())?
         .downcast::<gst::Pipeline>()
         .map_err(|_| "no pipeline".to_owned())?;
     let sink = pipeline.by_name("sink").ok_or("no sink")?;
@@ -144,37 +141,38 @@ fn start(
     match pipeline.set_state(gst::State::Playing) {
         Ok(_) => Ok((pipeline, sink)),
         Err(error) => {
-            // Errors on the bus say why; the pipeline has no session yet.
+            // It has no session yet, so how it gets to NULL does not matter.
             let _ = pipeline.set_state(gst::State::Null);
             Err(error.to_string())
         }
     }
 }
 
-/// What the bus has told so far.
+/// What the messages on the bus have said so far.
 struct BusWatch {
     began: Instant,
     stream: Stream,
     published: Option<Instant>,
-    failed: Option<String>,
-    /// Whether a failure came after the server had made a session.
+    error: Option<String>,
+    /// Whether the error came after the server had made a session.
     had_session: bool,
     throttled: bool,
+    /// Why the session may be left on the stage.
     problem: Option<String>,
-    ended: bool,
+    eos: bool,
 }
 
 impl BusWatch {
     fn new(media: &TestMedia) -> Self {
         Self {
             began: Instant::now(),
-            stream: not_tried(media, "it never began".to_owned()).stream,
+            stream: not_sent(media, "it did not start".to_owned()).stream,
             published: None,
-            failed: None,
+            error: None,
             had_session: false,
             throttled: false,
             problem: None,
-            ended: false,
+            eos: false,
         }
     }
 
@@ -185,37 +183,41 @@ impl BusWatch {
         target: &StreamTarget,
     ) -> FinishedStream {
         let bus = pipeline.bus();
-        let take = |watch: &mut Self| {
+        let next = |watch: &mut Self| {
             let message = bus.as_ref().and_then(|bus| bus.timed_pop(POLL_INTERVAL));
-            message.iter().for_each(|message| watch.hear(message));
+            message.iter().for_each(|message| watch.read(message));
         };
-        // The element bounds its connecting. Until that has an outcome Ctrl-C
-        // waits, as a session may be under way that has to be deleted.
-        while self.failed.is_none() && !self.ended && !self.is_over(target) {
-            take(&mut self);
+        // Ctrl-C does not end this before the stream is on the stage or has failed:
+        // the server may be making a session, which has to be deleted.
+        while !self.has_ended() && !self.is_over(target) {
+            next(&mut self);
         }
-        let stayed = self.published.map(|since| since.elapsed());
+        let published = self.published.map(|since| since.elapsed());
         self.stream.statistics = statistics(sink);
-        if self.failed.is_none() {
+        if self.error.is_none() {
             pipeline.send_event(gst::event::Eos::new());
-            let bound = Instant::now() + END_BOUND;
-            while !self.ended && self.failed.is_none() && Instant::now() < bound {
-                take(&mut self);
+            let deadline = Instant::now() + END_BOUND;
+            while !self.has_ended() && Instant::now() < deadline {
+                next(&mut self);
             }
         }
-        // What the DELETE came to is told during the way to NULL, or just after.
+        // A warning about the DELETE comes during the change to NULL or right after.
         pipeline.set_auto_flush_bus(false);
         if pipeline.set_state(gst::State::Null).is_err() {
-            self.problem = Some("a pipeline did not stop".to_owned());
+            self.problem = Some("the pipeline of a stream did not stop".to_owned());
         }
         let warnings = [gst::MessageType::Warning];
         if let Some(bus) = &bus {
             while let Some(message) = bus.timed_pop_filtered(LAST_MESSAGES_BOUND, &warnings) {
-                self.hear(&message);
+                self.read(&message);
             }
             bus.set_flushing(true);
         }
-        self.end(stayed)
+        self.finish(published)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.eos || self.error.is_some()
     }
 
     fn is_over(&self, target: &StreamTarget) -> bool {
@@ -225,26 +227,32 @@ impl BusWatch {
         since.elapsed() >= target.time || target.interrupt.check().is_err()
     }
 
-    fn end(mut self, stayed: Option<Duration>) -> FinishedStream {
-        self.stream.outcome = match (self.failed, stayed) {
-            (Some(words), published) => StreamOutcome::Failed { words, published },
-            (None, Some(stayed)) => StreamOutcome::Stayed(stayed),
-            (None, None) => StreamOutcome::NotTried("it ended before it began".to_owned()),
+    fn finish(mut self, published: Option<Duration>) -> FinishedStream {
+        let has_session = published.is_some() || self.had_session;
+        let is_confirmed = self.eos || self.had_session;
+        let unconfirmed = (!is_confirmed).then(|| "a stream's end was not confirmed".to_owned());
+        let session = match self.problem.or(unconfirmed) {
+            _ if !has_session => SessionEnd::NoSession,
+            None => SessionEnd::Deleted,
+            Some(problem) => SessionEnd::Uncertain(problem),
         };
-        if stayed.is_some() && !self.ended && self.problem.is_none() && !self.had_session {
-            self.problem = Some("a stream's end was not confirmed".to_owned());
-        }
-        let had_session = stayed.is_some() || self.had_session;
+        self.stream.outcome = match (self.error, published) {
+            (Some(reason), published) => StreamOutcome::Failed { reason, published },
+            (None, Some(time)) => StreamOutcome::Stayed(time),
+            (None, None) => {
+                StreamOutcome::NotSent("it ended before it was on the stage".to_owned())
+            }
+        };
         FinishedStream {
             stream: self.stream,
-            session: had_session.then_some(self.problem),
+            session,
             throttled: self.throttled,
         }
     }
 
-    fn hear(&mut self, message: &gst::Message) {
+    fn read(&mut self, message: &gst::Message) {
         match message.view() {
-            gst::MessageView::Eos(_) => self.ended = true,
+            gst::MessageView::Eos(_) => self.eos = true,
             gst::MessageView::Warning(warning) => {
                 let name = warning
                     .details()
@@ -253,23 +261,23 @@ impl BusWatch {
                     self.problem = Some(warning.error().to_string());
                 }
             }
-            gst::MessageView::Error(error) => self.fail(error),
-            gst::MessageView::Element(_) => self.step(message),
+            gst::MessageView::Error(error) => self.read_error(error),
+            gst::MessageView::Element(_) => self.read_state(message),
             _ => {}
         }
     }
 
-    fn fail(&mut self, error: &gst::message::Error) {
+    fn read_error(&mut self, error: &gst::message::Error) {
         let details = error.details();
         let phase = details.and_then(|details| details.get::<String>("phase").ok());
         let status = details.and_then(|details| details.get::<u32>("http-status").ok());
-        let after = ["answer", "connect", "publish"];
-        self.had_session = phase.is_some_and(|phase| after.contains(&phase.as_str()));
+        let with_session = ["answer", "connect", "publish"];
+        self.had_session = phase.is_some_and(|phase| with_session.contains(&phase.as_str()));
         self.throttled = matches!(status, Some(429 | 503));
-        self.failed.get_or_insert(error.error().to_string());
+        self.error.get_or_insert(error.error().to_string());
     }
 
-    fn step(&mut self, message: &gst::Message) {
+    fn read_state(&mut self, message: &gst::Message) {
         let Some(structure) = message.structure() else {
             return;
         };
@@ -287,38 +295,38 @@ impl BusWatch {
     }
 }
 
-/// The numbers of the property `stats`, with those of each stream. Texts are
-/// left out: they could be addresses.
+/// The numbers in the property `stats`, those of each stream included. Strings are
+/// left out, as they could be addresses.
 fn statistics(sink: &gst::Element) -> Vec<String> {
     let stats: gst::Structure = sink.property("stats");
-    let mut told = numbers(&stats, "");
+    let mut found = numbers(&stats, "");
     for track in ["audio", "video"] {
         if let Ok(stream) = stats.get::<gst::Structure>(track) {
-            told.extend(numbers(&stream, &format!("{track} ")));
+            found.extend(numbers(&stream, &format!("{track} ")));
         }
     }
-    told
+    found
 }
 
 fn numbers(structure: &gst::StructureRef, prefix: &str) -> Vec<String> {
-    let number = |name: &str, value: &glib::SendValue| {
-        // A time in nanoseconds is a guint64 like a count.
-        let is_time = name.contains("-time") || name == "jitter";
-        let whole = value.get::<u64>().ok();
-        let whole = whole.or_else(|| value.get::<u32>().ok().map(u64::from));
-        let real = whole.map(|whole| whole as f64 / 1e9).filter(|_| is_time);
-        match (real, whole) {
-            (Some(seconds), _) => Some(format!("{seconds:.3} s")),
-            (None, Some(whole)) => Some(whole.to_string()),
-            (None, None) => {
-                let real = value.get::<f64>().ok();
-                real.map(|real| format!("{real:.3}"))
-                    .or_else(|| value.get::<i32>().ok().map(|number| number.to_string()))
-            }
-        }
-    };
     let fields = structure.iter().filter(|(name, _)| *name != "ssrc");
     fields
         .filter_map(|(name, value)| Some(format!("{prefix}{name} {}", number(name, value)?)))
         .collect()
+}
+
+fn number(name: &str, value: &glib::SendValue) -> Option<String> {
+    let unsigned = value.get::<u64>().ok();
+    if let Some(count) = unsigned.or_else(|| value.get::<u32>().ok().map(u64::from)) {
+        // A GstClockTime is a guint64, as counts are.
+        let is_time = name.contains("-time") || name == "jitter";
+        return Some(match is_time {
+            true => format!("{:.3} s", count as f64 / 1e9),
+            false => count.to_string(),
+        });
+    }
+    if let Ok(real) = value.get::<f64>() {
+        return Some(format!("{real:.3}"));
+    }
+    value.get::<i32>().ok().map(|number| number.to_string())
 }
