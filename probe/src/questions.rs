@@ -1,16 +1,17 @@
-//! The open questions, each with its answer or why there is none.
+//! The questions, each with its answer or why there is none.
 
 use crate::arguments::{SlowChecks, TestStreams};
 use crate::findings::{
-    Findings, OfferOutcome, PastExpiry, Posted, SEE_ABOVE, Stream, StreamOutcome,
+    Findings, OfferOutcome, PastExpiry, SEE_ABOVE, SessionChecks, SessionReply, Stream,
+    StreamOutcome,
 };
 use crate::offers::VideoSection;
 use crate::test_stream::{HIGH, PORTRAIT};
 
-/// How the questions that take minutes are answered where they weren't asked.
-const NOT_PATIENT: &str = "not asked: takes up to 11 minutes, use `--patient`";
-const NOT_PATIENT_TOKEN: &str =
-    "not asked: takes up to 16 minutes and a token that expires soon, use `--patient`";
+/// The answers to the slow checks when they were skipped.
+const NEEDS_PATIENT: &str = "not checked: takes up to 11 minutes, use `--patient`";
+const NEEDS_PATIENT_AND_TOKEN: &str =
+    "not checked: takes up to 16 minutes and a token that expires soon, use `--patient`";
 
 /// Every question with its answer.
 pub(crate) fn questions(
@@ -18,83 +19,91 @@ pub(crate) fn questions(
     test_streams: TestStreams,
     slow_checks: SlowChecks,
 ) -> Vec<Line> {
-    let of = Of {
+    let answers = Answers {
         findings,
         test_streams,
         slow_checks,
     };
-    [of.about_replies(), of.about_forms(), of.about_sessions()].concat()
+    [
+        answers.about_replies(),
+        answers.about_video_sections(),
+        answers.about_sessions(),
+    ]
+    .concat()
 }
 
 /// A question and its answer.
 type Line = (&'static str, String);
 
-struct Of<'a> {
+struct Answers<'a> {
     findings: &'a Findings,
     test_streams: TestStreams,
     slow_checks: SlowChecks,
 }
 
-impl Of<'_> {
+impl Answers<'_> {
     fn about_replies(&self) -> Vec<Line> {
         vec![
             ("What does an answer look like?", self.answer()),
-            (
-                "Where does the redirect lead, in how many hops?",
-                self.redirect(),
-            ),
+            ("Where does the redirect lead?", self.redirect()),
             ("What does an expired token get?", self.expired()),
             ("Is there an ETag or `Accept-Patch`?", self.etag()),
             (
                 "What does a trickle PATCH get?",
-                self.look(|look| &look.trickle),
+                self.session_check(|checks| &checks.trickle),
             ),
             (
                 "What does an ICE restart by PATCH get?",
-                self.look(|look| &look.restart),
+                self.session_check(|checks| &checks.restart),
             ),
             ("What form has `Location`?", self.location()),
             ("Which `Link` relations are there?", self.links()),
             ("What does OPTIONS get at the endpoint?", self.options()),
             (
                 "What does OPTIONS get at the session?",
-                self.look(|look| &look.options),
+                self.session_check(|checks| &checks.options),
             ),
-            ("What does DELETE get?", self.look(|look| &look.delete)),
+            (
+                "What does DELETE get?",
+                self.session_check(|checks| &checks.delete),
+            ),
             (
                 "What does a second DELETE get?",
-                self.look(|look| &look.delete_again),
+                self.session_check(|checks| &checks.delete_again),
             ),
         ]
     }
 
-    fn about_forms(&self) -> Vec<Line> {
+    fn about_video_sections(&self) -> Vec<Line> {
         vec![
             (
                 "Is an `inactive` video section accepted?",
                 self.section(VideoSection::Inactive),
             ),
             (
-                "Is a `sendonly` one without frames?",
+                "Is a `sendonly` one, without media?",
                 self.section(VideoSection::SendOnly),
             ),
             (
-                "Is one with msid and without ssrc?",
+                "Is a `sendonly` one with msid and without ssrc?",
                 self.section(VideoSection::WithoutSsrc),
             ),
             (
-                "Is one without ssrc and msid?",
+                "Is a `sendonly` one without msid and ssrc?",
                 self.section(VideoSection::WithoutMsid),
             ),
             ("Is a `recvonly` one?", self.section(VideoSection::RecvOnly)),
             ("Is one with port 0?", self.section(VideoSection::PortZero)),
-            ("Is VP8 instead of H.264?", self.section(VideoSection::Vp8)),
+            (
+                "Is one with VP8 instead of H.264?",
+                self.section(VideoSection::Vp8),
+            ),
             (
                 "Is an offer without a video section?",
                 self.section(VideoSection::None),
             ),
             (
-                "Which fillers keep a real stream on the stage?",
+                "Which filler modes keep a stream on the stage?",
                 self.filler_modes(),
             ),
         ]
@@ -103,16 +112,19 @@ impl Of<'_> {
     fn about_sessions(&self) -> Vec<Line> {
         vec![
             (
-                "What becomes of a POST right after the DELETE?",
+                "What does a POST right after the DELETE get?",
                 self.after_delete(),
             ),
             (
-                "What becomes of two POSTs with one token?",
+                "What does a second session with the same token get?",
                 self.concurrent(),
             ),
-            ("How long does a lost publisher stay?", self.unconnected()),
             (
-                "Does a publish end when its token expires?",
+                "How long does a session stay that no client connects to?",
+                self.unconnected(),
+            ),
+            (
+                "Does a stream end when its token expires?",
                 self.past_expiry(),
             ),
             ("Is H.264 High refused?", self.stream(HIGH)),
@@ -120,57 +132,55 @@ impl Of<'_> {
         ]
     }
 
-    /// Why a thing that was to be asked was not.
-    fn not_learnt(&self, otherwise: &str) -> String {
-        let reason = self.findings.stop.as_ref().map(|_| SEE_ABOVE);
-        format!("not learnt: {}", reason.unwrap_or(otherwise))
+    /// Why there is no answer: the stop, if there was one, else `reason`.
+    fn unknown(&self, reason: &str) -> String {
+        let stop = self.findings.stop.as_ref().map(|_| SEE_ABOVE);
+        format!("unknown: {}", stop.unwrap_or(reason))
     }
 
-    fn head(&self, told: impl Fn(&crate::findings::SessionReply) -> String) -> String {
+    fn session_reply(&self, answer: impl Fn(&SessionReply) -> String) -> String {
         match self.findings.session_reply() {
-            Some(head) => told(head),
-            None => self.not_learnt("no offer was accepted"),
+            Some(reply) => answer(reply),
+            None => self.unknown("no offer was accepted"),
         }
     }
 
     fn answer(&self) -> String {
-        self.head(|head| match &head.unusable {
-            Some(reason) => format!("{}; not usable: {reason}", head.summary),
-            None => format!("{}; see \"Sessions\" below", head.summary),
+        self.session_reply(|reply| match &reply.unusable {
+            Some(reason) => format!("{}; not usable: {reason}", reply.summary),
+            None => format!("{}; see \"Sessions\" below", reply.summary),
         })
     }
 
     fn redirect(&self) -> String {
         let Some(offered) = self.findings.offers.first() else {
-            return self.not_learnt("nothing was offered");
+            return self.unknown("no offer was sent");
         };
         let hops = &offered.posted.hops;
-        let path: Vec<String> = hops
+        let hosts: Vec<String> = hops
             .iter()
             .map(|hop| format!("{} ({})", hop.host, hop.status))
             .collect();
-        match path.len() {
-            0 => self.not_learnt("no reply"),
-            1 => format!("no redirect: {}", path.join("")),
-            2 => format!("one redirect: {}", path.join(" → ")),
-            length => format!("{} redirects: {}", length - 1, path.join(" → ")),
+        match hosts.len() {
+            0 => self.unknown("no reply"),
+            1 => format!("no redirect: {}", hosts.join("")),
+            2 => format!("one redirect: {}", hosts.join(" → ")),
+            count => format!("{} redirects: {}", count - 1, hosts.join(" → ")),
         }
     }
 
     fn expired(&self) -> String {
         match &self.findings.expired_token {
             Some(posted) => describe_offer(&posted.outcome),
-            None => self.not_learnt("no token was given that has expired"),
+            None => self.unknown("no expired token was given"),
         }
     }
 
     fn etag(&self) -> String {
-        self.head(|head| {
-            let etag = head
-                .etag
-                .as_ref()
-                .map(|form| format!("an ETag, which {form}"));
-            let patch = head.accept_patch.as_ref();
+        self.session_reply(|reply| {
+            let etag = reply.etag.as_ref();
+            let etag = etag.map(|form| format!("an ETag, which {form}"));
+            let patch = reply.accept_patch.as_ref();
             let patch = patch.map(|value| format!("Accept-Patch: {value}"));
             let found: Vec<String> = etag.into_iter().chain(patch).collect();
             match found.is_empty() {
@@ -180,38 +190,40 @@ impl Of<'_> {
         })
     }
 
-    fn look(&self, told: impl Fn(&crate::findings::SessionChecks) -> &String) -> String {
+    fn session_check(&self, reply: impl Fn(&SessionChecks) -> &String) -> String {
         match &self.findings.session_checks {
-            Some(look) if told(look).is_empty() => "not learnt: there is no session URL".to_owned(),
-            Some(look) => told(look).clone(),
-            None => self.not_learnt("no offer was accepted"),
+            Some(checks) if reply(checks).is_empty() => {
+                "unknown: the server gave no session URL".to_owned()
+            }
+            Some(checks) => reply(checks).clone(),
+            None => self.unknown("no offer was accepted"),
         }
     }
 
     fn location(&self) -> String {
-        self.head(|head| head.location.clone())
+        self.session_reply(|reply| reply.location.clone())
     }
 
     fn links(&self) -> String {
-        self.head(|head| match head.links.is_empty() {
+        self.session_reply(|reply| match reply.links.is_empty() {
             true => "none".to_owned(),
-            false => head.links.join(", "),
+            false => reply.links.join(", "),
         })
     }
 
     fn options(&self) -> String {
         let stop = self.findings.stop.as_deref().unwrap_or_default();
         match &self.findings.endpoint_options {
-            // What the first offer met with, too, is told already.
-            Some(told) if !stop.contains(told.as_str()) => told.clone(),
-            _ => self.not_learnt("not asked"),
+            // Not repeated if it failed as the offer did that ended the run.
+            Some(reply) if !stop.contains(reply.as_str()) => reply.clone(),
+            _ => self.unknown("not checked"),
         }
     }
 
     fn section(&self, section: VideoSection) -> String {
         match self.findings.outcome(section) {
-            Some(found) => describe_offer(found),
-            None => self.not_learnt("not asked"),
+            Some(outcome) => describe_offer(outcome),
+            None => self.unknown("not checked"),
         }
     }
 
@@ -231,7 +243,7 @@ impl Of<'_> {
         let mut streams = self.findings.streams.iter();
         match streams.find(|stream| stream.name == name) {
             Some(stream) => format!(
-                "{}; what viewers get was not looked at",
+                "{}; what viewers see was not checked",
                 describe_stream(stream)
             ),
             None => self.no_stream(),
@@ -240,109 +252,96 @@ impl Of<'_> {
 
     fn no_stream(&self) -> String {
         match self.test_streams {
-            TestStreams::Skipped => "not asked: run without `--http-only`".to_owned(),
-            TestStreams::Sent => self.not_learnt("no stream was sent"),
+            TestStreams::Skipped => "not checked: run without `--http-only`".to_owned(),
+            TestStreams::Sent => self.unknown("no stream was sent"),
         }
     }
 
     fn after_delete(&self) -> String {
         match &self.findings.after_delete {
-            Some(Posted {
-                outcome: found,
-                took,
-                ..
-            }) => {
-                format!(
-                    "{}, after {:.3} s",
-                    describe_offer(found),
-                    took.as_secs_f64()
-                )
+            Some(posted) => {
+                let took = posted.took.as_secs_f64();
+                format!("{}, after {took:.3} s", describe_offer(&posted.outcome))
             }
-            None => self.not_learnt("no session was made that could be deleted"),
+            None => self.unknown("no offer was accepted"),
         }
     }
 
     fn concurrent(&self) -> String {
         let Some(concurrent) = &self.findings.concurrent else {
-            return self.not_learnt("no session was made for it");
+            return self.unknown("no session was made");
         };
-        let first = match Some(concurrent.first_delete.as_str()) {
-            Some("HTTP 404" | "HTTP 410") => "the first session was gone by then",
-            Some(status) if status.starts_with("HTTP 2") => {
-                "the first session was still there to be deleted"
-            }
-            _ => "what became of the first session did not show",
+        let first = match concurrent.first_delete.as_str() {
+            "HTTP 404" | "HTTP 410" => "the first session was gone",
+            status if status.starts_with("HTTP 2") => "the first session was still there",
+            _ => "what became of the first session is unknown",
         };
         let token = match concurrent.with_spare {
             true => "the second token",
-            false => "the first token, as no second was given",
+            false => "the first token, as no second one was given",
         };
         format!(
-            "the second one: {}; {first}; asked with {token}",
+            "{}; {first}; with {token}",
             describe_offer(&concurrent.second)
         )
     }
 
     fn unconnected(&self) -> String {
-        let looks = &self.findings.unconnected;
+        let unconnected = &self.findings.unconnected;
         if self.slow_checks == SlowChecks::Skipped {
-            return NOT_PATIENT.to_owned();
+            return NEEDS_PATIENT.to_owned();
         }
-        if looks.is_empty() {
-            return self.not_learnt("no session was made");
+        if unconnected.is_empty() {
+            return self.unknown("no session was made");
         }
-        let looks: Vec<String> = looks
+        let deletes: Vec<String> = unconnected
             .iter()
-            .map(|(time, told)| format!("after {} s DELETE got {told}", time.as_secs()))
+            .map(|(time, reply)| format!("after {} s DELETE got {reply}", time.as_secs()))
             .collect();
         format!(
-            "a session that nobody connected to: {}. One whose publisher vanished could not be \
-             deleted, so that was not tried",
-            looks.join(", ")
+            "{}. A publisher that vanishes was not tried, since it could not delete its session",
+            deletes.join(", ")
         )
     }
 
     fn past_expiry(&self) -> String {
         match &self.findings.past_expiry {
-            _ if self.slow_checks == SlowChecks::Skipped => NOT_PATIENT_TOKEN.to_owned(),
-            None => self.not_learnt("not asked"),
-            Some(PastExpiry::NotSent(reason)) => format!("not asked: {reason}"),
+            _ if self.slow_checks == SlowChecks::Skipped => NEEDS_PATIENT_AND_TOKEN.to_owned(),
+            None => self.unknown("not checked"),
+            Some(PastExpiry::NotSent(reason)) => format!("not checked: {reason}"),
             Some(PastExpiry::Sent(stream)) => {
-                format!(
-                    "sent until after the token's end: {}",
-                    describe_stream(stream)
-                )
+                format!("sent until after the expiry: {}", describe_stream(stream))
             }
         }
     }
 }
 
-/// A verdict in a few words.
+/// What came of an offer, in a few words.
 pub(crate) fn describe_offer(outcome: &OfferOutcome) -> String {
     match outcome {
-        OfferOutcome::Accepted(head) => match &head.unusable {
-            None => format!("accepted ({}): {}", head.status, head.summary),
-            Some(reason) => format!("accepted ({}), but {reason}", head.status),
+        OfferOutcome::Accepted(reply) => match &reply.unusable {
+            None => format!("accepted ({}): {}", reply.status, reply.summary),
+            Some(reason) => format!("accepted ({}), but {reason}", reply.status),
         },
-        OfferOutcome::Refused(told) => format!("refused: {told}"),
-        OfferOutcome::Conflict(told) => {
-            format!("refused, as another session is in the way: {told}")
+        OfferOutcome::Refused(reply) => format!("refused: {reply}"),
+        OfferOutcome::Conflict(reply) => {
+            format!("refused, as another session is in the way: {reply}")
         }
-        OfferOutcome::Inconclusive(words) => format!("no verdict: {words}"),
+        OfferOutcome::Inconclusive(reason) => format!("inconclusive: {reason}"),
     }
 }
 
-/// What became of a stream, in a few words.
+/// What came of a stream, in a few words.
 pub(crate) fn describe_stream(stream: &Stream) -> String {
     match &stream.outcome {
         StreamOutcome::Stayed(time) => {
-            format!("stayed for {:.1} s, to its end", time.as_secs_f64())
+            format!("stayed for all of its {:.1} s", time.as_secs_f64())
         }
         StreamOutcome::Failed {
-            reason: words,
+            reason,
             published: Some(time),
-        } => format!("lost after {:.1} s: {words}", time.as_secs_f64()),
-        StreamOutcome::Failed { reason: words, .. } => format!("never on the stage: {words}"),
-        StreamOutcome::NotSent(reason) => format!("not tried: {reason}"),
+        } => format!("lost after {:.1} s: {reason}", time.as_secs_f64()),
+        StreamOutcome::Failed { reason, .. } => format!("never on the stage: {reason}"),
+        StreamOutcome::NotSent(reason) => format!("not sent: {reason}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Replies in words that hold no secret.
+//! Describes replies without their secrets.
 
 use gstivs::ivs::{OfferedVideo, RefusalKind, Retry, explain_refusal, ivs_code};
 use gstivs::whip::{Body, Refusal, origin};
@@ -12,7 +12,7 @@ use crate::no_reply::NoReply;
 use crate::redaction::Redactor;
 use crate::stop::Stop;
 
-/// Headers whose values tell what a server takes.
+/// Headers that say what a server accepts. They hold no secret.
 const SHOWN_HEADERS: [&str; 4] = [
     "allow",
     "accept-post",
@@ -20,42 +20,42 @@ const SHOWN_HEADERS: [&str; 4] = [
     "access-control-allow-methods",
 ];
 
-/// A reply to something other than a POST: its status and what it tells.
+/// Describes a reply to OPTIONS, PATCH or DELETE.
 pub(crate) fn describe(reply: &Result<Response<Body>, NoReply>, redactor: &Redactor) -> String {
     let reply = match reply {
         Ok(reply) => reply,
         Err(no_reply) => return missing(no_reply, redactor),
     };
-    let mut told = vec![format!("HTTP {}", reply.status().as_u16())];
+    let mut parts = vec![format!("HTTP {}", reply.status().as_u16())];
     if reply.status().is_redirection() {
-        told.push("a redirect, not followed".to_owned());
+        parts.push("a redirect, not followed".to_owned());
     }
     for name in SHOWN_HEADERS {
         let values: Vec<&str> = header_values(reply.headers(), name).collect();
         if !values.is_empty() {
-            told.push(format!(
+            parts.push(format!(
                 "{name}: {}",
                 redactor.redact_server_text(&values.join(", "))
             ));
         }
     }
-    told.extend(etag(reply.headers()).map(|form| format!("ETag {form}")));
+    parts.extend(etag(reply.headers()).map(|form| format!("ETag {form}")));
     let kind = header_values(reply.headers(), CONTENT_TYPE.as_str()).next();
-    told.extend(kind.map(|kind| format!("content-type: {}", redactor.redact_server_text(kind))));
+    parts.extend(kind.map(|kind| format!("content-type: {}", redactor.redact_server_text(kind))));
     let links = relations(reply.headers(), redactor);
     if !links.is_empty() {
-        told.push(format!("Link relations: {}", links.join(", ")));
+        parts.push(format!("Link relations: {}", links.join(", ")));
     }
-    told.join("; ")
+    parts.join("; ")
 }
 
-/// Why there is no reply.
+/// Describes why there is no reply.
 pub(crate) fn missing(no_reply: &NoReply, redactor: &Redactor) -> String {
     let reason = redactor.redact_server_text(&no_reply.to_string());
     format!("no reply: {reason}")
 }
 
-/// A reply that made a session.
+/// Describes the reply that made a session.
 pub(crate) fn session_reply(
     made: &CreatedSession,
     resource: Option<&Url>,
@@ -82,13 +82,13 @@ pub(crate) fn session_reply(
     }
 }
 
-/// A refusal, and what it means for whatever else was to be asked.
+/// Describes a refusal, and says whether it stops the run.
 pub(crate) fn refusal(refusal: &Refusal, redactor: &Redactor) -> (OfferOutcome, Option<Stop>) {
     let code = ivs_code(refusal).map(|code| format!(", IVS code {code}"));
     let words = refusal
         .message()
         .map(|words| format!(": \"{}\"", redactor.redact_server_text(&words)));
-    let told = format!(
+    let reply = format!(
         "HTTP {}{}{}",
         refusal.status.as_u16(),
         code.unwrap_or_default(),
@@ -99,33 +99,36 @@ pub(crate) fn refusal(refusal: &Refusal, redactor: &Redactor) -> (OfferOutcome, 
         || ivs_code(refusal) == Some(THROTTLED);
     let meant = explain_refusal(refusal, OfferedVideo::Media);
     let stop = if throttled {
-        Some(Stop::Throttled(told.clone()))
+        Some(Stop::Throttled(reply.clone()))
     } else if meant.retry == Retry::Never && meant.kind != RefusalKind::OpenWrite {
-        // The token, the stage or the address: no other offer mends that.
-        Some(Stop::Hopeless(format!("{told}; {}", meant.advice)))
+        // The token, the stage or the URL is wrong, whatever is offered.
+        Some(Stop::Hopeless(format!(
+            "an offer was refused: {reply}; {}",
+            meant.advice
+        )))
     } else {
         None
     };
     let outcome = match ivs_code(refusal) {
-        Some(code) if CONFLICTS.contains(&code) => OfferOutcome::Conflict(told),
-        _ if meant.retry == Retry::Later => OfferOutcome::Inconclusive(told),
-        _ => OfferOutcome::Refused(told),
+        Some(code) if CONFLICTS.contains(&code) => OfferOutcome::Conflict(reply),
+        _ if meant.retry == Retry::Later => OfferOutcome::Inconclusive(reply),
+        _ => OfferOutcome::Refused(reply),
     };
     (outcome, stop)
 }
 
-/// IVS's code for too many requests (seen: AWS's browser SDK).
+/// IVS's code for too many requests (seen in AWS's browser SDK).
 const THROTTLED: u32 = 2013;
 
-/// Its codes for a participant that has a session already (from the same).
+/// Its codes for a participant that has a session already (seen in the same).
 const CONFLICTS: [u32; 2] = [2010, 2012];
 
-/// The host of a URL, which is a name of the service's or hidden.
+/// The scheme and host of a URL. Addresses and ids in it are redacted.
 pub(crate) fn host(url: &Url, redactor: &Redactor) -> String {
     redactor.redact_report(&origin(url))
 }
 
-/// The form of `Location`, of which only the host may be told.
+/// Describes `Location`, of which only the host may be shown.
 fn location(
     headers: &HeaderMap,
     asked: &Url,
@@ -147,10 +150,7 @@ fn location(
     let place = if origin(resource) == origin(asked) {
         "on the host that answered".to_owned()
     } else {
-        format!(
-            "on another host than answered, {}",
-            host(resource, redactor)
-        )
+        format!("on another host, {}", host(resource, redactor))
     };
     let segments = resource.path_segments().map_or(0, Iterator::count);
     let session = match resource.path().contains("/session/") {
@@ -164,7 +164,7 @@ fn location(
     format!("{form}, {place}, {segments} path segments, {session}{query}")
 }
 
-/// The form of an ETag, not its value.
+/// Describes the form of an ETag, not its value.
 fn etag(headers: &HeaderMap) -> Option<String> {
     let value = header_values(headers, ETAG.as_str()).next()?;
     let form = match value {
@@ -176,7 +176,7 @@ fn etag(headers: &HeaderMap) -> Option<String> {
     Some(form.to_owned())
 }
 
-/// The relations of `Link` headers (RFC 8288 3.3), without their targets.
+/// The relation types of `Link` headers (RFC 8288 3.3), without the targets.
 fn relations(headers: &HeaderMap, redactor: &Redactor) -> Vec<String> {
     let mut found = Vec::new();
     for value in header_values(headers, LINK.as_str()) {

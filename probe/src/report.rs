@@ -8,16 +8,16 @@ use crate::probe::Probe;
 use crate::questions::{describe_offer, describe_stream, questions};
 use crate::stop::Stop;
 
-/// Writes the report and takes out what must not be published.
+/// Writes the report and redacts it.
 pub(crate) fn write(probe: &mut Probe, stop: Option<&Stop>) -> String {
-    probe.findings.stop = stop.map(reason);
+    probe.findings.stop = stop.map(Stop::to_string);
     let mut report = String::new();
     for part in [
-        beginning(probe),
-        open_questions(probe),
+        heading(probe),
+        answers(probe),
         redirects(probe),
         offers(probe),
-        answers(probe),
+        sessions(probe),
         streams(probe),
         session_counts(probe),
     ] {
@@ -26,18 +26,7 @@ pub(crate) fn write(probe: &mut Probe, stop: Option<&Stop>) -> String {
     probe.redactor.redact_report(&report)
 }
 
-fn reason(stop: &Stop) -> String {
-    match stop {
-        Stop::Interrupted => "Ctrl-C ended the run".to_owned(),
-        Stop::Throttled(words) => format!("the server asked for fewer requests ({words})"),
-        Stop::Hopeless(words) => {
-            format!("the run stopped, as nothing more could be learnt ({words})")
-        }
-        Stop::SessionLimit => "the bound on sessions was reached".to_owned(),
-    }
-}
-
-fn beginning(probe: &Probe) -> String {
+fn heading(probe: &Probe) -> String {
     let endpoint = probe
         .redactor
         .redact_report(&probe.arguments.endpoint.host());
@@ -46,11 +35,11 @@ fn beginning(probe: &Probe) -> String {
         TestStreams::Skipped => "without test streams".to_owned(),
     };
     let stopped = match &probe.findings.stop {
-        Some(reason) => format!("\n**Not everything was asked: {reason}.**\n"),
+        Some(reason) => format!("\n**The run is incomplete: {reason}.**\n"),
         None => String::new(),
     };
     format!(
-        "# What a stage said\n\n- Endpoint: {endpoint}\n- Date: {}\n- stage_probe {}, {gstreamer}\n\
+        "# Stage report\n\n- Endpoint: {endpoint}\n- Date: {}\n- stage_probe {}, {gstreamer}\n\
          - Tokens: {}\n{stopped}",
         httpdate::fmt_http_date(SystemTime::now()),
         env!("CARGO_PKG_VERSION"),
@@ -58,24 +47,24 @@ fn beginning(probe: &Probe) -> String {
     )
 }
 
-fn open_questions(probe: &Probe) -> String {
+fn answers(probe: &Probe) -> String {
     let arguments = &probe.arguments;
-    let mut text = "\n## Open questions\n\n".to_owned();
-    for (question, told) in questions(
+    let mut text = "\n## Answers\n\n".to_owned();
+    for (question, answer) in questions(
         &probe.findings,
         arguments.test_streams,
         arguments.slow_checks,
     ) {
         text.push_str(&format!(
             "- {question} **{}.**\n",
-            told.trim_end_matches('.')
+            answer.trim_end_matches('.')
         ));
     }
     text
 }
 
 fn redirects(probe: &Probe) -> String {
-    let mut text = "\n## The way of each offer\n\n".to_owned();
+    let mut text = "\n## Redirects and times\n\n".to_owned();
     for offered in &probe.findings.offers {
         text.push_str(&format!(
             "- {}: {}\n",
@@ -111,53 +100,53 @@ fn way(posted: &Posted) -> String {
 
 fn offers(probe: &Probe) -> String {
     let mut text =
-        "\n## Offers\n\n| video section | verdict | time |\n| --- | --- | --- |\n".to_owned();
+        "\n## Offers\n\n| video section | outcome | time |\n| --- | --- | --- |\n".to_owned();
     for offered in &probe.findings.offers {
-        let told = describe_offer(&offered.posted.outcome).replace('|', "/");
+        let outcome = describe_offer(&offered.posted.outcome).replace('|', "/");
         let took = offered.posted.took.as_secs_f64();
         text.push_str(&format!(
-            "| {} | {told} | {took:.3} s |\n",
+            "| {} | {outcome} | {took:.3} s |\n",
             offered.section.name()
         ));
     }
     text
 }
 
-/// What the replies that made sessions hold; those like the first are left out.
-fn answers(probe: &Probe) -> String {
+/// The replies that made sessions. One like an earlier one is not repeated.
+fn sessions(probe: &Probe) -> String {
     let mut text = "\n## Sessions\n".to_owned();
-    let mut told: Vec<Vec<String>> = Vec::new();
+    let mut written: Vec<Vec<String>> = Vec::new();
     for offered in &probe.findings.offers {
-        let OfferOutcome::Accepted(head) = &offered.posted.outcome else {
+        let OfferOutcome::Accepted(reply) = &offered.posted.outcome else {
             continue;
         };
-        let mut lines = vec![format!("`Location`: {}", head.location)];
-        lines.push(match &head.etag {
+        let mut lines = vec![format!("`Location`: {}", reply.location)];
+        lines.push(match &reply.etag {
             Some(form) => format!("ETag {form}"),
             None => "no ETag".to_owned(),
         });
-        lines.extend(head.links.iter().map(|link| format!("`Link`: {link}")));
-        lines.extend(head.answer.iter().map(|line| format!("answer, {line}")));
+        lines.extend(reply.links.iter().map(|link| format!("`Link`: {link}")));
+        lines.extend(reply.answer.iter().map(|line| format!("answer, {line}")));
         text.push_str(&format!("\n{}:\n\n", offered.section.name()));
-        if told.contains(&lines) {
+        if written.contains(&lines) {
             text.push_str("- the same as one above\n");
             continue;
         }
         for line in &lines {
             text.push_str(&format!("- {line}\n"));
         }
-        told.push(lines);
+        written.push(lines);
     }
-    if let Some(head) = probe.findings.session_reply() {
+    if let Some(reply) = probe.findings.session_reply() {
         text.push_str(&format!(
-            "\nThe first answer, with … for what is private:\n\n```text\n{}\n```\n",
-            head.outline.join("\n").replace("```", "")
+            "\nThe first answer, with … for private values:\n\n```text\n{}\n```\n",
+            reply.outline.join("\n").replace("```", "")
         ));
     }
-    if let Some(look) = &probe.findings.session_checks {
+    if let Some(checks) = &probe.findings.session_checks {
         text.push_str(&format!(
-            "\nOPTIONS, PATCH and DELETE were asked about the session of: {}.\n",
-            look.section.name()
+            "\nOPTIONS, PATCH and DELETE were sent for the session of: {}.\n",
+            checks.section.name()
         ));
     }
     text
@@ -193,7 +182,7 @@ fn streams(probe: &Probe) -> String {
 fn session_counts(probe: &Probe) -> String {
     let sessions = &probe.sessions;
     let mut text = format!(
-        "\n## Sessions opened and deleted\n\nOffers sent: {}. Sessions opened: {}, deleted: {}.\n",
+        "\n## Sessions of this run\n\nOffers sent: {}. Sessions opened: {}, deleted: {}.\n",
         sessions.offers, sessions.opened, sessions.deleted
     );
     for problem in &sessions.problems {

@@ -1,6 +1,7 @@
 //! What stops a run before all checks are done.
 
 use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -19,6 +20,17 @@ pub(crate) enum Stop {
     Hopeless(String),
     /// `MAX_SESSIONS` offers were sent.
     SessionLimit,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interrupted => f.write_str("it was interrupted"),
+            Self::Throttled(reply) => write!(f, "the server asked for fewer requests: {reply}"),
+            Self::Hopeless(reason) => f.write_str(reason),
+            Self::SessionLimit => f.write_str("it reached its limit of sessions"),
+        }
+    }
 }
 
 /// Whether a signal asked the run to stop.

@@ -21,7 +21,7 @@ fn learnt_nothing(run: &Run, reason: &str) {
             assert!(!text.contains(raw), "{raw}\n{text}");
         }
     }
-    let line = "- What does DELETE get? **not learnt: see above.**";
+    let line = "- What does DELETE get? **unknown: see above.**";
     assert!(run.output.contains(line), "{}", run.output);
 }
 
@@ -72,10 +72,10 @@ fn a_token_that_is_refused_is_not_tried_again() {
     let token = mint(&stage, |wish| wish.allow_publish = false);
     let arguments = ["--endpoint", &stage.endpoint()];
     let run = run(PROBE, &arguments, Some(&token));
-    learnt_nothing(&run, "nothing more could be learnt (HTTP 403,");
+    learnt_nothing(&run, "an offer was refused: HTTP 403,");
     for line in [
-        "**Not everything was asked: the run stopped, as nothing more could be learnt (HTTP 403,",
-        "- Is an `inactive` video section accepted? **no verdict: see above.**",
+        "**The run is incomplete: an offer was refused: HTTP 403,",
+        "- Is an `inactive` video section accepted? **inconclusive: see above.**",
         "Offers sent: 1. Sessions opened: 0, deleted: 0.",
     ] {
         assert!(run.output.contains(line), "{line}\n{}", run.output);

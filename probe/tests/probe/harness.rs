@@ -29,7 +29,7 @@ pub(crate) fn interrupted(stage: &Stage, seen: impl Fn(&Happening) -> bool) {
     let run = end(child);
     assert!(found.is_some(), "{run:?}");
     assert_eq!(run.status.code(), Some(130), "{run:?}");
-    let line = "**Not everything was asked: Ctrl-C ended the run.**";
+    let line = "**The run is incomplete: it was interrupted.**";
     assert!(run.output.contains(line), "{}", run.output);
     assert_eq!(stage.live_sessions(), 0);
     assert_safe(stage, &run.output, &[&token]);

@@ -20,8 +20,8 @@ fn a_stage_as_ivs_is_believed_to_be() {
     let stage = Stage::start(Rules::default()).unwrap();
     let report = probe(&stage, &["--seconds", "1"]);
     for line in [
-        "- Where does the redirect lead, in how many hops? **one redirect: http://[address]:",
-        "- What does an expired token get? **not learnt: no token was given that has expired.**",
+        "- Where does the redirect lead? **one redirect: http://[address]:",
+        "- What does an expired token get? **unknown: no expired token was given.**",
         "- Is there an ETag or `Accept-Patch`? **neither.**",
         "- What does a trickle PATCH get? **HTTP 405.**",
         "- What does an ICE restart by PATCH get? **HTTP 405.**",
@@ -31,14 +31,14 @@ fn a_stage_as_ivs_is_believed_to_be() {
         "- What does a second DELETE get? **HTTP 404.**",
         "- Is an `inactive` video section accepted? **accepted (201): audio accepted, video accepted.**",
         "- Is one with port 0? **accepted (201): audio accepted, video rejected.**",
-        "- Is VP8 instead of H.264? **refused: HTTP 400, IVS code 2001: \"failed to create publi",
+        "- Is one with VP8 instead of H.264? **refused: HTTP 400, IVS code 2001: \"failed to create publi",
         "- Is an offer without a video section? **refused: HTTP 400, IVS code 2001",
-        "**audio, `video-filler=inactive`: stayed for ",
-        "- What becomes of a POST right after the DELETE? **accepted (201)",
-        "the first session was still there to be deleted; asked with the first token",
-        "- How long does a lost publisher stay? **not asked: takes up to 11 minutes, use",
-        "- Is H.264 High refused? **stayed for ",
-        "- Is portrait 720x1280 refused? **stayed for ",
+        "**audio, `video-filler=inactive`: stayed for all of its ",
+        "- What does a POST right after the DELETE get? **accepted (201)",
+        "the first session was still there; with the first token",
+        "- How long does a session stay that no client connects to? **not checked: takes up to 11",
+        "- Is H.264 High refused? **stayed for all of its ",
+        "- Is portrait 720x1280 refused? **stayed for all of its ",
         "candidates: 1 udp IPv4 host (port ",
         ", publishing ",
         "\na=ice-pwd:…\n",
@@ -56,14 +56,14 @@ fn a_stage_that_takes_no_inactive_section() {
         ..Rules::default()
     });
     for line in [
-        "in how many hops? **2 redirects: ",
+        "- Where does the redirect lead? **2 redirects: ",
         "- Is an `inactive` video section accepted? **refused: HTTP 400, IVS code 2001",
-        "- Is a `sendonly` one without frames? **accepted (201)",
-        "- Is one without ssrc and msid? **accepted (201)",
+        "- Is a `sendonly` one, without media? **accepted (201)",
+        "- Is a `sendonly` one without msid and ssrc? **accepted (201)",
         "- Is a `recvonly` one? **refused",
         "- Is one with port 0? **refused",
-        "OPTIONS, PATCH and DELETE were asked about the session of: H.264, `sendonly`",
-        "- Which fillers keep a real stream on the stage? **not asked: run without `--http-only`",
+        "OPTIONS, PATCH and DELETE were sent for the session of: H.264, `sendonly`",
+        "- Which filler modes keep a stream on the stage? **not checked: run without `--http-only`",
     ] {
         assert!(report.contains(line), "{line}\n{report}");
     }
@@ -77,9 +77,9 @@ fn a_stage_that_takes_no_silent_section() {
         ..Rules::default()
     });
     for line in [
-        "- Is a `sendonly` one without frames? **accepted (201)",
-        "- Is one with msid and without ssrc? **refused",
-        "- Is one without ssrc and msid? **refused",
+        "- Is a `sendonly` one, without media? **accepted (201)",
+        "- Is a `sendonly` one with msid and without ssrc? **refused",
+        "- Is a `sendonly` one without msid and ssrc? **refused",
         "- What form has `Location`? **a path, on the host that answered, 2 path segments,",
     ] {
         assert!(report.contains(line), "{line}\n{report}");
@@ -93,8 +93,8 @@ fn a_stage_that_takes_nothing() {
         ..Rules::default()
     });
     for line in [
-        "- Is a `sendonly` one without frames? **refused: HTTP 400, IVS code 2014",
-        "- What does DELETE get? **not learnt: no offer was accepted.**",
+        "- Is a `sendonly` one, without media? **refused: HTTP 400, IVS code 2014",
+        "- What does DELETE get? **unknown: no offer was accepted.**",
         "Offers sent: 8. Sessions opened: 0, deleted: 0.",
     ] {
         assert!(report.contains(line), "{line}\n{report}");
@@ -185,9 +185,9 @@ fn a_server_that_throttles_is_left_alone() {
     .unwrap();
     let report = probe(&stage, &["--seconds", "1"]);
     for line in [
-        "**Not everything was asked: the server asked for fewer requests (HTTP 429, IVS code 2013",
-        "- Is one without ssrc and msid? **not learnt: see above.**",
-        "- Is one with msid and without ssrc? **no verdict: see above.**",
+        "**The run is incomplete: the server asked for fewer requests: HTTP 429, IVS code 2013",
+        "- Is a `sendonly` one without msid and ssrc? **unknown: see above.**",
+        "- Is a `sendonly` one with msid and without ssrc? **inconclusive: see above.**",
         "None was sent.",
         "Offers sent: 4. Sessions opened: 3, deleted: 3.",
     ] {
@@ -260,7 +260,7 @@ fn further_tokens_answer_further_questions() {
     let report = probe_with(&stage, &[], &[&spare, &old]);
     for line in [
         "- What does an expired token get? **refused: HTTP 400, IVS code 2002: \"token expired\".**",
-        "asked with the second token",
+        "with the second token",
         "- Tokens: 3",
     ] {
         assert!(report.contains(line), "{line}\n{report}");
@@ -292,7 +292,7 @@ fn patience_is_bounded() {
     check(&stage, &run, &[&token, &short]);
     for line in [
         "after 1 s DELETE got HTTP 200, after 2 s DELETE got HTTP 404.",
-        "- Does a publish end when its token expires? **sent until after the token's end: stayed",
+        "- Does a stream end when its token expires? **sent until after the expiry: stayed",
         "- What does an expired token get? **refused: HTTP 400, IVS code 2002",
     ] {
         assert!(run.output.contains(line), "{line}\n{}", run.output);
