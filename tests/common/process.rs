@@ -55,7 +55,6 @@ pub(crate) fn end(mut child: Child) -> Run {
 }
 
 /// Sends a signal by its name, as Ctrl-C sends INT.
-#[cfg(unix)]
 pub(crate) fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();
     let option = format!("-{name}");

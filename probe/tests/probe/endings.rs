@@ -1,5 +1,5 @@
-//! How `stage_probe` ends where it learns nothing: the exit code, the reason on
-//! the terminal, and a report that tells it once.
+//! Runs that answer no question: the exit code, and the reason, once on the
+//! terminal and once in the report.
 
 use std::net::TcpListener;
 
@@ -9,8 +9,7 @@ use super::common::process::{Run, run};
 use super::common::{Action, Server};
 use super::harness::{PROBE, mint, run_probe, scratch};
 
-/// What each of them has to keep.
-fn learnt_nothing(run: &Run, reason: &str) {
+fn assert_no_answer(run: &Run, reason: &str) {
     assert_eq!(run.status.code(), Some(1), "{run:?}");
     let last = run.errors.lines().last().unwrap();
     assert!(last.starts_with("stage_probe: no question was answered: "));
@@ -30,21 +29,21 @@ fn probe(endpoint: &str) -> Run {
 }
 
 #[test]
-fn nothing_listens() {
+fn a_refused_connection() {
     let port = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
     };
     let run = probe(&format!("http://127.0.0.1:{port}/"));
-    learnt_nothing(&run, "an offer got no reply: connection refused");
+    assert_no_answer(&run, "an offer got no reply: connection refused");
     assert!(!run.output.contains("if it made a session"), "{run:?}");
 }
 
 #[test]
 fn a_name_that_does_not_resolve() {
-    // A name that never does (RFC 6761 6.4).
+    // It never resolves (RFC 6761 6.4).
     let run = probe("https://stage.invalid/");
-    learnt_nothing(
+    assert_no_answer(
         &run,
         "an offer got no reply: the host name does not resolve",
     );
@@ -54,7 +53,7 @@ fn a_name_that_does_not_resolve() {
 fn a_server_that_hangs_up() {
     let server = Server::start("127.0.0.1", |_| Action::Close);
     let run = probe(&server.url("/"));
-    learnt_nothing(&run, "an offer got no reply: the server closed the connect");
+    assert_no_answer(&run, "an offer got no reply: the server closed the connect");
     let line = "- an offer got no reply; if it made a session, it could not be deleted";
     assert!(run.output.contains(line), "{}", run.output);
 }
@@ -63,7 +62,7 @@ fn a_server_that_hangs_up() {
 fn a_server_that_says_nothing() {
     let server = Server::start("127.0.0.1", |_| Action::Silence);
     let run = probe(&server.url("/"));
-    learnt_nothing(&run, "an offer got no reply: timed out");
+    assert_no_answer(&run, "an offer got no reply: timed out");
 }
 
 #[test]
@@ -72,7 +71,7 @@ fn a_token_that_is_refused_is_not_tried_again() {
     let token = mint(&stage, |wish| wish.allow_publish = false);
     let arguments = ["--endpoint", &stage.endpoint()];
     let run = run(PROBE, &arguments, Some(&token));
-    learnt_nothing(&run, "an offer was refused: HTTP 403,");
+    assert_no_answer(&run, "an offer was refused: HTTP 403,");
     for line in [
         "**The run is incomplete: an offer was refused: HTTP 403,",
         "- Is an `inactive` video section accepted? **inconclusive: see above.**",
@@ -91,13 +90,13 @@ fn an_earlier_session_that_stays_in_the_way() {
     .unwrap();
     let run = run_probe(&stage, &["--http-only"]);
     let reason = "an earlier session stays in the way: HTTP 412, IVS code 2012";
-    learnt_nothing(&run, reason);
+    assert_no_answer(&run, reason);
     let counted = "Offers sent: 4. Sessions opened: 0,";
     assert!(run.output.contains(counted), "{}", run.output);
 }
 
 #[test]
-fn wrong_commands_are_told() {
+fn wrong_arguments() {
     let no_token = run(PROBE, &[], None);
     assert_eq!(no_token.status.code(), Some(2));
     assert!(

@@ -1,23 +1,18 @@
-//! Runs of `stage_probe`, and what each of them has to keep.
+//! Runs `stage_probe`, and checks what holds for every run.
 
 use std::path::PathBuf;
-#[cfg(unix)]
 use std::time::Duration;
 
 use ivs_stage::{Happening, Rules, Stage, TokenWish};
 
-use super::common::process::{Run, run};
-#[cfg(unix)]
-use super::common::process::{end, signal, start};
+use super::common::process::{Run, end, run, signal, start};
 use super::plan::MAX_SESSIONS;
 
-#[cfg(unix)]
 const BOUND: Duration = Duration::from_secs(30);
 
 pub(crate) const PROBE: &str = env!("CARGO_BIN_EXE_stage_probe");
 
-/// Sends Ctrl-C when the stage has seen something of that kind.
-#[cfg(unix)]
+/// Sends SIGINT once the stage has seen an event that `seen` accepts.
 pub(crate) fn interrupted(stage: &Stage, seen: impl Fn(&Happening) -> bool) {
     let token = stage.token();
     let endpoint = stage.endpoint();
@@ -35,17 +30,20 @@ pub(crate) fn interrupted(stage: &Stage, seen: impl Fn(&Happening) -> bool) {
     assert_safe(stage, &run.output, &[&token]);
 }
 
+/// Runs the HTTP checks against a stage with these rules, and returns the report.
 pub(crate) fn probe_rules(rules: Rules) -> String {
     let stage = Stage::start(rules).unwrap();
     probe(&stage, &["--http-only"])
 }
 
+/// Runs the probe, checks the run and returns the report.
 pub(crate) fn probe(stage: &Stage, arguments: &[&str]) -> String {
     let run = run_probe(stage, arguments);
     check(stage, &run, &[]);
     run.output
 }
 
+/// Runs the probe and checks only that the report holds no secret.
 pub(crate) fn run_probe(stage: &Stage, arguments: &[&str]) -> Run {
     let endpoint = stage.endpoint();
     let arguments = [&["--endpoint", &endpoint][..], arguments].concat();
@@ -55,7 +53,7 @@ pub(crate) fn run_probe(stage: &Stage, arguments: &[&str]) -> Run {
     run
 }
 
-/// A run by HTTP only with more tokens, from files.
+/// Runs the HTTP checks with more tokens, from files.
 pub(crate) fn probe_with(stage: &Stage, arguments: &[&str], tokens: &[&str]) -> String {
     let files: Vec<PathBuf> = tokens.iter().map(|token| token_file(token)).collect();
     let files = files.iter().map(|path| path.to_str().unwrap());
@@ -66,7 +64,7 @@ pub(crate) fn probe_with(stage: &Stage, arguments: &[&str], tokens: &[&str]) -> 
     run.output
 }
 
-/// What every run has to keep.
+/// The run succeeded, shows no secret, and deleted every session it opened.
 pub(crate) fn check(stage: &Stage, run: &Run, tokens: &[&str]) {
     assert!(run.status.success(), "{run:?}");
     assert_safe(stage, &run.output, tokens);
@@ -94,7 +92,7 @@ fn assert_safe(stage: &Stage, text: &str, tokens: &[&str]) {
     for secret in secrets {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
-    // Whatever else is long and has a digit is an id, a key or a path.
+    // A long word with a digit would be an id or a key.
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     for word in text.split(|c| !is_word(c)) {
         let digit = word.bytes().any(|byte| byte.is_ascii_digit());
@@ -108,7 +106,7 @@ pub(crate) fn mint(stage: &Stage, change: impl FnOnce(&mut TokenWish)) -> String
     stage.mint(wish).unwrap()
 }
 
-/// A file that holds a token, named by a part of it that no other has.
+/// Writes a token to a file, whose name ends in the token's signature.
 pub(crate) fn token_file(token: &str) -> PathBuf {
     let path = scratch(&format!("token-{}", &token[token.len() - 12..]));
     std::fs::write(&path, token).unwrap();

@@ -1,5 +1,4 @@
-//! `stage_probe` against stages of several kinds: what its report says, that no
-//! session stays, that no bound is passed and that nothing private is told.
+//! The report of `stage_probe` on stages with different rules.
 
 use std::time::Duration;
 
@@ -9,14 +8,12 @@ use ivs_stage::{
 };
 
 use super::common::process::run;
-#[cfg(unix)]
-use super::harness::interrupted;
 use super::harness::{
-    PROBE, check, mint, probe, probe_rules, probe_with, run_probe, scratch, token_file,
+    PROBE, check, interrupted, mint, probe, probe_rules, probe_with, run_probe, scratch, token_file,
 };
 
 #[test]
-fn a_stage_as_ivs_is_believed_to_be() {
+fn a_stage_with_the_default_rules() {
     let stage = Stage::start(Rules::default()).unwrap();
     let report = probe(&stage, &["--seconds", "1"]);
     for line in [
@@ -49,7 +46,7 @@ fn a_stage_as_ivs_is_believed_to_be() {
 }
 
 #[test]
-fn a_stage_that_takes_no_inactive_section() {
+fn a_stage_that_refuses_inactive_sections() {
     let report = probe_rules(Rules {
         video: VideoRule::RefuseInactive,
         hops: 2,
@@ -70,7 +67,7 @@ fn a_stage_that_takes_no_inactive_section() {
 }
 
 #[test]
-fn a_stage_that_takes_no_silent_section() {
+fn a_stage_that_refuses_sections_without_ssrc() {
     let report = probe_rules(Rules {
         video: VideoRule::RefuseSilent,
         location: LocationForm::PathOnly,
@@ -87,7 +84,7 @@ fn a_stage_that_takes_no_silent_section() {
 }
 
 #[test]
-fn a_stage_that_takes_nothing() {
+fn a_stage_that_refuses_every_offer() {
     let report = probe_rules(Rules {
         refusals: vec![Refusal::ivs(400, 2014, "no matching codec"); 20],
         ..Rules::default()
@@ -102,7 +99,7 @@ fn a_stage_that_takes_nothing() {
 }
 
 #[test]
-fn servers_with_etag_and_patch() {
+fn stages_with_etag_and_patch() {
     let strict = Rules {
         patch: PatchRule::Trickle(TrickleRule::default()),
         etag: Some(r#"W/"0f1e2d3c4b5a69788796a5b4""#.into()),
@@ -137,7 +134,7 @@ fn servers_with_etag_and_patch() {
 }
 
 #[test]
-fn a_session_that_nobody_can_delete_is_the_last() {
+fn no_session_follows_one_that_cannot_be_deleted() {
     let no_location = Rules::profile(Profile::Twitch);
     let no_delete = Rules {
         delete: DeleteRule::Dropped,
@@ -196,7 +193,7 @@ fn a_server_that_throttles_is_left_alone() {
 }
 
 #[test]
-fn an_earlier_session_in_the_way_is_no_verdict_on_a_form() {
+fn an_offer_is_repeated_when_an_earlier_session_is_in_the_way() {
     let report = probe_rules(Rules {
         refusals: vec![Refusal::ivs(500, 2010, "already published"); 2],
         ..Rules::default()
@@ -206,7 +203,7 @@ fn an_earlier_session_in_the_way_is_no_verdict_on_a_form() {
 }
 
 #[test]
-fn a_stream_that_is_dropped_is_told() {
+fn a_stream_that_the_stage_drops() {
     let stage = Stage::start(Rules {
         silence: SilenceRule::NoVideo {
             within: Duration::from_millis(500),
@@ -220,7 +217,7 @@ fn a_stream_that_is_dropped_is_told() {
 }
 
 #[test]
-fn words_of_the_server_are_masked() {
+fn the_servers_messages_are_redacted() {
     let path = scratch("masked.pem");
     let key = SigningKey::from_file(&path).unwrap();
     let token = key.mint(&TokenWish::default()).unwrap();
@@ -251,7 +248,7 @@ fn words_of_the_server_are_masked() {
 }
 
 #[test]
-fn further_tokens_answer_further_questions() {
+fn a_spare_and_an_expired_token() {
     let stage = Stage::start(Rules::default()).unwrap();
     let spare = mint(&stage, |_| {});
     let old = mint(&stage, |wish| {
@@ -268,7 +265,7 @@ fn further_tokens_answer_further_questions() {
 }
 
 #[test]
-fn patience_is_bounded() {
+fn slow_checks() {
     let stage = Stage::start(Rules {
         patience: Duration::from_millis(1500),
         ..Rules::default()
@@ -299,9 +296,8 @@ fn patience_is_bounded() {
     }
 }
 
-#[cfg(unix)]
 #[test]
-fn ctrl_c_while_offering_deletes_what_stands() {
+fn ctrl_c_during_an_offer_deletes_its_session() {
     let stage = Stage::start(Rules {
         answer_delay: Duration::from_millis(300),
         ..Rules::default()
@@ -310,9 +306,8 @@ fn ctrl_c_while_offering_deletes_what_stands() {
     interrupted(&stage, |what| matches!(what, Happening::Offer { .. }));
 }
 
-#[cfg(unix)]
 #[test]
-fn ctrl_c_while_streaming_deletes_what_stands() {
+fn ctrl_c_during_a_stream_deletes_its_session() {
     let stage = Stage::start(Rules::default()).unwrap();
     interrupted(&stage, |what| matches!(what, Happening::FirstPacket { .. }));
 }

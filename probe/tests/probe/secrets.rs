@@ -1,5 +1,5 @@
-//! `stage_probe` against servers that do as a test tells them: who gets the
-//! token, and what becomes of words that hold a URL's path.
+//! `stage_probe` against scripted servers: where it sends the token, and that paths
+//! and passwords stay out of the report.
 
 use super::common::process::run;
 use super::common::{Action, Reply, Server, created, redirect};
@@ -8,8 +8,8 @@ use super::harness::PROBE;
 const TOKEN: &str = "token-of-nobody";
 
 #[test]
-fn a_host_that_may_not_have_the_token_hears_nothing() {
-    // An address for documentation (RFC 5737): no answer would ever come.
+fn the_token_is_not_sent_to_other_hosts() {
+    // An address for documentation (RFC 5737), which never replies.
     let server = Server::start("127.0.0.1", |request| match request.method.as_str() {
         "POST" => redirect("http://192.0.2.1/"),
         _ => Reply::new(200).into(),
@@ -26,7 +26,7 @@ fn a_host_that_may_not_have_the_token_hears_nothing() {
 }
 
 #[test]
-fn paths_and_passwords_that_a_server_repeats_are_masked() {
+fn repeated_paths_and_passwords_are_redacted() {
     let server = Server::start("127.0.0.1", |request| match request.method.as_str() {
         "POST" if request.body.contains("m=video") => created("/kept/hiddenkey", request),
         "POST" => refusal(&request.path),
@@ -63,7 +63,7 @@ fn paths_and_passwords_that_a_server_repeats_are_masked() {
     let deleted = lines
         .iter()
         .filter(|line| *line == "DELETE /kept/hiddenkey");
-    // One for each session, and the second one for the first of them.
+    // One for each session, and a second one for the first.
     assert_eq!(deleted.count(), 11, "{lines:?}");
 }
 
