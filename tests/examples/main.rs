@@ -1,6 +1,6 @@
-//! The examples as processes: each ends cleanly and leaves nothing on its stage.
+//! The examples as processes: they publish, end in order, and say why they fail.
 
-#![cfg(feature = "element")]
+#![cfg(all(feature = "element", unix))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,52 +10,125 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod publish_ends;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use ivs_stage::{Happening, Kind, Rules, SessionReport, Stage};
+use ivs_stage::{Event, Happening, Kind, Rules, SessionReport, Stage};
 
-use common::process::{Run, run};
+use common::process::{Run, end, run, signal, start};
+
+const EXAMPLES: [&str; 2] = ["publish_audio", "publish_av"];
+const BOUND: Duration = Duration::from_secs(30);
 
 #[test]
 fn publish_audio() {
-    let session = publish("publish_audio");
+    let session = publish("publish_audio", &["INT"]);
     assert_eq!(session.packets(Kind::Video), 0);
 }
 
 #[test]
 fn publish_av() {
-    let session = publish("publish_av");
+    let session = publish("publish_av", &["INT"]);
     let video = session.section(Kind::Video).expect("a video section");
-    assert!(video.packets > 0 && video.key_frames > 0, "{video:?}");
     assert_eq!(video.size, Some((640, 360)));
 }
 
 #[test]
-fn a_refusal_is_told_and_is_the_exit_code() {
+fn sigterm_deletes_the_session() {
+    for example in EXAMPLES {
+        publish(example, &["TERM"]);
+    }
+}
+
+#[test]
+fn a_second_ctrl_c_deletes_the_session_too() {
+    for example in EXAMPLES {
+        publish(example, &["INT", "INT"]);
+    }
+}
+
+#[test]
+fn ctrl_c_before_the_answer_leaves_no_session() {
+    for example in EXAMPLES {
+        let stage = Stage::start(Rules {
+            answer_delay: Duration::from_millis(500),
+            ..Rules::default()
+        })
+        .unwrap();
+        let has_offer = |stage: &Stage| {
+            let is_offer = |event: &Event| matches!(event.what, Happening::Offer { .. });
+            let found = stage.wait_for(BOUND, |events| events.iter().any(is_offer).then_some(()));
+            found.is_some()
+        };
+        let run = signal_after(example, &stage, has_offer, &["INT"]);
+        assert_eq!(run.status.code(), Some(0), "{run:?}");
+        assert_eq!(stage.live_sessions(), 0, "{run:?}");
+    }
+}
+
+#[test]
+fn errors_are_printed_and_the_exit_code() {
     let stage = Stage::start(Rules::default()).unwrap();
-    let run = publishing("publish_audio", &stage, "no-token-of-this-stage");
-    assert!(!run.status.success());
-    assert!(run.errors.contains("phase=(string)post"), "{}", run.errors);
+    let endpoint = stage.endpoint();
+    for example in EXAMPLES {
+        for (arguments, token, text) in [
+            (&[][..], None, "Amazon IVS needs a participant token"),
+            (&["ftp://127.0.0.1/"], Some("x"), "expected an https (or"),
+            (&[&*endpoint], Some("not-a-token-of-this-stage"), "HTTP 40"),
+        ] {
+            let run = run(executable(example), arguments, token);
+            assert_eq!(run.status.code(), Some(1), "{run:?}");
+            assert!(run.errors.contains(text), "{text}\n{run:?}");
+        }
+    }
     assert_eq!(stage.live_sessions(), 0);
 }
 
-/// Runs an example and checks what all of them have to do.
-fn publish(example: &str) -> SessionReport {
+/// Publishes a second of media, and checks that the signals end the program and
+/// its session in order.
+fn publish(example: &str, signals: &[&str]) -> SessionReport {
     let stage = Stage::start(Rules::default()).unwrap();
-    let token = stage.token();
-    let run = publishing(example, &stage, &token);
-    assert!(run.status.success(), "{run:?}");
-    assert!(run.output.contains("publishing"), "{run:?}");
-    assert!(!run.output.contains(&token) && !run.errors.contains(&token));
+    let has_video = |session: &SessionReport| {
+        let video = session.section(Kind::Video);
+        example == "publish_audio" || video.is_some_and(|video| video.key_frames > 0)
+    };
+    let has_media = |stage: &Stage| {
+        let is_complete =
+            |session: &SessionReport| session.packets(Kind::Audio) > 50 && has_video(session);
+        let found = stage.wait_for_sessions(BOUND, |sessions| {
+            sessions.iter().any(is_complete).then_some(())
+        });
+        found.is_some()
+    };
+    let run = signal_after(example, &stage, has_media, signals);
+    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    for state in ["publishing", "ended"] {
+        let line = format!("The session is {state}.");
+        assert!(run.output.contains(&line), "{run:?}");
+    }
+    assert_eq!(stage.live_sessions(), 0, "{run:?}");
+    assert_eq!(deleted_on(&stage), [stage.regional_host()], "{run:?}");
+    stage.sessions().pop().expect("a session")
+}
 
-    assert_eq!(stage.live_sessions(), 0);
-    assert_eq!(deleted_on(&stage), [stage.regional_host()]);
-    let session = stage.sessions().pop().expect("a session");
-    // Two seconds in packets of 20 ms, and room for a slow machine.
-    assert!(session.packets(Kind::Audio) > 50, "{session:?}");
-    session
+/// Starts an example, and sends it signals once the stage has what is awaited.
+fn signal_after(
+    example: &str,
+    stage: &Stage,
+    has_awaited: impl Fn(&Stage) -> bool,
+    signals: &[&str],
+) -> Run {
+    let token = stage.token();
+    let child = start(executable(example), &[&stage.endpoint()], Some(&token));
+    let has_come = has_awaited(stage);
+    for name in signals {
+        signal(&child, name);
+    }
+    let run = end(child);
+    assert!(has_come, "{run:?}");
+    assert!(!run.output.contains(&token) && !run.errors.contains(&token));
+    run
 }
 
 /// The hosts that answered a DELETE with 200.
@@ -71,22 +144,12 @@ fn deleted_on(stage: &Stage) -> Vec<String> {
         .collect()
 }
 
-fn publishing(example: &str, stage: &Stage, token: &str) -> Run {
-    let endpoint = stage.endpoint();
-    run(
-        executable(example),
-        &[&endpoint, "--seconds", "2"],
-        Some(token),
-    )
-}
-
-/// An example's executable: cargo puts the tests' into `deps`, the examples'
-/// beside it.
+/// The executable of an example. `cargo test` builds it, `cargo test --test examples`
+/// does not.
 fn executable(example: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let built = test.parent().and_then(|deps| deps.parent()).unwrap();
-    built
-        .join("examples")
-        .join(example)
-        .with_extension(std::env::consts::EXE_EXTENSION)
+    let path = built.join("examples").join(example);
+    assert!(path.exists(), "`cargo build --examples` makes it");
+    path
 }
