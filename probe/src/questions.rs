@@ -335,7 +335,7 @@ pub(crate) fn describe_offer(outcome: &OfferOutcome) -> String {
 pub(crate) fn describe_stream(stream: &Stream) -> String {
     match &stream.outcome {
         StreamOutcome::Stayed(time) => {
-            format!("stayed for all of its {:.1} s", time.as_secs_f64())
+            format!("stayed for the whole {:.1} s", time.as_secs_f64())
         }
         StreamOutcome::Failed {
             reason,
