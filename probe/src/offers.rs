@@ -68,7 +68,8 @@ impl TestOffer {
     /// Makes an offer with new ICE credentials, SSRCs and a new certificate, as a
     /// client that starts does.
     pub(crate) fn new(section: VideoSection) -> Result<Self, Box<dyn Error>> {
-        let fingerprint = Fingerprint::of_certificate(DtlsCertificate::generate()?.der()).to_string();
+        let fingerprint =
+            Fingerprint::of_certificate(DtlsCertificate::generate()?.der()).to_string();
         let transport = format!(
             "c=IN IP4 0.0.0.0\r\na=rtcp-mux\r\na=setup:actpass\r\na=ice-ufrag:{}\r\n\
              a=ice-pwd:{}\r\na=ice-options:trickle\r\na=fingerprint:{fingerprint}\r\n",
