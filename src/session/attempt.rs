@@ -7,13 +7,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+use super::connect_times::Stopwatch;
 use super::connection::{Offered, publish};
 use super::driver::{Driver, Outcome};
 use super::ending::{Ended, delete};
 use super::event::{Event, Input, PeerNews, State};
-use super::exchange::{Established, Exchange};
 use super::failure::{Cause, Failure, Phase};
-use super::times::Stopwatch;
+use super::post_exchange::{Established, Exchange};
 use super::token_check::{check_token, renew_after_refusal};
 use super::trickle::Trickle;
 use crate::whip::Offer;

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::connect_times::Stopwatch;
 use super::consent::Consent;
 use super::driver::{Driver, Outcome};
 use super::event::{Event, Input, PeerNews, State};
 use super::failure::{Cause, Phase};
 use super::liveness::{Asking, Liveness, Sign};
-use super::times::Stopwatch;
 use super::trickle::{Trickle, send_fragment};
 use crate::ivs::{FillerMode, OfferedVideo};
 use crate::whip::{Answer, IceServer, Offer};

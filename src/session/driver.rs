@@ -9,12 +9,12 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::config::Config;
+use super::connect_times::Stopwatch;
 use super::ending::{Ended, EndingTeller};
 use super::event::{Event, Input, PeerNews};
 use super::failure::{Cause, Failure, Phase};
 use super::liveness::Silence;
 use super::process::Process;
-use super::times::Stopwatch;
 use super::trickle::Gathered;
 use crate::ivs::{FillerFallback, OfferedVideo};
 

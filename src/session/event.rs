@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use super::connect_times::Times;
 use super::ending::Ended;
 use super::failure::{Cause, Failure};
-use super::times::Times;
 use crate::ivs::{Claims, FillerMode, OfferedVideo, TokenDenied, TokenStatus};
 use crate::whip::{Answer, IceServer, Oddity, Offer};
 
