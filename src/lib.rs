@@ -116,7 +116,7 @@
 //! | Reading `stats` waits for nobody. | `reading_does_not_wait_and_does_no_harm_in_any_state` |
 //! | News of a webrtcbin that was replaced change nothing. | `news_of_an_older_peer_connection_are_dropped` |
 //! | Gathering and trickling keep nothing waiting, and IVS gets no PATCH. | `offer_is_posted_without_waiting_for_candidates`, `a_patch_that_is_refused_or_never_answered_ends_nothing`, `ivs_gets_no_patch` |
-//! | A sound answer is applied as it came. | `a_good_answer_stays_as_it_is` in `src/whip/repair.rs` |
+//! | A sound answer is applied as it came. | `a_good_answer_stays_as_it_is` in `src/whip/answer_repair.rs` |
 //! | A stopped element starts again, and nothing of its last run is left. | `playing_null_playing_publishes_again`, `a_failed_session_does_not_spoil_the_next`; the slow tests of `make test-long` |
 //! | The plugin loads where webrtcbin is missing, and says what is. | `gst_inspect_survives_without_any_other_plugin`, `without_webrtcbin`, `without_libnices_elements` |
 //! | No GStreamer type in [`media`], [`whip`], [`ivs`] and [`session`]. | `make lower` builds and tests them without the feature `element` |

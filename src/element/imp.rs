@@ -9,14 +9,14 @@ use gst::subclass::prelude::*;
 use gst_webrtc::WebRTCICETransportPolicy;
 
 use super::log::CAT;
-use super::peer::preload;
-use super::run::{self, Message, Shared, StartError};
+use super::peer::plugin_preload;
+use super::run::{self, ElementState, Message, StartError};
 use super::session_state::SessionState;
 use super::settings::{
     DEFAULT_CONNECT_TIMEOUT, DEFAULT_RETRIES, DEFAULT_SILENCE_TIMEOUT, DEFAULT_TIMEOUT, Settings,
     SettingsError, VideoFiller, parse_token,
 };
-use super::{messages, signals, stats};
+use super::{bus_messages, signals, stats};
 use crate::ivs::GLOBAL_ENDPOINT;
 use crate::session::{Config, ErrorKind};
 use crate::whip::TracksError;
@@ -126,7 +126,7 @@ pub struct IvsWhipSink {
     #[property(name = "token-expiry", get = Self::token_expiry, type = i64,
         nick = "Token expiry",
         blurb = "When the token in use expires, in seconds since 1970-01-01 UTC; 0 if it does not say so")]
-    shared: Arc<Shared>,
+    state: Arc<ElementState>,
 }
 
 impl IvsWhipSink {
@@ -136,24 +136,24 @@ impl IvsWhipSink {
     }
 
     fn config(&self) -> Result<Config, SettingsError> {
-        let token = self.shared.auth_token();
+        let token = self.state.auth_token();
         self.settings().config(token.as_deref())
     }
 
     fn session_state(&self) -> SessionState {
-        self.shared.session_state()
+        self.state.session_state()
     }
 
     fn participant_id(&self) -> Option<String> {
-        self.shared.claims()?.participant_id
+        self.state.claims()?.participant_id
     }
 
     fn stage_arn(&self) -> Option<String> {
-        self.shared.claims()?.stage_arn
+        self.state.claims()?.stage_arn
     }
 
     fn token_expiry(&self) -> i64 {
-        let expiry = self.shared.claims().and_then(|claims| claims.expiry);
+        let expiry = self.state.claims().and_then(|claims| claims.expiry);
         let since = expiry.and_then(|expiry| expiry.duration_since(SystemTime::UNIX_EPOCH).ok());
         since
             .and_then(|since| i64::try_from(since.as_secs()).ok())
@@ -164,16 +164,16 @@ impl IvsWhipSink {
     /// that can't be a token leaves the old one in force.
     fn set_auth_token(&self, text: Option<String>) {
         let parsed = text.as_deref().map(parse_token).transpose();
-        match (self.shared.run(), parsed) {
+        match (self.state.run(), parsed) {
             (Some(_), Err(error)) => {
-                messages::post_settings_warning(self.obj().upcast_ref(), &error);
+                bus_messages::post_settings_warning(self.obj().upcast_ref(), &error);
             }
             (Some(run), Ok(token)) => {
-                self.shared.set_auth_token(text);
+                self.state.set_auth_token(text);
                 run.renew_token(token);
             }
             // The start of a session judges it.
-            (None, _) => self.shared.set_auth_token(text),
+            (None, _) => self.state.set_auth_token(text),
         }
     }
 
@@ -184,26 +184,26 @@ impl IvsWhipSink {
             .filter(|name| gst::ElementFactory::find(name).is_none())
             .collect();
         if !missing.is_empty() {
-            messages::post_missing_elements(self.obj().upcast_ref(), &missing);
+            bus_messages::post_missing_elements(self.obj().upcast_ref(), &missing);
             return Err(gst::StateChangeError);
         }
         let checked = self.config();
         checked.map_err(|error| self.refuse_start(StartError::Settings(error)))?;
         // Last: a start that fails here leaves no work behind.
-        preload::begin();
+        plugin_preload::begin();
         Ok(())
     }
 
     /// READY→PAUSED: properties may have changed since [`Self::prepare`].
     fn start(&self) -> Result<(), gst::StateChangeError> {
-        for pad in self.shared.pads.get() {
+        for pad in self.state.pads.get() {
             pad.reset();
         }
         let ice = self.settings().ice();
         let started = self
             .config()
             .map_err(StartError::Settings)
-            .and_then(|config| run::start(self.obj().upcast_ref(), &self.shared, config, ice));
+            .and_then(|config| run::start(self.obj().upcast_ref(), &self.state, config, ice));
         started.map_err(|error| {
             self.rest(SessionState::Idle);
             self.refuse_start(error)
@@ -214,10 +214,10 @@ impl IvsWhipSink {
         let element = self.obj();
         match error {
             StartError::Settings(error) => {
-                messages::post_settings_error(element.upcast_ref(), &error);
+                bus_messages::post_settings_error(element.upcast_ref(), &error);
             }
             StartError::Other(kind, text) => {
-                messages::post_error(element.upcast_ref(), kind, "start", &text);
+                bus_messages::post_error(element.upcast_ref(), kind, "start", &text);
             }
         }
         gst::StateChangeError
@@ -226,7 +226,7 @@ impl IvsWhipSink {
     /// PAUSED→READY, also of a start that failed on the way.
     fn stop(&self, change_state: impl FnOnce()) {
         let was = self.session_state();
-        let stopped = run::stop(&self.shared);
+        let stopped = run::stop(&self.state);
         if let Some(stopped) = &stopped {
             stopped.close_peer();
         }
@@ -245,7 +245,7 @@ impl IvsWhipSink {
 
     /// There is no session any more.
     fn rest(&self, was: SessionState) {
-        self.shared.stopped();
+        self.state.stopped();
         if was != SessionState::Idle {
             self.obj().notify("session-state");
         }
@@ -276,7 +276,7 @@ impl ObjectImpl for IvsWhipSink {
 
     fn property(&self, id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
-            stats::STATS => stats::stats(&self.shared).to_value(),
+            stats::STATS => stats::stats(&self.state).to_value(),
             _ => self.derived_property(id, pspec),
         }
     }
@@ -332,17 +332,17 @@ impl ElementImpl for IvsWhipSink {
         let element = self.obj();
         let refuse = |text: String| {
             let kind = ErrorKind::Settings;
-            messages::post_error(element.upcast_ref(), kind, "start", &text);
+            bus_messages::post_error(element.upcast_ref(), kind, "start", &text);
         };
-        let pads = &self.shared.pads;
+        let pads = &self.state.pads;
         if pads.is_full() {
             refuse(format!("No more pads: {}.", TracksError::TooMany));
             return None;
         }
-        let shared = Arc::downgrade(&self.shared);
+        let state = Arc::downgrade(&self.state);
         let news = move |news| {
-            if let Some(shared) = shared.upgrade() {
-                shared.pad_news(news);
+            if let Some(state) = state.upgrade() {
+                state.pad_news(news);
             }
         };
         let added = pads.add(element.upcast_ref(), template, name, news);
@@ -358,7 +358,7 @@ impl ElementImpl for IvsWhipSink {
             return self.parent_send_event(event);
         }
         let mut was_taken = false;
-        for pad in self.shared.pads.get() {
+        for pad in self.state.pads.get() {
             was_taken |= pad.ghost.push_event(event.clone());
         }
         was_taken
@@ -366,9 +366,9 @@ impl ElementImpl for IvsWhipSink {
 
     fn release_pad(&self, pad: &gst::Pad) {
         if let Some(ghost) = pad.downcast_ref::<gst::GhostPad>()
-            && self.shared.pads.remove(self.obj().upcast_ref(), ghost)
+            && self.state.pads.remove(self.obj().upcast_ref(), ghost)
         {
-            self.shared.tell(Message::PadsChanged);
+            self.state.tell(Message::PadsChanged);
         }
     }
 
@@ -379,19 +379,19 @@ impl ElementImpl for IvsWhipSink {
         match transition {
             gst::StateChange::NullToReady => self.prepare()?,
             gst::StateChange::ReadyToPaused => self.start()?,
-            gst::StateChange::PausedToPlaying => self.shared.plays(),
+            gst::StateChange::PausedToPlaying => self.state.plays(),
             gst::StateChange::PausedToReady => {
                 let mut changed = Err(gst::StateChangeError);
                 self.stop(|| changed = self.parent_change_state(transition));
                 return changed;
             }
-            gst::StateChange::ReadyToNull => preload::wait(),
+            gst::StateChange::ReadyToNull => plugin_preload::wait(),
             _ => {}
         }
         let changed = self.parent_change_state(transition);
         match transition {
             gst::StateChange::ReadyToPaused if changed.is_err() => self.stop(|| {}),
-            gst::StateChange::PausedToPlaying => self.shared.tell(Message::Playing),
+            gst::StateChange::PausedToPlaying => self.state.tell(Message::Playing),
             _ => {}
         }
         changed
@@ -409,7 +409,7 @@ impl BinImpl for IvsWhipSink {
             let text = format!("{}: {}", child.name(), error.error().message());
             gst::debug!(CAT, imp = self, "{text}");
             let child = child.clone();
-            self.shared.tell(Message::ChildFailed { child, text });
+            self.state.tell(Message::ChildFailed { child, text });
             return;
         }
         self.parent_handle_message(message);

@@ -6,10 +6,10 @@
 //! bus message. Locks are held to take or put something, never over a call
 //! out of this crate.
 
+mod bus_messages;
 mod imp;
 mod input;
 mod log;
-mod messages;
 mod peer;
 mod run;
 mod session_state;

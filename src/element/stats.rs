@@ -5,7 +5,7 @@ use std::time::Duration;
 use glib::prelude::*;
 
 use super::input::{StreamFormat, Traffic};
-use super::run::Shared;
+use super::run::ElementState;
 use crate::media::RtcpReports;
 use crate::session::Times;
 
@@ -30,13 +30,13 @@ pub(super) fn property() -> glib::ParamSpec {
 
 /// Everything that is known now. Waits for nobody: what webrtcbin tells later, the
 /// candidate pair, is that of the reading before.
-pub(super) fn stats(shared: &Shared) -> gst::Structure {
-    let view = shared.run().map(|run| run.view);
+pub(super) fn stats(state: &ElementState) -> gst::Structure {
+    let view = state.run().map(|run| run.view);
     let statistics = view.as_ref().map(|view| view.statistics());
     let statistics = statistics.unwrap_or_default();
     let since = statistics.publishing_since;
     let mut stats = gst::Structure::builder(NAME)
-        .field("session-state", shared.session_state().nick())
+        .field("session-state", state.session_state().nick())
         .field("reconnects", statistics.published.saturating_sub(1))
         .field_if_some("publishing-time", since.map(|since| time(since.elapsed())));
     if let Some(times) = statistics.times {
@@ -52,7 +52,7 @@ pub(super) fn stats(shared: &Shared) -> gst::Structure {
             .field_if_some("candidate-pair", peer.candidate_pair());
     }
     let mut violations = Vec::new();
-    for pad in shared.pads.get() {
+    for pad in state.pads.get() {
         if let (Some(format), Some(traffic)) = (pad.format(), pad.traffic()) {
             violations.extend_from_slice(&traffic.violations);
             let name = format.track.name();

@@ -6,15 +6,14 @@
 //! in public clients that work with IVS, or *inferred*. Nothing here does I/O.
 
 mod claims;
-mod endpoint;
 mod error_codes;
 mod filler;
 mod filler_fallback;
+mod hosts;
 mod limits;
 mod token_scope;
 
 pub use claims::{Claims, TokenStatus};
-pub use endpoint::{GLOBAL_ENDPOINT, UDP_ADVICE, is_ivs};
 pub use error_codes::{
     CANNOT_PUBLISH, EXPIRED_TOKEN, Explanation, RefusalKind, Retry, explain_refusal, ivs_code,
 };
@@ -22,6 +21,7 @@ pub use filler::{
     BLACK_INTERVAL, BLACK_SIZE, Filler, FillerCodec, FillerMode, OfferedVideo, filler_codec,
 };
 pub use filler_fallback::FillerFallback;
+pub use hosts::{GLOBAL_ENDPOINT, UDP_ADVICE, is_ivs};
 pub use limits::{
     LimitViolation, audio_violations, check_codec, limit_warning, limits_apply, video_violations,
 };

@@ -4,7 +4,7 @@ use std::fmt;
 
 use url::Url;
 
-use super::endpoint::is_ivs;
+use super::hosts::is_ivs;
 use crate::whip::{is_loopback, origin};
 
 /// Decides whether the token may go from one URL to the next: of a redirect,

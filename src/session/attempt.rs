@@ -8,11 +8,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::connect_times::Stopwatch;
-use super::connection::{Offered, publish};
+use super::deletion::{Ended, delete};
 use super::driver::{Driver, Outcome};
-use super::ending::{Ended, delete};
 use super::event::{Event, Input, PeerNews, State};
 use super::failure::{Cause, Failure, Phase};
+use super::media_connection::{Offered, publish};
 use super::post_exchange::{Established, Exchange};
 use super::token_check::{check_token, renew_after_refusal};
 use super::trickle::Trickle;

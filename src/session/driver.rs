@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use super::config::Config;
 use super::connect_times::Stopwatch;
-use super::ending::{Ended, EndingTeller};
+use super::deletion::{Ended, EndingTeller};
 use super::event::{Event, Input, PeerNews};
 use super::failure::{Cause, Failure, Phase};
 use super::liveness::Silence;

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::connect_times::Times;
-use super::ending::Ended;
+use super::deletion::Ended;
 use super::failure::{Cause, Failure};
 use crate::ivs::{Claims, FillerMode, OfferedVideo, TokenDenied, TokenStatus};
 use crate::whip::{Answer, IceServer, Oddity, Offer};

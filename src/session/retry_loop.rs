@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep_until};
 
 use super::attempt::attempt;
+use super::deletion::Ended;
 use super::driver::{Driver, Outcome};
-use super::ending::Ended;
 use super::event::{Event, Input, State, Warning};
 use super::failure::{Cause, Failure};
 use crate::ivs::FillerMode;

@@ -4,8 +4,8 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::config::Config;
+use super::deletion::{Ending, ending};
 use super::driver::Driver;
-use super::ending::{Ending, ending};
 use super::event::{Event, Input};
 use super::process::Process;
 

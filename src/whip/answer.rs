@@ -3,10 +3,10 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::answer_repair::{Repair, repair};
 use super::body::Body;
 use super::fingerprint::Fingerprint;
 use super::offer::{Offer, sends};
-use super::repair::{Repair, repair};
 use super::sdp::{Direction, Lines, Sdp};
 
 /// An SDP answer that fits its offer: a section for each, every sending one

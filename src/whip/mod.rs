@@ -65,6 +65,7 @@
 //! ```
 
 mod answer;
+mod answer_repair;
 mod bearer_token;
 mod body;
 mod endpoint;
@@ -74,12 +75,12 @@ mod link;
 mod offer;
 mod post;
 mod refusal;
-mod repair;
 mod resource;
 mod sdp;
 mod tracks;
 
 pub use answer::{Answer, AnswerError};
+pub use answer_repair::Repair;
 pub use bearer_token::{Token, TokenError};
 pub use body::Body;
 pub use endpoint::{Endpoint, EndpointError, is_loopback, origin};
@@ -89,7 +90,6 @@ pub use link::IceServer;
 pub use offer::{Offer, OfferError};
 pub use post::{Created, MAX_HOPS, Oddity, Post, PostError, Redirect, Reply};
 pub use refusal::{Refusal, RetryAfter};
-pub use repair::Repair;
 pub use resource::{
     DeleteError, Deleted, Resource, TrickleError, Trickling, read_delete, read_trickle,
 };

@@ -16,7 +16,7 @@ use gst::prelude::*;
 use super::caps::{advised_caps, read_caps};
 use super::gate::Gate;
 use super::stream_format::{PadState, StreamFormat};
-use super::traffic::{Traffic, TrafficWatch};
+use super::traffic_meter::{Traffic, TrafficMeter};
 use crate::element::log::CAT;
 use crate::ivs::LimitViolation;
 
@@ -39,7 +39,7 @@ pub(crate) struct MediaPad {
 #[derive(Default)]
 struct Inner {
     gate: Gate,
-    traffic: TrafficWatch,
+    traffic: TrafficMeter,
     /// Of what the stream tells; whether the pad is linked it does not.
     state: Mutex<PadState>,
 }

@@ -9,11 +9,11 @@ mod gate;
 mod media_pad;
 mod pad_list;
 mod stream_format;
-mod traffic;
+mod traffic_meter;
 mod upstream_encoder;
 
 pub(super) use media_pad::{MediaPad, PadNews};
 pub(super) use pad_list::PadList;
 pub(super) use stream_format::{CapsError, PadState, StreamFormat};
-pub(super) use traffic::Traffic;
+pub(super) use traffic_meter::Traffic;
 pub(super) use upstream_encoder::encoder as upstream_encoder;

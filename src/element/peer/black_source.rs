@@ -15,7 +15,7 @@ use gst_base::subclass::base_src::CreateSuccess;
 use gst_base::subclass::prelude::*;
 use gst_webrtc::{WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection};
 
-use super::removal::discard;
+use super::element_removal::discard;
 use crate::ivs::{BLACK_INTERVAL, BLACK_SIZE};
 use crate::media::black_picture;
 

@@ -5,12 +5,12 @@
 //! and quirks stay in here.
 
 mod black_source;
+mod element_removal;
 mod ice_server;
 mod log_redaction;
 mod peer_connection;
-pub(super) mod preload;
+pub(super) mod plugin_preload;
 mod promises;
-mod removal;
 mod webrtc_stats;
 mod webrtcbin;
 

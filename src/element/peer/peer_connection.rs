@@ -23,10 +23,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::black_source::Black;
+use super::element_removal::discard;
 use super::ice_server::{IceUrl, ice_url};
 use super::log_redaction::{SdpLogPause, limit_logs, limit_logs_of_turn};
 use super::promises::{Promises, Reply, description, structure};
-use super::removal::discard;
 use super::webrtc_stats::{candidate_pair, retransmissions, watch_reports};
 use super::webrtcbin::{Assembled, Link, Source, assemble, make_webrtcbin, watch_children};
 use crate::element::log::CAT;

@@ -14,15 +14,15 @@ use std::thread;
 
 use gst::prelude::*;
 
+use super::conductor_message::Message;
+use super::element_state::{ElementState, RunHandle};
 use super::limit_warnings::LimitWarnings;
 use super::lineup::Lineup;
-use super::message::Message;
 use super::pad_changes::line_up;
 use super::run_state::{Run, start_session};
 use super::run_view::{RunView, Stopped};
 use super::session_events::on_event;
-use super::shared::{RunHandle, Shared};
-use crate::element::messages;
+use crate::element::bus_messages;
 use crate::element::session_state::SessionState;
 use crate::element::settings::{IceSettings, SettingsError};
 use crate::ivs::OfferedVideo;
@@ -40,7 +40,7 @@ pub(crate) enum StartError {
 /// When the settings don't go together, or the system gives no thread.
 pub(crate) fn start(
     element: &gst::Bin,
-    shared: &Arc<Shared>,
+    state: &Arc<ElementState>,
     config: Config,
     ice: IceSettings,
 ) -> Result<(), StartError> {
@@ -50,7 +50,7 @@ pub(crate) fn start(
     if config.endpoint.is_open_to_listeners() {
         let host = config.endpoint.host();
         let text = format!("The token and the session travel unencrypted to {host}; use https.");
-        messages::post_warning(element.upcast_ref(), &text);
+        bus_messages::post_warning(element.upcast_ref(), &text);
     }
     let process = Process::get()
         .map_err(|error| StartError::Other(ErrorKind::OpenWrite, error.to_string()))?;
@@ -64,7 +64,7 @@ pub(crate) fn start(
         tokens: config.tokens.clone(),
     };
     let run = Run {
-        shared: shared.clone(),
+        state: state.clone(),
         view,
         messages: Arc::downgrade(&messages),
         process,
@@ -78,11 +78,11 @@ pub(crate) fn start(
         told_filler: None,
     };
     run.tell_limits();
-    shared.set_run(handle);
+    state.set_run(handle);
     run.enter(element.upcast_ref(), SessionState::Waiting);
     let spawned = spawn(element.downgrade(), run, queue);
     if spawned.is_err() {
-        drop(shared.take_run());
+        drop(state.take_run());
     }
     spawned
 }
@@ -138,9 +138,9 @@ fn child_failed(run: &Run, child: &gst::Object, text: String) {
 }
 
 /// Ends the run, first for the session, whose DELETE goes out meanwhile.
-pub(crate) fn stop(shared: &Shared) -> Option<StoppedRun> {
-    let run = shared.take_run();
-    for pad in shared.pads.get() {
+pub(crate) fn stop(state: &ElementState) -> Option<StoppedRun> {
+    let run = state.take_run();
+    for pad in state.pads.get() {
         pad.reset();
     }
     let view = run?.view;

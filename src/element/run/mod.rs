@@ -5,17 +5,17 @@
 //! and a view of it all for other threads.
 
 mod conductor;
+mod conductor_message;
+mod element_state;
 mod limit_warnings;
 mod lineup;
-mod message;
 mod pad_changes;
 mod peer_opening;
 mod run_state;
+mod run_statistics;
 mod run_view;
 mod session_events;
-mod shared;
-mod statistics;
 
 pub(super) use conductor::{StartError, start, stop};
-pub(super) use message::Message;
-pub(super) use shared::Shared;
+pub(super) use conductor_message::Message;
+pub(super) use element_state::ElementState;

@@ -5,15 +5,15 @@ use gst::prelude::*;
 use super::lineup::Change;
 use super::peer_opening::open;
 use super::run_state::Run;
+use crate::element::bus_messages;
 use crate::element::input::PadState;
 use crate::element::log::CAT;
-use crate::element::messages;
 use crate::element::session_state::SessionState;
 use crate::session::{ErrorKind, Input};
 
 /// Looks at the pads, and does what they ask for.
 pub(super) fn line_up(run: &mut Run, element: &gst::Bin) {
-    let pads = run.shared.pads.get();
+    let pads = run.state.pads.get();
     let states: Vec<PadState> = pads.iter().map(|pad| pad.state()).collect();
     if let Some(change) = run.lineup.update(&states) {
         apply(run, element, change);
@@ -37,13 +37,13 @@ pub(super) fn apply(run: &mut Run, bin: &gst::Bin, change: Change) {
             run.session.tell(Input::Stop);
             run.enter(element, SessionState::Failed);
             let text = refused.to_string();
-            messages::post_error(element, ErrorKind::Settings, "offer", &text);
+            bus_messages::post_error(element, ErrorKind::Settings, "offer", &text);
         }
         Change::End => {
             gst::info!(CAT, obj = element, "end of stream on every pad");
             run.session.tell(Input::Stop);
         }
-        Change::PostEndOfStream => messages::post_end_of_stream(element),
+        Change::PostEndOfStream => bus_messages::post_end_of_stream(element),
         Change::StartAgain => run.start_again(),
     }
 }

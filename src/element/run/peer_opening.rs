@@ -30,7 +30,7 @@ pub(super) fn open(run: &Run, element: &gst::Bin, number: u64) {
 }
 
 fn make_peer(run: &Run, element: &gst::Bin, number: u64) -> Result<Peer, Cause> {
-    let pads = run.shared.pads.get();
+    let pads = run.state.pads.get();
     let sources: Vec<Source> = pads
         .iter()
         .filter(|pad| pad.state().is_linked)

@@ -5,14 +5,14 @@ use std::sync::{Arc, Weak};
 
 use gst::prelude::*;
 
+use super::conductor_message::Message;
+use super::element_state::ElementState;
 use super::limit_warnings::LimitWarnings;
 use super::lineup::Lineup;
-use super::message::Message;
+use super::run_statistics::RunStatistics;
 use super::run_view::RunView;
-use super::shared::Shared;
-use super::statistics::RunStatistics;
+use crate::element::bus_messages;
 use crate::element::input::{MediaPad, upstream_encoder};
-use crate::element::messages;
 use crate::element::session_state::SessionState;
 use crate::element::settings::IceSettings;
 use crate::ivs::{FillerMode, OfferedVideo};
@@ -20,7 +20,7 @@ use crate::session::{Config, Ending, Process, Session};
 
 /// A run: one session after another, from READY→PAUSED to PAUSED→READY.
 pub(super) struct Run {
-    pub(super) shared: Arc<Shared>,
+    pub(super) state: Arc<ElementState>,
     pub(super) view: Arc<RunView>,
     /// Weak, since the conductor ends when nobody can send any more.
     pub(super) messages: Weak<Sender<Message>>,
@@ -42,13 +42,13 @@ impl Run {
     pub(super) fn enter(&self, element: &gst::Element, entered: SessionState) {
         if self.view.enter(entered) {
             element.notify("session-state");
-            messages::post_state(element, entered, self.shared.since_playing());
+            bus_messages::post_state(element, entered, self.state.since_playing());
         }
     }
 
     /// Shuts the gates and takes webrtcbin down.
     pub(super) fn close_peer(&self) {
-        self.shared.pads.get().iter().for_each(MediaPad::close_gate);
+        self.state.pads.get().iter().for_each(MediaPad::close_gate);
         self.change_statistics(|statistics| statistics.publishing_since = None);
         if let Some(peer) = self.view.take_peer() {
             peer.close();
@@ -65,11 +65,11 @@ impl Run {
 
     /// Warns of what the pads' streams violate now.
     pub(super) fn warn_of_limits(&mut self, element: &gst::Element) {
-        for pad in self.shared.pads.get() {
+        for pad in self.state.pads.get() {
             for violation in pad.violations() {
                 if self.limits.is_due(&violation) {
                     let encoder = upstream_encoder(pad.ghost.upcast_ref());
-                    messages::post_limit(element, &violation, encoder.as_deref());
+                    bus_messages::post_limit(element, &violation, encoder.as_deref());
                 }
             }
         }

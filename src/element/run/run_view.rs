@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use super::statistics::RunStatistics;
+use super::run_statistics::RunStatistics;
 use crate::element::peer::Peer;
 use crate::element::session_state::SessionState;
 use crate::ivs::Claims;

@@ -6,12 +6,12 @@ use gst::prelude::*;
 
 use super::pad_changes::{apply, line_up};
 use super::run_state::Run;
-use super::statistics::RunStatistics;
+use super::run_statistics::RunStatistics;
 use crate::element::log::CAT;
 use crate::element::peer::Peer;
 use crate::element::session_state::SessionState;
 use crate::element::settings::parse_token;
-use crate::element::{messages, signals};
+use crate::element::{bus_messages, signals};
 use crate::ivs::Claims;
 use crate::session::{Event, Input, State};
 use crate::whip::Track;
@@ -21,7 +21,7 @@ use crate::whip::Track;
 pub(super) fn on_event(run: &mut Run, bin: &gst::Bin, event: Event) {
     let element = bin.upcast_ref::<gst::Element>();
     match event {
-        Event::Warning(warning) => messages::post_session_warning(element, &warning),
+        Event::Warning(warning) => bus_messages::post_session_warning(element, &warning),
         Event::Redirected { from, to } => {
             gst::info!(CAT, obj = element, "{from} redirects to {to}");
         }
@@ -42,7 +42,7 @@ pub(super) fn on_event(run: &mut Run, bin: &gst::Bin, event: Event) {
         }
         Event::NoOffer { after } => explain_waiting(run, element, after),
         Event::FillerFallback { failure, to } => {
-            messages::post_filler_fallback(element, &failure, to);
+            bus_messages::post_filler_fallback(element, &failure, to);
         }
         Event::Retry {
             failure,
@@ -51,12 +51,12 @@ pub(super) fn on_event(run: &mut Run, bin: &gst::Bin, event: Event) {
         } => {
             run.close_peer();
             run.enter(element, SessionState::Retrying);
-            messages::post_retry(element, &failure, attempt, wait);
+            bus_messages::post_retry(element, &failure, attempt, wait);
         }
         Event::Failed(failure) => {
             run.close_peer();
             run.enter(element, SessionState::Failed);
-            messages::post_failure(element, &failure);
+            bus_messages::post_failure(element, &failure);
         }
         Event::Ended(ended) => {
             gst::info!(CAT, obj = element, "session ended: {ended:?}");
@@ -120,13 +120,13 @@ fn request_token(run: &Run, element: &gst::Element) {
     let parsed = given.as_deref().map(parse_token).transpose();
     match parsed {
         Ok(Some(token)) => {
-            run.shared.set_auth_token(given);
+            run.state.set_auth_token(given);
             run.config.tokens.give(Some(token));
             run.session.tell(Input::NewToken);
         }
         Ok(None) => run.session.tell(Input::NoNewToken),
         Err(error) => {
-            messages::post_settings_warning(element, &error);
+            bus_messages::post_settings_warning(element, &error);
             run.session.tell(Input::NoNewToken);
         }
     }
@@ -154,7 +154,7 @@ fn open_gates(run: &Run) {
     if let Some(peer) = run.view.peer() {
         peer.start_filler();
     }
-    for pad in run.shared.pads.get() {
+    for pad in run.state.pads.get() {
         let is_video = pad
             .format()
             .is_some_and(|format| format.track == Track::Video);
@@ -167,7 +167,7 @@ fn tell_filler(run: &mut Run, element: &gst::Element) {
     let mode = run.view.peer().as_ref().and_then(Peer::filler);
     let told = std::mem::replace(&mut run.told_filler, mode);
     if let Some(mode) = mode.filter(|mode| told != Some(*mode)) {
-        messages::post_filler(element, mode);
+        bus_messages::post_filler(element, mode);
     }
 }
 
@@ -177,7 +177,7 @@ fn explain_waiting(run: &mut Run, element: &gst::Element, after: Duration) {
     if !run.lineup.has_played() || std::mem::replace(&mut run.told_waiting, true) {
         return;
     }
-    let pads = run.shared.pads.get();
+    let pads = run.state.pads.get();
     let states = pads.iter().map(|pad| (pad.ghost.name(), pad.state()));
     let linked: Vec<_> = states.filter(|(_, state)| state.is_linked).collect();
     let silent = linked.iter().filter(|(_, state)| state.format.is_none());
@@ -194,5 +194,5 @@ fn explain_waiting(run: &mut Run, element: &gst::Element, after: Duration) {
             silent.join(" and ")
         )
     };
-    messages::post_warning(element, &text);
+    bus_messages::post_warning(element, &text);
 }

@@ -23,7 +23,7 @@ pub use violation::LimitViolation;
 use url::Url;
 
 use super::claims::Claims;
-use super::endpoint::is_ivs;
+use super::hosts::is_ivs;
 
 /// Whether the limits are those of the server: its host is one of IVS's, or
 /// the token in use is for a stage of IVS, which may be reached by another

@@ -8,7 +8,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::message::Message;
+use super::conductor_message::Message;
 use super::run_view::RunView;
 use crate::element::input::{PadList, PadNews};
 use crate::element::session_state::SessionState;
@@ -18,7 +18,7 @@ use crate::whip::Token;
 
 /// The element's own state, besides its settings.
 #[derive(Default)]
-pub(crate) struct Shared {
+pub(crate) struct ElementState {
     pub(crate) pads: PadList,
     state: Mutex<State>,
 }
@@ -53,7 +53,7 @@ impl RunHandle {
     }
 }
 
-impl Shared {
+impl ElementState {
     pub(crate) fn run(&self) -> Option<RunHandle> {
         self.lock().run.clone()
     }

@@ -47,9 +47,9 @@ pub(crate) struct VideoTraffic {
 
 /// Watches a pad's stream, from its caps on.
 #[derive(Default)]
-pub(crate) struct TrafficWatch(Mutex<Option<Stream>>);
+pub(crate) struct TrafficMeter(Mutex<Option<Stream>>);
 
-impl TrafficWatch {
+impl TrafficMeter {
     /// Begins with a stream, whose counts go on from those of the one before.
     /// Whether its codec is one that IVS does not take.
     pub(crate) fn begin(&self, format: &StreamFormat) -> bool {
@@ -315,7 +315,7 @@ mod tests {
         packet
     }
 
-    fn counted(watch: &TrafficWatch) -> (u64, u64, u64) {
+    fn counted(watch: &TrafficMeter) -> (u64, u64, u64) {
         let traffic = watch.traffic().unwrap();
         let key_frames = traffic.video.map_or(0, |video| video.key_frames);
         (traffic.packets, traffic.bytes, key_frames)
@@ -323,14 +323,14 @@ mod tests {
 
     #[test]
     fn nothing_is_counted_before_caps() {
-        let watch = TrafficWatch::default();
+        let watch = TrafficMeter::default();
         assert!(!watch.take(once(packet(&KEY_FRAME, 12).as_ref())));
         assert_eq!(watch.traffic(), None);
     }
 
     #[test]
     fn packets_of_one_and_of_several_memories() {
-        let watch = TrafficWatch::default();
+        let watch = TrafficMeter::default();
         watch.begin(&video(""));
         watch.take(once(packet(&KEY_FRAME, 12).as_ref()));
         watch.take(once(gst::Buffer::from_slice(KEY_FRAME).as_ref()));
@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn counts_go_on_through_other_caps_until_they_are_cleared() {
-        let watch = TrafficWatch::default();
+        let watch = TrafficMeter::default();
         watch.begin(&video(""));
         watch.take(once(packet(&KEY_FRAME, 12).as_ref()));
         watch.begin(&video(""));
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     fn codec_is_a_violation_at_once_and_hides_all_others() {
-        let watch = TrafficWatch::default();
+        let watch = TrafficMeter::default();
         assert!(!watch.begin(&format(Track::Audio, Some("OPUS"))));
         assert!(!watch.begin(&format(Track::Video, None)), "not known");
         assert!(watch.begin(&format(Track::Video, Some("VP8"))));
