@@ -18,13 +18,13 @@ use super::token_check::{check_token, renew_after_refusal};
 use super::trickle::Trickle;
 use crate::whip::Offer;
 
-/// Media that take longer to come than this may never do.
+/// Time without an offer before each [`Event::NoOffer`].
 const OFFER_PATIENCE: Duration = Duration::from_secs(10);
 
 type Posting = JoinHandle<Option<Result<Established, Failure>>>;
 
-/// Publishes until it is stopped, replaced or fails. Whatever it leaves on
-/// the server is being deleted by then.
+/// Publishes until it is stopped, replaced or fails. On return, the deletion of
+/// its session is already under way.
 pub(super) async fn attempt(driver: &mut Driver) -> Outcome {
     let mut offered = match offered(driver).await {
         Ok(offered) => offered,
@@ -69,7 +69,7 @@ pub(super) async fn attempt(driver: &mut Driver) -> Outcome {
     outcome
 }
 
-/// Waits for the offer, however long its media takes to come.
+/// Waits for the offer without a time limit, since media may start late.
 async fn offered(driver: &mut Driver) -> Result<Offered, Outcome> {
     let since = Instant::now();
     let mut told = since;
@@ -106,7 +106,7 @@ async fn offered(driver: &mut Driver) -> Result<Offered, Outcome> {
     }
 }
 
-/// Waits for candidates where the server needs them in the offer.
+/// Waits for candidates if the server needs them in the offer.
 async fn gather(driver: &mut Driver, offer: &mut Offer) -> Result<(), Outcome> {
     let bound = driver.config.gathering_timeout;
     let until = Instant::now() + bound;
@@ -126,8 +126,8 @@ async fn gather(driver: &mut Driver, offer: &mut Offer) -> Result<(), Outcome> {
     Ok(())
 }
 
-/// The POST. Giving it up does not abandon it, since the server may have
-/// made a session by then, which has to be deleted.
+/// Sends the POST. If the attempt ends meanwhile, the POST goes on in the
+/// background: the server may make a session, which has to be deleted.
 async fn post(driver: &mut Driver, offered: &Offered) -> Result<Established, Outcome> {
     let (stop, stopped) = watch::channel(false);
     let (mut posting, mut told) = start_posting(driver, offered, stopped);
@@ -179,7 +179,7 @@ fn settle(
     match posted {
         Some(Ok(established)) => Ok(established),
         Some(Err(failure)) => Err(Outcome::Failed(failure)),
-        // Neither stopped nor answered: the runtime shuts down.
+        // Neither stopped nor answered: the runtime is shutting down.
         None => Err(Outcome::Stopped),
     }
 }

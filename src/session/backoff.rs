@@ -1,4 +1,4 @@
-//! When to try again, and how often.
+//! Decides whether and when to try again.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,34 +6,34 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::failure::Failure;
 
-/// The first wait and its doublings are those of AWS's browser SDK (seen):
-/// 2, 4, 8 s; the cap is ours, for a publisher that nobody watches.
+/// The first wait and its doubling are those of AWS's browser SDK (seen):
+/// 2, 4, 8 s. The cap is ours, for unattended publishers.
 const FIRST: Duration = Duration::from_secs(2);
 const CAP: Duration = Duration::from_secs(30);
 
-/// A server may ask for more patience than [`CAP`], but a broken clock of its
-/// must not keep a publisher away for years.
+/// A server may ask for a longer wait than [`CAP`], but a server with a wrong
+/// clock must not stop a publisher for years.
 const RETRY_AFTER_CAP: Duration = Duration::from_secs(3600);
 
-/// A session that lived this long was a good one, after which a loss is met
-/// with an attempt at once: IVS cuts every publish after 24 h, which is to be
-/// a gap and no outage.
+/// A session that published this long was good: it resets the count of
+/// attempts, so the next one follows at once. IVS cuts every publish after
+/// 24 h, which should cause only a short gap.
 const GOOD_SESSION: Duration = Duration::from_secs(10);
 
-/// Attempts before the first success, when the user does not say.
+/// Retries before the first success, by default.
 const FIRST_RETRIES: u32 = 3;
 
-/// How many retries in a row a user wants.
+/// How many retries in a row are allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retries {
-    /// Three before the first success, without end after it.
+    /// Three before the first success, unlimited after it.
     #[default]
     Default,
-    /// So many, always.
+    /// This many, before and after the first success.
     Limit(u32),
 }
 
-/// Counts attempts and says what comes after a failed one.
+/// Counts attempts and decides what follows a failed one.
 #[derive(Debug)]
 pub(super) struct Backoff {
     retries: Retries,
@@ -50,12 +50,13 @@ impl Backoff {
         }
     }
 
-    /// Which attempt the next one is, from 1, counted since the last good session.
+    /// Number of the current or next attempt, from 1, counted since the last
+    /// good session.
     pub(super) fn attempt(&self) -> u32 {
         self.in_a_row + 1
     }
 
-    /// Notes that a session published for so long.
+    /// Notes that a session published for this long.
     pub(super) fn published(&mut self, lived: Duration) {
         self.had_success = true;
         if lived >= GOOD_SESSION {
@@ -63,7 +64,7 @@ impl Backoff {
         }
     }
 
-    /// How long to wait before another attempt; none if there is to be none.
+    /// The wait before the next attempt; `None` if there must be no next one.
     pub(super) fn after(&mut self, failure: &Failure, now: SystemTime) -> Option<Duration> {
         let limit = match self.retries {
             Retries::Limit(limit) => Some(limit),
@@ -92,8 +93,8 @@ impl Backoff {
     }
 }
 
-/// Spreads waits over ±20 %, so that many publishers that lost one server do
-/// not come back in one moment. `by` is between 0 and 1.
+/// Spreads waits over ±20 %, so that many publishers that lost the same server
+/// do not return at the same moment. `by` is between 0 and 1.
 fn jittered(wait: Duration, by: f64) -> Duration {
     wait.mul_f64(0.8 + 0.4 * by)
 }
@@ -102,7 +103,7 @@ fn jitter() -> f64 {
     let mut bytes = [0; 2];
     match SystemRandom::new().fill(&mut bytes) {
         Ok(()) => f64::from(u16::from_le_bytes(bytes)) / f64::from(u16::MAX),
-        // Without randomness all wait the same, which is no reason to stop.
+        // Without a random source all publishers wait equally long.
         Err(_) => 0.5,
     }
 }

@@ -1,4 +1,4 @@
-//! What a session needs to know, checked once.
+//! The settings of a session, checked once.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,38 +8,39 @@ use super::tokens::Tokens;
 use crate::ivs::{Filler, RedirectHosts, is_ivs};
 use crate::whip::Endpoint;
 
-/// A session's settings in a form that can't be wrong any more.
+/// The settings of a session, already parsed. [`Config::check`] checks their
+/// combination.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the first POST goes.
+    /// URL of the first POST.
     pub endpoint: Endpoint,
-    /// The tokens that requests go with.
+    /// Tokens for the requests.
     pub tokens: Tokens,
-    /// The hosts that may have the token besides the obvious ones.
+    /// Hosts that may receive the token, besides the endpoint's own and IVS's.
     pub redirect_hosts: RedirectHosts,
-    /// Bounds the HTTP exchange, redirects and bodies included; `None` is
-    /// without bound.
+    /// Limit for the whole HTTP exchange, redirects and bodies included; `None`
+    /// for no limit.
     pub http_timeout: Option<Duration>,
-    /// Bounds the time from the answer to connected media.
+    /// Limit from the answer to a connected media transport.
     pub connect_timeout: Duration,
-    /// After how long without a sign of life the far end counts as lost;
-    /// `None` leaves that to ICE and DTLS.
+    /// Silence after which the far end counts as lost; `None` leaves the
+    /// detection to ICE and DTLS.
     pub silence_timeout: Option<Duration>,
-    /// How long the POST waits for candidates to be in the offer; zero for
-    /// servers that learn of us by our checks, as IVS does.
+    /// How long the POST waits for candidates in the offer. Zero for servers
+    /// that learn our address from our checks, as IVS does.
     pub gathering_timeout: Duration,
-    /// How often to try again.
+    /// How many retries follow a failed attempt.
     pub retries: Retries,
-    /// What is offered as video when there is none.
+    /// The video section to offer when there is no video.
     pub filler: Filler,
 }
 
 impl Config {
-    /// Checks what only shows in the settings' combination.
+    /// Checks the combination of the settings.
     ///
     /// # Errors
-    /// [`NoToken`] when nothing names a token and the endpoint is IVS's, which
-    /// takes nobody without one (documented: "WHIP support").
+    /// [`NoToken`] if no token source is set and the endpoint is IVS's, which
+    /// refuses every request without a token (documented: "WHIP support").
     pub fn check(&self) -> Result<(), NoToken> {
         if self.tokens.is_empty() && is_ivs(self.endpoint.url()) {
             return Err(NoToken);
@@ -48,7 +49,7 @@ impl Config {
     }
 }
 
-/// IVS takes nobody without a token.
+/// IVS needs a token, and no token source is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoToken;
 

@@ -1,37 +1,37 @@
-//! How long the steps of an attempt took.
+//! How long each step of an attempt took.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The steps from media that are there to media that flow.
+/// How long each step from available to flowing media took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
     /// Making the peer connection and its offer.
     pub offer: Duration,
-    /// The POST with its redirects, and what came before it: reading the token,
-    /// and waiting for candidates where the server wants them in the offer.
+    /// The POST with its redirects, and what precedes it: reading the token, and
+    /// waiting for candidates if the server needs them in the offer.
     pub post: Duration,
-    /// ICE and DTLS, from the answer on.
+    /// ICE and DTLS, from the answer to the connected transport.
     pub connect: Duration,
-    /// From the offer until all local candidates were known, which nothing waits
-    /// for. Unknown while that goes on.
+    /// From the offer until all local candidates are known; `None` until then.
+    /// The POST waits for this only if the server needs candidates in the offer.
     pub gathering: Option<Duration>,
 }
 
 impl Times {
-    /// All that was waited for.
+    /// The sum of `offer`, `post` and `connect`.
     pub fn total(&self) -> Duration {
         self.offer + self.post + self.connect
     }
 
-    /// The same, had it waited for all candidates before the POST.
+    /// [`Times::total`] as it would be if the POST had waited for all candidates.
     pub fn total_with_gathering(&self) -> Option<Duration> {
         self.gathering.map(|gathering| self.total() + gathering)
     }
 }
 
-/// Takes the times of one attempt.
+/// Measures the times of one attempt.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
     offered: Instant,
@@ -41,7 +41,7 @@ pub(super) struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// The offer is there, and took so long.
+    /// Starts when the offer is ready; `took` is the time to make it.
     pub(super) fn offered(took: Duration) -> Self {
         let now = Instant::now();
         Self {
@@ -59,14 +59,14 @@ impl Stopwatch {
         self.times.post = self.lap();
     }
 
-    /// Gives the times, which are worth telling from now on.
+    /// Returns the times, which are complete enough to report from now on.
     pub(super) fn connected(&mut self) -> Times {
         self.times.connect = self.lap();
         self.is_connected = true;
         self.times
     }
 
-    /// Gives the times if they are worth telling again.
+    /// Returns the times if they have to be reported again.
     pub(super) fn gathered(&mut self) -> Option<Times> {
         self.times.gathering = Some(self.offered.elapsed());
         self.is_connected.then_some(self.times)

@@ -1,5 +1,5 @@
-//! Connectivity checks of our own: STUN binding requests as ICE sends them
-//! (RFC 8445 7.2.2), to ask the far end whether it is there.
+//! Our own connectivity checks: STUN binding requests as ICE sends them
+//! (RFC 8445 7.2.2), which show whether the far end is still there.
 
 use std::fmt;
 
@@ -12,46 +12,46 @@ use stun_types::prelude::*;
 
 use crate::whip::{Answer, Offer};
 
-/// The attributes that every check carries (RFC 8445 7.1.1 and 7.1.2).
+/// Attributes of every check (RFC 8445 7.1.1 and 7.1.2).
 const PRIORITY: AttributeType = AttributeType::new(0x0024);
 const ICE_CONTROLLING: AttributeType = AttributeType::new(0x802A);
 
 /// The priority of a peer-reflexive candidate (RFC 8445 5.1.2.1: type
-/// preference 110, local preference 0, component 1): the lowest of its kind, so
-/// that no far end prefers the way that the checks take.
+/// preference 110, local preference 0, component 1). It is the lowest of its
+/// type, so that no far end prefers the path of these checks.
 const PEER_REFLEXIVE: u32 = (110 << 24) + 255;
 
-/// Tells the two sides' roles apart where both claim the same (RFC 8445
-/// 7.3.1.1); with the lowest value we never win over the far end.
+/// Decides the roles when both sides claim the same one (RFC 8445 7.3.1.1). With
+/// the lowest value we never win over the far end.
 const TIE_BREAKER: u64 = 0;
 
-/// Makes the checks of one session, and knows their replies. Holds the ICE
-/// password, so it has no revealing `Debug`.
+/// Makes the checks of one session and recognizes their replies. It holds the
+/// ICE password, so its `Debug` shows nothing.
 #[derive(Clone)]
 pub(super) struct Consent {
     username: String,
     credentials: MessageIntegrityCredentials,
 }
 
-/// A check, with what its reply is known by.
+/// A check, with the transaction id of its reply.
 pub(super) struct Check {
     pub(super) packet: Vec<u8>,
     transaction: TransactionId,
 }
 
 impl Consent {
-    /// From the ICE credentials of both sides; none if one lacks them.
+    /// Uses the ICE credentials of both sides; `None` if one side has none.
     pub(super) fn new(offer: &Offer, answer: &Answer) -> Option<Self> {
         let (ours, _) = offer.ice_credentials()?;
         let (theirs, password) = answer.ice_credentials()?;
         Some(Self {
-            // RFC 8445 7.2.2: the fragment of the one who is asked comes first.
+            // RFC 8445 7.2.2: the receiver's fragment comes first.
             username: format!("{theirs}:{ours}"),
             credentials: ShortTermCredentials::new(password.to_owned()).into(),
         })
     }
 
-    /// One binding request, with a transaction id of its own.
+    /// Makes a binding request with a new transaction id.
     pub(super) fn check(&self) -> Option<Check> {
         let mut message = Message::builder_request(BINDING, MessageWriteVec::new());
         let transaction = message.transaction_id();
@@ -75,8 +75,8 @@ impl Consent {
         })
     }
 
-    /// Whether a packet answers a check. Any answer of somebody who knows the
-    /// password will do, an error response included: it comes from the living.
+    /// Whether a packet is a reply to a check by a peer that knows the password.
+    /// An error response counts too: it also shows that the peer is alive.
     pub(super) fn is_reply(&self, check: &Check, packet: &[u8]) -> bool {
         Message::from_bytes(packet).is_ok_and(|message| {
             message.is_response()
@@ -85,7 +85,7 @@ impl Consent {
         })
     }
 
-    /// The reply that the far end makes to a check.
+    /// The far end's reply to a check.
     #[cfg(test)]
     pub(super) fn reply_to(&self, packet: &[u8]) -> Vec<u8> {
         let request = Message::from_bytes(packet).unwrap();

@@ -1,4 +1,4 @@
-//! The end of a session: DELETE, and something to wait on.
+//! The end of a session: the DELETE, and a way for a thread to wait for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,23 +13,23 @@ use super::process::Process;
 use super::tokens::SessionToken;
 use crate::whip::{DeleteError, Deleted, Resource, read_delete};
 
-/// Bounds the DELETE: three round trips of a new TLS connection to a far
-/// region fit in several times over.
+/// Limit for the DELETE: several times the three round trips of a new TLS
+/// connection to a distant region.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a stop waits for a POST that is still unanswered. When the answer
-/// comes later, its session is deleted all the same, in the background.
+/// How long a stop waits for an unanswered POST. If the answer comes later, its
+/// session is still deleted, in the background.
 const UNANSWERED_WAIT: Duration = Duration::from_millis(800);
 
-/// Between the bound of a DELETE and that of the wait for it.
+/// By how much the wait for a DELETE exceeds [`DELETE_TIMEOUT`].
 const SLACK: Duration = Duration::from_millis(200);
 
 /// How a session ended on its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// There was none, or it named no URL to delete.
+    /// There was no session, or the server gave no URL to delete.
     NothingToDelete,
-    /// The DELETE was taken.
+    /// The DELETE succeeded.
     Deleted(Deleted),
     /// The server answered the DELETE with an error.
     Refused(DeleteError),
@@ -45,12 +45,12 @@ pub(super) async fn delete(
 ) -> Ended {
     let request = resource.delete(token.newest().await.as_ref());
     let deadline = Some(Instant::now() + DELETE_TIMEOUT);
-    // Only a stop cuts a body short, and this one's is of no interest.
+    // The stop is already set, so the reply's body is not read: it is not needed.
     let (_keep, mut stop) = watch::channel(true);
     let mut reply = send(process, request.clone(), deadline, &mut stop).await;
     if matches!(reply, Err(SendError::Closed)) {
-        // A connection that was kept from the POST may have been closed under
-        // the request; a DELETE can be repeated (RFC 9110 9.2.2).
+        // The server may have closed the connection that was kept from the
+        // POST. A DELETE can be repeated (RFC 9110 9.2.2).
         reply = send(process, request, deadline, &mut stop).await;
     }
     match reply.map(|reply| read_delete(reply.status())) {
@@ -60,7 +60,7 @@ pub(super) async fn delete(
     }
 }
 
-/// Makes the two ends of a session's end.
+/// Makes the driver's and the caller's side of a session's end.
 pub(super) fn ending() -> (EndingTeller, Ending) {
     let (sender, changes) = channel();
     let under_way = Arc::new(AtomicUsize::new(0));
@@ -71,7 +71,7 @@ pub(super) fn ending() -> (EndingTeller, Ending) {
     (teller, Ending { changes, under_way })
 }
 
-/// The driver's side; its last clone is dropped at the very end.
+/// The driver's side. Dropping its last clone reports the end.
 #[derive(Clone)]
 pub(super) struct EndingTeller {
     sender: Sender<()>,
@@ -79,14 +79,14 @@ pub(super) struct EndingTeller {
 }
 
 impl EndingTeller {
-    /// Runs a DELETE, which a stop waits for longer than for a POST.
+    /// Runs a DELETE. Meanwhile a stop waits longer than for a POST.
     pub(super) async fn deleting(self, delete: impl Future<Output = Ended>) -> Ended {
         self.under_way.fetch_add(1, Ordering::SeqCst);
-        // Nobody listens after a stop that did not wait.
+        // Fails if the owner did not wait and dropped its side.
         let _ = self.sender.send(());
         let ended = delete.await;
         self.under_way.fetch_sub(1, Ordering::SeqCst);
-        // What is left may be a POST, for which the bound is another.
+        // A POST may still be under way, for which the limit is shorter.
         let _ = self.sender.send(());
         ended
     }
@@ -94,8 +94,8 @@ impl EndingTeller {
 
 /// The caller's side: lets a thread wait for the session's end.
 ///
-/// A plain channel, so that it works on every thread; blocking on the async
-/// runtime would panic on an application's own tokio thread.
+/// It works on every thread, because it is a std channel: blocking on the async
+/// runtime would panic on a tokio thread of the application.
 #[derive(Debug)]
 pub struct Ending {
     changes: Receiver<()>,
@@ -103,14 +103,16 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Waits for the end: at most 0.8 s while the POST is unanswered, and
-    /// at most 3 s (the DELETE's own bound) and a little while a DELETE is
-    /// under way. Whether it ended; if not, it goes on ending in the background.
+    /// Waits for the end of the session, and returns whether it has ended. If
+    /// not, the end goes on in the background.
+    ///
+    /// Waits at most 0.8 s for an unanswered POST. While a DELETE is under way,
+    /// waits at most 3.2 s: the limit of the DELETE (3 s) and a little more.
     pub fn wait(&self) -> bool {
         use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
 
         let since = Instant::now();
-        // Behind the news that a DELETE is over comes that all is.
+        // The disconnect follows the last message at once; allow it SLACK.
         let mut at_least = Duration::ZERO;
         loop {
             let is_deleting = self.under_way.load(Ordering::SeqCst) > 0;
@@ -121,7 +123,7 @@ impl Ending {
             };
             let left = bound.saturating_sub(since.elapsed());
             match self.changes.recv_timeout(left.max(at_least)) {
-                // Old news too come here, so the bound is chosen anew.
+                // The message may be old, so the limit is chosen again.
                 Ok(()) => at_least = SLACK,
                 Err(Disconnected) => return true,
                 Err(Timeout) => return false,

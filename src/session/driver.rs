@@ -1,5 +1,5 @@
-//! What an attempt works with: what it is told, what it tells, and what lasts
-//! from one attempt to the next.
+//! The state of a driver: its inputs, its events, and what lasts from one
+//! attempt to the next.
 
 use std::time::Duration;
 
@@ -18,18 +18,17 @@ use super::process::Process;
 use super::trickle::Gathered;
 use crate::ivs::{FillerFallback, OfferedVideo};
 
-/// What an attempt came to.
+/// How an attempt ended.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// A stop was asked for.
+    /// A stop was requested.
     Stopped,
-    /// The media have changed: another session, at once.
+    /// The media has changed or there is a new token: start another session.
     Replaced,
-    /// It failed, or was lost.
+    /// It failed, or its connection was lost.
     Failed(Failure),
 }
 
-/// The driver of a session.
 pub(super) struct Driver {
     pub(super) process: &'static Process,
     pub(super) config: Config,
@@ -38,27 +37,28 @@ pub(super) struct Driver {
     pub(super) teller: EndingTeller,
     pub(super) backoff: Backoff,
     pub(super) fallback: FillerFallback,
-    /// How long the last attempt's media connection stood, and with what video.
+    /// How long this attempt's media connection lasted, and with what video;
+    /// `None` until its end.
     pub(super) lived: Option<(Duration, OfferedVideo)>,
-    /// The DELETEs under way: of ended sessions, and of POSTs that were given up.
+    /// The DELETEs under way: of ended sessions, and of abandoned POSTs.
     pub(super) endings: JoinSet<Ended>,
     /// The PATCHes under way.
     pub(super) trickles: JoinSet<Result<usize, String>>,
     pub(super) silence: Silence,
-    /// When a session was last replaced because its media had changed.
+    /// When a session was last replaced.
     pub(super) replaced: Option<Instant>,
-    /// Whether the application gave a token since it was asked, or said that it
-    /// has none.
+    /// The application's reply to the last request for a token: whether it has
+    /// a new one. `None` until it replies.
     pub(super) token_answer: Option<bool>,
     pub(super) asked_for_token_since_publishing: bool,
-    /// Which peer connection is in use; news of older ones are late.
+    /// Number of the peer connection in use; news of older ones is ignored.
     pub(super) peer: u64,
-    /// What the attempt under way is doing.
+    /// What the current attempt is doing.
     pub(super) phase: Phase,
-    /// The host that it does it with: scheme, host and port.
+    /// The server of the current attempt: scheme, host and port.
     pub(super) host: String,
     pub(super) gathered: Gathered,
-    /// From the offer of the attempt under way on.
+    /// Runs from the offer of the current attempt on.
     pub(super) stopwatch: Option<Stopwatch>,
 }
 
@@ -94,7 +94,7 @@ impl Driver {
         }
     }
 
-    /// Begins an attempt, with a peer connection of its own.
+    /// Begins an attempt with a new peer connection.
     pub(super) fn begin_attempt(&mut self) {
         self.peer += 1;
         self.phase = Phase::Offer;
@@ -104,7 +104,7 @@ impl Driver {
         self.lived = None;
     }
 
-    /// The attempt under way has failed.
+    /// The outcome if the current attempt fails for this cause.
     pub(super) fn failed(&self, cause: Cause) -> Outcome {
         Outcome::Failed(Failure {
             phase: self.phase,
@@ -114,7 +114,7 @@ impl Driver {
         })
     }
 
-    /// What an input makes of the attempt while it waits for something else.
+    /// The outcome if an input ends the attempt while it waits for something else.
     pub(super) fn interruption(&self, input: Input) -> Option<Outcome> {
         match input {
             Input::Stop => Some(Outcome::Stopped),
@@ -128,7 +128,7 @@ impl Driver {
     }
 
     fn all_gathered(&mut self) {
-        // It can be told twice: as a state, and by an empty candidate.
+        // Can be reported twice: as a state, and by an empty candidate.
         if std::mem::replace(&mut self.gathered.complete, true) {
             return;
         }
@@ -142,7 +142,7 @@ impl Driver {
         (self.emit)(event);
     }
 
-    /// The next input that is one to act on.
+    /// The next input that the attempt has to handle.
     pub(super) async fn next_input(&mut self) -> Input {
         loop {
             if let Some(input) = self.next_news().await {
@@ -151,9 +151,9 @@ impl Driver {
         }
     }
 
-    /// The next input; none where it was taken in right here, as tokens and
-    /// candidates are, or dropped, as news of an older peer connection. An owner
-    /// that dropped its [`Session`] has stopped it.
+    /// The next input. `None` if it was handled here (tokens, candidates) or
+    /// ignored (an older peer connection). When the owner has dropped its
+    /// `Session`, this is a stop.
     pub(super) async fn next_news(&mut self) -> Option<Input> {
         let input = tokio::select! {
             input = self.inputs.recv() => input.unwrap_or(Input::Stop),

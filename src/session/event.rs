@@ -1,4 +1,4 @@
-//! What goes between a session and its owner.
+//! The messages between a session and its owner.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,144 +11,146 @@ use super::failure::{Cause, Failure};
 use crate::ivs::{Claims, FillerMode, OfferedVideo, TokenDenied, TokenStatus};
 use crate::whip::{Answer, IceServer, Oddity, Offer};
 
-/// What the driver is told.
+/// A message to the driver.
 #[derive(Debug)]
 pub enum Input {
     /// News of a peer connection.
     Peer {
-        /// Which one: the number of the [`Event::MakeOffer`] it was made for.
+        /// Its number, from [`Event::MakeOffer`].
         peer: u64,
-        /// The news.
+        /// What happened.
         news: PeerNews,
     },
-    /// [`Config::tokens`](super::Config::tokens) has another token.
+    /// [`Config::tokens`](super::Config::tokens) has a new token.
     NewToken,
-    /// The application has no other token: an answer to [`Event::TokenWanted`].
+    /// The application has no new token; a reply to [`Event::TokenWanted`].
     NoNewToken,
-    /// The media have changed: replace the session by one for the new ones.
+    /// The media has changed: replace the session by one for the new media.
     Replace,
     /// End the session.
     Stop,
 }
 
-/// What becomes of a peer connection.
+/// What happened to a peer connection.
 #[derive(Debug)]
 pub enum PeerNews {
-    /// The offer is made: publish it.
+    /// The offer is ready to be published.
     Offer {
-        /// What to POST.
+        /// The offer for the POST.
         offer: Offer,
-        /// What it has as video, for what follows when it is refused.
+        /// The video in the offer; decides the fallback after a refusal.
         video: OfferedVideo,
-        /// Counts packets that arrive from the far end, of whatever kind.
+        /// Number of packets received from the far end, of any kind.
         heard: Arc<AtomicU64>,
-        /// How long it took to make.
+        /// How long it took to make the peer connection and the offer.
         took: Duration,
     },
-    /// A local candidate, as `candidate:…`.
+    /// A local ICE candidate, as `candidate:…`.
     Candidate(String),
-    /// There will be no more candidates.
+    /// No more candidates will follow.
     GatheringComplete,
-    /// The media connection stands, with the certificate that was announced.
+    /// The media connection is up, and its certificate is the announced one.
     Connected,
-    /// It can't go on.
+    /// The peer connection can't continue.
     Broken(Cause),
 }
 
-/// What the driver tells.
+/// A message from the driver.
 #[derive(Debug)]
 pub enum Event {
-    /// Make a fresh peer connection and its offer.
+    /// Make a new peer connection and its offer.
     MakeOffer {
-        /// The number that its news carry.
+        /// The number of the peer connection, for [`Input::Peer`].
         peer: u64,
-        /// What to offer as video if there is none.
+        /// The video section to offer if there is no video.
         without_video: OfferedVideo,
     },
-    /// The filler section was refused; an offer with another follows at once.
+    /// The filler falls back to another mode, after a refusal or after the far
+    /// end closed short sessions. The next [`Event::MakeOffer`] follows at once.
     FillerFallback {
-        /// The refusal.
+        /// The failure that led to the fallback.
         failure: Failure,
-        /// The filler section's next form.
+        /// The next filler mode.
         to: FillerMode,
     },
-    /// An offer was asked for and has not come for so long; told again each time
-    /// that as much has passed.
+    /// No offer has come since [`Event::MakeOffer`]. Repeated every 10 s.
     NoOffer {
-        /// How long.
+        /// Time since the request.
         after: Duration,
     },
     /// The session's state has changed.
     State(State),
-    /// What the token says of itself, if it says anything.
+    /// The claims of the token in use; `None` if there are none to read.
     Claims(Option<Claims>),
-    /// Say [`Input::NewToken`] or [`Input::NoNewToken`]: the token in use is expired, or not good enough.
+    /// The token in use has expired or does not allow publishing. Reply with
+    /// [`Input::NewToken`] or [`Input::NoNewToken`]; no reply within 10 s counts
+    /// as the latter.
     TokenWanted,
-    /// The server sent the POST on to another host.
+    /// The server redirected the POST.
     Redirected {
-        /// Scheme, host and port of the one that redirected.
+        /// Scheme, host and port that redirected.
         from: String,
-        /// Scheme, host and port of the next.
+        /// Scheme, host and port of the next POST.
         to: String,
     },
-    /// Apply this answer, after these ICE servers.
+    /// Set these ICE servers, then apply the answer.
     Answer {
-        /// The peer connection whose offer it answers.
+        /// The number of the peer connection that made the offer.
         peer: u64,
         /// The SDP answer.
         answer: Answer,
-        /// STUN and TURN servers that the WHIP server names.
+        /// The STUN and TURN servers that the WHIP server names.
         ice_servers: Vec<IceServer>,
     },
-    /// How long the steps to a session that publishes took; again once all
-    /// candidates are known, where that is later.
+    /// How long each step to publishing took. Repeated once all candidates are
+    /// known, if that is later.
     Times(Times),
-    /// The candidates were sent, or why not.
+    /// Result of the PATCH: how many candidates were sent, or why it failed.
     Trickled(Result<usize, String>),
-    /// The attempt failed; another follows after the wait.
+    /// The attempt failed; another one follows after the wait.
     Retry {
         /// Why it failed.
         failure: Failure,
-        /// Which attempt comes next, from 1.
+        /// Number of the next attempt, from 1.
         attempt: u32,
-        /// How long until then.
+        /// Time until the next attempt.
         wait: Duration,
     },
-    /// Something to know that is no failure.
+    /// A problem that does not end the session.
     Warning(Warning),
-    /// The session failed for good; [`Event::Ended`] follows.
+    /// The session failed and is not retried; [`Event::Ended`] follows.
     Failed(Failure),
-    /// The last event: nothing is left of the session, or it says what is.
+    /// The last event: how the session ended on its server.
     Ended(Ended),
 }
 
-/// The states of a session.
+/// The state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// The offer is on its way to becoming a media connection.
+    /// The offer is ready; the media connection is not up yet.
     Connecting,
     /// Media flows.
     Publishing,
-    /// The session is being ended.
+    /// The session is ending.
     Stopping,
 }
 
-/// Something off that the session lives with.
+/// A problem that does not end the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// A reply that is off the RFC.
+    /// A reply that deviates from RFC 9725.
     Oddity(Oddity),
-    /// The session's resource is on a host that may not have the token, so
-    /// the DELETE goes without.
+    /// The session's resource is on a host that may not receive the token, so
+    /// the DELETE is sent without it.
     ResourceElsewhere(TokenDenied),
-    /// The session may still be on the server.
+    /// The DELETE failed; the session may still be on the server.
     NotDeleted(Ended),
-    /// The token ends soon.
+    /// The token expires soon.
     Token(TokenStatus),
 }
 
 impl Warning {
-    /// Its name, for a program.
+    /// A fixed name for programs, such as `odd-reply`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Oddity(_) => "odd-reply",

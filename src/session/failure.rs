@@ -1,4 +1,4 @@
-//! Why a session could not be, with what an application and its user need.
+//! Why an attempt failed, as an application and its user need to know it.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use crate::ivs::{
 };
 use crate::whip::{AnswerError, PostError, RetryAfter};
 
-/// A failed session.
+/// Why an attempt failed. Displays as one sentence for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What was being done.
+    /// What the session was doing.
     pub phase: Phase,
-    /// The host it was done with: scheme, host and port.
+    /// The server: scheme, host and port.
     pub host: String,
-    /// Which attempt it was, from 1.
+    /// Number of the attempt, from 1, counted since the last good session.
     pub attempt: u32,
     /// What went wrong.
     pub cause: Cause,
 }
 
 impl Failure {
-    /// The kind of error, for its code on the bus.
+    /// The kind of error, which decides the error code on the bus.
     pub fn kind(&self) -> ErrorKind {
         match &self.cause {
             Cause::Token(_) => ErrorKind::Settings,
@@ -43,7 +43,7 @@ impl Failure {
         }
     }
 
-    /// Whether another attempt can help without a change by somebody.
+    /// Whether another attempt can succeed without a change by the user.
     pub fn is_retryable(&self) -> bool {
         match &self.cause {
             Cause::Post {
@@ -67,10 +67,10 @@ impl Failure {
         }
     }
 
-    /// Whether somebody may be mending it, so that a publisher that was on air
-    /// waits: a token file is read anew for each attempt, certificates are
-    /// renewed, and IVS's code for what it does not explain can be a hiccup when
-    /// the same offer was taken before.
+    /// Whether the cause may disappear, so that a publisher that was on air
+    /// keeps trying: a token file is read anew for each attempt, certificates
+    /// are renewed, and IVS's code for unexplained refusals can be temporary if
+    /// IVS accepted the same offer before.
     pub fn may_heal(&self) -> bool {
         match &self.cause {
             Cause::Token(_) | Cause::Claims(TokenStatus::Expired { .. }) | Cause::Send(_) => true,
@@ -78,7 +78,7 @@ impl Failure {
         }
     }
 
-    /// When the server wants to be asked again.
+    /// When the server accepts another attempt (its `Retry-After`).
     pub fn retry_after(&self) -> Option<RetryAfter> {
         match &self.cause {
             Cause::Post {
@@ -89,12 +89,12 @@ impl Failure {
         }
     }
 
-    /// Whether it ended a session that was publishing.
+    /// Whether the session was publishing when it failed.
     pub fn was_publishing(&self) -> bool {
         self.phase == Phase::Publish
     }
 
-    /// The HTTP status that said no.
+    /// The HTTP status of the reply that caused the failure.
     pub fn http_status(&self) -> Option<u16> {
         match &self.cause {
             Cause::Post { error, .. } => error.status().map(|status| status.as_u16()),
@@ -102,7 +102,7 @@ impl Failure {
         }
     }
 
-    /// The code of IVS's JSON error body.
+    /// The code in IVS's JSON error body.
     pub fn ivs_code(&self) -> Option<u32> {
         match &self.cause {
             Cause::Post {
@@ -113,7 +113,8 @@ impl Failure {
         }
     }
 
-    /// What was tried where, and what came back, as the beginning of a sentence.
+    /// What was tried, where, and what came back: the start of a sentence,
+    /// without the advice.
     pub fn what_happened(&self) -> impl fmt::Display {
         Happening(self)
     }
@@ -159,7 +160,7 @@ impl Failure {
     }
 }
 
-/// One sentence for a person: what was tried where, what came back, and what
+/// One sentence for the user: what was tried, where, what came back, and what
 /// to do next.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,7 +172,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What was tried where, and what came back.
+/// Displays a failure without its advice.
 struct Happening<'a>(&'a Failure);
 
 impl fmt::Display for Happening<'_> {
@@ -256,7 +257,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Its name in messages.
+    /// The name in messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Offer => "offer",
@@ -271,59 +272,59 @@ impl Phase {
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// There is no token where there should be one.
+    /// The configured token source gives no token.
     Token(TokenProblem),
-    /// What the token says of itself rules it out.
+    /// The token's claims rule out publishing.
     Claims(TokenStatus),
-    /// No reply to the POST.
+    /// The POST got no reply.
     Send(SendError),
-    /// The POST led to no session.
+    /// The reply to the POST made no session.
     Post {
         /// What came back.
         error: PostError,
-        /// What the offer had as video.
+        /// The video in the offer.
         video: OfferedVideo,
-        /// Whether it came with a token.
+        /// Whether the request carried a token.
         with_token: bool,
     },
-    /// The token may not go where the server sends us.
+    /// The server redirects to a host that may not receive the token.
     TokenDenied(TokenDenied),
     /// The answer can't be used.
     Answer(AnswerError),
-    /// The peer connection refused, in its words.
+    /// The peer connection reported this error.
     Peer(String),
     /// ICE or DTLS did not finish in time.
     NotConnected {
-        /// How long it was waited for.
+        /// The time limit.
         after: Duration,
     },
-    /// The far end has not been heard of.
+    /// Nothing was received from the far end.
     Silent {
-        /// For how long.
+        /// Length of the silence.
         after: Duration,
     },
-    /// The peer's certificate does not match the answer's fingerprint.
+    /// The far end's certificate does not match the answer's fingerprint.
     Certificate,
-    /// A connection that stood is gone.
+    /// The media connection failed or was lost, for this reason.
     Lost(String),
-    /// The server has closed the connection.
+    /// The server closed the media connection.
     Closed,
 }
 
-/// The kind of error, as GStreamer's resource and library errors name them.
+/// The kind of error, named after GStreamer's resource and library errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// A property has to be changed.
+    /// A property must be changed.
     Settings,
-    /// The token, its rights, or the peer's identity.
+    /// The token, its rights or the far end's certificate is not accepted.
     NotAuthorized,
-    /// Nothing there to publish to.
+    /// There is nothing to publish to at this host or URL.
     NotFound,
-    /// Full, throttled or in use.
+    /// The server or the stage is full, throttled or in use.
     Busy,
     /// The session could not be opened.
     OpenWrite,
-    /// An open session broke.
+    /// An open session failed.
     Write,
 }
 

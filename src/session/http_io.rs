@@ -1,4 +1,4 @@
-//! One request out, one reply in: bounded in time and size.
+//! Sends one request and reads one reply, with limits on time and size.
 
 use std::error::Error;
 use std::fmt;
@@ -12,15 +12,15 @@ use tokio::time::{Instant, timeout_at};
 use super::process::Process;
 use crate::whip::Body;
 
-/// The longest body that is read. A WHIP answer has a few KB; the limit keeps
-/// a broken or hostile server from filling the memory.
+/// The longest body that is read, in bytes. A WHIP answer has a few KB; the limit
+/// keeps a broken or hostile server from filling the memory.
 const BODY_CAP: usize = 512 * 1024;
 
-/// Sends a request and reads the reply up to [`BODY_CAP`].
+/// Sends a request and reads the reply, its body up to [`BODY_CAP`].
 ///
-/// Once the head is in, neither the deadline nor a stop makes it an error:
-/// the head may name a session that has to be deleted, so what is missing of
-/// the body is only told by [`Body::Broken`].
+/// After the head has arrived, neither the deadline nor a stop is an error: the
+/// head may name a session that has to be deleted. [`Body::Broken`] then tells
+/// that the body is incomplete.
 pub(super) async fn send(
     process: &Process,
     request: Request<String>,
@@ -71,25 +71,25 @@ async fn bounded<T>(deadline: Option<Instant>, work: impl Future<Output = T>) ->
     }
 }
 
-/// Why there is no reply.
+/// Why a request got no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendError {
-    /// The time-out passed.
+    /// No reply came within the time limit.
     Timeout,
     /// The host's name does not resolve.
     UnknownHost,
     /// Nothing listens at the address.
     ConnectionRefused,
-    /// The system has no CA certificates to check the server's against.
+    /// The system has no CA certificates, so no server can be trusted.
     NoCertificates,
     /// The TLS handshake failed.
     Tls(String),
-    /// The server's certificate is not valid at this moment, which on a machine
-    /// that has just started is the clock's fault more often than the server's.
+    /// The server's certificate is not valid at the current time. On a machine
+    /// that has just started, the clock is more often wrong than the certificate.
     CertificateDates(String),
     /// The connection ended before a reply came.
     Closed,
-    /// Anything else, in the HTTP client's words.
+    /// Any other error, as the HTTP client's text.
     Other(String),
 }
 
@@ -117,8 +117,8 @@ impl fmt::Display for SendError {
 impl Error for SendError {}
 
 impl Process {
-    /// Finds the cause that a user can act on in the client's error chain.
-    /// The URL is left out, since its path can be a secret.
+    /// Finds the cause in the client's error chain that a user can act on.
+    /// The URL is removed, since its path can be a secret.
     fn explain(&self, error: reqwest::Error) -> SendError {
         let error = error.without_url();
         if error.is_timeout() {
@@ -145,7 +145,7 @@ impl Process {
 
     fn explain_io(&self, error: &io::Error) -> Option<SendError> {
         let inner = error.get_ref();
-        // The HTTPS connector wraps the handshake's error in one of its own.
+        // The HTTPS connector wraps the handshake's error in another I/O error.
         if let Some(nested) = inner.and_then(|inner| inner.downcast_ref()) {
             return self.explain_io(nested);
         }
@@ -175,7 +175,7 @@ fn is_about_dates(error: &rustls::CertificateError) -> bool {
     )
 }
 
-/// An error and what it goes back to, outermost first.
+/// An error and its sources, outermost first.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
     let mut causes = Vec::new();
     let mut next = Some(error);

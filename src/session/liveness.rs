@@ -1,13 +1,12 @@
-//! Whether the far end is still there. webrtcbin 1.22 stays connected to a dead
-//! peer for minutes, so we listen for ourselves.
+//! Detects that the far end is gone: webrtcbin 1.22 stays connected to a dead
+//! peer for minutes.
 //!
-//! Everything that arrives counts: RTCP above all, which a receiver sends every
-//! 1 to 7 s whether media flows or not (RFC 3550 6.2). Where that stays away
-//! for longer, one lost report must be no alarm, so the far end is asked, by
-//! connectivity checks of our own (as RFC 7675 has them). libnice keeps the
-//! replies to checks that it did not send to itself, so they go out from a
-//! socket of their own: full and lite ICE agents answer whoever knows the
-//! password (RFC 8445 7.3).
+//! Every received packet is a sign of life, above all RTCP, which a receiver
+//! sends every 1 to 7 s whether media flows or not (RFC 3550 6.2). A single lost
+//! report must not end a session. After a longer silence we therefore send our
+//! own connectivity checks (as in RFC 7675). libnice does not pass on replies to
+//! checks that it did not send, so ours use a separate socket. Full and lite ICE
+//! agents answer anybody who knows the password (RFC 8445 7.3).
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -19,26 +18,26 @@ use tokio::task::JoinHandle;
 
 use super::consent::Consent;
 
-/// Into how many intervals the bound is cut: so many silent ones are a loss.
+/// Number of intervals in the silence time-out. This many silent ones are a loss.
 const INTERVALS: u32 = 5;
 
-/// From how many silent ones on the far end is asked; below that reports are
-/// only late.
+/// From this many silent intervals on we send checks. With fewer, reports may
+/// only be late.
 const DOUBTFUL: u32 = 3;
 
-/// What an interval told.
+/// The result of an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sign {
-    /// The far end was heard of, or not for long.
+    /// The far end was heard, or has only been silent for a short time.
     Fine,
-    /// It should be asked.
+    /// The far end should be sent a check.
     Doubtful,
-    /// It is gone.
+    /// The far end is gone.
     Lost,
 }
 
-/// Counts silent intervals. Not time itself: a process that was stopped for a
-/// while has not heard anything either, and that is not the far end's fault.
+/// Counts silent intervals instead of time: a process that was suspended has
+/// not received anything either, although the far end may be alive.
 #[derive(Debug)]
 pub(super) struct Liveness {
     bound: Duration,
@@ -48,7 +47,7 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    /// From the count of packets that arrived up to now.
+    /// `heard` is the number of packets received so far.
     pub(super) fn new(bound: Duration, heard: u64) -> Self {
         Self {
             bound,
@@ -58,22 +57,21 @@ impl Liveness {
         }
     }
 
-    /// After how long a silence is a loss.
+    /// Length of a silence that is a loss.
     pub(super) fn bound(&self) -> Duration {
         self.bound
     }
 
-    /// How long an interval is.
     pub(super) fn interval(&self) -> Duration {
         self.bound / INTERVALS
     }
 
-    /// Whether anything was heard at all.
+    /// Whether any packet was received since [`Liveness::new`].
     pub(super) fn has_ever_heard(&self) -> bool {
         self.ever
     }
 
-    /// Takes the count an interval later.
+    /// Ends an interval; `heard` is the number of packets received so far.
     pub(super) fn tick(&mut self, heard: u64) -> Sign {
         if heard != self.heard {
             self.heard = heard;
@@ -90,12 +88,12 @@ impl Liveness {
     }
 }
 
-/// Whether silence from the start of a session tells anything about this server.
-/// One that never sends a packet back nor answers a check would be lost again and
-/// again. In a session where it was heard of once, silence always tells.
+/// Decides whether silence from the start of a session counts as a loss. With a
+/// server that neither sends packets nor answers checks, every session would be
+/// lost. After one received packet, silence in that session always counts.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
-    /// Sessions in a row in which the far end was never heard of.
+    /// Sessions in a row that were lost by silence without any received packet.
     mute: u32,
 }
 
@@ -110,7 +108,7 @@ impl Silence {
     }
 }
 
-/// Asks the far end whether it is there; its replies count as heard.
+/// Sends checks to the far end; a reply counts as a received packet.
 #[derive(Debug)]
 pub(super) struct Asking {
     consent: Consent,
@@ -120,7 +118,7 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    /// For the far end with these candidates, of the answer.
+    /// `candidates` are those of the answer.
     pub(super) fn new(
         consent: Consent,
         candidates: Vec<SocketAddr>,
@@ -134,8 +132,8 @@ impl Asking {
         }
     }
 
-    /// Sends a check to each candidate, twice against loss, and listens for
-    /// replies until the next round.
+    /// Sends each candidate a check, twice in case one is lost, and listens for
+    /// replies until the next call.
     pub(super) fn ask(&mut self) {
         self.hush();
         let families = [
@@ -169,7 +167,8 @@ impl Drop for Asking {
     }
 }
 
-/// A failure of the socket is no reply, which is all that counts.
+/// One round with candidates of one address family. A socket error has the same
+/// effect as a missing reply.
 async fn round(consent: Consent, candidates: Vec<SocketAddr>, heard: Arc<AtomicU64>) {
     let any: SocketAddr = match candidates.first() {
         Some(SocketAddr::V6(_)) => (Ipv6Addr::UNSPECIFIED, 0).into(),

@@ -1,6 +1,6 @@
 //! A session's media connection: from the answer to its end.
 //!
-//! In: the answer, and news of the peer connection. Out: how it ended.
+//! In: the answer and news of the peer connection. Out: how it ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,15 +18,15 @@ use super::trickle::{Trickle, send_fragment};
 use crate::ivs::{FillerMode, OfferedVideo};
 use crate::whip::{Answer, IceServer, Offer};
 
-/// An offer that is made.
+/// A finished offer.
 pub(super) struct Offered {
     pub(super) offer: Offer,
     pub(super) video: OfferedVideo,
-    /// Counts what arrives from the far end.
+    /// Number of packets received from the far end.
     pub(super) heard: Arc<AtomicU64>,
 }
 
-/// From the answer to the end of the media connection.
+/// Hands over the answer and runs the media connection until it ends.
 pub(super) async fn publish(
     driver: &mut Driver,
     offered: &Offered,
@@ -108,7 +108,7 @@ fn remember(driver: &Driver, mode: Option<FillerMode>) {
     }
 }
 
-/// Looks for signs of life, and asks for one where they stay away.
+/// Looks for signs of life, and sends checks if there are none.
 fn look(
     driver: &mut Driver,
     offered: &Offered,
@@ -132,8 +132,8 @@ fn look(
     }
 }
 
-/// Off the connect path, and without the session's fate in it: whatever
-/// comes back is only told.
+/// Sends the candidates in the background. A failure is only reported and does
+/// not end the session.
 fn send_candidates(driver: &mut Driver, trickle: Option<Trickle>) {
     let gathered = &driver.gathered;
     let Some(request) = trickle.and_then(|trickle| trickle.request(gathered)) else {
@@ -145,11 +145,11 @@ fn send_candidates(driver: &mut Driver, trickle: Option<Trickle>) {
         .spawn(async move { send_fragment(process, request).await.map(|()| count) });
 }
 
-/// A media connection that stands.
+/// A media connection that is up.
 struct Watched {
     since: Instant,
     liveness: Liveness,
-    /// When to look for signs of life; never where nobody wants to know.
+    /// When to look for signs of life; `None` without a silence time-out.
     look_at: Option<Instant>,
 }
 
@@ -166,8 +166,8 @@ impl Watched {
     }
 
     fn look(&mut self, offered: &Offered) -> Sign {
-        // From now, not from when it was due: intervals that passed while
-        // nobody ran are no silence of the far end.
+        // Counted from now, not from when it was due: intervals that passed
+        // while this process was suspended say nothing about the far end.
         self.look_at = Some(Instant::now() + self.liveness.interval());
         self.liveness.tick(offered.heard.load(Ordering::Relaxed))
     }

@@ -1,7 +1,7 @@
-//! The driver of a publishing session: the part that waits.
+//! Drives a publishing session: attempts, retries, liveness, tokens and the end.
 //!
-//! It knows HTTP, time and the order of steps, and no GStreamer type. The
-//! peer connection is somebody else's; the two talk by values:
+//! In: [`Config`] and [`Input`]. Out: [`Event`] and HTTP requests. It uses no
+//! GStreamer type: the owner of the session holds the peer connection.
 //!
 //! ```text
 //!            Input                                  Event
@@ -12,12 +12,12 @@
 //!                        POST, redirects, DELETE
 //! ```
 //!
-//! Invariants, each held by a test:
-//! - A session that the server has made is deleted on every way out, also when
-//!   its answer is unusable, and when the 201 arrives after the stop.
-//! - Nothing here blocks: the only wait that does is [`Ending::wait`], on the
-//!   caller's thread, with a bound.
-//! - No event, error or log line holds a token or the path of a URL.
+//! Invariants, each checked by a test:
+//! - Every session that the server has made is deleted, also when its answer is
+//!   unusable or the 201 arrives after the stop.
+//! - Nothing here blocks a thread, except [`Ending::wait`], which blocks its
+//!   caller for a bounded time.
+//! - No event, error or log line shows a token or the path of a URL.
 
 mod attempt;
 mod backoff;

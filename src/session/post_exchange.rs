@@ -1,4 +1,4 @@
-//! The POST with its redirects, as one thing to wait for.
+//! The POST and its redirects, as one operation to wait for.
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -12,10 +12,10 @@ use super::tokens::SessionToken;
 use crate::ivs::{OfferedVideo, TokenDenied, may_have_token};
 use crate::whip::{Created, Offer, Post, PostError, Reply, Token, origin};
 
-/// A session that the server has made, with what its end needs.
+/// A session that the server has made, with what its DELETE needs.
 pub(super) struct Established {
     pub(super) created: Created,
-    /// The host that answered the POST.
+    /// The server that answered the POST: scheme, host and port.
     pub(super) host: String,
     pub(super) token: SessionToken,
 }
@@ -29,8 +29,8 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Sends the offer, follows redirects, and ends with a session or a
-    /// failure; `None` when a stop came before a session was made.
+    /// Sends the offer and follows redirects, up to a session or a failure.
+    /// `None` if a stop came before a session was made.
     pub(super) async fn run(
         mut self,
         offer: Offer,
@@ -94,8 +94,9 @@ impl Exchange {
         }
     }
 
-    /// Without a token there is none to protect, but the offer has an ICE
-    /// password, so that a downgrade is refused all the same.
+    /// Checks whether the token may go to the next URL. Without a token any host
+    /// is allowed, but a downgrade to http is still refused: the offer contains
+    /// an ICE password.
     fn check_token_scope(
         &self,
         token: &Option<Token>,

@@ -1,4 +1,5 @@
-//! What all sessions of a process share: the async runtime and the HTTP client.
+//! What all sessions of a process share: the async runtime, the HTTP clients
+//! and the remembered filler modes.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,30 +15,30 @@ use crate::ivs::FillerMode;
 use crate::whip::{Endpoint, is_loopback};
 
 /// Made at the first session and kept: a pooled connection makes the DELETE
-/// cheap, and threads do not multiply with elements.
+/// cheap, and the number of threads does not grow with the elements.
 static PROCESS: OnceCell<Process> = OnceCell::new();
 
-/// A TCP or TLS handshake that takes longer is on a wire that media won't like.
+/// A network with slower TCP and TLS handshakes is no use for live media.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The process-wide runtime and HTTP client.
+/// The process-wide runtime and HTTP clients.
 pub struct Process {
     runtime: Runtime,
     client: reqwest::Client,
-    /// For this machine's own servers: a proxy is another machine.
+    /// For servers on this machine. It uses no proxy: a proxy is another machine.
     loopback: reqwest::Client,
     pub(super) has_certificates: bool,
-    /// The filler section that each host took last, by its origin: paths can
-    /// hold a stream key, and be new for each token.
+    /// The filler mode that each server last accepted, by origin: a path can
+    /// contain a stream key and differ for each token.
     filler_modes: Mutex<HashMap<String, FillerMode>>,
 }
 
 impl Process {
-    /// The shared instance, made when first asked for. A failure is not
-    /// kept: the next call tries again.
+    /// The shared instance, made by the first call. After a failure the next
+    /// call tries again.
     ///
     /// # Errors
-    /// [`ProcessError`] when the system gives no thread or no TLS.
+    /// [`ProcessError`] if the runtime's thread or TLS can't be set up.
     pub fn get() -> Result<&'static Self, ProcessError> {
         PROCESS.get_or_try_init(Self::new)
     }
@@ -63,12 +64,12 @@ impl Process {
         })
     }
 
-    /// The runtime that carries the drivers of all elements.
+    /// The runtime that runs the drivers of all elements.
     pub fn runtime(&self) -> &Handle {
         self.runtime.handle()
     }
 
-    /// The filler section that an endpoint's host took last, if it was asked.
+    /// The filler mode that the endpoint's server last accepted, if any.
     pub(super) fn filler_mode(&self, endpoint: &Endpoint) -> Option<FillerMode> {
         self.filler_modes().get(&endpoint.host()).copied()
     }
@@ -83,7 +84,6 @@ impl Process {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The client for a URL.
     pub(super) fn client_for(&self, url: &Url) -> &reqwest::Client {
         if is_loopback(url) {
             &self.loopback
@@ -101,8 +101,8 @@ impl fmt::Debug for Process {
     }
 }
 
-/// The platform's CA certificates. None at all is no error yet: plain http to
-/// this machine needs none, and a https request says so in its failure.
+/// The platform's CA certificates. An empty list is no error here: plain http
+/// to this machine needs none, and an https request fails with a clear error.
 fn certificates() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -110,14 +110,14 @@ fn certificates() -> RootCertStore {
 }
 
 enum Proxies {
-    /// Those that the environment names.
+    /// The proxies that the environment names.
     OfTheSystem,
     None,
 }
 
 fn build(roots: RootCertStore, proxies: Proxies) -> Result<reqwest::Client, ProcessError> {
-    // Named here rather than installed as the process's default provider,
-    // which belongs to the application.
+    // Set for this client only: the process's default provider belongs to the
+    // application.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -137,7 +137,7 @@ fn build(roots: RootCertStore, proxies: Proxies) -> Result<reqwest::Client, Proc
         .map_err(|error| ProcessError(format!("no HTTP client: {error}")))
 }
 
-/// The process-wide parts could not be made.
+/// The process-wide runtime or HTTP clients could not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessError(String);
 

@@ -1,5 +1,5 @@
-//! One attempt after another: the fallback to another filler mode, the wait
-//! between attempts, and the end.
+//! Runs one attempt after another: the fallback to another filler mode, the
+//! wait between attempts, and the end.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,8 +13,8 @@ use super::failure::{Cause, Failure};
 use crate::ivs::FillerMode;
 use crate::whip::PostError;
 
-/// Media that change all the time, as an encoder's parameter sets may, must not
-/// become a storm of requests.
+/// Shortest time between two replacements. Media that changes all the time, as
+/// an encoder's parameter sets may, must not cause a flood of requests.
 const BETWEEN_REPLACEMENTS: Duration = Duration::from_secs(1);
 
 impl Driver {
@@ -39,7 +39,7 @@ impl Driver {
         self.emit(Event::Ended(ended));
     }
 
-    /// Attempts until one fails; none when it was stopped.
+    /// Runs attempts until one fails; `None` if stopped.
     async fn attempts(&mut self) -> Option<Failure> {
         loop {
             self.tell_ended();
@@ -73,7 +73,7 @@ impl Driver {
         }
     }
 
-    /// The filler section to offer next, where the failed one can be the reason.
+    /// The filler mode to offer next, if the failed one can be the reason.
     fn fall_back(&mut self, failure: &Failure) -> Option<FillerMode> {
         if let Cause::Post {
             error: PostError::Refused(refusal),
@@ -92,7 +92,8 @@ impl Driver {
         }
     }
 
-    /// Tells it, and of a session that was lost on the way as of any other.
+    /// Reports the fallback. If a publishing session was lost, reports a retry
+    /// first, as after every other loss.
     fn tell_fallback(&mut self, failure: Failure, to: FillerMode) {
         if failure.was_publishing() {
             self.emit(Event::Retry {
@@ -104,14 +105,14 @@ impl Driver {
         self.emit(Event::FillerFallback { failure, to });
     }
 
-    /// Waits between attempts; `None` when it was stopped meanwhile.
+    /// Waits between attempts; `None` if stopped meanwhile.
     async fn wait_out(&mut self, until: Instant) -> Option<()> {
         loop {
             tokio::select! {
                 () = sleep_until(until) => return Some(()),
                 input = self.next_input() => match input {
                     Input::Stop => return None,
-                    // The next attempt takes whatever media there are by then.
+                    // The next attempt uses whatever media and token there are then.
                     Input::Replace
                     | Input::Peer { .. }
                     | Input::NewToken
@@ -121,7 +122,7 @@ impl Driver {
         }
     }
 
-    /// Waits for every DELETE; the last word is the worst one.
+    /// Waits for every DELETE and returns the worst result.
     async fn end(&mut self) -> Ended {
         let mut worst = Ended::NothingToDelete;
         while let Some(ended) = self.endings.join_next().await {
@@ -134,7 +135,7 @@ impl Driver {
         worst
     }
 
-    /// Takes note of DELETEs that have been answered meanwhile.
+    /// Warns of DELETEs that have failed meanwhile.
     fn tell_ended(&mut self) {
         while let Some(ended) = self.endings.try_join_next() {
             if let Ok(ended) = ended {

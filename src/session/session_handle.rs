@@ -1,4 +1,4 @@
-//! A running session, as its owner holds it.
+//! The owner's handle of a running session.
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -16,9 +16,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts a session's driver on a runtime, whose clock is the only one that
-    /// it goes by. `emit` is called on the runtime's worker, so it must only
-    /// pass the event on.
+    /// Starts the driver of a session on a runtime, whose clock drives all its
+    /// timers. `emit` is called on the runtime's worker thread, so it must not
+    /// block: it should only pass the event on.
+    ///
+    /// The [`Ending`] lets a thread wait for the end of the session.
     pub fn start(
         runtime: &Handle,
         process: &'static Process,
@@ -32,7 +34,7 @@ impl Session {
         (Self { inputs }, ending)
     }
 
-    /// Tells the driver something; it is lost when the session has ended.
+    /// Sends an input to the driver. It has no effect after the session's end.
     pub fn tell(&self, input: Input) {
         let _ = self.inputs.send(input);
     }

@@ -1,7 +1,7 @@
-//! Whether the token is still good, and where a newer one comes from.
+//! Checks the token before a POST, and asks the application for a newer one.
 //!
-//! What a token says of itself is read, not verified: it saves a request that
-//! is sure to be refused. The server's word counts more.
+//! The claims are read, not verified: they only save a request that would be
+//! refused. The server decides.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,11 +12,11 @@ use super::event::{Event, Warning};
 use super::failure::Cause;
 use crate::ivs::{Claims, EXPIRED_TOKEN, TokenStatus};
 
-/// How long an application may take to give a new token: it may have to ask
+/// How long the application may take to give a new token. It may have to ask
 /// its own server for one.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Makes sure that the token is worth a POST, with a new one if need be.
+/// Fails if the claims rule out publishing, also after asking for a new token.
 pub(super) async fn check_token(driver: &mut Driver) -> Result<(), Outcome> {
     let mut status = token_status(driver).await?;
     if matches!(status, TokenStatus::Expired { .. } | TokenStatus::NoPublish)
@@ -36,9 +36,11 @@ pub(super) async fn check_token(driver: &mut Driver) -> Result<(), Outcome> {
     }
 }
 
-/// After a refusal of the token as expired: another attempt at once, if
-/// the application has a new one. Asked for once until media flow again,
-/// so that two who disagree about the time don't go round in a circle.
+/// If the server refused the token as expired, asks the application for a new
+/// one, and starts another attempt at once if it has one.
+///
+/// Asks only once until media flows again: if the clocks of server and
+/// application differ, both would repeat this forever.
 pub(super) async fn renew_after_refusal(driver: &mut Driver, outcome: Outcome) -> Outcome {
     let is_expired =
         matches!(&outcome, Outcome::Failed(failure) if failure.ivs_code() == Some(EXPIRED_TOKEN));
@@ -56,7 +58,7 @@ pub(super) async fn renew_after_refusal(driver: &mut Driver, outcome: Outcome) -
 async fn token_status(driver: &mut Driver) -> Result<TokenStatus, Outcome> {
     let token = driver.config.tokens.newest().await;
     let token = token.map_err(|problem| driver.failed(Cause::Token(problem)))?;
-    // One that is no JWT is left to the server.
+    // Only the server can check a token that is no JWT.
     let claims = token.as_ref().and_then(Claims::read);
     let status = claims
         .as_ref()
@@ -65,7 +67,7 @@ async fn token_status(driver: &mut Driver) -> Result<TokenStatus, Outcome> {
     Ok(status.unwrap_or(TokenStatus::Fine))
 }
 
-/// Asks the application for a new token; whether there is one.
+/// Asks the application for a new token. Returns whether it gave one.
 async fn renew(driver: &mut Driver) -> Result<bool, Outcome> {
     driver.token_answer = None;
     driver.emit(Event::TokenWanted);

@@ -1,6 +1,6 @@
-//! The tokens of a publisher: one value that every request asks.
+//! The tokens of a publisher, shared by all its requests.
 //!
-//! In: what the application gives, a file and the environment. Out: the newest
+//! In: a token from the application, a file or the environment. Out: the newest
 //! token for a POST, and the token of a session for its PATCH and DELETE.
 
 use std::fmt;
@@ -14,34 +14,35 @@ use tokio::time::timeout;
 
 use crate::whip::{Token, TokenError};
 
-/// Far above any token: IVS's hold 1 KB of attributes at most (documented).
+/// In bytes, far above any token: IVS's hold 1 KB of attributes at most
+/// (documented).
 const MAX_FILE: u64 = 64 * 1024;
 
-/// Bounds the reading of a file, which can be a pipe or on a network that is gone.
+/// Limit for reading the file, which can be a pipe or on a lost network mount.
 const FILE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The places to look for a token, in order.
+/// The sources of a token, in the order in which they are tried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenSource {
-    /// Given as it is.
+    /// A token that the application gave.
     pub given: Option<Token>,
-    /// A file that holds nothing but the token.
+    /// A file that contains only the token.
     pub file: Option<PathBuf>,
-    /// From the environment.
+    /// A token from the environment.
     pub environment: Option<Token>,
 }
 
 impl TokenSource {
-    /// Whether there is no place to look.
+    /// Whether no source is set.
     pub fn is_empty(&self) -> bool {
         self.given.is_none() && self.file.is_none() && self.environment.is_none()
     }
 
-    /// The token as of now, or none if there is no place to look. Reads a
-    /// file, so it is not for a thread that must not wait.
+    /// The current token; `None` if no source is set. It may read a file, so do
+    /// not call it on a thread that must not block.
     ///
     /// # Errors
-    /// [`TokenProblem`] when a file is named but gives no token.
+    /// [`TokenProblem`] if the file gives no token.
     pub fn read(&self) -> Result<Option<Token>, TokenProblem> {
         if let Some(token) = &self.given {
             return Ok(Some(token.clone()));
@@ -53,33 +54,33 @@ impl TokenSource {
     }
 }
 
-/// A publisher's tokens. Clones share one value, so a token that the application
-/// gives counts from the next request on, wherever that is made.
+/// A publisher's tokens. Clones share one value, so a new token of the
+/// application applies to every request from the next one on.
 #[derive(Clone, Debug)]
 pub struct Tokens(Arc<Mutex<TokenSource>>);
 
 impl Tokens {
-    /// Looks for tokens in these places.
+    /// Takes tokens from these sources.
     pub fn new(source: TokenSource) -> Self {
         Self(Arc::new(Mutex::new(source)))
     }
 
-    /// Takes the application's token in place of the one that it gave before;
-    /// without one the other places count.
+    /// Replaces the token that the application gave. With `None` the other
+    /// sources apply.
     pub fn give(&self, token: Option<Token>) {
         self.lock().given = token;
     }
 
-    /// Whether there is no place to look for a token.
+    /// Whether no source is set.
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 
-    /// The token as of now, or none if there is no place to look. Reads a file
-    /// on the runtime's pool.
+    /// The current token; `None` if no source is set. Reads the file on the
+    /// runtime's pool of blocking threads.
     ///
     /// # Errors
-    /// [`TokenProblem`] when a file is named but gives no token, or not in time.
+    /// [`TokenProblem`] if the file gives no token, or not within 2 s.
     pub(super) async fn newest(&self) -> Result<Option<Token>, TokenProblem> {
         let source = self.lock().clone();
         if source.given.is_some() {
@@ -92,7 +93,7 @@ impl Tokens {
         let unreadable = |kind| TokenProblem::Unreadable { path, kind };
         match timeout(FILE_TIMEOUT, read).await {
             Ok(Ok(read)) => read,
-            // Only a runtime that shuts down cancels the task.
+            // The task is only cancelled when the runtime shuts down.
             Ok(Err(_)) => Err(unreadable(io::ErrorKind::Interrupted)),
             Err(_) => Err(unreadable(io::ErrorKind::TimedOut)),
         }
@@ -107,7 +108,7 @@ impl Tokens {
 #[derive(Clone, Debug)]
 pub(super) struct SessionToken {
     tokens: Tokens,
-    /// `None` where the resource's host may not have it.
+    /// `None` if the resource's host may not receive it.
     used: Option<Token>,
 }
 
@@ -119,13 +120,14 @@ impl SessionToken {
         }
     }
 
-    /// The one that the session was made with.
+    /// The token that the session was made with.
     pub(super) fn used(&self) -> Option<&Token> {
         self.used.as_ref()
     }
 
-    /// A newer one, if the publisher has one by now; none for a host that may not
-    /// have any. A file that is gone by now keeps no session from being deleted.
+    /// The publisher's newest token, or the session's own if there is no newer
+    /// one: a deleted token file must not prevent the DELETE. `None` if the
+    /// host may not receive a token.
     pub(super) async fn newest(&self) -> Option<Token> {
         let used = self.used.clone()?;
         let newest = self.tokens.newest().await.ok().flatten();
@@ -150,19 +152,19 @@ fn read_file(path: &PathBuf) -> Result<Token, TokenProblem> {
     })
 }
 
-/// Why there is no token where there should be one.
+/// Why the configured token source gives no token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenProblem {
     /// The file can't be read.
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's reason.
+        /// The kind of I/O error.
         kind: io::ErrorKind,
     },
-    /// The file holds no token.
+    /// The file does not contain a token.
     NoToken {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// What is wrong with its text.
         error: TokenError,

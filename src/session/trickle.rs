@@ -1,4 +1,4 @@
-//! The one PATCH with our candidates (RFC 9725 4.3.2), off the connect path.
+//! Sends our candidates in one PATCH (RFC 9725 4.3.2). Nothing waits for it.
 
 use std::time::Duration;
 
@@ -11,21 +11,22 @@ use super::process::Process;
 use super::tokens::SessionToken;
 use crate::whip::{Fragment, Offer, Resource, Trickling, read_trickle};
 
-/// Host candidates are there at once; those of slow STUN and TURN servers are
-/// not waited for longer, since the server learns of us by our checks anyway.
+/// How long to wait for all candidates. Host candidates are known at once. Slow
+/// STUN and TURN servers get no more time, since the server learns our address
+/// from our checks anyway.
 const GATHERING: Duration = Duration::from_millis(1_500);
 
 /// Some servers never answer a PATCH (Cloudflare Stream).
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The local candidates so far, of the peer connection that is in use.
+/// The local candidates of the current peer connection so far.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     pub(super) candidates: Vec<String>,
     pub(super) complete: bool,
 }
 
-/// Candidates that wait to be sent.
+/// A PATCH that waits for candidates.
 pub(super) struct Trickle {
     trickling: Trickling,
     token: SessionToken,
@@ -34,7 +35,7 @@ pub(super) struct Trickle {
 }
 
 impl Trickle {
-    /// None where the server does not show that it takes candidates.
+    /// `None` if the server does not show that it accepts candidates.
     pub(super) fn new(resource: &Resource, token: SessionToken, offer: Offer) -> Option<Self> {
         let trickling = resource.can_trickle().then(|| resource.trickling())?;
         Some(Self {
@@ -45,7 +46,7 @@ impl Trickle {
         })
     }
 
-    /// When to send: once gathering is complete, or has taken long enough.
+    /// When to send: once gathering is complete, at the latest after [`GATHERING`].
     pub(super) fn when(&self, gathered: &Gathered) -> Instant {
         if gathered.complete {
             Instant::now()
@@ -54,7 +55,7 @@ impl Trickle {
         }
     }
 
-    /// The PATCH; none if there is nothing to tell.
+    /// The PATCH; `None` if there is nothing to send.
     pub(super) fn request(&self, gathered: &Gathered) -> Option<Request<String>> {
         if gathered.candidates.is_empty() {
             return None;
@@ -64,7 +65,7 @@ impl Trickle {
     }
 }
 
-/// Sends the PATCH; the error is words for the log.
+/// Sends the PATCH; the error is a text for the log.
 pub(super) async fn send_fragment(
     process: &'static Process,
     request: Request<String>,

@@ -1,17 +1,17 @@
 //! SDP answers for offers of any shape.
 
-/// What an answer announces. No certificate has it, so that media never
-/// connects; the tests that want media have a real far end.
+/// The fingerprint in an answer. No certificate matches it, so media never
+/// connects; tests that need media use a real far end.
 pub(crate) const FINGERPRINT: &str = "sha-256 BA:78:16:BF:8F:01:CF:EA:41:41:40:DE:5D:AE:22:23:\
      B0:03:61:A3:96:17:7A:9C:B4:10:FF:61:F2:00:15:AD";
 
-/// A transport that is valid in form and leads nowhere.
+/// A valid transport without a far end behind it.
 const TRANSPORT: &str = "a=ice-ufrag:farEnd\r\na=ice-pwd:farEndPasswordOf24Letters\r\n\
      a=setup:passive\r\na=rtcp-mux\r\n";
 
-/// An answer that takes all that the offer sends: a section for each of the
-/// offer's, of the same kind, mid, formats and mappings, `recvonly` where the
-/// offer has `sendonly`, `inactive` where it has that, in one bundle.
+/// An answer that accepts everything in the offer: one bundle with a section
+/// for each of the offer's, of the same kind, mid, formats and mappings.
+/// `sendonly` is answered by `recvonly`, `inactive` by `inactive`.
 pub(crate) fn answer_for(offer: &str) -> String {
     let sections: Vec<Vec<&str>> = sections(offer);
     let mids: Vec<&str> = sections

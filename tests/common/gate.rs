@@ -1,13 +1,13 @@
-//! Something a server's thread waits at until the test lets it pass.
+//! A gate at which a server's thread waits until the test opens it.
 
 use std::sync::{Arc, Condvar, Mutex};
 
-/// Closed when made; once opened it stays open. Clones are one gate.
+/// Starts closed; once opened it stays open. Clones share one gate.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Gate {
-    /// Lets everybody pass, those who wait and those who come later.
+    /// Lets all threads pass, those that wait and those that come later.
     pub(crate) fn open(&self) {
         *self.0.0.lock().unwrap() = true;
         self.0.1.notify_all();

@@ -1,23 +1,22 @@
-//! HTTP/1.1 messages as a server meets them: requests as read, replies to write.
+//! HTTP/1.1 messages of a server: requests to read, replies to write.
 
 use std::io::{self, BufRead, Read, Write};
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// `POST`, `DELETE` …
     pub(crate) method: String,
     /// Path and query.
     pub(crate) path: String,
-    /// In the order they came, names in lower case.
+    /// In order of arrival, names in lower case.
     pub(crate) headers: Vec<(String, String)>,
-    /// The body, whole.
     pub(crate) body: String,
 }
 
 impl Request {
-    /// Reads the next request of a connection; `None` when the client is done
-    /// with it.
+    /// Reads the next request of a connection; `None` when the client has
+    /// closed it.
     pub(super) fn read(reader: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut first = String::new();
         if reader.read_line(&mut first)? == 0 {
@@ -40,18 +39,17 @@ impl Request {
         Ok(Some(request))
     }
 
-    /// The value of a header, asked for in lower case.
+    /// The value of a header; `name` is in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let of_name = self.headers.iter().find(|(key, _)| key == name);
         of_name.map(|(_, value)| value.as_str())
     }
 
-    /// What the request showed as credentials.
     pub(crate) fn authorization(&self) -> Option<&str> {
         self.header("authorization")
     }
 
-    /// Method and path, for assertions that read as a list of requests.
+    /// Method and path, so that assertions read as a list of requests.
     pub(crate) fn line(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
@@ -71,7 +69,7 @@ fn read_headers(reader: &mut impl BufRead) -> io::Result<Vec<(String, String)>> 
     }
 }
 
-/// A reply to write, with a body that ends well or otherwise.
+/// A reply to write. Its body can be complete, stall or break off.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     status: u16,
@@ -80,16 +78,16 @@ pub(crate) struct Reply {
     rest: Rest,
 }
 
-/// What follows the body's first bytes.
+/// What follows the body that was set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
-    /// Nothing: that was all.
+    /// The body is complete.
     Nothing,
-    /// More is announced and never comes.
+    /// More is announced but never sent.
     Stall,
-    /// More is announced, and the connection is closed instead.
+    /// More is announced, but the connection is closed.
     Close,
-    /// So many bytes more.
+    /// This many more bytes.
     Padding(usize),
 }
 
@@ -104,38 +102,37 @@ impl Reply {
         }
     }
 
-    /// Adds a header. `Content-Length` comes by itself.
+    /// Adds a header. `Content-Length` is added automatically.
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Sets the body.
     pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// Announces more body than comes, and leaves the connection open.
+    /// Announces a longer body than is sent, and leaves the connection open.
     pub(crate) fn stalling(mut self) -> Self {
         self.rest = Rest::Stall;
         self
     }
 
-    /// Announces more body than comes, and closes the connection.
+    /// Announces a longer body than is sent, and closes the connection.
     pub(crate) fn broken_off(mut self) -> Self {
         self.rest = Rest::Close;
         self
     }
 
-    /// Lets so many bytes follow the body, made while they are written.
+    /// Appends this many bytes to the body, generated while they are written.
     pub(crate) fn padded(mut self, bytes: usize) -> Self {
         self.rest = Rest::Padding(bytes);
         self
     }
 
-    /// Writes all of it and says what is to happen to the connection:
-    /// [`Rest::Nothing`], unless the body is one that stalls or breaks off.
+    /// Writes the reply and returns what to do with the connection:
+    /// [`Rest::Nothing`], unless the body stalls or breaks off.
     pub(super) fn write(&self, wire: &mut (impl Write + ?Sized)) -> io::Result<Rest> {
         let more = match self.rest {
             Rest::Nothing => 0,

@@ -1,10 +1,10 @@
-//! What the test binaries share: a server that does as it is told, answers that
-//! fit an offer, and programs as processes.
+//! What the test binaries share: a scripted server, answers that fit an offer,
+//! and programs run as processes.
 //!
-//! A binary takes it in by `#[path = "../common/mod.rs"] mod common;` and needs
-//! no more than std. `scripted` has an example.
+//! Include it with `#[path = "../common/mod.rs"] mod common;`. It needs only std.
+//! `scripted` has an example.
 
-// Each binary uses its part of this.
+// Each binary uses only a part of this module.
 #![allow(dead_code, unused_imports)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! Programs of this repository as processes.
+//! Runs programs of this repository as processes.
 
 use std::io::Read;
 use std::path::Path;
@@ -7,10 +7,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// How long a program may run: far longer than it does.
+/// Limit for a program's run, far above its usual time.
 const BOUND: Duration = Duration::from_secs(90);
 
-/// A program's run, after its end.
+/// The result of a program's run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) status: ExitStatus,
@@ -23,7 +23,7 @@ pub(crate) fn run(program: impl AsRef<Path>, arguments: &[&str], token: Option<&
     end(start(program, arguments, token))
 }
 
-/// Starts a program, with a token in its environment or without any.
+/// Starts a program, with or without a token in its environment.
 pub(crate) fn start(program: impl AsRef<Path>, arguments: &[&str], token: Option<&str>) -> Child {
     let program = program.as_ref();
     let mut command = Command::new(program);
@@ -40,7 +40,7 @@ pub(crate) fn start(program: impl AsRef<Path>, arguments: &[&str], token: Option
         .unwrap_or_else(|error| panic!("{}: {error}", program.display()))
 }
 
-/// Waits for the end of a program, and kills one that does not end.
+/// Waits for the end of a program; after [`BOUND`], kills it and panics.
 pub(crate) fn end(mut child: Child) -> Run {
     let output = read(child.stdout.take());
     let errors = read(child.stderr.take());
@@ -54,7 +54,7 @@ pub(crate) fn end(mut child: Child) -> Run {
     }
 }
 
-/// Sends a signal by its name, as Ctrl-C sends INT.
+/// Sends a signal by its name, such as INT for Ctrl-C.
 pub(crate) fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();
     let option = format!("-{name}");
@@ -62,7 +62,7 @@ pub(crate) fn signal(child: &Child, name: &str) {
     assert!(sent.success(), "kill {option}");
 }
 
-/// Reads to the end on a thread of its own, so that waiting for it has a bound.
+/// Reads to the end on its own thread, so that the wait for it can have a limit.
 fn read(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
     let (done, text) = mpsc::channel();
     thread::spawn(move || {

@@ -1,5 +1,5 @@
-//! A scripted HTTP/1.1 server on threads: it listens on a port of its own,
-//! does with each request what the test's script says, and remembers it.
+//! A scripted HTTP/1.1 server on threads. It listens on its own port, handles
+//! each request as the test's script says, and records it.
 //!
 //! ```ignore
 //! let server = Server::start("127.0.0.1", |request| match request.method.as_str() {
@@ -25,20 +25,20 @@ use super::answer::answer_for;
 use super::gate::Gate;
 use super::message::{Reply, Request, Rest};
 
-/// What the server does about a request.
+/// What the server does with a request.
 pub(crate) enum Action {
     /// Answers; the connection stays open for the next request.
     Reply(Reply),
     /// Closes the connection without an answer.
     Close,
-    /// Says nothing until the server is dropped.
+    /// Never answers; keeps the connection until the server is dropped.
     Silence,
-    /// Does the other once the gate is open.
+    /// Performs the other action once the gate is open.
     After(Gate, Box<Action>),
 }
 
 impl Action {
-    /// The same once the gate is open.
+    /// The same action, once the gate is open.
     pub(crate) fn after(self, gate: &Gate) -> Self {
         Self::After(gate.clone(), Box::new(self))
     }
@@ -50,7 +50,7 @@ impl From<Reply> for Action {
     }
 }
 
-/// A 201 with an answer made for the offer that came.
+/// A 201 with an answer that fits the offer in the request.
 pub(crate) fn created(location: &str, request: &Request) -> Action {
     let reply = Reply::new(201)
         .header("Content-Type", "application/sdp")
@@ -64,13 +64,13 @@ pub(crate) fn redirect(location: &str) -> Action {
     Reply::new(307).header("Location", location).into()
 }
 
-/// A connection as the server reads and writes it: plain TCP, or what a test
-/// puts round it.
+/// A connection as the server reads and writes it: plain TCP, or a test's wrapper
+/// around it.
 pub(crate) trait Wire: Read + Write {}
 
 impl<T: Read + Write> Wire for T {}
 
-/// A running server. Stops when dropped, and then panics if its script did.
+/// A running server. When dropped it stops, and panics if its script did.
 pub(crate) struct Server {
     scheme: &'static str,
     shared: Arc<Shared>,
@@ -78,7 +78,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Listens on a free port of an address of this machine.
+    /// Listens on a free port of this address.
     pub(crate) fn start(
         address: &str,
         script: impl Fn(&Request) -> Action + Send + Sync + 'static,
@@ -86,8 +86,8 @@ impl Server {
         Self::start_wrapped("http", address, |stream| Some(Box::new(stream)), script)
     }
 
-    /// Answers the requests in the order in which they come; one too many is
-    /// a panic.
+    /// Handles the requests with these actions in order; panics if there are
+    /// more requests than actions.
     pub(crate) fn in_order(address: &str, actions: Vec<Action>) -> Self {
         let left = Mutex::new(actions.into_iter());
         Self::start(address, move |request| {
@@ -96,8 +96,8 @@ impl Server {
         })
     }
 
-    /// Resets every connection as soon as a request begins to come in: a
-    /// socket that is closed with unread bytes says RST instead of FIN.
+    /// Resets every connection as soon as a request starts to arrive: a socket
+    /// that is closed with unread bytes sends RST instead of FIN.
     pub(crate) fn resetting(address: &str) -> Self {
         let peek = |stream: TcpStream| {
             let _ = stream.peek(&mut [0]);
@@ -106,8 +106,8 @@ impl Server {
         Self::start_wrapped("http", address, peek, |_| Action::Close)
     }
 
-    /// As [`Server::start`], with each connection first handed to `wrap`,
-    /// which gives back none to have it closed at once.
+    /// Like [`Server::start`], but `wrap` gets each connection first. If it
+    /// returns `None`, the connection is closed at once.
     pub(crate) fn start_wrapped(
         scheme: &'static str,
         address: &str,
@@ -137,12 +137,11 @@ impl Server {
         format!("{}://{}", self.scheme, self.shared.address)
     }
 
-    /// A URL of this server; the path begins with a slash.
+    /// A URL of this server; `path` begins with a slash.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.origin())
     }
 
-    /// The port it listens on.
     pub(crate) fn port(&self) -> u16 {
         self.shared.address.port()
     }
@@ -157,13 +156,13 @@ impl Server {
         self.requests().iter().map(Request::line).collect()
     }
 
-    /// How many connections were made so far, requests or not.
+    /// Number of connections so far, with or without requests.
     pub(crate) fn connections(&self) -> usize {
         self.shared.healthy().connections
     }
 
-    /// Waits until `look` finds something in the requests so far, at most as
-    /// long as the bound.
+    /// Waits until `look` finds something in the requests so far; `None` after
+    /// `bound`.
     pub(crate) fn wait_for<T>(
         &self,
         bound: Duration,
@@ -181,7 +180,7 @@ impl Server {
         }
     }
 
-    /// Waits for a request by method and path.
+    /// Waits for a request with this method and path.
     pub(crate) fn wait_for_line(&self, bound: Duration, line: &str) -> Option<Request> {
         self.wait_for(bound, |requests| {
             requests
@@ -191,7 +190,7 @@ impl Server {
         })
     }
 
-    /// Closes the connections that are open now, as servers do with idle ones.
+    /// Closes all open connections, as servers do with idle ones.
     pub(crate) fn hang_up(&self) {
         for stream in self.shared.healthy().streams.values() {
             let _ = stream.shutdown(std::net::Shutdown::Both);
@@ -225,15 +224,15 @@ struct Shared {
 struct State {
     requests: Vec<Request>,
     connections: usize,
-    /// Open connections, to cut those that a thread still reads from.
+    /// Open connections, so that a stop can close those that threads still read.
     streams: HashMap<usize, TcpStream>,
-    /// Gates that were waited at, to be opened when the server stops.
+    /// Gates at which threads may wait; a stop opens them.
     gates: Vec<Gate>,
     stopping: bool,
     panicked: Option<String>,
 }
 
-/// Passes on a panic of a server's thread to the test that looks.
+/// Panics on the test's thread if a server's thread has panicked.
 trait Checked {
     fn checked(self) -> Self;
 }
@@ -268,7 +267,7 @@ impl Shared {
         let _ = TcpStream::connect(self.address);
     }
 
-    /// Takes a connection in; `None` when the server is stopping.
+    /// Registers a connection; `None` when the server is stopping.
     fn enter(&self, stream: &TcpStream) -> Option<usize> {
         let mut state = self.state.lock().unwrap();
         if state.stopping {
@@ -281,8 +280,8 @@ impl Shared {
         Some(number)
     }
 
-    /// One connection from its first byte to its last. An I/O error is the
-    /// client's going away, which is for the test to judge by its own means.
+    /// Serves one connection to its end. An I/O error means that the client has
+    /// gone; the test checks whether that is right.
     fn serve(&self, number: usize, stream: TcpStream) {
         let served = catch_unwind(AssertUnwindSafe(|| {
             if let Some(wire) = (self.wrap)(stream) {
@@ -297,7 +296,7 @@ impl Shared {
             }
         }));
         let mut state = self.state.lock().unwrap();
-        // The last handle, so that the connection is closed by it.
+        // Drops the last handle, which closes the connection.
         state.streams.remove(&number);
         if let Err(panic) = served {
             state.panicked = Some(words(&*panic));
@@ -310,7 +309,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Does what the script said; whether the connection goes on.
+    /// Performs the script's action. Returns whether the connection stays open.
     fn act(&self, wire: &mut Box<dyn Wire>, action: Action) -> bool {
         match action {
             Action::Reply(reply) => match reply.write(wire) {
@@ -351,7 +350,7 @@ fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
         threads.push(std::thread::spawn(move || shared.serve(number, stream)));
     }
     for thread in threads {
-        // Its panic, if any, has been noted.
+        // `serve` has recorded its panic, if any.
         let _ = thread.join();
     }
 }

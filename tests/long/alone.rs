@@ -1,5 +1,5 @@
-//! A test in a process of its own: memory that one test gave back to the
-//! allocator would hide what the next one loses.
+//! Runs a test in its own process: memory that an earlier test gave back to the
+//! allocator would hide a leak.
 
 use std::env;
 use std::io::{Write, stderr};
@@ -7,14 +7,14 @@ use std::process::{Command, Stdio};
 
 const ALONE: &str = "IVSWHIPSINK_TEST_ALONE";
 
-/// Runs the body of the test named so, module included, in a new process.
+/// Runs `body` in a new process. `test` is the test's name with its module.
 pub fn alone(test: &str, body: impl FnOnce()) {
     run(test, &[], body);
 }
 
-/// The same with one malloc arena. By default glibc gives threads arenas of
-/// their own, each of which keeps some of what was freed: with sixteen of them
-/// memory grows by a megabyte until all are full, which is nobody's loss.
+/// Like [`alone`], with one malloc arena. By default glibc gives threads their
+/// own arenas, and each keeps some freed memory: with sixteen arenas, memory
+/// grows by a megabyte until all are full, which is no leak.
 pub fn alone_in_one_arena(test: &str, body: impl FnOnce()) {
     run(test, &[("MALLOC_ARENA_MAX", "1")], body);
 }
@@ -32,13 +32,13 @@ fn run(test: &str, environment: &[(&str, &str)], body: impl FnOnce()) {
         .unwrap();
     let output = run.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
-    // A misspelt name is no failure to the test runner.
+    // With a misspelt name the test runner succeeds without running a test.
     let passed = output.status.success() && told.contains("1 passed");
     assert!(passed, "{test} failed in its process:\n{told}");
 }
 
-/// Shows a measured figure. The test runner catches what the print macros write.
+/// Prints a measured value. The test runner captures what the print macros write.
 pub fn show(line: &str) {
-    // There is nowhere else to say that standard error is closed.
+    // There is nowhere to report that standard error is closed.
     let _ = writeln!(stderr().lock(), "    {line}");
 }

@@ -1,4 +1,4 @@
-//! How long it takes from PLAYING to being on air.
+//! The time from PLAYING to publishing.
 
 use crate::alone::{alone, show};
 use crate::far_end::FarEnd;
@@ -28,7 +28,8 @@ fn a_connect_on_this_host_takes_half_a_second_at_most() {
     );
 }
 
-/// A new pipeline on air, and off again once media came.
+/// Publishes with a new pipeline and stops it once media has arrived. Returns
+/// the time to publishing.
 fn connect(far_end: &FarEnd) -> gst::ClockTime {
     let publisher = Publisher::to(far_end, AUDIO);
     publisher.play();

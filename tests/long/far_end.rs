@@ -1,5 +1,5 @@
-//! The stage as a process of its own, so that its memory, threads and files
-//! are none of the publisher's. Of its events only counts are kept.
+//! The stage in its own process, so that its memory, threads and files do not
+//! count as the publisher's. Only counts of its events are kept.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -14,7 +14,7 @@ use ivs_stage::{Event, Happening, Kind, SectionReport};
 
 use crate::harness::BOUND;
 
-/// What became of a stage's sessions.
+/// Counts of a stage's sessions.
 #[derive(Debug, Default)]
 pub struct Counts {
     endpoint: String,
@@ -23,9 +23,9 @@ pub struct Counts {
     /// DELETEs answered with 200.
     pub deleted: usize,
     pub ended: usize,
-    /// Ended ones without any audio packet.
+    /// Ended sessions without any audio packet.
     pub silent: usize,
-    /// Seconds of audio so far, of each live session that media came in.
+    /// Seconds of audio so far, for each live session with media.
     pub playing: BTreeMap<u32, f64>,
 }
 
@@ -73,7 +73,7 @@ fn audio(sections: &[SectionReport]) -> Option<&SectionReport> {
     sections.iter().find(|section| section.kind == Kind::Audio)
 }
 
-/// `ivs-stage serve`, gone at the drop.
+/// A running `ivs-stage serve`; killed when dropped.
 pub struct FarEnd {
     scratch: PathBuf,
     child: Child,
@@ -110,7 +110,7 @@ impl FarEnd {
         take(&self.seen.0.lock().unwrap())
     }
 
-    /// Waits until the counts are as they should be, in bounds.
+    /// Waits until the counts are as `is` wants them, at most [`BOUND`].
     pub fn wait(&self, what: &str, is: impl FnMut(&Counts) -> bool) {
         self.wait_for(BOUND, what, is);
     }
@@ -121,12 +121,12 @@ impl FarEnd {
             .wait_timeout_while(counts.lock().unwrap(), bound, |counts| !is(counts))
             .unwrap();
         let told = format!("{counts:?}");
-        // The reader needs it, whatever becomes of this test.
+        // The reader thread needs the lock, also if this test fails.
         drop(counts);
         assert!(!timeout.timed_out(), "no {what}: {told}");
     }
 
-    /// Every session that was made was deleted, and brought media.
+    /// Waits until every session is deleted; each must have brought media.
     pub fn wait_all_deleted(&self) {
         self.wait("DELETE of every session", |counts| {
             counts.created == counts.ended && counts.created == counts.deleted
@@ -134,13 +134,13 @@ impl FarEnd {
         assert_eq!(self.look(|counts| counts.silent), 0);
     }
 
-    /// Ends the stage at once and without a word, and every trace of it.
+    /// Kills the stage, which sends nothing to its sessions' clients.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.gone();
     }
 
-    /// Lets the stage end, which closes its sessions with a DTLS alert.
+    /// Terminates the stage, which closes its sessions with a DTLS alert.
     pub fn close(&mut self) {
         let signal = format!("kill -TERM {}", self.child.id());
         let signalled = Command::new("sh").args(["-c", &signal]).status().unwrap();
@@ -148,8 +148,8 @@ impl FarEnd {
         self.gone();
     }
 
-    /// Starts a stage in the place of the one that was killed or closed. It
-    /// takes the same token and knows none of the sessions.
+    /// Starts a new stage on the ports of the killed or closed one. It accepts
+    /// the same token and knows none of the old sessions.
     pub fn restart(&mut self) {
         let (port, regional_port) = self.look(|counts| (counts.port(0), counts.port(1)));
         *self.seen.0.lock().unwrap() = Counts::default();
@@ -171,7 +171,7 @@ impl FarEnd {
 
 impl Drop for FarEnd {
     fn drop(&mut self) {
-        // Both fail if it is gone already.
+        // Both fail if the stage has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.scratch);
@@ -182,7 +182,7 @@ fn listens(counts: &Counts) -> bool {
     !counts.endpoint.is_empty()
 }
 
-/// The command as it was built along with this test.
+/// A command of the `ivs-stage` that was built with this test.
 fn command(name: &str) -> Command {
     let test = env::current_exe().unwrap();
     let built = test.parent().and_then(|directory| directory.parent());

@@ -1,15 +1,15 @@
-//! What this process takes of the machine.
+//! The threads, files, memory and processor time of this process.
 
 use std::fmt;
 use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Longer than an idle thread of GLib's pools lives: 15 s.
+/// Longer than the life of an idle thread in GLib's pools (15 s).
 const POOL_IDLE: Duration = Duration::from_secs(16);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// What may come on top of a baseline, in kB.
+/// Allowed growth of memory above a baseline, in kB.
 pub const GROWTH: i64 = 2 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,14 +24,14 @@ impl Figures {
     pub fn now() -> Self {
         Self {
             threads: entries("/proc/self/task"),
-            // Without the one that lists them.
+            // Without the descriptor that lists them.
             files: entries("/proc/self/fd") - 1,
             memory: status("VmRSS:"),
         }
     }
 
-    /// The figures once threads and files have stayed the same for so long
-    /// that no idle thread of a pool is among them.
+    /// The values once threads and files have not changed for [`POOL_IDLE`], so
+    /// that no idle pool thread is counted.
     pub fn settled() -> Self {
         let mut last = Self::now();
         let mut since = Instant::now();
@@ -46,8 +46,8 @@ impl Figures {
         last
     }
 
-    /// Waits until threads and files are back at this baseline, and says how
-    /// much memory has come on top in kB.
+    /// Waits until threads and files are back at this baseline, and returns the
+    /// growth of memory in kB.
     pub fn come_back(&self) -> i64 {
         let start = Instant::now();
         loop {
@@ -77,12 +77,12 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Processor time of this process so far.
+/// Processor time that this process has used so far.
 pub fn cpu_time() -> Duration {
-    /// Fixed in Linux's interface to programs, whatever the kernel's own is.
+    /// Constant in Linux's interface to programs, whatever the kernel uses.
     const TICKS_A_SECOND: u64 = 100;
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    // The name before it, in parentheses, may have spaces.
+    // The process name comes first, in parentheses, and may contain spaces.
     let (_, fields) = stat.rsplit_once(')').unwrap();
     let fields: Vec<&str> = fields.split_whitespace().collect();
     let ticks = |place: usize| fields[place].parse::<u64>().unwrap();

@@ -1,5 +1,5 @@
-//! The slow proofs: what many starts, reconnects and restarts cost, and that
-//! nothing of it stays. `make test-long` runs them and shows the figures.
+//! Slow tests: the cost of many starts, reconnects and restarts, and that they
+//! leak nothing. `make test-long` runs them and prints what they measured.
 #![cfg(all(feature = "element", target_os = "linux"))]
 #![allow(
     clippy::unwrap_used,

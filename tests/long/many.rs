@@ -1,4 +1,4 @@
-//! What many elements in one process cost.
+//! The cost of many elements in one process.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The harness's publisher, whose messages are dropped as soon as they are
-//! looked at: kept, they would count as memory that the element loses.
+//! The harness's publisher, but it drops each message after reading it: kept
+//! messages would look like a leak of the element.
 
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use gst::prelude::*;
 use crate::far_end::FarEnd;
 use crate::harness::{self, BOUND};
 
-/// The longest back-off with its jitter, 36 s, and then some.
+/// Above the longest back-off with its jitter, 36 s.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Publisher {
@@ -18,7 +18,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Parses a launch line that links to `whip.` and has an `audio-pay`.
+    /// Parses a launch line that links to `whip.` and contains an `audio-pay`.
     pub fn to(far_end: &FarEnd, launch: &str) -> Self {
         let inner = harness::Publisher::new(launch);
         inner.whip.set_property("whip-endpoint", far_end.endpoint());
@@ -45,7 +45,7 @@ impl Publisher {
         assert!(self.bus.pop().is_none(), "a message after the stop");
     }
 
-    /// The next message until then; an error among them fails the test.
+    /// The next message before the deadline; an error message fails the test.
     pub fn message(&self, deadline: Instant) -> Option<gst::Message> {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = gst::ClockTime::try_from(left).unwrap();
@@ -56,7 +56,7 @@ impl Publisher {
         Some(message)
     }
 
-    /// The next message that `pick` takes something from, in bounds.
+    /// Waits for a message in which `pick` finds something, at most [`BOUND`].
     pub fn wait<T>(&self, what: &str, pick: impl FnMut(&gst::Message) -> Option<T>) -> T {
         self.wait_for(BOUND, what, pick)
     }
@@ -77,12 +77,12 @@ impl Publisher {
         }
     }
 
-    /// Waits for a session state; how long after PLAYING it came.
+    /// Waits for a session state. Returns its time since PLAYING.
     pub fn wait_state(&self, state: &str) -> gst::ClockTime {
         self.wait(state, |message| since_playing(message, state))
     }
 
-    /// Waits until so many more packets have left the payloader.
+    /// Waits until this many more packets have left the payloader.
     pub fn wait_packets(&self, packets: usize) {
         let pay = self.inner.pipeline.by_name("audio-pay").unwrap();
         let pad = pay.static_pad("src").unwrap();
@@ -98,7 +98,7 @@ impl Publisher {
     }
 }
 
-/// The time in a message that tells of this session state.
+/// The time since PLAYING, if the message reports this session state.
 pub fn since_playing(message: &gst::Message, state: &str) -> Option<gst::ClockTime> {
     let structure = message.structure()?;
     let is = structure.name() == "ivswhipsink-session-state"

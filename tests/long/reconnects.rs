@@ -1,4 +1,4 @@
-//! A pipeline that stays in PLAYING loses nothing with each of its sessions.
+//! A pipeline that stays in PLAYING leaks nothing when its sessions change.
 
 use gst::prelude::*;
 
@@ -11,7 +11,7 @@ const RECONNECTS: usize = 100;
 const LOSSES: usize = 5;
 const WARM: usize = 10;
 
-/// One stream with two payload types, of which one is published. The other one
+/// One stream with two payload types. One is published; switching to the other
 /// makes another session.
 const EITHER: &str = "audiotestsrc is-live=true ! opusenc ! tee name=t \
      t. ! queue ! rtpopuspay name=audio-pay pt=111 ! either. \
@@ -24,7 +24,8 @@ fn a_hundred_reconnects_leave_nothing() {
     alone_in_one_arena("reconnects::a_hundred_reconnects_leave_nothing", || {
         let mut far_end = FarEnd::start();
         let publisher = Publisher::to(&far_end, EITHER);
-        // A session closed so often falls back to another mode, which has other threads.
+        // With `auto`, sessions closed so often would lead to another filler mode,
+        // which has other threads.
         publisher
             .whip()
             .set_property_from_str("video-filler", "inactive");
@@ -70,7 +71,7 @@ fn await_media(publisher: &Publisher, far_end: &FarEnd) {
     publisher.wait_packets(2);
 }
 
-/// Publishes the other payload type.
+/// Switches to the other payload type.
 fn replace(publisher: &Publisher, number: usize) {
     let either = publisher.pipeline().by_name("either").unwrap();
     let pad = either.static_pad(&format!("sink_{}", number % 2)).unwrap();

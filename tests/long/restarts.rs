@@ -1,5 +1,5 @@
-//! A stage that is killed again and again: the publisher is back in time, and
-//! nobody else in its pipeline notices.
+//! A stage that is killed repeatedly: the publisher must return in time, and the
+//! rest of its pipeline must not notice.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,12 +12,12 @@ use crate::far_end::FarEnd;
 use crate::publisher::{PATIENCE, Publisher, since_playing};
 
 const ROUNDS: usize = 10;
-/// From this round on sessions live long enough to be lost for the first time
-/// again; before, the back-off grows.
+/// From this round on sessions live long enough to reset the back-off; before,
+/// it grows.
 const LONG_LIVED_FROM: usize = 6;
 const GOOD_SESSION_SECONDS: f64 = 11.0;
-/// Long enough to hear of the far end: two sessions in a row without that, and
-/// silence tells nothing any more.
+/// Long enough to receive something from the far end. After two sessions in a
+/// row without that, silence would no longer count as a loss.
 const SHORT_SESSION_SECONDS: f64 = 3.0;
 
 const RECORDED: &str = "audiotestsrc name=source is-live=true samplesperbuffer=480 \
@@ -56,14 +56,14 @@ fn ten_restarts_are_survived_and_the_recording_is_whole() {
                 "{} of {made} buffers recorded, at most {:?} apart",
                 recorded.0, recorded.1
             ));
-            // One packet a buffer, and opusenc's last one that drains it.
+            // One packet per buffer, and perhaps a last one when opusenc drains.
             assert!((made..=made + 1).contains(&recorded.0));
             assert!(recorded.1 < Duration::from_millis(500));
         },
     );
 }
 
-/// Kills the stage, starts it again once the publisher knows, and waits for
+/// Kills the stage, restarts it once the publisher has noticed, and waits for
 /// the publisher.
 fn restart(publisher: &Publisher, far_end: &mut FarEnd, round: usize) {
     far_end.kill();
@@ -78,7 +78,7 @@ fn restart(publisher: &Publisher, far_end: &mut FarEnd, round: usize) {
         }
         since_playing(message, "publishing").map(|_| Instant::now())
     });
-    // An attempt that was under way as the stage came back may still have failed.
+    // An attempt that began before the stage was back may still fail.
     let took = came.duration_since(back.max(since));
     show(&format!(
         "round {round}: noticed after {noticed:.2?}, back-off {wait:.2?}, \
@@ -104,7 +104,7 @@ fn end_stream(publisher: &Publisher) {
     });
 }
 
-/// Counts the buffers that pass a pad, and finds the longest time between two.
+/// Counts the buffers that pass a pad, and measures the longest gap between two.
 struct Flow {
     buffers: Arc<AtomicU64>,
     gaps: Arc<Mutex<(Option<Instant>, Duration)>>,

@@ -1,4 +1,4 @@
-//! Starting and stopping, again and again, leaves nothing behind.
+//! Repeated starts and stops leak nothing.
 
 use crate::alone::{alone_in_one_arena, show};
 use crate::far_end::FarEnd;
@@ -7,7 +7,7 @@ use crate::harness::AUDIO;
 use crate::publisher::Publisher;
 
 const ROUNDS: usize = 200;
-/// From then on everything that is made once is there.
+/// After this round everything that is made once exists.
 const WARM: usize = 10;
 
 #[test]
@@ -37,7 +37,7 @@ fn two_hundred_rounds_of_fresh_pipelines_leave_nothing() {
     );
 }
 
-/// PLAYING, on air, a few packets, NULL.
+/// Plays until a few packets have left, then stops.
 fn play_once(publisher: &Publisher, far_end: &FarEnd) {
     publisher.play();
     publisher.wait_state("publishing");

@@ -1,4 +1,4 @@
-//! A publisher that is left alone stays as it is.
+//! An undisturbed publisher uses no more resources over time.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::publisher::Publisher;
 
 const WARM: Duration = Duration::from_secs(20);
 const STEADY: Duration = Duration::from_secs(120);
-/// In kB.
+/// Allowed growth of memory, in kB.
 const FLAT: i64 = 512;
 
 #[test]
@@ -43,7 +43,7 @@ fn two_steady_minutes_need_nothing_more_and_bring_no_warning() {
     );
 }
 
-/// Reads the bus for so long.
+/// Reads the bus for this long; a warning or an error fails the test.
 fn no_warning(publisher: &Publisher, time: Duration) {
     let deadline = Instant::now() + time;
     while let Some(message) = publisher.message(deadline) {

@@ -1,11 +1,11 @@
-//! Applications with a tokio runtime of their own, on whose threads blocking
-//! on another runtime would be a panic.
+//! Applications with their own tokio runtime, on whose threads blocking on
+//! another runtime would panic.
 
 use tokio::runtime::Builder;
 
 use crate::publisher::{Publisher, config, whip_server};
 
-/// A whole session, started and waited for on the calling thread.
+/// Runs a whole session; starts it and waits for its end on the calling thread.
 fn publish() {
     let server = whip_server("127.0.0.1");
     let publisher = Publisher::publishing(config(&server.url("/")));

@@ -1,4 +1,4 @@
-//! A runtime whose clock stands still until a test moves it.
+//! A runtime whose clock moves only when a test moves it.
 
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
@@ -8,13 +8,13 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::yield_now;
 
-/// How often a task that waits for another one is woken before all is quiet.
+/// How often to yield to the other tasks before they count as idle.
 const TURNS: usize = 16;
 
-/// Timers are due at whole milliseconds: a little later than they were set for.
+/// Timers fire at whole milliseconds, so up to one later than they were set for.
 const TICK: Duration = Duration::from_millis(1);
 
-/// A paused clock, with a thread of its own for what runs on it.
+/// A paused clock, with its own thread for the tasks that use it.
 pub(crate) struct Clock {
     handle: Handle,
     orders: Option<UnboundedSender<(Duration, Sender<()>)>>,
@@ -32,8 +32,8 @@ impl Clock {
         let handle = runtime.handle().clone();
         let run = move || {
             runtime.block_on(async {
-                // While a blocking task runs, time does not move by itself when the
-                // runtime has nothing to do but wait for the network.
+                // While a blocking task runs, tokio does not move the time by itself
+                // when the runtime only waits for the network.
                 let (hold, held) = channel::<()>();
                 let holding = tokio::task::spawn_blocking(move || held.recv());
                 while let Some((by, done)) = ordered.recv().await {
@@ -57,7 +57,7 @@ impl Clock {
         &self.handle
     }
 
-    /// Moves it, and comes back when what was due has been done.
+    /// Moves the clock, and returns when everything due has run.
     pub(crate) fn advance(&self, by: Duration) {
         let (done, wait) = channel();
         self.orders.as_ref().unwrap().send((by, done)).unwrap();
@@ -65,7 +65,7 @@ impl Clock {
     }
 }
 
-/// Lets every task go on as far as it can without the network.
+/// Lets every task run as far as it can without the network.
 async fn settle() {
     for _ in 0..TURNS {
         yield_now().await;

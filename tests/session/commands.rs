@@ -1,10 +1,10 @@
-//! No command that a user copies, and none that a script runs, has a token or
-//! a password on it, where `ps` shows it to every user of the machine.
+//! Commands in documents, examples and scripts contain no token or password:
+//! `ps` would show it to every user of the machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What puts a secret on a command line.
+/// Texts that put a secret on a command line.
 const REVEALING: [&str; 6] = [
     "auth-token=",
     "turn-server=",
@@ -34,7 +34,8 @@ fn revealing(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// A token written out in front of a command: it stays in the shell's history.
+/// Whether a token is written in front of a command, so that the shell's history
+/// keeps it.
 fn is_inline(line: &str) -> bool {
     let value = line.split_once("IVS_STAGE_TOKEN=").map(|(_, value)| value);
     value.is_some_and(|value| value.trim_start_matches(['"', '\'']).starts_with("ey"))

@@ -1,4 +1,4 @@
-//! The DELETE: its replies, and the host and connection it takes.
+//! The DELETE: its replies, and the host and connection it uses.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,11 +11,11 @@ use http::StatusCode;
 use crate::common::{Action, Reply, Server, created};
 use crate::publisher::{PROMPT, Publisher, catch_up, config, ended, names, warnings, whip_server};
 
-/// The DELETE's bound and what a loaded machine adds to it.
+/// The DELETE's limit, with a margin for a loaded machine.
 const LONG: Duration = Duration::from_secs(6);
 
-/// Publishes to a server that does so with the DELETE, and stops: the events
-/// from the stop on and how long it took.
+/// Publishes to a server that handles the DELETE with this action, and stops.
+/// Returns the events from the stop on and how long the stop took.
 fn stop_at(action: fn() -> Action) -> (Vec<Event>, Duration) {
     let server = Server::start("127.0.0.1", move |request| match request.method.as_str() {
         "POST" => created("/session/1", request),
@@ -88,7 +88,7 @@ fn server_that_is_gone_is_a_warning() {
     assert!(over && took < PROMPT, "over: {over} after {took:?}");
     let events = publisher.to_the_end();
     assert_eq!(names(&events), ["stopping", "warning", "ended"]);
-    // Whichever of the two the connection shows first.
+    // It depends on what the connection reports first.
     assert!(
         matches!(
             ended(&events),
@@ -108,9 +108,9 @@ fn connection_that_the_server_closed_while_idle_is_replaced() {
     assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
 }
 
-/// RFC 9110 9.2.2: DELETE is idempotent, so that a client may send it again
-/// when a kept connection closes under it; that the server's idle time is
-/// over just now is no reason to leave a participant on the stage.
+/// RFC 9110 9.2.2: DELETE is idempotent, so a client may send it again when the
+/// server closes the kept connection as idle at that moment. Otherwise the
+/// participant would stay on the stage.
 #[test]
 fn connection_that_closes_under_the_delete_is_replaced() {
     let deletes = AtomicUsize::new(0);
@@ -130,7 +130,7 @@ fn connection_that_closes_under_the_delete_is_replaced() {
 #[test]
 fn resource_on_a_host_that_may_not_have_the_token_is_deleted_without() {
     let media = whip_server("127.0.0.1");
-    // This machine by an address that is not in 127.0.0.0/8.
+    // This machine by an address outside 127.0.0.0/8.
     let host = format!("http://0.0.0.0:{}", media.port());
     let location = format!("{host}/session/secret");
     let server = Server::start("127.0.0.1", move |request| created(&location, request));

@@ -1,4 +1,5 @@
-//! What is offered as video where there is none: the fallback from one filler mode to the next.
+//! The filler video of an offer without video, and the fallback from one filler
+//! mode to the next.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::publisher::{Publisher, config};
 
 const NO_SESSION: &str = r#"{"code":2001,"message":"failed to create publisher session"}"#;
 
-/// A server that refuses so many POSTs and takes the others.
+/// A server that refuses the first `count` POSTs and accepts the others.
 fn server_that_refuses(count: usize) -> Server {
     let posts = AtomicUsize::new(0);
     Server::start("127.0.0.1", move |request| match request.method.as_str() {
@@ -30,7 +31,8 @@ fn with_filler(server: &Server, filler: Filler) -> Config {
     }
 }
 
-/// Offers until a session publishes, and ends it: what each offer had as video.
+/// Offers until a session publishes, then stops it. Returns the video of each
+/// offer.
 fn offered(config: Config) -> Vec<OfferedVideo> {
     let publisher = Publisher::start(config);
     let mut offered = vec![publisher.offer_next()];
@@ -97,8 +99,7 @@ fn what_worked_is_remembered_for_its_host_alone() {
     );
 }
 
-/// A publisher on air with the first mode; how often it may try is left to
-/// the default.
+/// A publisher on air with the first mode and the default retries.
 fn on_air(server: &Server) -> Publisher {
     on_air_with(Publisher::start, server)
 }
@@ -112,7 +113,7 @@ fn on_air_with(start: fn(Config) -> Publisher, server: &Server) -> Publisher {
     publisher
 }
 
-/// Offers, with what it has to be, and gets on air.
+/// Makes the next offer, checks its filler mode, and gets on air.
 fn publish_next(publisher: &Publisher, mode: FillerMode) {
     assert_eq!(publisher.offer_next(), OfferedVideo::Filler(mode));
     let peer = publisher.until(|event| match event {
@@ -124,8 +125,7 @@ fn publish_next(publisher: &Publisher, mode: FillerMode) {
     publisher.until(|event| matches!(event, Event::State(State::Publishing)).then_some(()));
 }
 
-/// The newest connection ends.
-/// Gives the wait before the next attempt.
+/// Ends this peer connection. Returns the wait before the next attempt.
 fn lose(publisher: &Publisher, peer: u64, cause: Cause) -> Duration {
     let news = PeerNews::Broken(cause);
     publisher.tell(Input::Peer { peer, news });
@@ -149,7 +149,7 @@ fn closed_by_the_far_end_twice_and_soon_it_falls_back_and_tells_the_loss_too() {
     assert_eq!(to, FillerMode::Sendonly);
     publish_next(&publisher, FillerMode::Sendonly);
     publisher.stop_and_delete();
-    // It was a guess, and has not lived long: nothing to remember.
+    // The mode was a guess and its session was short, so it is not remembered.
     let again = with_filler(&server, Filler::Auto);
     assert_eq!(offered(again), [OfferedVideo::Filler(FillerMode::Inactive)]);
 }
@@ -166,7 +166,8 @@ fn lost_or_replaced_it_keeps_its_mode() {
         ));
         publish_next(&publisher, FillerMode::Inactive);
     }
-    // A short session, then one that other media replace, then another short one.
+    // A short session, then one that is replaced for new media, then another
+    // short one.
     publisher.advance(lose(&publisher, 3, Cause::Closed));
     publish_next(&publisher, FillerMode::Inactive);
     publisher.tell(Input::Replace);

@@ -1,5 +1,5 @@
-//! The driver of a session against servers that do as a script says: no
-//! GStreamer, no media, nothing that leaves this machine.
+//! Tests of the session driver against scripted servers, without GStreamer,
+//! without media, and without traffic that leaves this machine.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! What the peer connection tells: it stands, it doesn't, it broke.
+//! Reports of the peer connection: connected, not connected, broken.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::publisher::{
     BOUND, Publisher, broken, config, connected, ended, names, offer, whip_server,
 };
 
-/// What is still missing until something is due.
+/// A short time before something is due.
 const MOMENT: Duration = Duration::from_millis(10);
 
 #[test]
@@ -71,7 +71,7 @@ fn connect_timeout_counts_from_the_answer_and_ends_with_connected() {
     publisher.tell(offer());
     server.wait_for_line(BOUND, "POST /").unwrap();
     assert_eq!(names(&[publisher.next()]), ["connecting"]);
-    // The POST alone takes longer than media may.
+    // The POST alone takes longer than `connect_timeout`.
     publisher.advance(after * 2);
     assert!(publisher.is_quiet());
     gate.open();
@@ -79,7 +79,7 @@ fn connect_timeout_counts_from_the_answer_and_ends_with_connected() {
     publisher.advance(after - MOMENT);
     publisher.tell(connected());
     publisher.until(|event| matches!(event, Event::State(State::Publishing)).then_some(()));
-    // And what was published goes on past it.
+    // `connect_timeout` does not end a connected session.
     publisher.advance(after * 2);
     assert!(publisher.is_quiet());
     publisher.stop_and_delete();
@@ -142,7 +142,7 @@ fn broken_while_the_post_is_unanswered_still_deletes() {
     let events = publisher.to_the_end();
     assert_eq!(names(&events).last(), Some(&"ended"));
     assert!(!names(&events).contains(&"answer"));
-    // The script answers the DELETE with 201 too, which is a success as well.
+    // The script answers the DELETE with 201 too, which also counts as success.
     assert_eq!(ended(&events), Ended::Deleted(Deleted::Now));
     assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
 }

@@ -9,8 +9,8 @@ use crate::publisher::{Publisher, config, offer, whip_server};
 const INNER: &str = "IVSWHIPSINK_TEST_HOSTS";
 const NAME: &str = "names::a_name_that_resolves_later_is_published_to";
 
-/// In a mount namespace of its own, with a hosts file that this test writes and
-/// no other source of names.
+/// Runs a command in its own mount namespace, in which the hosts file of this test
+/// is the only source of names.
 const NAMESPACE: &str = "echo 'hosts: files' > \"$0.switch\" && mount --bind \"$0\" /etc/hosts \
                          && mount --bind \"$0.switch\" /etc/nsswitch.conf && exec \"$@\"";
 
@@ -20,7 +20,8 @@ fn a_name_that_resolves_later_is_published_to() {
         return in_namespace(&hosts);
     }
     if !has_namespaces() {
-        // As in a container: nothing else lets a test change how names resolve.
+        // Skipped, as in a container: without a namespace the test can't change
+        // how names resolve.
         return;
     }
     let hosts = std::env::temp_dir().join(format!("ivswhipsink-hosts-{}", std::process::id()));

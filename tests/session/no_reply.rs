@@ -1,4 +1,4 @@
-//! Servers that can't be reached, or say nothing.
+//! Servers that can't be reached or never answer.
 
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
@@ -18,8 +18,8 @@ fn failure_of(config: Config) -> Failure {
     failure
 }
 
-/// A port that nothing listens at: the near end of a connection, which nobody
-/// else is given as long as it is held. One that was just closed would be.
+/// A port on which nothing listens: the local port of an open connection, which
+/// the system gives to no other socket. It could reuse a port that was just closed.
 struct ClosedPort {
     near: TcpStream,
     _listener: TcpListener,
@@ -40,8 +40,8 @@ impl ClosedPort {
     }
 }
 
-/// The failure of a POST that a server leaves unanswered, once the clock has moved
-/// past the time-out.
+/// The failure of a POST that the server leaves unanswered, once the clock has
+/// reached the time-out.
 fn failure_at_timeout(server: &Server, endpoint: &str, path: &str) -> Failure {
     let publisher = Publisher::paused(Config {
         http_timeout: Some(TIMEOUT),
@@ -94,8 +94,8 @@ fn connection_is_closed_without_a_reply() {
         failure.to_string().contains("closed the connection"),
         "{failure}"
     );
-    // Whether the server took the offer is not known, so it isn't sent again
-    // by the HTTP client on its own.
+    // The server may have accepted the offer, so the HTTP client must not repeat
+    // it on its own.
     assert_eq!(server.lines(), ["POST /"]);
 }
 
@@ -158,7 +158,7 @@ fn refusal_whose_words_stall_is_told_by_its_status() {
         Reply::new(404).body("no such").stalling().into()
     });
     let failure = failure_of(Config {
-        // In real time: the clock would have to move once the head is read.
+        // Real time: a paused clock would have to move exactly after the head is read.
         http_timeout: Some(Duration::from_millis(300)),
         ..config(&server.url("/"))
     });

@@ -1,5 +1,5 @@
-//! Proxies are for other machines: this one's servers are reached directly,
-//! since a proxy that has the token could use it.
+//! Servers on this machine are reached without a proxy: a proxy that receives the
+//! token could use it.
 
 use std::process::Command;
 
@@ -13,8 +13,8 @@ fn loopback_is_reached_without_the_systems_proxy() {
         let server = whip_server("127.0.0.1");
         return Publisher::publishing(config(&server.url("/"))).stop_and_delete();
     }
-    // The process's client reads the environment once, so another process it is.
-    // Nothing listens at the discard port: whatever goes there fails.
+    // The HTTP client reads the environment once per process, so this needs
+    // another process. Nothing listens on the discard port: requests to it fail.
     let output = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",

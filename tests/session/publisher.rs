@@ -1,4 +1,4 @@
-//! A session with its test: what it is told, and what it tells, in bounds.
+//! A session under test: sends its inputs and waits for its events, with limits.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -14,20 +14,20 @@ use gstivs::whip::{Answer, Deleted, Endpoint, Offer, Token};
 use crate::clock::Clock;
 use crate::common::{Reply, Server, created};
 
-/// How long a test waits for what has to come; far above what it takes.
+/// Limit for a wait in a test, far above the usual time.
 pub(crate) const BOUND: Duration = Duration::from_secs(10);
 
-/// The longest that a stop may hold up whoever stops, where the server answers.
-/// A loaded machine may add to the 0.8 s that it is.
+/// Limit for a stop, unless the DELETE is left unanswered: 0.8 s, and a margin for
+/// a loaded machine.
 pub(crate) const PROMPT: Duration = Duration::from_secs(2);
 
-/// A token that no other text contains.
+/// A token that appears in no other text.
 pub(crate) const TOKEN: &str = "participantTokenThatNobodyMaySee";
 
-/// What the server has to see of it.
+/// The `Authorization` header for [`TOKEN`].
 pub(crate) const BEARER: &str = "Bearer participantTokenThatNobodyMaySee";
 
-/// Audio, and the video section that only stands there.
+/// Audio, and a video section that never sends.
 pub(crate) const OFFER: &str = "v=0\r\no=- 7 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n\
      a=group:BUNDLE audio0 video1\r\n\
      m=audio 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:audio0\r\na=sendonly\r\n\
@@ -37,7 +37,7 @@ pub(crate) const OFFER: &str = "v=0\r\no=- 7 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\
      a=rtpmap:97 H264/90000\r\na=rtcp-mux\r\na=setup:actpass\r\na=ice-ufrag:near\r\n\
      a=ice-pwd:nearPasswordOf24Letters.\r\na=fingerprint:sha-256 00:11\r\n";
 
-/// Settings with the token, and bounds that no test runs into by chance.
+/// Settings with the token, and limits that no test reaches by chance.
 pub(crate) fn config(endpoint: &str) -> Config {
     Config {
         tokens: given(TOKEN),
@@ -60,7 +60,7 @@ pub(crate) fn config_without_token(endpoint: &str) -> Config {
     }
 }
 
-/// A token that is given as it is.
+/// Tokens with this one as given by the application.
 pub(crate) fn given(token: &str) -> Tokens {
     Tokens::new(TokenSource {
         given: Some(Token::parse(token).unwrap()),
@@ -73,12 +73,12 @@ pub(crate) fn news(news: PeerNews) -> Input {
     Input::Peer { peer: 1, news }
 }
 
-/// The offer as input.
+/// The offer of the first peer connection, as input.
 pub(crate) fn offer() -> Input {
     offer_with(1, OfferedVideo::Pinned(FillerMode::Inactive))
 }
 
-/// An offer of the peer connection with this number, with this as video.
+/// The offer of the peer connection with this number, with this video, as input.
 pub(crate) fn offer_with(peer: u64, video: OfferedVideo) -> Input {
     let news = PeerNews::Offer {
         offer: Offer::new(OFFER, "stream", None).unwrap(),
@@ -89,12 +89,12 @@ pub(crate) fn offer_with(peer: u64, video: OfferedVideo) -> Input {
     Input::Peer { peer, news }
 }
 
-/// The media connection that stands, as input.
+/// The media connection that is up, as input.
 pub(crate) fn connected() -> Input {
     news(PeerNews::Connected)
 }
 
-/// The peer connection that can't go on, as input.
+/// The peer connection that can't continue, as input.
 pub(crate) fn broken(cause: Cause) -> Input {
     news(PeerNews::Broken(cause))
 }
@@ -114,7 +114,8 @@ impl Publisher {
         Self::start_on(None, config)
     }
 
-    /// The same with a clock that only [`Publisher::advance`] moves.
+    /// Like [`Publisher::start`], with a clock that only [`Publisher::advance`]
+    /// moves.
     pub(crate) fn paused(config: Config) -> Self {
         Self::start_on(Some(Clock::paused()), config)
     }
@@ -136,12 +137,13 @@ impl Publisher {
         }
     }
 
-    /// Moves a paused clock, and comes back when what was due has been done.
+    /// Moves the paused clock, and returns when everything due has run.
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.as_ref().expect("a paused clock").advance(by);
     }
 
-    /// Whether nothing has happened since the last event that was looked at.
+    /// Whether no event has come since the last one read, apart from offers
+    /// wanted, claims and times.
     pub(crate) fn is_quiet(&self) -> bool {
         self.events.try_iter().all(|event| {
             matches!(
@@ -151,12 +153,12 @@ impl Publisher {
         })
     }
 
-    /// What has happened by now and was not looked at.
+    /// The unread events so far.
     pub(crate) fn events_so_far(&self) -> Vec<Event> {
         self.events.try_iter().collect()
     }
 
-    /// How long it has waited, each time that it told so by now.
+    /// The waits for an offer in the unread events so far.
     pub(crate) fn offers_missed(&self) -> Vec<Duration> {
         let missed = self.events.try_iter().filter_map(|event| match event {
             Event::NoOffer { after } => Some(after),
@@ -172,7 +174,7 @@ impl Publisher {
         publisher
     }
 
-    /// As [`Publisher::offering`], up to media that flows.
+    /// Like [`Publisher::offering`], and waits until the session publishes.
     pub(crate) fn publishing(config: Config) -> Self {
         let publisher = Self::offering(config);
         publisher.answer();
@@ -181,12 +183,11 @@ impl Publisher {
         publisher
     }
 
-    /// Tells the session something.
     pub(crate) fn tell(&self, input: Input) {
         self.session.as_ref().unwrap().tell(input);
     }
 
-    /// Gives another token, as an application does.
+    /// Gives a new token, as an application does.
     pub(crate) fn give_token(&self, token: &str) {
         self.tokens.give(Token::parse(token).ok());
         self.tell(Input::NewToken);
@@ -202,7 +203,8 @@ impl Publisher {
         self.session = None;
     }
 
-    /// The next event that tells of what happened, or a panic when none comes.
+    /// The next event, apart from offers wanted, claims, times and missing
+    /// offers. Panics if none comes.
     pub(crate) fn next(&self) -> Event {
         loop {
             match self.events.recv_timeout(BOUND).expect("one more event") {
@@ -215,8 +217,8 @@ impl Publisher {
         }
     }
 
-    /// Gives the next offer that is wanted, for a publisher without video, and
-    /// says what it had as such.
+    /// Makes the next offer, for a publisher without video. Returns the video
+    /// in it.
     pub(crate) fn offer_next(&self) -> OfferedVideo {
         let (peer, video) = loop {
             if let Event::MakeOffer {
@@ -231,7 +233,8 @@ impl Publisher {
         video
     }
 
-    /// The number of the next peer connection that is wanted, after the first.
+    /// Waits for the next attempt after the first. Returns the number of its
+    /// peer connection.
     pub(crate) fn next_offer_wanted(&self) -> u64 {
         loop {
             match self.events.recv_timeout(BOUND).expect("one more attempt") {
@@ -242,7 +245,7 @@ impl Publisher {
         }
     }
 
-    /// Whether an event comes within this time, for what must not come.
+    /// Whether an event comes within this time, to check that none does.
     pub(crate) fn tells_within(&self, time: Duration) -> bool {
         let until = Instant::now() + time;
         loop {
@@ -254,8 +257,8 @@ impl Publisher {
         }
     }
 
-    /// The first event that `look` finds something in, those before it lost.
-    /// A session that ends before that is a panic.
+    /// Waits for an event in which `look` finds something; earlier events are
+    /// lost. Panics if the session ends before that.
     pub(crate) fn until<T>(&self, mut look: impl FnMut(&Event) -> Option<T>) -> T {
         let mut passed = Vec::new();
         loop {
@@ -269,7 +272,7 @@ impl Publisher {
         }
     }
 
-    /// The answer.
+    /// Waits for the answer.
     pub(crate) fn answer(&self) -> Answer {
         self.until(|event| match event {
             Event::Answer { answer, .. } => Some(answer.clone()),
@@ -277,7 +280,7 @@ impl Publisher {
         })
     }
 
-    /// All events to the last.
+    /// Waits for the end. Returns all events up to the last.
     pub(crate) fn to_the_end(&self) -> Vec<Event> {
         let mut events = Vec::new();
         loop {
@@ -288,7 +291,7 @@ impl Publisher {
         }
     }
 
-    /// The failure, and how the session ended after it.
+    /// Waits for the end. Returns the failure, and how the session ended.
     pub(crate) fn failed(&self) -> (Failure, Ended) {
         let events = self.to_the_end();
         let failure = events.iter().find_map(|event| match event {
@@ -298,20 +301,21 @@ impl Publisher {
         (failure.expect("a failure"), ended(&events))
     }
 
-    /// Stops, and says how long [`Ending::wait`] took and what it said.
+    /// Stops. Returns the result of [`Ending::wait`] and how long it took.
     pub(crate) fn stop(&self) -> (bool, Duration) {
         self.tell(Input::Stop);
         self.wait()
     }
 
-    /// How long [`Ending::wait`] takes, and what it says.
+    /// Returns the result of [`Ending::wait`] and how long it took.
     pub(crate) fn wait(&self) -> (bool, Duration) {
         let start = Instant::now();
         let ended = self.ending.wait();
         (ended, start.elapsed())
     }
 
-    /// Stops a session whose server answers: promptly, deleting its resource.
+    /// Stops a session whose server answers. It must be prompt and delete the
+    /// resource.
     pub(crate) fn stop_and_delete(&self) {
         let (over, took) = self.stop();
         assert!(over && took < PROMPT, "over: {over} after {took:?}");
@@ -319,14 +323,14 @@ impl Publisher {
     }
 }
 
-/// Comes back when the driver has seen all that had reached it before: one
-/// worker serves every session, and a whole one has run through it since.
+/// Returns when every driver has handled what reached it before: one worker runs
+/// all sessions, and it has run a whole session since.
 pub(crate) fn catch_up() {
     let server = whip_server("127.0.0.1");
     Publisher::publishing(config(&server.url("/"))).stop_and_delete();
 }
 
-/// A server that makes a session at any POST and ends it at any DELETE.
+/// A server that makes a session for every POST and accepts every DELETE.
 pub(crate) fn whip_server(address: &str) -> Server {
     Server::start(address, |request| match request.method.as_str() {
         "POST" => created("/session/1", request),
@@ -334,7 +338,7 @@ pub(crate) fn whip_server(address: &str) -> Server {
     })
 }
 
-/// How the session ended, of all its events.
+/// How the session ended, from its last event.
 pub(crate) fn ended(events: &[Event]) -> Ended {
     match events.last() {
         Some(Event::Ended(ended)) => ended.clone(),
@@ -351,7 +355,7 @@ pub(crate) fn warnings(events: &[Event]) -> Vec<Warning> {
     events.iter().filter_map(warning).collect()
 }
 
-/// Events by their names, for assertions that read as a list.
+/// The names of events, so that assertions read as a list.
 pub(crate) fn names(events: &[Event]) -> Vec<&'static str> {
     let name = |event: &Event| match event {
         Event::MakeOffer { .. } => "make offer",

@@ -1,4 +1,5 @@
-//! Redirects of the POST: how many, which, and to whom.
+//! Redirects of the POST: how many are followed, which status codes, and to
+//! which hosts.
 
 use gstivs::ivs::{RedirectHosts, TokenDenied};
 use gstivs::session::{Cause, Config, Ended, ErrorKind, Failure, Phase};
@@ -7,7 +8,7 @@ use gstivs::whip::{MAX_HOPS, PostError};
 use crate::common::{Action, Reply, Server, created, redirect};
 use crate::publisher::{BEARER, Publisher, config, config_without_token, names, whip_server};
 
-/// Redirects `/0` to `/1` and so on, and makes a session at `/last`.
+/// Redirects `/0` to `/1` and so on, and makes a session at the path `last`.
 fn chain(last: usize) -> Server {
     Server::start("127.0.0.1", move |request| {
         match request.path[1..].parse::<usize>() {
@@ -18,7 +19,7 @@ fn chain(last: usize) -> Server {
     })
 }
 
-/// What a session fails with at a server that answers its POST so.
+/// The failure of a session whose POST gets this reply.
 fn failure_at(reply: Reply) -> Failure {
     let server = Server::in_order("127.0.0.1", vec![reply.into()]);
     let (failure, ended) = Publisher::offering(config(&server.url("/whip"))).failed();
@@ -38,8 +39,8 @@ fn post_error(failure: &Failure) -> &PostError {
     }
 }
 
-/// This machine by an address that is not in 127.0.0.0/8, so that the token
-/// may not go there, while the packets stay here.
+/// A URL of this server by an address outside 127.0.0.0/8: the token may not go
+/// there, though the packets stay on this machine.
 fn elsewhere(server: &Server, path: &str) -> String {
     format!("http://0.0.0.0:{}{path}", server.port())
 }

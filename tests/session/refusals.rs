@@ -1,4 +1,4 @@
-//! Servers that say no: what an application and its user are told.
+//! Servers that refuse the POST: what an application and its user are told.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,7 +8,7 @@ use gstivs::whip::{PostError, Refusal};
 use crate::common::{Reply, Server};
 use crate::publisher::{BOUND, Publisher, config, config_without_token};
 
-/// What a session fails with at a server that answers its POST so.
+/// The failure of a session whose POST gets this reply.
 fn failure_at(reply: Reply) -> Failure {
     let server = Server::in_order("127.0.0.1", vec![reply.into()]);
     let (failure, ended) = Publisher::offering(config(&server.url("/whip"))).failed();

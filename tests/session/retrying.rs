@@ -1,4 +1,4 @@
-//! Attempt after attempt.
+//! Repeated attempts: what is retried, when, and how often.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,7 +15,7 @@ fn retrying(endpoint: &str) -> Config {
     }
 }
 
-/// The offer of a later attempt.
+/// The offer of the peer connection with this number.
 fn offer_of(peer: u64) -> Input {
     match offer() {
         Input::Peer { news, .. } => Input::Peer { peer, news },
@@ -68,7 +68,7 @@ fn news_of_an_older_peer_connection_are_dropped() {
         news: PeerNews::Connected,
     });
     publisher.until(|event| matches!(event, Event::State(_)).then_some(()));
-    // The first one's transport closes only now.
+    // The transport of the first peer connection closes only now.
     publisher.tell(broken(Cause::Lost("DTLS closed".to_owned())));
     assert!(!publisher.tells_within(Duration::from_millis(300)));
     publisher.stop_and_delete();

@@ -1,15 +1,15 @@
-//! What must not show in anything that is told: the token, and the URLs'
-//! paths, which are capabilities (RFC 9725 5).
+//! Secrets that no output may show: the token, passwords, and the paths of URLs,
+//! which are capabilities (RFC 9725 5).
 
 use gstivs::session::{Event, Input, Process};
 
 use crate::common::{Action, Reply, Request, Server, answer_for, created, redirect};
 use crate::publisher::{Publisher, TOKEN, config, connected};
 
-/// Is part of every path and ICE password in these tests.
+/// Part of every path and of the TURN credential in these tests.
 const PATH: &str = "pathThatNobodyMaySee";
 
-/// All that can be printed of an event.
+/// Everything that can be printed of an event.
 fn shown(event: &Event) -> String {
     let display = match event {
         Event::Failed(failure) => failure.to_string(),
@@ -19,7 +19,7 @@ fn shown(event: &Event) -> String {
     format!("{event:?} {event:#?} {display}")
 }
 
-/// Runs a session to its end: its own, or a stop once it publishes.
+/// Runs a session to its end; stops it if it gets an answer.
 fn run(server: &Server) -> Vec<Event> {
     let publisher = Publisher::offering(config(&server.url(&format!("/{PATH}"))));
     let mut events = Vec::new();
@@ -70,7 +70,7 @@ fn no_event_of_a_session_shows_them() {
     }
 }
 
-/// The answer's Link headers may hold a TURN server's password.
+/// The answer's Link headers may contain a TURN server's password.
 #[test]
 fn no_event_shows_the_credential_of_an_ice_server() {
     let server = script(
@@ -129,7 +129,7 @@ fn no_failure_shows_them() {
     }
 }
 
-/// Some servers and proxies repeat what they did not like.
+/// Some servers and proxies repeat the token that they refuse.
 #[test]
 fn words_of_a_server_that_repeats_the_token_do_not_show_it() {
     let server = script(
@@ -142,7 +142,7 @@ fn words_of_a_server_that_repeats_the_token_do_not_show_it() {
     assert_hidden(&run(&server));
 }
 
-/// As Express does with every unknown path: `Cannot POST /…`.
+/// Express answers every unknown path with `Cannot POST /…`.
 #[test]
 fn words_of_a_server_that_repeats_the_path_do_not_show_it() {
     let server = script(

@@ -1,4 +1,4 @@
-//! A far end that is not heard of any more.
+//! A far end from which nothing is received any more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,11 +8,11 @@ use gstivs::session::{Cause, Config, Event, Input, PeerNews, Retries, State};
 
 use crate::publisher::{Publisher, config, offer, whip_server};
 
-/// The default; an interval is a fifth of it.
+/// The default of `silence-timeout`; an interval is a fifth of it.
 const SILENCE: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Publishes on the next peer connection, and gives its count of arrivals.
+/// Publishes on this peer connection and returns its counter of received packets.
 fn publish(publisher: &Publisher, peer: u64) -> Arc<AtomicU64> {
     let counter = Arc::new(AtomicU64::new(0));
     if let Input::Peer {
@@ -36,7 +36,7 @@ fn publish(publisher: &Publisher, peer: u64) -> Arc<AtomicU64> {
     counter
 }
 
-/// Lets five silent intervals pass, after which the far end is lost.
+/// Lets five silent intervals pass, after which the far end counts as lost.
 fn fall_silent(publisher: &Publisher) {
     for _ in 0..4 {
         publisher.advance(INTERVAL);

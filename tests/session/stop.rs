@@ -1,5 +1,4 @@
-//! A stop at any moment: prompt for whoever stops, and nothing stays behind
-//! on the server.
+//! A stop at any moment returns promptly and leaves no session on the server.
 
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::publisher::{
     BEARER, BOUND, PROMPT, Publisher, catch_up, config, ended, names, whip_server,
 };
 
-/// A server whose answer to the POST is held back.
+/// A server that holds back its answer to the POST until the gate opens.
 fn held_back(gate: &Gate) -> Server {
     let gate = gate.clone();
     Server::start("127.0.0.1", move |request| match request.method.as_str() {
@@ -40,7 +39,7 @@ fn right_after_the_offer() {
     let publisher = Publisher::offering(config(&server.url("/")));
     publisher.stop();
     let ended = ended(&publisher.to_the_end());
-    // The POST may or may not have gone out; if it has, its DELETE has too.
+    // The POST may not have been sent; if it was, so was the DELETE.
     match server.lines().len() {
         0 => assert_eq!(ended, Ended::NothingToDelete),
         _ => assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]),
@@ -59,7 +58,7 @@ fn while_the_post_is_unanswered() {
         server.wait_for_line(BOUND, "POST /").unwrap();
         assert_prompt(publisher.stop(), false);
 
-        // The owner is gone by now; the session that comes late is deleted.
+        // The wait is over by now; the session that is made late is still deleted.
         gate.open();
         let delete = server.wait_for_line(BOUND, "DELETE /session/1").unwrap();
         assert_eq!(delete.authorization(), Some(BEARER));
@@ -92,7 +91,7 @@ fn while_the_post_is_refused() {
     publisher.tell(Input::Stop);
     publisher.until(|event| (names(std::slice::from_ref(event)) == ["stopping"]).then_some(()));
     gate.open();
-    // Who stopped does not care any more why it would have failed.
+    // After a stop the failure is not reported any more.
     let events = publisher.to_the_end();
     assert_eq!(names(&events), ["ended"]);
     assert_eq!(ended(&events), Ended::NothingToDelete);

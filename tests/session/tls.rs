@@ -1,7 +1,7 @@
-//! https: certificates that are trusted, that are not, and no CA at all.
+//! https: trusted certificates, untrusted ones, and no CA certificates at all.
 //!
-//! The trusted CAs are read once in a process, from the files that the
-//! environment names, so each of these tests runs in a process of its own.
+//! The CA certificates are read once per process, from the files that the
+//! environment names, so tests that set them run in their own process.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -21,11 +21,11 @@ use crate::publisher::{
     BEARER, Publisher, config, config_without_token, names, warnings, whip_server,
 };
 
-/// Tells the test in its own process where its CA file is to be.
+/// Tells the test in its own process where to write its CA file.
 const INNER: &str = "GSTIVS_TEST_INNER";
 
-/// Runs the test of this name in a process whose CA certificates are those of
-/// a file that does not exist yet.
+/// Runs the test of this name in its own process. The process takes its CA
+/// certificates from a file that the test still has to write.
 fn in_its_own_process(name: &str, test: impl FnOnce(&Path)) {
     if let Some(file) = std::env::var_os(INNER) {
         return test(Path::new(&file));
@@ -49,7 +49,7 @@ fn in_its_own_process(name: &str, test: impl FnOnce(&Path)) {
     );
 }
 
-/// A directory that is gone with the test.
+/// A directory that is removed when dropped.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -67,7 +67,7 @@ impl Drop for Directory {
     }
 }
 
-/// A certificate for this machine that vouches for itself.
+/// A self-signed certificate for this machine.
 fn certificate() -> CertifiedKey<KeyPair> {
     let names = ["127.0.0.1", "127.0.0.2"].map(str::to_owned);
     generate_simple_self_signed(names).unwrap()
@@ -244,7 +244,8 @@ fn https_to_a_server_without_tls_is_a_tls_failure() {
         "127.0.0.1",
         |mut stream| {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-            // Kept until the client hangs up, or a reset would overtake it.
+            // Keeps the connection until the client closes it: a reset could arrive
+            // before the reply.
             let _ = std::io::copy(&mut stream, &mut std::io::sink());
             None
         },

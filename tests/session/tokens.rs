@@ -1,4 +1,4 @@
-//! Where the token of each request comes from.
+//! Which token each request carries.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use gstivs::whip::Token;
 use crate::common::{Action, Gate, Server, redirect};
 use crate::publisher::{BOUND, Publisher, config, config_without_token, given, whip_server};
 
-/// A file with a token, gone with the test.
+/// A file with a token, removed when dropped.
 struct TokenFile(PathBuf);
 
 impl TokenFile {

@@ -1,5 +1,5 @@
-//! A 2xx makes a session whatever its body is: an answer that can't be used
-//! is a failure, and the session is deleted all the same.
+//! Answers that can't be used. A 2xx makes a session whatever its body is, so
+//! the attempt fails and the session is deleted.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use gstivs::whip::{AnswerError, Deleted, Oddity};
 use crate::common::{Reply, Server, answer_for};
 use crate::publisher::{Publisher, config, ended, names, warnings};
 
-/// What a session fails with at a server that answers its POST so, once it
-/// is clear that the resource was deleted.
+/// The failure of a session whose POST gets this reply. Checks that its resource
+/// was deleted.
 fn failure_at(make: impl Fn(Reply, String) -> Reply + Send + Sync + 'static) -> Failure {
     let server = Server::start("127.0.0.1", move |request| {
         let reply = Reply::new(201).header("Location", "/session/1");
@@ -138,7 +138,7 @@ fn ok_instead_of_created_works_with_a_warning() {
     assert_eq!(names(&events), ["connecting", "warning", "answer"]);
     assert!(warnings(&events)[0].to_string().contains("200"));
     publisher.stop_and_delete();
-    // Relative to the URL that answered.
+    // The Location is relative to the URL that answered.
     assert_eq!(
         server.lines(),
         ["POST /deep/whip", "DELETE /deep/session/1"]
