@@ -13,15 +13,15 @@ use super::driver::{Driver, Outcome};
 use super::event::{Event, Input, PeerNews, State};
 use super::failure::{Cause, Failure, Phase};
 use super::media_connection::{Offered, publish};
-use super::post_exchange::{Established, Exchange};
+use super::post_exchange::{CreatedSession, Exchange};
 use super::token_check::{check_token, renew_after_refusal};
 use super::trickle::Trickle;
 use crate::whip::Offer;
 
 /// Time without an offer before each [`Event::NoOffer`].
-const OFFER_PATIENCE: Duration = Duration::from_secs(10);
+const NO_OFFER_INTERVAL: Duration = Duration::from_secs(10);
 
-type Posting = JoinHandle<Option<Result<Established, Failure>>>;
+type Posting = JoinHandle<Option<Result<CreatedSession, Failure>>>;
 
 /// Publishes until it is stopped, replaced or fails. On return, the deletion of
 /// its session is already under way.
@@ -42,7 +42,7 @@ pub(super) async fn attempt(driver: &mut Driver) -> Outcome {
         Ok(established) => established,
         Err(outcome) => return renew_after_refusal(driver, outcome).await,
     };
-    let Established {
+    let CreatedSession {
         created,
         host,
         token,
@@ -63,8 +63,8 @@ pub(super) async fn attempt(driver: &mut Driver) -> Outcome {
     };
     if let Some(resource) = created.resource {
         let ending = delete(driver.process, resource, token);
-        let teller = driver.teller.clone();
-        driver.endings.spawn(teller.deleting(ending));
+        let end_reporter = driver.end_reporter.clone();
+        driver.endings.spawn(end_reporter.deleting(ending));
     }
     outcome
 }
@@ -75,7 +75,7 @@ async fn offered(driver: &mut Driver) -> Result<Offered, Outcome> {
     let mut told = since;
     loop {
         let input = tokio::select! {
-            () = sleep_until(told + OFFER_PATIENCE) => {
+            () = sleep_until(told + NO_OFFER_INTERVAL) => {
                 told = Instant::now();
                 let after = told - since;
                 driver.emit(Event::NoOffer { after });
@@ -101,7 +101,7 @@ async fn offered(driver: &mut Driver) -> Result<Offered, Outcome> {
                     heard,
                 });
             }
-            input => driver.interruption(input).map_or(Ok(()), Err)?,
+            input => driver.outcome_of(input).map_or(Ok(()), Err)?,
         }
     }
 }
@@ -113,9 +113,9 @@ async fn gather(driver: &mut Driver, offer: &mut Offer) -> Result<(), Outcome> {
     while !bound.is_zero() && !driver.gathered.complete {
         tokio::select! {
             () = sleep_until(until) => break,
-            input = driver.next_news() => {
-                let interruption = input.and_then(|input| driver.interruption(input));
-                interruption.map_or(Ok(()), Err)?;
+            input = driver.poll_input() => {
+                let outcome_of = input.and_then(|input| driver.outcome_of(input));
+                outcome_of.map_or(Ok(()), Err)?;
             }
         }
     }
@@ -128,7 +128,7 @@ async fn gather(driver: &mut Driver, offer: &mut Offer) -> Result<(), Outcome> {
 
 /// Sends the POST. If the attempt ends meanwhile, the POST goes on in the
 /// background: the server may make a session, which has to be deleted.
-async fn post(driver: &mut Driver, offered: &Offered) -> Result<Established, Outcome> {
+async fn post(driver: &mut Driver, offered: &Offered) -> Result<CreatedSession, Outcome> {
     let (stop, stopped) = watch::channel(false);
     let (mut posting, mut told) = start_posting(driver, offered, stopped);
     let outcome = loop {
@@ -137,7 +137,7 @@ async fn post(driver: &mut Driver, offered: &Offered) -> Result<Established, Out
             Some(event) = told.recv() => driver.emit(event),
             posted = &mut posting => return settle(driver, posted.ok().flatten(), &mut told),
             input = driver.next_input() => {
-                if let Some(outcome) = driver.interruption(input) {
+                if let Some(outcome) = driver.outcome_of(input) {
                     break outcome;
                 }
             }
@@ -170,9 +170,9 @@ fn start_posting(
 
 fn settle(
     driver: &mut Driver,
-    posted: Option<Result<Established, Failure>>,
+    posted: Option<Result<CreatedSession, Failure>>,
     told: &mut UnboundedReceiver<Event>,
-) -> Result<Established, Outcome> {
+) -> Result<CreatedSession, Outcome> {
     while let Ok(event) = told.try_recv() {
         driver.emit(event);
     }
@@ -186,7 +186,7 @@ fn settle(
 
 fn delete_once_posted(driver: &mut Driver, posting: Posting) {
     let process = driver.process;
-    let teller = driver.teller.clone();
+    let end_reporter = driver.end_reporter.clone();
     driver.endings.spawn(async move {
         let Ok(Some(Ok(established))) = posting.await else {
             return Ended::NothingToDelete;
@@ -195,6 +195,6 @@ fn delete_once_posted(driver: &mut Driver, posting: Posting) {
             return Ended::NothingToDelete;
         };
         let ending = delete(process, resource, established.token);
-        teller.deleting(ending).await
+        end_reporter.deleting(ending).await
     });
 }

@@ -8,12 +8,12 @@ use super::failure::Failure;
 
 /// The first wait and its doubling are those of AWS's browser SDK (seen):
 /// 2, 4, 8 s. The cap is ours, for unattended publishers.
-const FIRST: Duration = Duration::from_secs(2);
-const CAP: Duration = Duration::from_secs(30);
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// A server may ask for a longer wait than [`CAP`], but a server with a wrong
+/// A server may ask for a longer wait than [`MAX_WAIT`], but a server with a wrong
 /// clock must not stop a publisher for years.
-const RETRY_AFTER_CAP: Duration = Duration::from_secs(3600);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// A session that published this long was good: it resets the count of
 /// attempts, so the next one follows at once. IVS cuts every publish after
@@ -71,7 +71,7 @@ impl Backoff {
             Retries::Default if self.had_success => None,
             Retries::Default => Some(FIRST_RETRIES),
         };
-        let can_help = failure.is_retryable() || (self.had_success && failure.may_heal());
+        let can_help = failure.is_retryable() || (self.had_success && failure.may_be_temporary());
         if !can_help || limit.is_some_and(|limit| self.in_a_row >= limit) {
             return None;
         }
@@ -79,7 +79,7 @@ impl Backoff {
         self.in_a_row += 1;
         let asked = failure
             .retry_after()
-            .map(|after| after.wait(now).min(RETRY_AFTER_CAP));
+            .map(|after| after.wait(now).min(MAX_RETRY_AFTER));
         Some(asked.map_or(wait, |asked| asked.max(wait)))
     }
 
@@ -89,7 +89,7 @@ impl Backoff {
             (_, row) if self.had_success => row.saturating_sub(1),
             (_, row) => row,
         };
-        FIRST.saturating_mul(1 << waits.min(8)).min(CAP)
+        FIRST_WAIT.saturating_mul(1 << waits.min(8)).min(MAX_WAIT)
     }
 }
 

@@ -56,8 +56,8 @@ pub struct NoToken;
 impl fmt::Display for NoToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "Amazon IVS needs a participant token: set the environment's IVS_STAGE_TOKEN, \
-             auth-token-file or auth-token",
+            "Amazon IVS needs a participant token: set the environment variable IVS_STAGE_TOKEN, \
+             or the property auth-token-file or auth-token",
         )
     }
 }

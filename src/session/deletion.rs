@@ -61,24 +61,24 @@ pub(super) async fn delete(
 }
 
 /// Makes the driver's and the caller's side of a session's end.
-pub(super) fn ending() -> (EndingTeller, Ending) {
+pub(super) fn ending() -> (EndReporter, Ending) {
     let (sender, changes) = channel();
     let under_way = Arc::new(AtomicUsize::new(0));
-    let teller = EndingTeller {
+    let end_reporter = EndReporter {
         sender,
         under_way: under_way.clone(),
     };
-    (teller, Ending { changes, under_way })
+    (end_reporter, Ending { changes, under_way })
 }
 
 /// The driver's side. Dropping its last clone reports the end.
 #[derive(Clone)]
-pub(super) struct EndingTeller {
+pub(super) struct EndReporter {
     sender: Sender<()>,
     under_way: Arc<AtomicUsize>,
 }
 
-impl EndingTeller {
+impl EndReporter {
     /// Runs a DELETE. Meanwhile a stop waits longer than for a POST.
     pub(super) async fn deleting(self, delete: impl Future<Output = Ended>) -> Ended {
         self.under_way.fetch_add(1, Ordering::SeqCst);

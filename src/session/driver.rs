@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use super::config::Config;
 use super::connect_times::Stopwatch;
-use super::deletion::{Ended, EndingTeller};
+use super::deletion::{EndReporter, Ended};
 use super::event::{Event, Input, PeerNews};
 use super::failure::{Cause, Failure, Phase};
-use super::liveness::Silence;
+use super::liveness::SilenceHistory;
 use super::process::Process;
 use super::trickle::Gathered;
 use crate::ivs::{FillerFallback, OfferedVideo};
@@ -34,7 +34,7 @@ pub(super) struct Driver {
     pub(super) config: Config,
     inputs: UnboundedReceiver<Input>,
     emit: Box<dyn FnMut(Event) + Send>,
-    pub(super) teller: EndingTeller,
+    pub(super) end_reporter: EndReporter,
     pub(super) backoff: Backoff,
     pub(super) fallback: FillerFallback,
     /// How long this attempt's media connection lasted, and with what video;
@@ -44,7 +44,7 @@ pub(super) struct Driver {
     pub(super) endings: JoinSet<Ended>,
     /// The PATCHes under way.
     pub(super) trickles: JoinSet<Result<usize, String>>,
-    pub(super) silence: Silence,
+    pub(super) silence: SilenceHistory,
     /// When a session was last replaced.
     pub(super) replaced: Option<Instant>,
     /// The application's reply to the last request for a token: whether it has
@@ -68,20 +68,20 @@ impl Driver {
         config: Config,
         inputs: UnboundedReceiver<Input>,
         emit: Box<dyn FnMut(Event) + Send>,
-        teller: EndingTeller,
+        end_reporter: EndReporter,
     ) -> Self {
         let worked = process.filler_mode(&config.endpoint);
         Self {
             process,
             inputs,
             emit,
-            teller,
+            end_reporter,
             backoff: Backoff::new(config.retries),
             fallback: FillerFallback::new(config.filler, worked),
             lived: None,
             endings: JoinSet::new(),
             trickles: JoinSet::new(),
-            silence: Silence::default(),
+            silence: SilenceHistory::default(),
             replaced: None,
             token_answer: None,
             asked_for_token_since_publishing: false,
@@ -115,7 +115,7 @@ impl Driver {
     }
 
     /// The outcome if an input ends the attempt while it waits for something else.
-    pub(super) fn interruption(&self, input: Input) -> Option<Outcome> {
+    pub(super) fn outcome_of(&self, input: Input) -> Option<Outcome> {
         match input {
             Input::Stop => Some(Outcome::Stopped),
             Input::Replace => Some(Outcome::Replaced),
@@ -145,7 +145,7 @@ impl Driver {
     /// The next input that the attempt has to handle.
     pub(super) async fn next_input(&mut self) -> Input {
         loop {
-            if let Some(input) = self.next_news().await {
+            if let Some(input) = self.poll_input().await {
                 return input;
             }
         }
@@ -154,7 +154,7 @@ impl Driver {
     /// The next input. `None` if it was handled here (tokens, candidates) or
     /// ignored (an older peer connection). When the owner has dropped its
     /// `Session`, this is a stop.
-    pub(super) async fn next_news(&mut self) -> Option<Input> {
+    pub(super) async fn poll_input(&mut self) -> Option<Input> {
         let input = tokio::select! {
             input = self.inputs.recv() => input.unwrap_or(Input::Stop),
             Some(Ok(trickled)) = self.trickles.join_next() => {

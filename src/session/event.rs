@@ -167,8 +167,8 @@ impl fmt::Display for Warning {
             Self::Oddity(oddity) => write!(f, "{oddity}."),
             Self::ResourceElsewhere(denied) => write!(
                 f,
-                "The session's URL is on another host, so that it will be deleted without the \
-                 token: {denied}."
+                "The session's URL is on a host that may not have the token, so the DELETE goes \
+                 without it: {denied}."
             ),
             Self::Token(status) => write!(f, "{status}."),
             Self::NotDeleted(ended) => {
@@ -180,7 +180,7 @@ impl fmt::Display for Warning {
                 write!(
                     f,
                     "The session could not be deleted ({reason}); it ends when the server \
-                     notices that no media comes."
+                     notices that media has stopped."
                 )
             }
         }

@@ -71,7 +71,7 @@ impl Failure {
     /// keeps trying: a token file is read anew for each attempt, certificates
     /// are renewed, and IVS's code for unexplained refusals can be temporary if
     /// IVS accepted the same offer before.
-    pub fn may_heal(&self) -> bool {
+    pub fn may_be_temporary(&self) -> bool {
         match &self.cause {
             Cause::Token(_) | Cause::Claims(TokenStatus::Expired { .. }) | Cause::Send(_) => true,
             _ => matches!(self.ivs_code(), Some(EXPIRED_TOKEN | CANNOT_PUBLISH)),
@@ -116,7 +116,7 @@ impl Failure {
     /// What was tried, where, and what came back: the start of a sentence,
     /// without the advice.
     pub fn what_happened(&self) -> impl fmt::Display {
-        Happening(self)
+        WithoutAdvice(self)
     }
 
     fn advice(&self) -> Option<String> {
@@ -128,8 +128,8 @@ impl Failure {
             } => {
                 let explanation = explain_refusal(refusal, *video);
                 if explanation.kind == RefusalKind::NotAuthorized && !with_token {
-                    "there was no token: set the environment's IVS_STAGE_TOKEN, auth-token-file \
-                     or auth-token"
+                    "there was no token: set the environment variable IVS_STAGE_TOKEN, or the \
+                     property auth-token-file or auth-token"
                         .to_owned()
                 } else {
                     explanation.advice
@@ -147,10 +147,10 @@ impl Failure {
                     .to_owned()
             }
             Cause::Answer(AnswerError::Refused { kind }) if kind == "audio" => {
-                "the server takes no such audio: use opusenc with rtpopuspay".to_owned()
+                "the server does not accept this audio: use opusenc with rtpopuspay".to_owned()
             }
             Cause::Answer(AnswerError::Refused { .. }) => {
-                "the server takes no such video: use H.264 with rtph264pay".to_owned()
+                "the server does not accept this video: use H.264 with rtph264pay".to_owned()
             }
             Cause::Answer(_) => "check that whip-endpoint is a WHIP server".to_owned(),
             Cause::Lost(_) | Cause::Closed if self.was_publishing() => return None,
@@ -164,7 +164,7 @@ impl Failure {
 /// to do next.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write_event(f)?;
+        self.write_cause(f)?;
         match self.advice() {
             Some(advice) => write!(f, "; {advice}."),
             None => f.write_str("."),
@@ -173,11 +173,11 @@ impl fmt::Display for Failure {
 }
 
 /// Displays a failure without its advice.
-struct Happening<'a>(&'a Failure);
+struct WithoutAdvice<'a>(&'a Failure);
 
-impl fmt::Display for Happening<'_> {
+impl fmt::Display for WithoutAdvice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.write_event(f)
+        self.0.write_cause(f)
     }
 }
 
@@ -190,7 +190,7 @@ impl Failure {
         }
     }
 
-    fn write_event(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write_cause(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = &self.host;
         match &self.cause {
             Cause::Token(problem) => write!(f, "{problem}")?,
@@ -224,12 +224,12 @@ impl Failure {
             )?,
             Cause::Certificate => write!(
                 f,
-                "the media server of {host} showed another certificate than its answer \
-                 announced; no media was sent"
+                "the media server of {host} has a certificate that does not match the \
+                 fingerprint in its answer; no media was sent"
             )?,
             Cause::Silent { after } => write!(
                 f,
-                "the media connection with {host} was lost: nothing has been heard of it for {} s",
+                "the media connection with {host} was lost: nothing was received from it for {} s",
                 after.as_secs()
             )?,
             Cause::Lost(reason) => self.write_loss(f, reason)?,

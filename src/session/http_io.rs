@@ -86,7 +86,7 @@ pub enum SendError {
     Tls(String),
     /// The server's certificate is not valid at the current time. On a machine
     /// that has just started, the clock is more often wrong than the certificate.
-    CertificateDates(String),
+    CertificateNotValidNow(String),
     /// The connection ended before a reply came.
     Closed,
     /// Any other error, as the HTTP client's text.
@@ -103,7 +103,7 @@ impl fmt::Display for SendError {
                 "this system has no CA certificates, so no https server can be trusted; \
                  install them (Debian: apt install ca-certificates) or set SSL_CERT_FILE",
             ),
-            Self::CertificateDates(reason) => write!(
+            Self::CertificateNotValidNow(reason) => write!(
                 f,
                 "the server's certificate is not valid by this computer's clock: {reason}"
             ),
@@ -155,7 +155,7 @@ impl Process {
                 Some(SendError::NoCertificates)
             }
             (Some(rustls::Error::InvalidCertificate(error)), _) if is_about_dates(error) => {
-                Some(SendError::CertificateDates(error.to_string()))
+                Some(SendError::CertificateNotValidNow(error.to_string()))
             }
             (Some(tls), _) => Some(SendError::Tls(tls.to_string())),
             (None, io::ErrorKind::ConnectionRefused) => Some(SendError::ConnectionRefused),

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
-use super::consent::Consent;
+use super::ice_checks::IceChecks;
 
 /// Number of intervals in the silence time-out. This many silent ones are a loss.
 const INTERVALS: u32 = 5;
@@ -27,11 +27,11 @@ const DOUBTFUL: u32 = 3;
 
 /// The result of an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sign {
+pub(super) enum Liveliness {
     /// The far end was heard, or has only been silent for a short time.
-    Fine,
+    Alive,
     /// The far end should be sent a check.
-    Doubtful,
+    SendCheck,
     /// The far end is gone.
     Lost,
 }
@@ -72,18 +72,18 @@ impl Liveness {
     }
 
     /// Ends an interval; `heard` is the number of packets received so far.
-    pub(super) fn tick(&mut self, heard: u64) -> Sign {
+    pub(super) fn tick(&mut self, heard: u64) -> Liveliness {
         if heard != self.heard {
             self.heard = heard;
             self.ever = true;
             self.silent = 0;
-            return Sign::Fine;
+            return Liveliness::Alive;
         }
         self.silent = self.silent.saturating_add(1);
         match self.silent {
-            0..DOUBTFUL => Sign::Fine,
-            DOUBTFUL..INTERVALS => Sign::Doubtful,
-            _ => Sign::Lost,
+            0..DOUBTFUL => Liveliness::Alive,
+            DOUBTFUL..INTERVALS => Liveliness::SendCheck,
+            _ => Liveliness::Lost,
         }
     }
 }
@@ -92,13 +92,13 @@ impl Liveness {
 /// server that neither sends packets nor answers checks, every session would be
 /// lost. After one received packet, silence in that session always counts.
 #[derive(Debug, Default)]
-pub(super) struct Silence {
+pub(super) struct SilenceHistory {
     /// Sessions in a row that were lost by silence without any received packet.
     mute: u32,
 }
 
-impl Silence {
-    pub(super) fn tells(&self) -> bool {
+impl SilenceHistory {
+    pub(super) fn counts_as_loss(&self) -> bool {
         self.mute < 2
     }
 
@@ -110,22 +110,18 @@ impl Silence {
 
 /// Sends checks to the far end; a reply counts as a received packet.
 #[derive(Debug)]
-pub(super) struct Asking {
-    consent: Consent,
+pub(super) struct CheckSender {
+    ice: IceChecks,
     candidates: Vec<SocketAddr>,
     heard: Arc<AtomicU64>,
     listening: Vec<JoinHandle<()>>,
 }
 
-impl Asking {
+impl CheckSender {
     /// `candidates` are those of the answer.
-    pub(super) fn new(
-        consent: Consent,
-        candidates: Vec<SocketAddr>,
-        heard: Arc<AtomicU64>,
-    ) -> Self {
+    pub(super) fn new(ice: IceChecks, candidates: Vec<SocketAddr>, heard: Arc<AtomicU64>) -> Self {
         Self {
-            consent,
+            ice,
             candidates,
             heard,
             listening: Vec::new(),
@@ -134,8 +130,8 @@ impl Asking {
 
     /// Sends each candidate a check, twice in case one is lost, and listens for
     /// replies until the next call.
-    pub(super) fn ask(&mut self) {
-        self.hush();
+    pub(super) fn send_checks(&mut self) {
+        self.stop_listening();
         let families = [
             SocketAddr::is_ipv4 as fn(&SocketAddr) -> bool,
             SocketAddr::is_ipv6,
@@ -148,28 +144,28 @@ impl Asking {
                 .filter(is_of_family)
                 .collect();
             if !candidates.is_empty() {
-                let round = round(self.consent.clone(), candidates, self.heard.clone());
+                let round = round(self.ice.clone(), candidates, self.heard.clone());
                 self.listening.push(tokio::spawn(round));
             }
         }
     }
 
-    fn hush(&mut self) {
+    fn stop_listening(&mut self) {
         for listening in self.listening.drain(..) {
             listening.abort();
         }
     }
 }
 
-impl Drop for Asking {
+impl Drop for CheckSender {
     fn drop(&mut self) {
-        self.hush();
+        self.stop_listening();
     }
 }
 
 /// One round with candidates of one address family. A socket error has the same
 /// effect as a missing reply.
-async fn round(consent: Consent, candidates: Vec<SocketAddr>, heard: Arc<AtomicU64>) {
+async fn round(ice: IceChecks, candidates: Vec<SocketAddr>, heard: Arc<AtomicU64>) {
     let any: SocketAddr = match candidates.first() {
         Some(SocketAddr::V6(_)) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         _ => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -177,7 +173,7 @@ async fn round(consent: Consent, candidates: Vec<SocketAddr>, heard: Arc<AtomicU
     let Ok(socket) = UdpSocket::bind(any).await else {
         return;
     };
-    let Some(check) = consent.check() else { return };
+    let Some(check) = ice.check() else { return };
     for candidate in candidates.iter().chain(&candidates) {
         let _ = socket.send_to(&check.packet, candidate).await;
     }
@@ -186,7 +182,7 @@ async fn round(consent: Consent, candidates: Vec<SocketAddr>, heard: Arc<AtomicU
         let is_reply = candidates.contains(&from)
             && packet
                 .get(..length)
-                .is_some_and(|packet| consent.is_reply(&check, packet));
+                .is_some_and(|packet| ice.is_reply(&check, packet));
         if is_reply {
             heard.fetch_add(1, Ordering::Relaxed);
             return;
@@ -207,16 +203,16 @@ mod tests {
     fn silence_is_doubtful_first_and_a_loss_at_the_bound() {
         let mut liveness = liveness();
         assert_eq!(liveness.interval() * INTERVALS, Duration::from_secs(10));
-        assert_eq!(liveness.tick(8), Sign::Fine);
-        let signs: Vec<Sign> = (0..5).map(|_| liveness.tick(8)).collect();
+        assert_eq!(liveness.tick(8), Liveliness::Alive);
+        let signs: Vec<Liveliness> = (0..5).map(|_| liveness.tick(8)).collect();
         assert_eq!(
             signs,
             [
-                Sign::Fine,
-                Sign::Fine,
-                Sign::Doubtful,
-                Sign::Doubtful,
-                Sign::Lost
+                Liveliness::Alive,
+                Liveliness::Alive,
+                Liveliness::SendCheck,
+                Liveliness::SendCheck,
+                Liveliness::Lost
             ]
         );
         assert!(liveness.has_ever_heard());
@@ -225,41 +221,41 @@ mod tests {
     #[test]
     fn reports_every_six_seconds_are_enough() {
         let mut liveness = liveness();
-        assert!((0..100).all(|tick| liveness.tick(8 + tick / 3) == Sign::Fine));
+        assert!((0..100).all(|tick| liveness.tick(8 + tick / 3) == Liveliness::Alive));
     }
 
     #[test]
     fn a_reply_ends_the_doubt() {
         let mut liveness = liveness();
-        let signs: Vec<Sign> = [7, 7, 7, 8, 8].map(|heard| liveness.tick(heard)).to_vec();
+        let signs: Vec<Liveliness> = [7, 7, 7, 8, 8].map(|heard| liveness.tick(heard)).to_vec();
         assert_eq!(
             signs,
             [
-                Sign::Fine,
-                Sign::Fine,
-                Sign::Doubtful,
-                Sign::Fine,
-                Sign::Fine
+                Liveliness::Alive,
+                Liveliness::Alive,
+                Liveliness::SendCheck,
+                Liveliness::Alive,
+                Liveliness::Alive
             ]
         );
     }
 
     #[test]
     fn a_server_that_is_always_mute_is_not_judged_by_silence() {
-        let mut silence = Silence::default();
+        let mut silence = SilenceHistory::default();
         silence.lost(false);
         silence.lost(true);
         silence.lost(false);
-        assert!(silence.tells());
+        assert!(silence.counts_as_loss());
         silence.lost(false);
-        assert!(!silence.tells());
+        assert!(!silence.counts_as_loss());
     }
 
-    fn consent() -> Consent {
+    fn consent() -> IceChecks {
         let offer = "v=0\r\nm=audio 9 x 0\r\na=sendonly\r\na=ice-ufrag:ours\r\na=ice-pwd:x\r\n";
         let offer = Offer::new(offer, "s", None).unwrap();
         let answer = Answer::unchecked("v=0\r\na=ice-ufrag:theirs\r\na=ice-pwd:their-password\r\n");
-        Consent::new(&offer, &answer).unwrap()
+        IceChecks::new(&offer, &answer).unwrap()
     }
 
     #[tokio::test]
@@ -267,14 +263,14 @@ mod tests {
         let far_end = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let heard = Arc::new(AtomicU64::new(0));
         let candidates = vec![far_end.local_addr().unwrap()];
-        let mut asking = Asking::new(consent(), candidates, heard.clone());
-        asking.ask();
+        let mut sender = CheckSender::new(consent(), candidates, heard.clone());
+        sender.send_checks();
         let mut packet = [0; 1500];
         let (length, from) = far_end.recv_from(&mut packet).await.unwrap();
         far_end.send_to(b"no reply at all", from).await.unwrap();
         let reply = consent().reply_to(&packet[..length]);
         far_end.send_to(&reply, from).await.unwrap();
-        let listening = asking.listening.pop().unwrap();
+        let listening = sender.listening.pop().unwrap();
         listening.await.unwrap();
         assert_eq!(heard.load(Ordering::Relaxed), 1);
     }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::connect_times::Stopwatch;
-use super::consent::Consent;
 use super::driver::{Driver, Outcome};
 use super::event::{Event, Input, PeerNews, State};
 use super::failure::{Cause, Phase};
-use super::liveness::{Asking, Liveness, Sign};
+use super::ice_checks::IceChecks;
+use super::liveness::{CheckSender, Liveliness, Liveness};
 use super::trickle::{Trickle, send_fragment};
 use crate::ivs::{FillerMode, OfferedVideo};
 use crate::whip::{Answer, IceServer, Offer};
@@ -35,9 +35,9 @@ pub(super) async fn publish(
     mut trickle: Option<Trickle>,
 ) -> Outcome {
     let peer = driver.peer;
-    let asking = Consent::new(&offered.offer, &answer)
-        .map(|consent| Asking::new(consent, answer.udp_candidates(), offered.heard.clone()));
-    let mut asking = asking.filter(|_| driver.config.silence_timeout.is_some());
+    let checks = IceChecks::new(&offered.offer, &answer)
+        .map(|ice| CheckSender::new(ice, answer.udp_candidates(), offered.heard.clone()));
+    let mut checks = checks.filter(|_| driver.config.silence_timeout.is_some());
     driver.emit(Event::Answer {
         peer,
         answer,
@@ -47,39 +47,39 @@ pub(super) async fn publish(
     driver.stopwatch.iter_mut().for_each(Stopwatch::answered);
     let after = driver.config.connect_timeout;
     let connect_by = Instant::now() + after;
-    let mut watched: Option<Watched> = None;
+    let mut active: Option<ActiveConnection> = None;
     let outcome = loop {
-        let look_at = watched.as_ref().and_then(|watched| watched.look_at);
+        let look_at = active.as_ref().and_then(|active| active.look_at);
         let trickle_at = trickle
             .as_ref()
             .map(|trickle| trickle.when(&driver.gathered));
         tokio::select! {
             input = driver.next_input() => match input {
-                Input::Peer { news: PeerNews::Connected, .. } if watched.is_none() => {
-                    watched = Some(connected(driver, offered));
+                Input::Peer { news: PeerNews::Connected, .. } if active.is_none() => {
+                    active = Some(connected(driver, offered));
                 }
-                input => if let Some(outcome) = driver.interruption(input) {
+                input => if let Some(outcome) = driver.outcome_of(input) {
                     break outcome;
                 },
             },
-            () = sleep_until(connect_by), if watched.is_none() => {
+            () = sleep_until(connect_by), if active.is_none() => {
                 break driver.failed(Cause::NotConnected { after });
             }
             () = until(look_at) => {
-                if let Some(outcome) = look(driver, offered, &mut watched, &mut asking) {
+                if let Some(outcome) = look(driver, offered, &mut active, &mut checks) {
                     break outcome;
                 }
             }
             () = until(trickle_at) => send_candidates(driver, trickle.take()),
         }
     };
-    if let Some(watched) = watched {
-        published(driver, offered.video, watched.since.elapsed());
+    if let Some(active) = active {
+        published(driver, offered.video, active.since.elapsed());
     }
     outcome
 }
 
-fn connected(driver: &mut Driver, offered: &Offered) -> Watched {
+fn connected(driver: &mut Driver, offered: &Offered) -> ActiveConnection {
     driver.phase = Phase::Publish;
     driver.asked_for_token_since_publishing = false;
     let mode = driver.fallback.worked(offered.video);
@@ -91,7 +91,7 @@ fn connected(driver: &mut Driver, offered: &Offered) -> Watched {
     driver.emit(Event::State(State::Publishing));
     let heard = offered.heard.load(Ordering::Relaxed);
     let bound = driver.config.silence_timeout;
-    Watched::new(bound, heard)
+    ActiveConnection::new(bound, heard)
 }
 
 fn published(driver: &mut Driver, video: OfferedVideo, lived: Duration) {
@@ -112,21 +112,21 @@ fn remember(driver: &Driver, mode: Option<FillerMode>) {
 fn look(
     driver: &mut Driver,
     offered: &Offered,
-    watched: &mut Option<Watched>,
-    asking: &mut Option<Asking>,
+    active: &mut Option<ActiveConnection>,
+    checks: &mut Option<CheckSender>,
 ) -> Option<Outcome> {
-    let watched = watched.as_mut()?;
-    let sign = watched.look(offered);
-    let has_heard = watched.liveness.has_ever_heard();
+    let active = active.as_mut()?;
+    let sign = active.look(offered);
+    let has_heard = active.liveness.has_ever_heard();
     match sign {
-        Sign::Fine => None,
-        Sign::Lost if has_heard || driver.silence.tells() => {
-            let after = watched.liveness.bound();
+        Liveliness::Alive => None,
+        Liveliness::Lost if has_heard || driver.silence.counts_as_loss() => {
+            let after = active.liveness.bound();
             driver.silence.lost(has_heard);
             Some(driver.failed(Cause::Silent { after }))
         }
-        Sign::Doubtful | Sign::Lost => {
-            asking.iter_mut().for_each(Asking::ask);
+        Liveliness::SendCheck | Liveliness::Lost => {
+            checks.iter_mut().for_each(CheckSender::send_checks);
             None
         }
     }
@@ -146,14 +146,14 @@ fn send_candidates(driver: &mut Driver, trickle: Option<Trickle>) {
 }
 
 /// A media connection that is up.
-struct Watched {
+struct ActiveConnection {
     since: Instant,
     liveness: Liveness,
     /// When to look for signs of life; `None` without a silence time-out.
     look_at: Option<Instant>,
 }
 
-impl Watched {
+impl ActiveConnection {
     fn new(bound: Option<Duration>, heard: u64) -> Self {
         let since = Instant::now();
         let liveness = Liveness::new(bound.unwrap_or_default(), heard);
@@ -165,7 +165,7 @@ impl Watched {
         }
     }
 
-    fn look(&mut self, offered: &Offered) -> Sign {
+    fn look(&mut self, offered: &Offered) -> Liveliness {
         // Counted from now, not from when it was due: intervals that passed
         // while this process was suspended say nothing about the far end.
         self.look_at = Some(Instant::now() + self.liveness.interval());

@@ -13,7 +13,7 @@ use crate::ivs::{OfferedVideo, TokenDenied, may_have_token};
 use crate::whip::{Created, Offer, Post, PostError, Reply, Token, origin};
 
 /// A session that the server has made, with what its DELETE needs.
-pub(super) struct Established {
+pub(super) struct CreatedSession {
     pub(super) created: Created,
     /// The server that answered the POST: scheme, host and port.
     pub(super) host: String,
@@ -35,7 +35,7 @@ impl Exchange {
         mut self,
         offer: Offer,
         mut emit: impl FnMut(Event) + Send + 'static,
-    ) -> Option<Result<Established, Failure>> {
+    ) -> Option<Result<CreatedSession, Failure>> {
         let deadline = self.config.http_timeout.map(|bound| Instant::now() + bound);
         let mut post = Post::new(&self.config.endpoint, offer);
         loop {
@@ -85,7 +85,7 @@ impl Exchange {
                     emit(Event::Warning(Warning::ResourceElsewhere(denied)));
                 }
                 let host = origin(&asked);
-                Ok(Step::Done(Box::new(Established {
+                Ok(Step::Done(Box::new(CreatedSession {
                     created,
                     host,
                     token: SessionToken::new(&self.config.tokens, token),
@@ -121,7 +121,7 @@ impl Exchange {
 
 enum Step {
     Again(Post),
-    Done(Box<Established>),
+    Done(Box<CreatedSession>),
 }
 
 fn refused(

@@ -31,7 +31,7 @@ impl Driver {
                 attempt,
                 wait,
             });
-            if self.wait_out(Instant::now() + wait).await.is_none() {
+            if self.wait_until(Instant::now() + wait).await.is_none() {
                 break;
             }
         }
@@ -42,7 +42,7 @@ impl Driver {
     /// Runs attempts until one fails; `None` if stopped.
     async fn attempts(&mut self) -> Option<Failure> {
         loop {
-            self.tell_ended();
+            self.warn_of_failed_deletes();
             self.begin_attempt();
             self.emit(Event::MakeOffer {
                 peer: self.peer,
@@ -59,14 +59,14 @@ impl Driver {
                         .replaced
                         .map(|replaced| replaced + BETWEEN_REPLACEMENTS);
                     let until = until.unwrap_or_else(Instant::now);
-                    if self.wait_out(until).await.is_none() {
+                    if self.wait_until(until).await.is_none() {
                         self.emit(Event::State(State::Stopping));
                         return None;
                     }
                     self.replaced = Some(Instant::now());
                 }
                 Outcome::Failed(failure) => match self.fall_back(&failure) {
-                    Some(to) => self.tell_fallback(failure, to),
+                    Some(to) => self.report_fallback(failure, to),
                     None => return Some(failure),
                 },
             }
@@ -94,7 +94,7 @@ impl Driver {
 
     /// Reports the fallback. If a publishing session was lost, reports a retry
     /// first, as after every other loss.
-    fn tell_fallback(&mut self, failure: Failure, to: FillerMode) {
+    fn report_fallback(&mut self, failure: Failure, to: FillerMode) {
         if failure.was_publishing() {
             self.emit(Event::Retry {
                 failure: failure.clone(),
@@ -106,7 +106,7 @@ impl Driver {
     }
 
     /// Waits between attempts; `None` if stopped meanwhile.
-    async fn wait_out(&mut self, until: Instant) -> Option<()> {
+    async fn wait_until(&mut self, until: Instant) -> Option<()> {
         loop {
             tokio::select! {
                 () = sleep_until(until) => return Some(()),
@@ -136,7 +136,7 @@ impl Driver {
     }
 
     /// Warns of DELETEs that have failed meanwhile.
-    fn tell_ended(&mut self) {
+    fn warn_of_failed_deletes(&mut self) {
         while let Some(ended) = self.endings.try_join_next() {
             if let Ok(ended) = ended {
                 self.warn_if_not_deleted(&ended);

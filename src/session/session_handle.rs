@@ -28,8 +28,8 @@ impl Session {
         emit: impl FnMut(Event) + Send + 'static,
     ) -> (Self, Ending) {
         let (inputs, receiver) = unbounded_channel();
-        let (teller, ending) = ending();
-        let driver = Driver::new(process, config, receiver, Box::new(emit), teller);
+        let (end_reporter, ending) = ending();
+        let driver = Driver::new(process, config, receiver, Box::new(emit), end_reporter);
         runtime.spawn(driver.run());
         (Self { inputs }, ending)
     }

@@ -14,7 +14,7 @@ use crate::ivs::{Claims, EXPIRED_TOKEN, TokenStatus};
 
 /// How long the application may take to give a new token. It may have to ask
 /// its own server for one.
-const PATIENCE: Duration = Duration::from_secs(10);
+const NEW_TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Fails if the claims rule out publishing, also after asking for a new token.
 pub(super) async fn check_token(driver: &mut Driver) -> Result<(), Outcome> {
@@ -71,16 +71,16 @@ async fn token_status(driver: &mut Driver) -> Result<TokenStatus, Outcome> {
 async fn renew(driver: &mut Driver) -> Result<bool, Outcome> {
     driver.token_answer = None;
     driver.emit(Event::TokenWanted);
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + NEW_TOKEN_TIMEOUT;
     loop {
         if let Some(has_token) = driver.token_answer {
             return Ok(has_token);
         }
         tokio::select! {
             () = sleep_until(until) => return Ok(false),
-            input = driver.next_news() => {
-                let interruption = input.and_then(|input| driver.interruption(input));
-                interruption.map_or(Ok(()), Err)?;
+            input = driver.poll_input() => {
+                let outcome_of = input.and_then(|input| driver.outcome_of(input));
+                outcome_of.map_or(Ok(()), Err)?;
             }
         }
     }

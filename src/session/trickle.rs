@@ -14,7 +14,7 @@ use crate::whip::{Fragment, Offer, Resource, Trickling, read_trickle};
 /// How long to wait for all candidates. Host candidates are known at once. Slow
 /// STUN and TURN servers get no more time, since the server learns our address
 /// from our checks anyway.
-const GATHERING: Duration = Duration::from_millis(1_500);
+const GATHERING_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// Some servers never answer a PATCH (Cloudflare Stream).
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ pub(super) struct Trickle {
     trickling: Trickling,
     token: SessionToken,
     offer: Offer,
-    at_last: Instant,
+    send_by: Instant,
 }
 
 impl Trickle {
@@ -42,16 +42,16 @@ impl Trickle {
             trickling,
             token,
             offer,
-            at_last: Instant::now() + GATHERING,
+            send_by: Instant::now() + GATHERING_LIMIT,
         })
     }
 
-    /// When to send: once gathering is complete, at the latest after [`GATHERING`].
+    /// When to send: once gathering is complete, at the latest after [`GATHERING_LIMIT`].
     pub(super) fn when(&self, gathered: &Gathered) -> Instant {
         if gathered.complete {
             Instant::now()
         } else {
-            self.at_last
+            self.send_by
         }
     }
 

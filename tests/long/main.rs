@@ -11,13 +11,13 @@
 
 mod alone;
 mod far_end;
-mod figures;
 #[path = "../element/harness.rs"]
 #[allow(
     dead_code,
     reason = "shared with the tests of the element, which use all of it"
 )]
 mod harness;
+mod process_usage;
 mod publisher;
 
 mod connecting;

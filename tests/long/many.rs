@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::alone::{alone, show};
 use crate::far_end::FarEnd;
-use crate::figures::{Figures, cpu_time};
 use crate::harness::AUDIO;
+use crate::process_usage::{Usage, cpu_time};
 use crate::publisher::Publisher;
 
 const ELEMENTS: usize = 40;
@@ -16,7 +16,7 @@ const SECONDS: f64 = 20.0;
 fn forty_elements_publish_in_one_process() {
     alone("many::forty_elements_publish_in_one_process", || {
         let far_end = FarEnd::start();
-        let before = Figures::now();
+        let before = Usage::now();
         let publishers: Vec<Publisher> = (0..ELEMENTS)
             .map(|_| Publisher::to(&far_end, AUDIO))
             .collect();
@@ -31,7 +31,7 @@ fn forty_elements_publish_in_one_process() {
             counts.playing.values().all(|seconds| *seconds >= SECONDS)
         });
         let cpu = cpu_time() - cpu;
-        let on_air = Figures::now();
+        let on_air = Usage::now();
         drop(publishers);
         far_end.wait_all_deleted();
         assert_eq!(far_end.look(|counts| counts.created), ELEMENTS);

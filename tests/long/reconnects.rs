@@ -4,7 +4,7 @@ use gst::prelude::*;
 
 use crate::alone::{alone_in_one_arena, show};
 use crate::far_end::FarEnd;
-use crate::figures::{Figures, GROWTH};
+use crate::process_usage::{GROWTH, Usage};
 use crate::publisher::{PATIENCE, Publisher, since_playing};
 
 const RECONNECTS: usize = 100;
@@ -36,10 +36,10 @@ fn a_hundred_reconnects_leave_nothing() {
             replace(&publisher, number);
             await_media(&publisher, &far_end);
             if number == WARM {
-                warm = Some(Figures::settled());
+                warm = Some(Usage::settled());
             }
             if number % 25 == 0 || number == WARM {
-                show(&format!("after reconnect {number}: {}", Figures::now()));
+                show(&format!("after reconnect {number}: {}", Usage::now()));
             }
         }
         let warm = warm.unwrap();

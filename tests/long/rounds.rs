@@ -2,8 +2,8 @@
 
 use crate::alone::{alone_in_one_arena, show};
 use crate::far_end::FarEnd;
-use crate::figures::{Figures, GROWTH};
 use crate::harness::AUDIO;
+use crate::process_usage::{GROWTH, Usage};
 use crate::publisher::Publisher;
 
 const ROUNDS: usize = 200;
@@ -49,17 +49,17 @@ fn play_once(publisher: &Publisher, far_end: &FarEnd) {
 
 fn rounds(far_end: &FarEnd, mut round: impl FnMut()) {
     (0..WARM).for_each(|_| round());
-    let warm = Figures::settled();
+    let warm = Usage::settled();
     show(&format!("after round {WARM}: {warm}"));
     for number in WARM + 1..=ROUNDS {
         round();
         if number % 50 == 0 {
-            show(&format!("after round {number}: {}", Figures::now()));
+            show(&format!("after round {number}: {}", Usage::now()));
         }
     }
     far_end.wait_all_deleted();
     assert_eq!(far_end.look(|counts| counts.created), ROUNDS);
     let growth = warm.come_back();
-    show(&format!("{growth:+} kB at {}", Figures::now()));
+    show(&format!("{growth:+} kB at {}", Usage::now()));
     assert!(growth < GROWTH, "{growth} kB more");
 }

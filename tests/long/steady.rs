@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::alone::{alone, show};
 use crate::far_end::FarEnd;
-use crate::figures::Figures;
 use crate::harness::{AUDIO, VIDEO};
+use crate::process_usage::Usage;
 use crate::publisher::Publisher;
 
 const WARM: Duration = Duration::from_secs(20);
@@ -24,11 +24,11 @@ fn two_steady_minutes_need_nothing_more_and_bring_no_warning() {
             publisher.play();
             publisher.wait_state("publishing");
             no_warning(&publisher, WARM);
-            let warm = Figures::now();
+            let warm = Usage::now();
             show(&format!("after {WARM:?}: {warm}"));
             for _ in 0..4 {
                 no_warning(&publisher, STEADY / 4);
-                show(&format!("{:?} later: {}", STEADY / 4, Figures::now()));
+                show(&format!("{:?} later: {}", STEADY / 4, Usage::now()));
             }
             let growth = warm.come_back();
             let seconds: Vec<f64> =

@@ -9,7 +9,9 @@ use gstivs::whip::{DeleteError, Deleted};
 use http::StatusCode;
 
 use crate::common::{Action, Reply, Server, created};
-use crate::publisher::{PROMPT, Publisher, catch_up, config, ended, names, warnings, whip_server};
+use crate::publisher::{
+    PROMPT, Publisher, config, ended, names, wait_for_driver, warnings, whip_server,
+};
 
 /// The DELETE's limit, with a margin for a loaded machine.
 const LONG: Duration = Duration::from_secs(6);
@@ -103,7 +105,7 @@ fn connection_that_the_server_closed_while_idle_is_replaced() {
     let server = whip_server("127.0.0.1");
     let publisher = Publisher::publishing(config(&server.url("/")));
     server.hang_up();
-    catch_up();
+    wait_for_driver();
     publisher.stop_and_delete();
     assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
 }

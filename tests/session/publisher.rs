@@ -159,7 +159,7 @@ impl Publisher {
     }
 
     /// The waits for an offer in the unread events so far.
-    pub(crate) fn offers_missed(&self) -> Vec<Duration> {
+    pub(crate) fn offer_waits(&self) -> Vec<Duration> {
         let missed = self.events.try_iter().filter_map(|event| match event {
             Event::NoOffer { after } => Some(after),
             _ => None,
@@ -199,7 +199,7 @@ impl Publisher {
     }
 
     /// Drops the only handle.
-    pub(crate) fn let_go(&mut self) {
+    pub(crate) fn drop_handle(&mut self) {
         self.session = None;
     }
 
@@ -246,7 +246,7 @@ impl Publisher {
     }
 
     /// Whether an event comes within this time, to check that none does.
-    pub(crate) fn tells_within(&self, time: Duration) -> bool {
+    pub(crate) fn has_event_within(&self, time: Duration) -> bool {
         let until = Instant::now() + time;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -325,7 +325,7 @@ impl Publisher {
 
 /// Returns when every driver has handled what reached it before: one worker runs
 /// all sessions, and it has run a whole session since.
-pub(crate) fn catch_up() {
+pub(crate) fn wait_for_driver() {
     let server = whip_server("127.0.0.1");
     Publisher::publishing(config(&server.url("/"))).stop_and_delete();
 }

@@ -70,7 +70,7 @@ fn news_of_an_older_peer_connection_are_dropped() {
     publisher.until(|event| matches!(event, Event::State(_)).then_some(()));
     // The transport of the first peer connection closes only now.
     publisher.tell(broken(Cause::Lost("DTLS closed".to_owned())));
-    assert!(!publisher.tells_within(Duration::from_millis(300)));
+    assert!(!publisher.has_event_within(Duration::from_millis(300)));
     publisher.stop_and_delete();
 }
 

@@ -7,7 +7,7 @@ use gstivs::whip::Deleted;
 
 use crate::common::{Action, Gate, Reply, Server, answer_for, created, redirect};
 use crate::publisher::{
-    BEARER, BOUND, PROMPT, Publisher, catch_up, config, ended, names, whip_server,
+    BEARER, BOUND, PROMPT, Publisher, config, ended, names, wait_for_driver, whip_server,
 };
 
 /// A server that holds back its answer to the POST until the gate opens.
@@ -75,7 +75,7 @@ fn while_the_post_is_unanswered_and_the_handle_is_gone() {
     let server = held_back(&gate);
     let mut publisher = Publisher::offering(config(&server.url("/")));
     server.wait_for_line(BOUND, "POST /").unwrap();
-    publisher.let_go();
+    publisher.drop_handle();
     drop(publisher);
     gate.open();
     assert!(server.wait_for_line(BOUND, "DELETE /session/1").is_some());
@@ -139,7 +139,7 @@ fn while_the_body_of_the_answer_stalls() {
         ..config(&server.url("/"))
     });
     server.wait_for_line(BOUND, "POST /").unwrap();
-    catch_up();
+    wait_for_driver();
     publisher.stop_and_delete();
     assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
 }
@@ -159,7 +159,7 @@ fn while_publishing_twice_deletes_once() {
     let mut publisher = Publisher::publishing(config(&server.url("/")));
     publisher.tell(Input::Stop);
     publisher.tell(Input::Stop);
-    publisher.let_go();
+    publisher.drop_handle();
     assert_prompt(publisher.wait(), true);
     assert_eq!(names(&publisher.to_the_end()), ["stopping", "ended"]);
     assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);

@@ -91,7 +91,7 @@ fn without_a_token_no_request_has_credentials() {
 fn a_handle_that_is_dropped_stops_the_session() {
     let regional = whip_server("127.0.0.2");
     let mut publisher = Publisher::publishing(config(&regional.url("/")));
-    publisher.let_go();
+    publisher.drop_handle();
     let (over, took) = publisher.wait();
     assert!(over && took < PROMPT, "over: {over} after {took:?}");
     assert_eq!(names(&publisher.to_the_end()), ["stopping", "ended"]);

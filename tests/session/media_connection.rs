@@ -20,9 +20,9 @@ fn media_that_do_not_come_are_told_of_every_ten_seconds() {
     let ten = Duration::from_secs(10);
     for round in 1..=3 {
         publisher.advance(ten - MOMENT);
-        assert!(publisher.offers_missed().is_empty());
+        assert!(publisher.offer_waits().is_empty());
         publisher.advance(MOMENT);
-        let missed = publisher.offers_missed();
+        let missed = publisher.offer_waits();
         assert_eq!(missed.len(), 1, "{missed:?}");
         assert_eq!(missed[0].as_secs(), (ten * round).as_secs());
     }

@@ -13,14 +13,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub const GROWTH: i64 = 2 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Figures {
+pub struct Usage {
     pub threads: usize,
     pub files: usize,
     /// Resident memory in kB.
     pub memory: u64,
 }
 
-impl Figures {
+impl Usage {
     pub fn now() -> Self {
         Self {
             threads: entries("/proc/self/task"),
@@ -66,7 +66,7 @@ impl Figures {
     }
 }
 
-impl fmt::Display for Figures {
+impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             threads,

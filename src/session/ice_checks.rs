@@ -28,7 +28,7 @@ const TIE_BREAKER: u64 = 0;
 /// Makes the checks of one session and recognizes their replies. It holds the
 /// ICE password, so its `Debug` shows nothing.
 #[derive(Clone)]
-pub(super) struct Consent {
+pub(super) struct IceChecks {
     username: String,
     credentials: MessageIntegrityCredentials,
 }
@@ -39,7 +39,7 @@ pub(super) struct Check {
     transaction: TransactionId,
 }
 
-impl Consent {
+impl IceChecks {
     /// Uses the ICE credentials of both sides; `None` if one side has none.
     pub(super) fn new(offer: &Offer, answer: &Answer) -> Option<Self> {
         let (ours, _) = offer.ice_credentials()?;
@@ -98,9 +98,9 @@ impl Consent {
     }
 }
 
-impl fmt::Debug for Consent {
+impl fmt::Debug for IceChecks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Consent")
+        f.write_str("IceChecks")
     }
 }
 
@@ -108,17 +108,17 @@ impl fmt::Debug for Consent {
 mod tests {
     use super::*;
 
-    fn consent(password: &str) -> Consent {
+    fn consent(password: &str) -> IceChecks {
         let offer = "v=0\r\nm=audio 9 x 0\r\na=sendonly\r\na=ice-ufrag:ours\r\na=ice-pwd:x\r\n";
         let offer = Offer::new(offer, "s", None).unwrap();
         let answer = format!("v=0\r\na=ice-ufrag:theirs\r\na=ice-pwd:{password}\r\n");
-        Consent::new(&offer, &Answer::unchecked(&answer)).unwrap()
+        IceChecks::new(&offer, &Answer::unchecked(&answer)).unwrap()
     }
 
     #[test]
     fn a_check_is_a_binding_request_that_the_peer_can_verify() {
-        let consent = consent("their-password");
-        let (one, other) = (consent.check().unwrap(), consent.check().unwrap());
+        let ice = consent("their-password");
+        let (one, other) = (ice.check().unwrap(), ice.check().unwrap());
         assert_ne!(
             one.packet, other.packet,
             "each check has its own transaction"
@@ -128,8 +128,8 @@ mod tests {
             message.attribute::<Username>().unwrap().username(),
             "theirs:ours"
         );
-        assert!(message.validate_integrity(&consent.credentials).is_ok());
-        assert!(!format!("{consent:?}").contains("password"));
+        assert!(message.validate_integrity(&ice.credentials).is_ok());
+        assert!(!format!("{ice:?}").contains("password"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use gstivs::session::{Cause, Config, Event, Failure, Input, Retries, SendError};
 use crate::publisher::{Publisher, config, offer, whip_server};
 
 const INNER: &str = "IVSWHIPSINK_TEST_HOSTS";
-const NAME: &str = "names::a_name_that_resolves_later_is_published_to";
+const NAME: &str = "name_resolution::a_name_that_resolves_later_is_published_to";
 
 /// Runs a command in its own mount namespace, in which the hosts file of this test
 /// is the only source of names.
