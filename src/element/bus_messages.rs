@@ -1,4 +1,4 @@
-//! What goes onto the bus.
+//! The messages that the element posts on the bus.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use super::settings::SettingsError;
 use crate::ivs::{FillerMode, LimitViolation, limit_warning};
 use crate::session::{Cause, ErrorKind, Failure, Warning};
 
-/// The name of the element message that tells each change of session state.
+/// The element message for each change of the session's state.
 pub(super) const STATE_MESSAGE: &str = "ivswhipsink-session-state";
 
-/// The name of the element message that tells of a failed attempt.
+/// The element message for a failed attempt that is followed by another.
 pub(super) const RETRY_MESSAGE: &str = "ivswhipsink-retry";
 
-/// The name of the element message that tells the filler section in use.
+/// The element message with the filler mode in use.
 pub(super) const FILLER_MESSAGE: &str = "ivswhipsink-video-filler";
 
-/// Posts an error with code, sentence and details: what an application may
-/// want to act on without reading the sentence.
+/// Posts an error with code, text and details. An application can act on code and
+/// details without parsing the text.
 pub(super) fn post_failure(element: &gst::Element, failure: &Failure) {
     let debug = failure.phase.name();
     post(
@@ -49,7 +49,7 @@ fn failure_details(failure: &Failure) -> gst::Structure {
     details.build()
 }
 
-/// Posts a setting that can't be used.
+/// Posts an error for a setting that can't be used.
 pub(super) fn post_settings_error(element: &gst::Element, error: &SettingsError) {
     let details = details("settings")
         .field("property", error.property)
@@ -63,12 +63,12 @@ pub(super) fn post_settings_error(element: &gst::Element, error: &SettingsError)
     );
 }
 
-/// Posts an error that no property causes and no server.
+/// Posts an error that comes neither from a single property nor from a server.
 pub(super) fn post_error(element: &gst::Element, kind: ErrorKind, phase: &str, text: &str) {
     post(element, kind, text, phase, details(phase).build());
 }
 
-/// Posts a GStreamer that lacks the elements this one is made of.
+/// Posts an error that names the elements that are not installed.
 pub(super) fn post_missing_elements(element: &gst::Element, missing: &[&str]) {
     let text = format!(
         "GStreamer's element{} {} not installed; install the plugins \"bad\" and \"good\" and \
@@ -86,16 +86,16 @@ pub(super) fn post_missing_elements(element: &gst::Element, missing: &[&str]) {
         .details(details("start").build())
         .src(element)
         .build();
-    // Without a bus nobody is there to be told.
+    // Fails only without a bus, where nobody listens.
     let _ = element.post_message(message);
 }
 
-/// Posts a setting that can't be used now and leaves an older one in force.
+/// Posts a warning for a new setting that can't be used; the old one stays in use.
 pub(super) fn post_settings_warning(element: &gst::Element, error: &SettingsError) {
     post_warning(element, &format!("{error} The one before stays in force."));
 }
 
-/// Posts something off that the session lives with.
+/// Posts a warning; the session goes on.
 pub(super) fn post_warning(element: &gst::Element, text: &str) {
     gst::warning!(CAT, obj = element, "{text}");
     let message = gst::message::Warning::builder(gst::ResourceError::Settings, text)
@@ -104,7 +104,8 @@ pub(super) fn post_warning(element: &gst::Element, text: &str) {
     let _ = element.post_message(message);
 }
 
-/// Posts an IVS limit that the stream violates, with its name for a program.
+/// Posts a warning for an IVS limit that the stream violates. The details have the
+/// limit's name and the encoder.
 pub(super) fn post_limit(
     element: &gst::Element,
     violation: &LimitViolation,
@@ -123,7 +124,7 @@ pub(super) fn post_limit(
     let _ = element.post_message(message);
 }
 
-/// Posts something off that the session lives with, with its name.
+/// Posts a warning of the session, with its name in the details.
 pub(super) fn post_session_warning(element: &gst::Element, warning: &Warning) {
     let text = warning.to_string();
     gst::warning!(CAT, obj = element, "{text}");
@@ -137,7 +138,8 @@ pub(super) fn post_session_warning(element: &gst::Element, warning: &Warning) {
     let _ = element.post_message(message);
 }
 
-/// Posts a change of the session's state.
+/// Posts the session's new state. `since_playing` is the time since PLAYING was
+/// requested.
 pub(super) fn post_state(
     element: &gst::Element,
     state: SessionState,
@@ -154,8 +156,8 @@ pub(super) fn post_state(
     let _ = element.post_message(message);
 }
 
-/// Posts that an attempt failed and another follows: as an element message
-/// for an application, and as a warning for a person at a terminal.
+/// Posts that an attempt failed and another follows: an element message for an
+/// application, and a warning for a user at a terminal.
 pub(super) fn post_retry(element: &gst::Element, failure: &Failure, attempt: u32, wait: Duration) {
     let when = match wait {
         Duration::ZERO => "at once".to_owned(),
@@ -182,8 +184,8 @@ pub(super) fn post_retry(element: &gst::Element, failure: &Failure, attempt: u32
     let _ = element.post_message(message);
 }
 
-/// Posts that the filler section was refused and another is tried: for a
-/// person at a terminal, to whom the session only seems to take long.
+/// Posts that the filler section was refused and the next filler mode is tried. It
+/// explains to a user at a terminal why the session takes long to start.
 pub(super) fn post_filler_fallback(element: &gst::Element, failure: &Failure, to: FillerMode) {
     let text = format!(
         "{}. The video section can be the reason: trying video-filler={}.",
@@ -192,7 +194,7 @@ pub(super) fn post_filler_fallback(element: &gst::Element, failure: &Failure, to
     );
     gst::info!(CAT, obj = element, "{text}");
     let message = gst::message::Info::builder(resource_error(failure.kind()), &text)
-        // The only part of an info message that gst-launch-1.0 prints.
+        // gst-launch-1.0 prints only this part of an info message.
         .debug(&text)
         .details(failure_details(failure))
         .src(element)
@@ -200,14 +202,13 @@ pub(super) fn post_filler_fallback(element: &gst::Element, failure: &Failure, to
     let _ = element.post_message(message);
 }
 
-/// Posts the end of stream, which webrtcbin does not.
+/// Posts the end of stream, since webrtcbin posts none.
 pub(super) fn post_end_of_stream(element: &gst::Element) {
     let message = gst::message::Eos::builder().src(element).build();
-    // Without a bus nobody waits for it.
     let _ = element.post_message(message);
 }
 
-/// Posts which filler section the session has.
+/// Posts the filler mode of the session.
 pub(super) fn post_filler(element: &gst::Element, mode: FillerMode) {
     gst::info!(CAT, obj = element, "the video filler is {}", mode.name());
     let structure = gst::Structure::builder(FILLER_MESSAGE)

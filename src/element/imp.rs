@@ -21,7 +21,7 @@ use crate::ivs::GLOBAL_ENDPOINT;
 use crate::session::{Config, ErrorKind};
 use crate::whip::TracksError;
 
-/// What webrtcbin is made of, besides GStreamer's core.
+/// webrtcbin and the elements that it makes, without those of GStreamer's core.
 const NEEDED_ELEMENTS: [&str; 8] = [
     "webrtcbin",
     "rtpbin",
@@ -37,92 +37,94 @@ const NEEDED_ELEMENTS: [&str; 8] = [
 #[derive(Default, glib::Properties)]
 #[properties(wrapper_type = super::IvsWhipSink)]
 pub struct IvsWhipSink {
-    /// The WHIP endpoint's URL.
+    /// The WHIP endpoint's URL. Default: the global endpoint of IVS.
     #[property(name = "whip-endpoint", get, set, type = Option<String>, member = whip_endpoint,
         default = Some(GLOBAL_ENDPOINT), mutable_ready,
         nick = "WHIP endpoint",
         blurb = "URL that takes the offer; the default is the global endpoint of Amazon IVS Real-Time")]
-    /// The file that holds the token.
+    /// The file that holds the token, read for each request if `auth-token` is not set.
     #[property(name = "auth-token-file", get, set, type = Option<String>, member = auth_token_file,
         mutable_ready,
         nick = "Token file",
         blurb = "File that holds the participant token, read anew for each request; used if auth-token is not set")]
-    /// Whether the server's ICE servers are used.
+    /// Whether to use the ICE servers of the server's Link headers. Default: false.
     #[property(name = "use-link-headers", get, set, type = bool, member = use_link_headers,
         mutable_ready,
         nick = "Use Link headers",
         blurb = "Use the STUN and TURN servers that the server names in Link headers; gathering then waits for the answer")]
-    /// The STUN server.
+    /// The STUN server, as `stun://host:port`. Default: none.
     #[property(name = "stun-server", get, set, type = Option<String>, member = stun_server,
         mutable_ready,
         nick = "STUN server",
         blurb = "STUN server as stun://host:port; Amazon IVS needs none")]
-    /// The TURN server.
+    /// The TURN server, as `turn(s)://user:password@host:port`. Default: none.
     #[property(name = "turn-server", set, type = Option<String>, member = turn_server,
         mutable_ready,
         nick = "TURN server",
         blurb = "TURN server as turn(s)://user:password@host:port, write-only as it holds a password; Amazon IVS needs none")]
-    /// Which candidates are used.
+    /// Which ICE candidates are used: all (the default), or those of the TURN server only.
     #[property(name = "ice-transport-policy", get, set, type = WebRTCICETransportPolicy,
         member = ice_transport_policy, nick = "ICE transport policy",
         blurb = "Which ICE candidates are used: all, or those of the TURN server only",
         builder(WebRTCICETransportPolicy::All).mutable_ready())]
-    /// Bounds the HTTP exchange.
+    /// Time limit of an HTTP exchange with its redirects: 0 (no limit) to 3600 s, default 15 s.
     #[property(name = "timeout", get, set, type = u32, member = timeout,
         default = DEFAULT_TIMEOUT, maximum = 3600, mutable_ready,
         nick = "HTTP timeout",
         blurb = "Seconds for the HTTP exchange, redirects and body included; 0 is without bound")]
-    /// Bounds ICE and DTLS.
+    /// Time limit of ICE and DTLS, from the answer on: 1 to 3600 s, default 10 s.
     #[property(name = "connect-timeout", get, set, type = u32, member = connect_timeout,
         default = DEFAULT_CONNECT_TIMEOUT, minimum = 1, maximum = 3600, mutable_ready,
         nick = "Connect timeout",
         blurb = "Seconds from the server's answer to a connected media transport")]
-    /// Bounds silence of the far end.
+    /// Silence of the far end after which the session is replaced: 0 (left to ICE) to
+    /// 3600 s, default 10 s.
     #[property(name = "silence-timeout", get, set, type = u32, member = silence_timeout,
         default = DEFAULT_SILENCE_TIMEOUT, maximum = 3600, mutable_ready,
         nick = "Silence timeout",
         blurb = "Seconds without a sign of life from the far end after which the session is replaced; 0 leaves that to ICE, which can take minutes")]
-    /// How long the POST waits for candidates.
+    /// How long the POST waits for ICE candidates: 0 (the default) to 60000 ms.
     #[property(name = "gathering-timeout", get, set, type = u32, member = gathering_timeout,
         default = 0, maximum = 60_000, mutable_ready,
         nick = "Gathering timeout",
         blurb = "Milliseconds that the offer waits for ICE candidates, for servers that need them in it; Amazon IVS does not")]
-    /// How often to try again.
+    /// Retries in a row. -1 (the default): 3 before the first success, no limit after it.
     #[property(name = "retries", get, set, type = i32, member = retries,
         default = DEFAULT_RETRIES, minimum = -1, mutable_ready,
         nick = "Retries",
         blurb = "Attempts in a row after a failed one; -1 is 3 before the first success and without end after it")]
-    /// What an audio-only offer has as video.
+    /// The video section of an offer without video. Default: auto.
     #[property(name = "video-filler", get, set, type = VideoFiller, member = video_filler,
         nick = "Video filler",
         blurb = "The video section that is offered when no video is linked; Amazon IVS refuses an offer without one",
         builder(VideoFiller::Auto).mutable_ready())]
-    /// Who may have the token.
+    /// Hosts that may have the token after a redirect, besides those of the endpoint and
+    /// of IVS. Comma-separated; default: none.
     #[property(name = "redirect-hosts", get, set, type = Option<String>, member = redirect_hosts,
         mutable_ready,
         nick = "Redirect hosts",
         blurb = "Comma-separated hosts, *.domains and host:ports that may have the token after a redirect, besides the endpoint's own and those of Amazon IVS")]
     settings: Mutex<Settings>,
 
-    /// The token; write-only, because a readable one is printed in graph dumps.
+    /// The participant token. Write-only, because graph dumps print readable properties.
     #[property(name = "auth-token", set = Self::set_auth_token, type = Option<String>,
         mutable_playing,
         nick = "Token",
         blurb = "Participant token; unset, it comes from auth-token-file or the environment's IVS_STAGE_TOKEN. Can be renewed at any time")]
-    /// The session's state.
+    /// The state of the session.
     #[property(name = "session-state", get = Self::session_state, type = SessionState,
         nick = "Session state",
         blurb = "What the session is doing",
         builder(SessionState::Idle))]
-    /// The participant's id.
+    /// The participant's id in the token in use, not verified.
     #[property(name = "participant-id", get = Self::participant_id, type = Option<String>,
         nick = "Participant id",
         blurb = "Id of the participant that the token in use stands for, if the token says so")]
-    /// The stage's ARN.
+    /// The stage's ARN in the token in use, not verified.
     #[property(name = "stage-arn", get = Self::stage_arn, type = Option<String>,
         nick = "Stage ARN",
         blurb = "ARN of the stage that the token in use is for, if the token says so")]
-    /// The token's end.
+    /// Expiry of the token in use, in seconds since 1970-01-01 UTC; 0 if unknown.
     #[property(name = "token-expiry", get = Self::token_expiry, type = i64,
         nick = "Token expiry",
         blurb = "When the token in use expires, in seconds since 1970-01-01 UTC; 0 if it does not say so")]
@@ -160,8 +162,8 @@ impl IvsWhipSink {
             .unwrap_or_default()
     }
 
-    /// A running session takes a new token at once, for its next request; one
-    /// that can't be a token leaves the old one in force.
+    /// A running session uses the new token from its next request on. An invalid
+    /// token is refused with a warning, and the old one stays in use.
     fn set_auth_token(&self, text: Option<String>) {
         let parsed = text.as_deref().map(parse_token).transpose();
         match (self.state.run(), parsed) {
@@ -172,12 +174,12 @@ impl IvsWhipSink {
                 self.state.set_auth_token(text);
                 run.renew_token(token);
             }
-            // The start of a session judges it.
+            // It is checked when a session starts.
             (None, _) => self.state.set_auth_token(text),
         }
     }
 
-    /// NULL→READY: says what is wrong with what is set, and with the system.
+    /// NULL→READY: checks the settings and the installed elements.
     fn prepare(&self) -> Result<(), gst::StateChangeError> {
         let missing: Vec<&str> = NEEDED_ELEMENTS
             .into_iter()
@@ -189,12 +191,13 @@ impl IvsWhipSink {
         }
         let checked = self.config();
         checked.map_err(|error| self.refuse_start(StartError::Settings(error)))?;
-        // Last: a start that fails here leaves no work behind.
+        // Last, so that a failed start begins no work.
         plugin_preload::begin();
         Ok(())
     }
 
-    /// READY→PAUSED: properties may have changed since [`Self::prepare`].
+    /// READY→PAUSED: checks the settings again, as they may have changed since
+    /// [`Self::prepare`], and starts a run.
     fn start(&self) -> Result<(), gst::StateChangeError> {
         for pad in self.state.pads.get() {
             pad.reset();
@@ -223,7 +226,7 @@ impl IvsWhipSink {
         gst::StateChangeError
     }
 
-    /// PAUSED→READY, also of a start that failed on the way.
+    /// PAUSED→READY, and the clean-up after a failed READY→PAUSED.
     fn stop(&self, change_state: impl FnOnce()) {
         let was = self.session_state();
         let stopped = run::stop(&self.state);
@@ -243,7 +246,7 @@ impl IvsWhipSink {
         self.rest(was);
     }
 
-    /// There is no session any more.
+    /// Notes that there is no session any more. `was` is the state before.
     fn rest(&self, was: SessionState) {
         self.state.stopped();
         if was != SessionState::Idle {
@@ -263,7 +266,7 @@ impl ObjectImpl for IvsWhipSink {
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             let mut properties = IvsWhipSink::derived_properties().to_vec();
-            // Last, as the derived ones go by their number.
+            // Last: the derived code finds its properties by index.
             properties.push(stats::property());
             properties
         });
@@ -284,7 +287,7 @@ impl ObjectImpl for IvsWhipSink {
     fn constructed(&self) {
         self.parent_constructed();
         let element = self.obj();
-        // A sink for its parent whatever is inside, webrtcbin or nothing yet.
+        // The parent has to see a sink, with or without a webrtcbin inside.
         element.set_suppressed_flags(gst::ElementFlags::SINK | gst::ElementFlags::SOURCE);
         element.set_element_flags(gst::ElementFlags::SINK);
     }
@@ -351,8 +354,8 @@ impl ElementImpl for IvsWhipSink {
             .ok()
     }
 
-    /// A seek goes upstream through the pads: inside there is a sink only while
-    /// there is a session, and what it would make of it is webrtcbin's.
+    /// Sends a seek upstream through the pads. A bin's default is to send it to the
+    /// sinks inside, which exist only during a session and are webrtcbin's own.
     fn send_event(&self, event: gst::Event) -> bool {
         if event.type_() != gst::EventType::Seek {
             return self.parent_send_event(event);
@@ -400,8 +403,8 @@ impl ElementImpl for IvsWhipSink {
 
 impl BinImpl for IvsWhipSink {
     fn handle_message(&self, message: gst::Message) {
-        // What fails inside is the session's trouble, and told there, where the
-        // sentence for it is made. What stands behind a pad is the pipeline's.
+        // An error of a peer connection goes to the session, which retries or posts
+        // an error. An error of an element behind a pad goes to the pipeline.
         if let gst::MessageView::Error(error) = message.view()
             && let Some(child) = message.src()
             && !is_of_a_pad(child)
@@ -416,8 +419,8 @@ impl BinImpl for IvsWhipSink {
     }
 }
 
-/// Whether it stands behind a pad, whatever the session: clocksync. All else in
-/// the bin belongs to a peer connection.
+/// Whether an element belongs to a pad: clocksync. All others in the bin belong to
+/// a peer connection.
 fn is_of_a_pad(child: &gst::Object) -> bool {
     let factory = child
         .downcast_ref::<gst::Element>()

@@ -1,10 +1,9 @@
-//! The GStreamer half: properties, pads, state changes and bus messages, and
-//! the only typed face of webrtcbin.
+//! The GStreamer element: properties, pads, state changes, bus messages, and all
+//! calls on webrtcbin.
 //!
-//! It translates and has no opinions: a property becomes a setting, a pad
-//! event an input of the session, a session's event a call on webrtcbin or a
-//! bus message. Locks are held to take or put something, never over a call
-//! out of this crate.
+//! It only translates: a property becomes a setting, a pad event becomes an input
+//! of the session, an event of the session becomes a call on webrtcbin or a bus
+//! message. No lock is held over a call out of this crate.
 
 mod bus_messages;
 mod imp;
@@ -32,7 +31,7 @@ glib::wrapper! {
 /// Registers the element with a plugin.
 ///
 /// # Errors
-/// When GStreamer refuses, as it does if the name is taken.
+/// GStreamer's error, for example if the name is already registered.
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     SessionState::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     gst::Element::register(

@@ -1,7 +1,7 @@
 //! The session's state, as applications see it.
 
-/// The states of an `ivswhipsink`, as its property `session-state` and its
-/// element messages give them.
+/// The states of a session, as in the property `session-state` and the element
+/// message `ivswhipsink-session-state`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstIvsWhipSinkSessionState")]
 pub enum SessionState {
@@ -9,10 +9,10 @@ pub enum SessionState {
     #[default]
     #[enum_value(name = "No session", nick = "idle")]
     Idle,
-    /// Waits for the caps of every linked pad.
+    /// The element waits for PLAYING and for the caps of every linked pad.
     #[enum_value(name = "Waiting for media", nick = "waiting")]
     Waiting,
-    /// The offer is made or under way.
+    /// The offer is made; the answer or the media connection is pending.
     #[enum_value(name = "Connecting", nick = "connecting")]
     Connecting,
     /// Media flows.

@@ -1,4 +1,4 @@
-//! What a user set, and how it becomes what can be run.
+//! The property values, and their conversion to a session's configuration.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ pub(super) const ENVIRONMENT_TOKEN: &str = "IVS_STAGE_TOKEN";
 pub(super) const DEFAULT_TIMEOUT: u32 = 15;
 pub(super) const DEFAULT_CONNECT_TIMEOUT: u32 = 10;
 pub(super) const DEFAULT_SILENCE_TIMEOUT: u32 = 10;
-/// Stands for [`Retries::Default`].
+/// Means [`Retries::Default`].
 pub(super) const DEFAULT_RETRIES: i32 = -1;
 
-/// The property `video-filler`.
+/// The values of the property `video-filler`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstIvsWhipSinkVideoFiller")]
 pub enum VideoFiller {
@@ -57,7 +57,7 @@ impl From<VideoFiller> for Filler {
     }
 }
 
-/// The properties as they were set.
+/// The property values as the user set them, not checked yet.
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) whip_endpoint: Option<String>,
@@ -96,8 +96,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Checks what is set, with the property `auth-token` apart; what is not set
-    /// may still come, up to the session's start.
+    /// Checks and converts the values. `auth_token` is the property of that name.
+    /// A missing token is no error here: it may be set before the session starts.
     pub(super) fn config(&self, auth_token: Option<&str>) -> Result<Config, SettingsError> {
         let endpoint = self.whip_endpoint.as_deref().unwrap_or(GLOBAL_ENDPOINT);
         let hosts = self.redirect_hosts.as_deref().unwrap_or_default();
@@ -122,7 +122,7 @@ impl Settings {
         })
     }
 
-    /// Without a TURN server there are no candidates of one.
+    /// `relay` uses only candidates of a TURN server, so it needs one.
     fn check_relay(&self) -> Result<(), SettingsError> {
         let is_relay = self.ice_transport_policy == WebRTCICETransportPolicy::Relay;
         if is_relay && self.turn_server.is_none() && !self.use_link_headers {
@@ -145,7 +145,7 @@ impl Settings {
             .transpose();
         Ok(TokenSource {
             file: self.auth_token_file.as_deref().map(PathBuf::from),
-            // One that is not used does no harm.
+            // A bad one is no error if `auth-token` is used instead.
             environment: match environment {
                 Err(_) if given.is_some() => None,
                 environment => environment.map_err(wrong(ENVIRONMENT_TOKEN))?,
@@ -154,7 +154,6 @@ impl Settings {
         })
     }
 
-    /// What webrtcbin is told.
     pub(super) fn ice(&self) -> IceSettings {
         IceSettings {
             stun_server: self.stun_server.clone(),
@@ -165,7 +164,7 @@ impl Settings {
     }
 }
 
-/// The settings that webrtcbin gets as they are.
+/// The settings of a peer connection, as the user set them.
 #[derive(Clone)]
 pub(super) struct IceSettings {
     pub(super) stun_server: Option<String>,
@@ -174,7 +173,7 @@ pub(super) struct IceSettings {
     pub(super) use_link_headers: bool,
 }
 
-/// Reads the property `auth-token`.
+/// Parses a value of the property `auth-token`.
 pub(super) fn parse_token(text: &str) -> Result<Token, SettingsError> {
     Token::parse(text).map_err(wrong("auth-token"))
 }
@@ -200,7 +199,7 @@ fn wrong<E: fmt::Display>(property: &'static str) -> impl FnOnce(E) -> SettingsE
     }
 }
 
-/// A property that can't be used. Holds no secret.
+/// A property value that can't be used. Its text holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SettingsError {
     pub(super) property: &'static str,

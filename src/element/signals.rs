@@ -6,15 +6,15 @@ use std::sync::LazyLock;
 use glib::prelude::*;
 use glib::subclass::Signal;
 
-/// A fresh webrtcbin, before it is linked: for settings that the element has no
-/// property for.
+/// Emitted with each new webrtcbin before it is linked. A handler can set what the
+/// element has no property for.
 pub(super) const WEBRTCBIN_READY: &str = "webrtcbin-ready";
 
-/// The token is expired, or was refused as expired. A handler returns a new one,
-/// or nothing; the first one that returns a token is the last one called.
+/// Emitted when the token is expired or does not allow publishing, or when the
+/// server refused it as expired. A handler returns a new token or nothing. No
+/// handler is called after one that returned a token.
 pub(super) const REQUEST_TOKEN: &str = "request-token";
 
-/// All of them.
 pub(super) fn signals() -> &'static [Signal] {
     static SIGNALS: LazyLock<Vec<Signal>> = LazyLock::new(|| {
         vec![

@@ -1,4 +1,5 @@
-//! The property `stats`: what a session does and how it fares, as a structure.
+//! The property `stats`: a structure with state, times, traffic and connection of
+//! the session.
 
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ pub(super) const STATS: &str = "stats";
 /// The structure's name.
 const NAME: &str = "application/x-ivswhipsink-stats";
 
-/// Its property, which is not among the derived ones because these know no
-/// `GstStructure`.
+/// The property's specification. The derive macro can't make it, since it does not
+/// know `GstStructure`.
 pub(super) fn property() -> glib::ParamSpec {
     glib::ParamSpecBoxed::builder::<gst::Structure>(STATS)
         .nick("Statistics")
@@ -28,8 +29,8 @@ pub(super) fn property() -> glib::ParamSpec {
         .build()
 }
 
-/// Everything that is known now. Waits for nobody: what webrtcbin tells later, the
-/// candidate pair, is that of the reading before.
+/// Reads what is known now and waits for nothing. webrtcbin reports the candidate
+/// pair later, so that field is the reply to an earlier read.
 pub(super) fn stats(state: &ElementState) -> gst::Structure {
     let view = state.run().map(|run| run.view);
     let statistics = view.as_ref().map(|view| view.statistics());
@@ -65,7 +66,7 @@ pub(super) fn stats(state: &ElementState) -> gst::Structure {
     stats.build()
 }
 
-/// One stream: what went out, and what the far end says of it.
+/// One stream: what was sent, and what the far end reports about it.
 fn stream(format: &StreamFormat, traffic: &Traffic, reports: &RtcpReports) -> gst::Structure {
     let mut stream = gst::Structure::builder(format.track.name())
         .field("packets", traffic.packets)

@@ -1,5 +1,5 @@
-//! Servers that say no, or answer badly: each a bus error with its code, a
-//! sentence and details, and a pipeline that stops as if nothing had been.
+//! Servers that refuse or answer badly: each causes a bus error with its code, text
+//! and details, and the pipeline still stops at once.
 
 use gst::ResourceError::{Busy, NotAuthorized, NotFound, OpenWrite};
 use gst::prelude::*;
@@ -7,8 +7,8 @@ use gst::prelude::*;
 use crate::common::{Action, Reply, Server, created, redirect};
 use crate::harness::{AUDIO, Publisher, SeenError};
 
-/// Publishes to a server that answers every POST so, and every DELETE with
-/// 200. Gives the error, and how many sessions were made but not deleted.
+/// Publishes to a server that answers every POST with `answer` and every DELETE
+/// with 200. Returns the error.
 fn error_from(
     answer: impl Fn(&crate::common::Request) -> Action + Send + Sync + 'static,
 ) -> SeenError {
@@ -135,7 +135,7 @@ fn redirects_that_lead_nowhere() {
 
 #[test]
 fn a_redirect_to_a_host_that_must_not_get_the_token() {
-    // Nothing is sent there: the check comes first.
+    // Nothing is sent to that host: the check comes first.
     let error = error_from(|_| redirect("http://media.example.net/whip"));
     expect(
         &error,
@@ -144,7 +144,8 @@ fn a_redirect_to_a_host_that_must_not_get_the_token() {
     );
 }
 
-/// The session of an unusable answer is deleted all the same.
+/// Publishes to a server with an unusable answer, and checks that its session is
+/// deleted. Returns the error.
 fn unusable_answer(body: &'static str, padding: usize) -> SeenError {
     let server = Server::start("127.0.0.1", move |request| match request.method.as_str() {
         "POST" => Reply::new(201)

@@ -1,4 +1,4 @@
-//! Settings that can't be used are told before any request, by name.
+//! A setting that can't be used is an error that names it, before any request.
 
 use std::net::{IpAddr, TcpListener, UdpSocket};
 
@@ -6,8 +6,8 @@ use gst::prelude::*;
 
 use crate::harness::{AUDIO, Publisher, SeenError, stage};
 
-/// Starts with one property set so; the start has to fail with an error that
-/// leaves the pipeline stoppable.
+/// Starts with one property set to `value`. The start has to fail with an error, and
+/// the pipeline still has to stop.
 fn refused(property: &str, value: &str) -> SeenError {
     let stage = stage();
     let mut publisher = Publisher::to_stage(AUDIO, &stage);
@@ -81,7 +81,7 @@ fn turn_server_without_scheme() {
 
 #[test]
 fn no_token_for_an_ivs_endpoint() {
-    // The default endpoint; nothing is sent, since the check comes first.
+    // The endpoint is the default. Nothing is sent, since the check comes first.
     let mut publisher = Publisher::new(AUDIO);
     assert!(!publisher.try_play());
     let error = publisher.wait_error();

@@ -22,7 +22,7 @@ fn publisher(stage: &Stage, filler: &str) -> Publisher {
     publisher
 }
 
-/// The video sections of all offers, each of them after the audio one.
+/// The video section of each offer, which has to follow the audio section.
 fn offered(stage: &Stage) -> Vec<OfferSection> {
     let events = stage.events();
     let offers = events.iter().filter_map(|event| match &event.what {
@@ -46,7 +46,7 @@ fn directions(stage: &Stage) -> Vec<Direction> {
         .collect()
 }
 
-/// The filler's name as the bus tells it.
+/// Waits for the message with the filler mode.
 fn mode(publisher: &mut Publisher) -> String {
     publisher.wait("filler", |message| match message.view() {
         gst::MessageView::Error(error) => panic!("a filler expected, found {error:?}"),
@@ -61,14 +61,14 @@ fn mode(publisher: &mut Publisher) -> String {
 
 fn infos(publisher: &mut Publisher) -> Vec<String> {
     let text = |message: &gst::Message| match message.view() {
-        // What gst-launch-1.0 prints of it.
+        // The part that gst-launch-1.0 prints.
         gst::MessageView::Info(info) => info.debug().map(Into::into),
         _ => None,
     };
     publisher.messages().iter().filter_map(text).collect()
 }
 
-/// Waits until a section of the newest session is as told.
+/// Waits until `told` is true for a section of the newest session.
 fn wait_section(stage: &Stage, kind: Kind, told: impl Fn(&SectionReport) -> bool) {
     let found = stage.wait_for_sessions(BOUND, |sessions| {
         let section = sessions.last()?.section(kind)?;
@@ -116,7 +116,7 @@ fn black_sends_a_small_key_frame_every_second() {
     let session = stage.sessions().remove(0);
     let video = session.section(Kind::Video).unwrap();
     assert_eq!(video.size, Some((288, 160)));
-    // Pictures come by the clock: in the time of the audio that came.
+    // Pictures come at the clock's rate: one for each second of audio that came.
     let seconds = session.packets(Kind::Audio) as f64 / 50.0;
     let expected = seconds - 1.0..=seconds + 2.0;
     assert!(expected.contains(&(video.key_frames as f64)), "{session:?}");
@@ -260,7 +260,7 @@ fn silence_taken_but_closed_soon_auto_falls_back_to_black_and_stays() {
     assert_eq!(mode(&mut publisher), "sendonly");
     assert_eq!(mode(&mut publisher), "black");
     publisher.wait_state("publishing");
-    // One refused, two cut, and one that stays.
+    // One offer is refused, two sessions are cut, and one stays.
     wait_section(&stage, Kind::Video, |video| video.key_frames >= 3);
     assert_eq!(offered(&stage).len(), 4);
     publisher.stop();

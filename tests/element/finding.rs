@@ -1,4 +1,4 @@
-//! What has to stay hidden, and the search for it.
+//! The secrets of a session, and the search for them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use gst::prelude::*;
 use gst_webrtc::WebRTCSessionDescription;
 
-/// Named texts that nobody may see.
+/// Texts that have to stay hidden, each with a name.
 #[derive(Clone, Default)]
 pub struct Secrets {
     texts: Vec<(String, String)>,
@@ -20,14 +20,14 @@ impl Secrets {
         self.texts.push((name.to_owned(), text.to_owned()));
     }
 
-    /// A token and, as it is a JWT, each of its three parts.
+    /// Adds each of the three parts of a token, which is a JWT.
     pub fn add_token(&mut self, token: &str) {
         for part in token.split('.') {
             self.add("token", part);
         }
     }
 
-    /// The secrets of a connection that stands: ICE passwords, the key of the
+    /// Adds the secrets of a connection that is up: ICE passwords, the key of the
     /// DTLS certificate, SRTP keys of both directions.
     pub fn add_connection(&mut self, webrtcbin: &gst::Element) {
         for name in ["current-local-description", "current-remote-description"] {
@@ -62,7 +62,7 @@ impl Secrets {
         }
     }
 
-    /// Its beginning, since a graph dump cuts it off.
+    /// Adds the beginning of a key, since a graph dump cuts off the rest.
     fn add_srtp_key(&mut self, key: &gst::Buffer) {
         let key = key.map_readable().unwrap();
         let hex: String = key[..10].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -70,7 +70,7 @@ impl Secrets {
         self.add("SRTP key", &STANDARD.encode(&key[..12]));
     }
 
-    /// The names of what a text holds.
+    /// The names of the secrets in a text.
     pub fn find(&self, text: &str) -> BTreeSet<&str> {
         let found = self
             .texts
@@ -83,7 +83,7 @@ impl Secrets {
         self.texts.iter().map(|(name, _)| name.as_str()).collect()
     }
 
-    /// The lines that hold one, for a test's failure, cut to what helps.
+    /// The lines with a secret, for a failure's text: 20 at most, 300 bytes of each.
     pub fn lines<'a>(&self, text: &'a str) -> Vec<(BTreeSet<&str>, &'a str)> {
         let lines = text.lines().map(|line| (self.find(line), line));
         lines
@@ -93,7 +93,7 @@ impl Secrets {
             .collect()
     }
 
-    /// For the process that has to search.
+    /// Writes the secrets to a file, for the process that searches.
     pub fn save(&self, path: &Path) {
         let lines: String = self
             .texts

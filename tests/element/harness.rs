@@ -1,5 +1,4 @@
-//! A pipeline with one `ivswhipsink` in it, whose test reads as a list of what
-//! is expected on the bus.
+//! A pipeline with one `ivswhipsink`, and waits for what a test expects on the bus.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use ivs_stage::{Rules, Stage};
 
-/// Long enough for a loaded machine; no test waits this long when it passes.
+/// Limit of a wait: long enough for a loaded machine. No passing test waits this long.
 pub const BOUND: Duration = Duration::from_secs(20);
 
 pub const AUDIO: &str = "audiotestsrc is-live=true ! opusenc ! rtpopuspay name=audio-pay ! whip. ";
@@ -30,7 +29,7 @@ pub fn stage() -> Stage {
     Stage::start(Rules::default()).unwrap()
 }
 
-/// An error as it stood on the bus.
+/// An error message from the bus.
 #[derive(Debug)]
 pub struct SeenError {
     pub source: String,
@@ -53,7 +52,7 @@ impl SeenError {
     }
 }
 
-/// A pipeline that is taken down at the end, whatever the test did.
+/// A pipeline that is set to NULL when it is dropped.
 pub struct Publisher {
     pub pipeline: gst::Pipeline,
     pub whip: gst::Element,
@@ -67,7 +66,7 @@ impl Publisher {
         Self::parsed(&format!("{launch} ivswhipsink name=whip"))
     }
 
-    /// Parses a whole launch line, with the element in it as `whip`.
+    /// Parses a complete launch line, in which the element is named `whip`.
     pub fn parsed(launch: &str) -> Self {
         init();
         let pipeline = gst::parse::launch(launch).unwrap();
@@ -82,7 +81,7 @@ impl Publisher {
         }
     }
 
-    /// The same for a stage, with a token of it.
+    /// As [`Self::new`], for a stage, with one of its tokens.
     pub fn to_stage(launch: &str, stage: &Stage) -> Self {
         let publisher = Self::new(launch);
         publisher
@@ -92,7 +91,8 @@ impl Publisher {
         publisher
     }
 
-    /// The same for any endpoint, with a token that nobody checks.
+    /// As [`Self::new`], for any endpoint, with a token that nobody checks and without
+    /// retries.
     pub fn to_endpoint(launch: &str, endpoint: &str) -> Self {
         let publisher = Self::new(launch);
         publisher.whip.set_property("whip-endpoint", endpoint);
@@ -105,19 +105,19 @@ impl Publisher {
         self.pipeline.set_state(gst::State::Playing).unwrap();
     }
 
-    /// Sets the pipeline playing where it may fail to.
+    /// Sets the pipeline to PLAYING. Returns whether that worked.
     pub fn try_play(&self) -> bool {
         self.pipeline.set_state(gst::State::Playing).is_ok()
     }
 
-    /// Sets the pipeline to NULL and says how long that took.
+    /// Sets the pipeline to NULL. Returns how long that took.
     pub fn stop(&self) -> Duration {
         let before = Instant::now();
         self.pipeline.set_state(gst::State::Null).unwrap();
         before.elapsed()
     }
 
-    /// The next message that `pick` takes something from, in bounds.
+    /// Waits for a message from which `pick` returns a value; panics after [`BOUND`].
     pub fn wait<T>(&mut self, what: &str, mut pick: impl FnMut(&gst::Message) -> Option<T>) -> T {
         let deadline = Instant::now() + BOUND;
         loop {
@@ -133,7 +133,8 @@ impl Publisher {
         }
     }
 
-    /// Waits for a session state; an error that comes first fails the test.
+    /// Waits for a session state and returns the time since PLAYING. An error that
+    /// comes first fails the test.
     pub fn wait_state(&mut self, state: &str) -> gst::ClockTime {
         self.wait(state, |message| match message.view() {
             gst::MessageView::Error(error) => panic!("{state} expected, found {error:?}"),
@@ -174,7 +175,7 @@ impl Publisher {
         });
     }
 
-    /// Everything that stood on the bus so far.
+    /// All messages that were on the bus so far.
     pub fn messages(&mut self) -> &[gst::Message] {
         while let Some(message) = self.bus.pop() {
             self.seen.push(message);
@@ -191,7 +192,7 @@ impl Publisher {
             .to_owned()
     }
 
-    /// Loses so many packets behind an element's back; comes back when they are
+    /// Drops the next `count` packets that leave an element. Returns when they are
     /// gone.
     pub fn lose_packets(&self, element: &str, count: u64) {
         let pad = self.pipeline.by_name(element).unwrap();
@@ -239,11 +240,11 @@ impl Drop for Publisher {
     }
 }
 
-/// A folder with nothing but the plugin, for GStreamer's own commands. To be
-/// removed by whoever asked for it.
+/// Makes a folder with nothing but the plugin, for GStreamer's own commands. The
+/// caller removes it.
 pub fn plugin_folder(name: &str) -> PathBuf {
-    // Beside the test's own executable: `cargo test` leaves it there, and only
-    // `cargo build` has it a folder higher as well.
+    // `cargo test` puts the plugin beside the test's executable. Only `cargo build`
+    // puts it one folder higher too.
     let executable = std::env::current_exe().unwrap();
     let plugin = executable.parent().unwrap().join("libgstivs.so");
     let folder = std::env::temp_dir().join(format!("ivswhipsink-{name}-{}", std::process::id()));

@@ -1,5 +1,5 @@
-//! Media beyond what IVS takes, made by real encoders: a limit is told once, with the
-//! setting that cures it. Every limit by itself is tested as a value, in `src/ivs`.
+//! Media from real encoders that violate the limits of IVS: each limit is one warning,
+//! with the setting that cures it. The unit tests in `src/ivs` cover every limit.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -26,7 +26,7 @@ fn video(size: &str, rate: u32, rest: &str) -> String {
     )
 }
 
-/// A warning of a limit.
+/// A warning of a limit violation.
 #[derive(Debug, PartialEq, Eq)]
 struct Warning {
     limit: String,
@@ -71,7 +71,7 @@ fn names(warnings: &[Warning]) -> Vec<&str> {
         .collect()
 }
 
-/// Expects one warning, of this limit, encoder and words.
+/// Expects exactly one warning, with this limit, encoder and words.
 fn expect_one(launch: &str, limit: &str, encoder: &str, words: &[&str]) {
     let stage = stage();
     let mut publisher = Publisher::to_stage(launch, &stage);
@@ -108,7 +108,7 @@ fn good_audio_and_video_warn_of_nothing() {
     let mut publisher = Publisher::to_stage(&launch, &stage);
     publisher.play();
     publisher.wait_state("publishing");
-    // Longer than the longest measurement and the two looks at it.
+    // Longer than the longest measurement and two checks of it.
     wait_seconds_of_media(&stage, 7);
     assert_eq!(end(&mut publisher), []);
 }
@@ -158,8 +158,8 @@ fn opus_of_256_kilobits() {
     );
 }
 
-/// What the stage makes of these codecs is its own affair: the warning is there
-/// before its reply is.
+/// The warning comes before the stage's reply, so it does not matter here whether the
+/// stage accepts the codec.
 fn codec_warning(launch: &str) -> Warning {
     let stage = stage();
     let mut publisher = Publisher::to_stage(launch, &stage);
@@ -227,7 +227,7 @@ fn a_new_run_tells_it_anew() {
     }
 }
 
-/// Posts an offer to a stage, with a token of it, and gives the answer.
+/// Posts an offer to a stage, with one of its tokens, and returns the answer.
 fn answer_of(endpoint: &str, token: &str, offer: &str) -> String {
     let host = endpoint.trim_start_matches("http://").trim_end_matches('/');
     let mut stream = TcpStream::connect(host).unwrap();
@@ -252,7 +252,8 @@ fn a_server_that_is_not_ivs_has_limits_of_its_own() {
     };
     let stage = Stage::start(rules).unwrap();
     let (endpoint, token) = (stage.endpoint(), stage.token());
-    // In front of the stage, with tokens of its own, of which nothing is known.
+    // A server in front of the stage. The publisher's token is no JWT, so nothing shows
+    // that there is a stage.
     let server = Server::start("127.0.0.1", move |request| match request.method.as_str() {
         "POST" => Reply::new(201)
             .header("Content-Type", "application/sdp")

@@ -1,5 +1,5 @@
-//! Whole pipelines against the local stage, and against a scripted server
-//! where the stage is too well-behaved.
+//! Tests of whole pipelines against the local stage, and against a scripted server
+//! for replies that the stage never gives.
 #![cfg(feature = "element")]
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! A system without webrtcbin or libnice's elements: nothing breaks but the
-//! start, and that says what to install.
+//! Without webrtcbin or libnice's elements only the start fails, and the error says
+//! what to install.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use crate::harness::{AUDIO, Publisher, init, plugin_folder};
 const CHILD: &str = "missing_elements::child";
 const WITHOUT: &str = "IVSWHIPSINK_TEST_WITHOUT";
 
-/// Runs [`child`] in a process of its own, whose registry may be spoilt.
+/// Runs [`child`] in its own process, because it removes elements from the registry.
 fn run_without(elements: &str) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", CHILD, "--ignored", "--nocapture"])

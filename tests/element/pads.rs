@@ -1,10 +1,10 @@
-//! What may be linked, and what it gets when it may not.
+//! Which pads and caps are accepted, and the errors for all others.
 
 use gst::prelude::*;
 
 use crate::harness::{AUDIO, Publisher, VIDEO, stage};
 
-/// A live source of a single kind of RTP caps.
+/// A live source with these RTP caps.
 fn source(caps: &str) -> String {
     format!(
         "fakesrc is-live=true sizetype=fixed sizemax=100 datarate=10000 format=time \

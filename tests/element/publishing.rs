@@ -1,4 +1,4 @@
-//! Media reaches the stage.
+//! Audio and video reach the stage: offers, redirects, pacing, and the end.
 
 use std::sync::atomic::Ordering;
 
@@ -185,7 +185,7 @@ fn end_of_stream_deletes_the_session_and_then_ends_the_pipeline() {
 #[test]
 fn a_file_is_sent_at_its_own_pace() {
     let stage = stage();
-    // Not live: without a clock these 6 s would be through at once.
+    // Not live: without pacing these 6 s would be sent at once.
     let launch = "audiotestsrc num-buffers=300 samplesperbuffer=960 ! audio/x-raw,rate=48000 \
                   ! opusenc ! rtpopuspay ! whip. ";
     let mut publisher = Publisher::to_stage(launch, &stage);

@@ -1,4 +1,4 @@
-//! Other servers' quirks: the element publishes to each and ends cleanly.
+//! Quirks of other servers: the element publishes to each and ends cleanly.
 
 use gst::prelude::*;
 use ivs_stage::{
@@ -8,7 +8,7 @@ use ivs_stage::{
 
 use crate::harness::{AUDIO, BOUND, Publisher, VIDEO};
 
-/// Publishes until packets arrive, stops, and finds nothing left behind.
+/// Publishes until packets arrive, stops, and checks that no session is left.
 fn publishes(name: &str, rules: Rules, launch: &str) {
     let can_end = !matches!(rules.location, LocationForm::Missing)
         && !matches!(

@@ -1,4 +1,4 @@
-//! What happens to the session never harms the pipeline, and the reverse.
+//! Trouble in the session does not harm the pipeline, and the reverse.
 
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -22,7 +22,7 @@ fn wait_sessions(stage: &Stage, count: usize, kind: Kind) {
 #[test]
 fn sources_run_on_while_sessions_are_replaced_under_them() {
     let stage = stage();
-    // Enough packets that some are always on their way through webrtcbin.
+    // So many packets that some are always inside webrtcbin.
     let video = VIDEO.replace("bitrate=500", "bitrate=4000").replace(
         "rtph264pay name=video-pay",
         "rtph264pay ! capssetter name=parameters caps=\"application/x-rtp,sprop-parameter-sets=(string)A\" \
@@ -55,7 +55,7 @@ fn a_pad_is_released_in_paused_without_a_wait() {
     let (changed, ..) = publisher.pipeline.state(gst::ClockTime::from_seconds(5));
     changed.unwrap();
     let pad = publisher.whip.static_pad("sink_0").unwrap();
-    // The streaming thread waits for PLAYING behind it by now, or will.
+    // By now the streaming thread should wait for PLAYING behind the pad.
     std::thread::sleep(Duration::from_millis(200));
     let before = Instant::now();
     publisher.whip.release_request_pad(&pad);
@@ -77,7 +77,7 @@ fn end_of_stream_ends_the_pipeline_though_the_session_failed() {
     publisher.wait_eos();
 }
 
-/// Plays the first seconds, as of a file.
+/// Seeks to the start, to play this many seconds.
 fn seek(publisher: &Publisher, seconds: u64) {
     let seek = publisher.pipeline.seek(
         1.0,
@@ -156,7 +156,7 @@ fn an_error_inside_webrtcbin_is_a_loss_and_no_end() {
 
 #[test]
 fn a_process_that_ends_at_once_does_not_crash() {
-    // OpenSSL is torn down at exit, while it may still be making a key.
+    // At exit OpenSSL is torn down, while a thread may still make a key with it.
     let folder = plugin_folder("exit");
     let pipeline = format!("{AUDIO} {AUDIO} ivswhipsink name=whip").replace("name=audio-pay", "");
     for _ in 0..10 {

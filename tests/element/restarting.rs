@@ -1,4 +1,4 @@
-//! The same element publishes again.
+//! An element publishes again after a stop, an end of stream or a failure.
 
 use gst::prelude::*;
 use ivs_stage::{Happening, Kind, SessionReport, Stage};

@@ -1,6 +1,6 @@
-//! Neither the token, nor the session's URL, nor a password shows up in what the
-//! element and GStreamer write of a session. The keys of its connection may, where
-//! the README says so.
+//! What the element and GStreamer write about a session contains no token, session
+//! URL or password. It may contain the keys of the connection, where the README says
+//! so.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -14,7 +14,7 @@ use crate::finding::Secrets;
 use crate::harness::{BOUND, plugin_folder, stage};
 use crate::sessions::{self, Shown};
 
-/// GStreamer prints them in messages, graphs and its log (README, "Secrets").
+/// GStreamer prints these in messages, graphs and its log (README, "Secrets").
 const KEYS: [&str; 2] = ["DTLS key", "SRTP key"];
 
 const SESSIONS: &str = "secrets::sessions_in_a_process_of_their_own";
@@ -64,7 +64,7 @@ fn graphs_properties_and_messages_in_every_state() {
     assert_hidden(&seen.secrets, "messages", &seen.messages, &KEYS);
     assert_hidden(&seen.secrets, "graph", &seen.graphs, &KEYS);
     assert_hidden(&seen.secrets, "properties", &seen.properties, &KEYS);
-    // Notifications come from inside webrtcbin too.
+    // Notifications from inside webrtcbin are recorded too.
     let told = |text: &str| {
         seen.messages
             .iter()
@@ -83,7 +83,7 @@ fn token_is_write_only() {
     }
 }
 
-/// Where a process of its own leaves its log and the secrets it had.
+/// A folder in which a child process leaves its log and its secrets.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -101,8 +101,7 @@ impl Drop for Folder {
     }
 }
 
-/// Runs the sessions in a new process and gives back its secrets, log and
-/// output.
+/// Runs the sessions in a new process. Returns its secrets, log and output.
 fn log_of_sessions(folder: &Folder, debug: &str, lift: bool) -> (Secrets, String, String) {
     let (log, saved) = (folder.0.join("log"), folder.0.join("secrets"));
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -140,7 +139,7 @@ fn log_of_every_category_at_the_highest_level() {
     let (secrets, log, told) = log_of_sessions(&folder, "9", false);
     let shown = [("log".to_owned(), log.clone()), ("output".to_owned(), told)];
     assert_hidden(&secrets, "sessions", &shown.into(), &KEYS);
-    // It is the log of whole sessions, and what is missing in it can be found.
+    // The log covers whole sessions, and says what is missing in it.
     for expected in [
         "session is publishing",
         "a=ice-pwd:(hidden)",
@@ -157,7 +156,7 @@ fn log_with_the_limits_lifted_has_what_they_are_for() {
     let debug = "webrtcbin:9,dtlsenc:9,ivswhipsink:9";
     let (secrets, log, _) = log_of_sessions(&folder, debug, true);
     let found = secrets.find(&log);
-    // Which also shows that the search finds something where there is something.
+    // This also shows that the search works.
     for name in ["ICE password", "SRTP key", "TURN password"] {
         assert!(found.contains(name), "{found:?}");
     }

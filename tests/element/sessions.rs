@@ -1,4 +1,4 @@
-//! One of each kind of session, run for what can be seen of it.
+//! Runs one session of each kind and records everything that it shows.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
@@ -11,13 +11,13 @@ use crate::finding::Secrets;
 use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, stage};
 
 const TURN_PASSWORD: &str = "turnPassword";
-/// Where a stage keeps its sessions.
+/// The path of a stage's session URLs.
 const SESSION_PATH: &str = "/session/";
 
-/// What was to be seen, each with where and in which session state.
+/// Recorded texts, each after its session state or message type.
 pub type Shown = Vec<(String, String)>;
 
-/// All that a set of sessions showed, and what it must not have.
+/// Everything that the sessions showed, and the secrets that it must not contain.
 pub struct Seen {
     pub secrets: Secrets,
     pub graphs: Shown,
@@ -25,9 +25,9 @@ pub struct Seen {
     pub messages: Shown,
 }
 
-/// A publisher of which everything is looked at: the graph and every property
-/// at each change of the session's state, and each message. Notifications are
-/// messages too, as with `gst-launch-1.0 -v`.
+/// A publisher that records the graph and every property at each change of the
+/// session's state, and each message. Notifications are messages too, as with
+/// `gst-launch-1.0 -v`.
 struct Watched {
     publisher: Publisher,
     webrtcbins: Receiver<gst::Element>,
@@ -77,7 +77,7 @@ impl Watched {
         self.looks.lock().unwrap().push(seen);
     }
 
-    /// Waits until media has arrived, and looks once more.
+    /// Waits until media has arrived, and records once more.
     fn published(&mut self, stage: &Stage, sessions: usize, seen: &mut Seen) {
         self.publisher.wait_state("publishing");
         let arrived = |reports: &[SessionReport]| {
@@ -142,7 +142,7 @@ fn message_text(message: &gst::Message) -> String {
     text
 }
 
-/// Runs them all, one after the other.
+/// Runs all sessions, one after the other.
 pub fn run() -> Seen {
     let mut seen = Seen {
         secrets: Secrets::default(),
@@ -154,12 +154,13 @@ pub fn run() -> Seen {
     seen.secrets.add("TURN password", TURN_PASSWORD);
     with_video_to_its_end(&mut seen);
     refused(&mut seen);
-    // Last: from the TURN server on, less is logged.
+    // Last: once a TURN server is set, less is logged.
     lost_and_renewed(&mut seen);
     seen
 }
 
-/// Audio, redirected, with a TURN server; a newer token; lost and made again.
+/// Audio, redirected, with a TURN server. The token is renewed, and the session is
+/// lost and replaced.
 fn lost_and_renewed(seen: &mut Seen) {
     let stage = stage();
     let (first, second) = (stage.token(), stage.token());
@@ -181,7 +182,7 @@ fn lost_and_renewed(seen: &mut Seen) {
     watched.end(seen);
 }
 
-/// Audio and video, the token from a file, to the end of the stream.
+/// Audio and video until the end of stream, with the token from a file.
 fn with_video_to_its_end(seen: &mut Seen) {
     let stage = stage();
     let token = stage.token();
@@ -216,7 +217,7 @@ fn refused(seen: &mut Seen) {
     watched.end(seen);
 }
 
-/// A file with a token in it, as long as it is needed.
+/// A file with a token, removed when this is dropped.
 struct TokenFile(PathBuf);
 
 impl TokenFile {

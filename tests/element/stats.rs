@@ -18,7 +18,7 @@ fn stream(stats: &gst::Structure, name: &str) -> gst::Structure {
         .unwrap_or_else(|_| panic!("{name}: {stats}"))
 }
 
-/// Reads until something is told, as what the far end reports comes later.
+/// Reads the statistics until `told` finds something: the far end's reports come later.
 fn wait_for<T>(publisher: &Publisher, told: impl Fn(&gst::Structure) -> Option<T>) -> T {
     let until = Instant::now() + BOUND;
     loop {
@@ -31,7 +31,7 @@ fn wait_for<T>(publisher: &Publisher, told: impl Fn(&gst::Structure) -> Option<T
     }
 }
 
-/// A stage that reports often.
+/// A stage that sends RTCP reports often.
 fn reporting_stage() -> Stage {
     Stage::start(Rules {
         report_interval: Some(Duration::from_millis(200)),
@@ -78,7 +78,7 @@ fn audio_and_video_are_counted_and_the_far_end_heard() {
     let mut publisher = Publisher::to_stage(&format!("{VIDEO} {AUDIO}"), &stage);
     publisher.play();
     publisher.wait_state("publishing");
-    // Both streams, though one report of the far end holds them both.
+    // Each stream by itself, even if one report of the far end holds both.
     for name in ["audio", "video"] {
         wait_for(&publisher, |stats| {
             let stream = stats.get::<gst::Structure>(name).ok()?;
@@ -104,7 +104,7 @@ fn audio_and_video_are_counted_and_the_far_end_heard() {
         assert!(pair.get::<u32>(&format!("{side}-port")).unwrap() > 0);
     }
 
-    // Rates are those of some seconds.
+    // Rates are measured over some seconds.
     wait_for(&publisher, |stats| {
         let rate: f64 = stream(stats, "video").get("frame-rate").unwrap();
         let told = |name| stream(stats, name).get::<u64>("bit-rate").unwrap() > 1000;
@@ -143,7 +143,7 @@ fn losses_of_the_far_end_are_told() {
         let audio = stats.get::<gst::Structure>("audio").ok()?;
         audio.has_field("packets-lost").then_some(())
     });
-    // Lost on the way out of the element, with its sequence number.
+    // Dropped after the payloader, so that sequence numbers are missing.
     publisher.lose_packets("audio-pay", 20);
     wait_for(&publisher, |stats| {
         let lost = stream(stats, "audio").get::<i32>("packets-lost").unwrap();
@@ -157,7 +157,7 @@ fn video_that_is_lost_on_the_way_is_sent_again() {
     let mut publisher = Publisher::to_stage(VIDEO, &stage);
     publisher.play();
     publisher.wait_state("publishing");
-    // Behind all that webrtcbin does, as the network does it.
+    // Drops packets after webrtcbin, as the network does.
     let bin = publisher.whip.downcast_ref::<gst::Bin>().unwrap();
     let way_out = bin
         .iterate_all_by_element_factory_name("nicesink")
@@ -178,7 +178,7 @@ fn video_that_is_lost_on_the_way_is_sent_again() {
         (again >= 10).then_some(())
     });
     pad.remove_probe(probe.unwrap());
-    // What was sent again has arrived: it is missing no more.
+    // The retransmitted packets have arrived, so they count as lost no more.
     wait_for(&publisher, |stats| {
         let lost: i32 = stream(stats, "video").get("packets-lost").unwrap();
         (lost <= 2).then_some(())

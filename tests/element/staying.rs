@@ -1,4 +1,4 @@
-//! Whatever happens to the far end, the publisher is back, or says why not.
+//! Whatever happens to the far end, the publisher comes back, or says why it can't.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use ivs_stage::{
 
 use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, init, stage};
 
-/// The first wait of the back-off with its jitter, and a second.
+/// The first wait of the back-off with its jitter, plus a second.
 const BACK_OFF_AND_A_SECOND: Duration = Duration::from_millis(2_400 + 1_000);
 
 fn wait_packets_of(stage: &Stage, session: usize) {
@@ -26,7 +26,8 @@ fn wait_packets_of(stage: &Stage, session: usize) {
         .expect("packets at the stage");
 }
 
-/// A stage that can be started again on its ports, for the same tokens.
+/// A stage that can be restarted on its ports with the same tokens, and the path of
+/// its key.
 fn lasting_stage(name: &str) -> (Stage, std::path::PathBuf) {
     let path = std::env::temp_dir().join(format!("ivswhipsink-{name}-{}.pem", std::process::id()));
     SigningKey::from_file(&path).unwrap();
@@ -107,7 +108,7 @@ fn a_frozen_stage_is_noticed_within_the_bound_and_two_seconds() {
     publisher.whip.set_property("silence-timeout", 5u32);
     publisher.play();
     publisher.wait_state("publishing");
-    // Only a far end that has reported can fall silent.
+    // Silence is noticed only after the far end's first report.
     std::thread::sleep(Duration::from_millis(2_500));
     let frozen = Instant::now();
     stage.freeze();
@@ -168,7 +169,7 @@ fn a_short_freeze_is_no_loss() {
     stage.freeze();
     std::thread::sleep(Duration::from_secs(2));
     stage.thaw();
-    // Longer than the bound, and with reports every 5 s only.
+    // Longer than silence-timeout; reports come only every 5 s.
     std::thread::sleep(Duration::from_secs(8));
     assert_eq!(publisher.session_state(), "publishing");
     assert_eq!(stage.sessions().len(), 1);
@@ -333,7 +334,7 @@ fn the_other_branch_of_a_tee_loses_nothing_through_restarts() {
     stage = Stage::start(rules).unwrap();
     publisher.wait_eos();
     drop(stage);
-    // One packet a buffer, 10 ms each, and opusenc's last one that drains it.
+    // One packet of 10 ms per buffer, and one more when opusenc is drained.
     let recorded = recorded.load(Ordering::SeqCst);
     assert!(
         (900..=901).contains(&recorded),
@@ -354,7 +355,7 @@ fn video_begins_with_a_key_frame_after_every_connect() {
             let video = sessions.get(session)?.section(Kind::Video)?;
             (video.key_frames > 0).then_some(())
         };
-        // No key frame would come by itself for 100 s.
+        // Without a request the next key frame would come after 100 s.
         stage
             .wait_for_sessions(BOUND, key_frame)
             .expect("a key frame");

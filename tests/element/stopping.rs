@@ -1,4 +1,4 @@
-//! Stopping takes no time and leaves nothing on the stage, at any moment.
+//! A stop at any moment is quick and leaves nothing on the stage.
 
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn slow_stage() -> Stage {
     Stage::start(rules).unwrap()
 }
 
-/// Waits until nothing is left of the sessions that the stage made.
+/// Waits until all sessions that the stage made are deleted.
 fn assert_empty(stage: &Stage) {
     let made = |happened: &[ivs_stage::Event]| {
         let count =
@@ -59,7 +59,7 @@ fn at_many_moments_of_the_connect() {
     for delay in (0..300).step_by(20) {
         let publisher = Publisher::to_stage(AUDIO, &stage);
         publisher.play();
-        // Here the passing of time is what is tested.
+        // A real sleep, because the test is about the moment of the stop.
         std::thread::sleep(Duration::from_millis(delay));
         let took = publisher.stop();
         assert!(took < QUICK, "{took:?} after {delay} ms");

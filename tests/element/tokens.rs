@@ -1,4 +1,4 @@
-//! The token: what it says of itself, and where a newer one comes from.
+//! The participant token: its claims, and where a newer one comes from.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ fn expired(stage: &Stage) -> String {
         .unwrap()
 }
 
-/// Answers the element's question for a token, and counts the questions.
+/// Answers the signal `request-token`, and counts how often it is emitted.
 fn answer_with(publisher: &Publisher, token: Option<String>) -> Arc<AtomicUsize> {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = asked.clone();

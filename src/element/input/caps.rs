@@ -1,4 +1,5 @@
-//! A pad's caps: what they say of the stream, and what is advised to upstream.
+//! A pad's caps: reads those of a stream, and makes those that are advised to
+//! upstream.
 
 use super::stream_format::{CapsError, StreamFormat};
 use crate::whip::Track;
@@ -6,8 +7,8 @@ use crate::whip::Track;
 /// Reads RTP caps.
 ///
 /// # Errors
-/// [`CapsError`] where the caps are no RTP of audio or video. Without a payload type
-/// webrtcbin would drop the stream from the offer and say nothing.
+/// [`CapsError`] if the caps are not RTP audio or video with a payload type. Without
+/// a payload type webrtcbin silently leaves the stream out of the offer.
 pub(super) fn read_caps(caps: &gst::CapsRef) -> Result<StreamFormat, CapsError> {
     let structure = caps.structure(0).ok_or(CapsError::NotRtp)?;
     if structure.name() != "application/x-rtp" {
@@ -30,7 +31,8 @@ pub(super) fn read_caps(caps: &gst::CapsRef) -> Result<StreamFormat, CapsError> 
     })
 }
 
-/// Browsers' payload types for the two codecs that IVS takes, then anything.
+/// The two codecs that IVS accepts, with the payload types that browsers use; then
+/// any RTP.
 pub(super) fn advised_caps() -> gst::Caps {
     let codec = |media: &str, encoding: &str, clock_rate: i32, payload: i32| {
         gst::Structure::builder("application/x-rtp")

@@ -1,12 +1,12 @@
-//! The gate of a pad: drops media until they may flow, and then lets video
+//! The gate of a pad: drops media until the session publishes, then lets video
 //! begin with a key frame.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Streams without key frames at all exist (gradual refresh), and a far end
-/// that joins them has to do with what comes.
+/// After this time video passes without a key frame: some streams have none at all
+/// (gradual refresh).
 const KEY_FRAME_WAIT: Duration = Duration::from_secs(5);
 
 const CLOSED: u8 = 0;
@@ -29,19 +29,19 @@ impl Gate {
         self.mode.store(OPEN, Ordering::Release);
     }
 
-    /// Opens with the next key frame.
+    /// Opens at the next key frame, or without one after [`KEY_FRAME_WAIT`].
     pub(crate) fn open_with_key_frame(&self, now: Instant) {
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         self.mode.store(AWAITS_KEY_FRAME, Ordering::Release);
     }
 
-    /// Whether a buffer passes; `begins` tells whether a decoder can begin
-    /// with it, and is only asked while that matters.
+    /// Whether a buffer passes. `begins` says whether a decoder can begin with
+    /// it; it is called only while the gate waits for a key frame.
     pub(crate) fn passes(&self, begins: impl FnOnce() -> bool) -> bool {
         match self.mode.load(Ordering::Acquire) {
             OPEN => true,
             AWAITS_KEY_FRAME if begins() || self.has_waited_enough() => {
-                // A gate that was closed meanwhile stays closed.
+                // If the gate was closed meanwhile, it stays closed.
                 let (waiting, open) = (AWAITS_KEY_FRAME, OPEN);
                 let order = (Ordering::AcqRel, Ordering::Acquire);
                 self.mode

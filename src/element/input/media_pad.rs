@@ -1,12 +1,12 @@
-//! A sink pad of the bin and what stands behind it:
+//! A sink pad of the bin and the elements behind it:
 //!
 //! ```text
-//! ghost pad ──► clocksync ──► gate (a probe) ──► webrtcbin, when there is one
+//! ghost pad ──► clocksync ──► gate (a probe) ──► webrtcbin, during a session
 //! ```
 //!
 //! clocksync paces media that comes faster than real time (a file), also
 //! while the gate drops it; live media passes it as it comes. The gate drops
-//! buffers until media may flow, so upstream is never blocked by a session.
+//! buffers until the session publishes, so a session never blocks upstream.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -20,11 +20,11 @@ use super::traffic_meter::{Traffic, TrafficMeter};
 use crate::element::log::CAT;
 use crate::ivs::LimitViolation;
 
-/// What a pad's stream tells the element, on its streaming thread.
+/// News of a pad's stream, told on its streaming thread.
 pub(crate) enum PadNews {
-    /// [`MediaPad::state`] is another now.
+    /// [`MediaPad::state`] has changed.
     Changed,
-    /// The stream violates an IVS limit, see [`MediaPad::violations`].
+    /// There is a new limit violation, see [`MediaPad::violations`].
     LimitViolated,
 }
 
@@ -40,18 +40,19 @@ pub(crate) struct MediaPad {
 struct Inner {
     gate: Gate,
     traffic: TrafficMeter,
-    /// Of what the stream tells; whether the pad is linked it does not.
+    /// What the stream's events say. `is_linked` is not used here;
+    /// [`MediaPad::state`] fills it in.
     state: Mutex<PadState>,
 }
 
 impl MediaPad {
-    /// Makes the pad's parts; nothing is in the bin yet.
+    /// Makes the pad and its elements; [`Self::enter`] adds them to the bin.
     pub(crate) fn new(
         name: &str,
         template: &gst::PadTemplate,
         news: impl Fn(PadNews) + Send + Sync + 'static,
     ) -> Result<Self, glib::BoolError> {
-        // Named after the pad, so that a graph dump shows what belongs to what.
+        // Named after the pad, so that a graph dump shows which belong together.
         let sync = gst::ElementFactory::make("clocksync")
             .name(format!("{name}-sync"))
             .build()?;
@@ -74,24 +75,24 @@ impl MediaPad {
         Ok(pad)
     }
 
-    /// Puts the parts into the bin, up to its state.
+    /// Adds the pad and its elements to the bin, and brings them to its state.
     pub(crate) fn enter(&self, bin: &gst::Bin) -> Result<(), glib::BoolError> {
         bin.add(&self.sync)?;
-        // Only now, since a bin unlinks what it adds.
+        // Only now, because a bin unlinks each element that it adds.
         self.ghost
             .set_target(Some(&static_pad(&self.sync, "sink")?))?;
         self.sync.sync_state_with_parent()?;
-        // An application that requests a pad in a running pipeline pushes at once.
+        // In a running pipeline the application may push at once.
         self.ghost
             .set_active(bin.current_state() >= gst::State::Paused)?;
         bin.add_pad(&self.ghost)
     }
 
-    /// Takes the parts out of the bin again.
+    /// Removes the pad and its elements from the bin.
     pub(crate) fn leave(&self, bin: &gst::Bin) {
         self.close_gate();
-        // First what may hold a streaming thread: in PAUSED clocksync waits for
-        // PLAYING, and a pad is only deactivated once nobody is inside.
+        // clocksync first: in PAUSED it holds the streaming thread until PLAYING,
+        // and deactivating a pad waits for that thread.
         self.sync.set_locked_state(true);
         let _ = self.sync.set_state(gst::State::Null);
         let _ = self.ghost.set_active(false);
@@ -101,12 +102,12 @@ impl MediaPad {
         let _ = bin.remove(&self.sync);
     }
 
-    /// The pad that gets linked to webrtcbin's.
+    /// The pad to link to webrtcbin's sink pad.
     pub(crate) fn source(&self) -> Option<gst::Pad> {
         self.sync.static_pad("src")
     }
 
-    /// Lets media flow. Video begins with a key frame, which is asked for.
+    /// Lets media flow. Video begins with a key frame, which is requested.
     pub(crate) fn open_gate(&self, is_video: bool) {
         self.inner.traffic.resume();
         if is_video {
@@ -128,12 +129,12 @@ impl MediaPad {
         }
     }
 
-    /// What can be published of it, once its caps came.
+    /// The stream's format, once caps have come that can be published.
     pub(crate) fn format(&self) -> Option<StreamFormat> {
         self.inner.state().format.and_then(Result::ok)
     }
 
-    /// What went out through the gate since the run began, once there are caps.
+    /// What passed the gate since the run began; `None` before the first caps.
     pub(crate) fn traffic(&self) -> Option<Traffic> {
         self.inner.traffic.traffic()
     }
@@ -143,20 +144,20 @@ impl MediaPad {
         self.inner.traffic.violations()
     }
 
-    /// Forgets the stream: the next one tells its caps anew.
+    /// Closes the gate and forgets the stream; the next one sends its caps again.
     pub(crate) fn reset(&self) {
         self.close_gate();
         self.inner.traffic.clear();
         self.inner.change(|state| *state = PadState::default());
     }
 
-    /// Asks upstream for a key frame, with headers, from which on a far end
-    /// can decode.
+    /// Asks upstream for a key frame with headers, from which the far end can
+    /// begin to decode.
     fn request_key_frame(&self) {
         let event = gst_video::UpstreamForceKeyUnitEvent::builder()
             .all_headers(true)
             .build();
-        // Without a link upstream or an encoder there is nobody to hear it.
+        // Fails if no encoder is linked, which does no harm.
         let _ = self.ghost.push_event(event);
     }
 
@@ -191,9 +192,9 @@ impl MediaPad {
         Ok(())
     }
 
-    /// Answers upstream's question for caps with a payload type for each codec
-    /// that IVS takes: both payloaders' own default is 96, and a bundle can't
-    /// have that twice. Whatever else upstream insists on is taken too.
+    /// Answers upstream's caps queries with a different payload type for each
+    /// codec that IVS accepts: both payloaders default to 96, which a bundle can't
+    /// have twice. Other RTP caps are accepted too.
     fn advise_caps(&self) {
         let advice = advised_caps();
         self.ghost
@@ -217,7 +218,7 @@ impl MediaPad {
 }
 
 impl Inner {
-    /// Whether packets pass the gate; those that do are watched.
+    /// Whether packets pass the gate. Those that pass are measured.
     fn pass<'a>(
         &self,
         first: Option<&gst::BufferRef>,
@@ -250,11 +251,11 @@ impl Inner {
             gst::EventView::Eos(_) => {
                 self.change(|state| state.has_ended = true);
                 news(PadNews::Changed);
-                // webrtcbin makes nothing of it. Handled, not Drop, with which
-                // GStreamer 1.22 unrefs the event once too often.
+                // webrtcbin ignores it. Not Drop: with that, GStreamer 1.22 unrefs
+                // the event once too often.
                 gst::PadProbeReturn::Handled
             }
-            // webrtcbin has nothing to flush, and would miss its segment.
+            // webrtcbin has nothing to flush, and would lose its segment.
             gst::EventView::FlushStart(_) => gst::PadProbeReturn::Handled,
             gst::EventView::FlushStop(_) => {
                 self.change(|state| state.has_ended = false);
@@ -275,17 +276,17 @@ impl Inner {
     }
 }
 
-/// After a flush running time begins anew upstream, while the pipeline's goes on:
-/// it would only follow a sink that prerolls. So clocksync takes its time from
-/// the next buffer, or all of it would be late and go out at once.
+/// After a flush, upstream's running time restarts, but the pipeline's goes on: it
+/// restarts only if a sink prerolls. So clocksync starts again from the next buffer;
+/// otherwise all buffers would be late and go out at once.
 fn pace_anew_after_flush(event: &gst::Event, sync: &glib::WeakRef<gst::Element>) {
     if let (gst::EventType::FlushStop, Some(sync)) = (event.type_(), sync.upgrade()) {
         sync.set_property("sync-to-first", true);
     }
 }
 
-/// What upstream hears of a push: nothing of a webrtcbin that is being replaced,
-/// since a source would stop for good. Only the pad's own state counts.
+/// The flow return for upstream. Errors of a webrtcbin that is being replaced are
+/// hidden, since a source would stop for good. Only the pad's own flushing counts.
 fn own_flow(
     pad: &gst::GhostPad,
     flow: Result<gst::FlowSuccess, gst::FlowError>,
@@ -296,7 +297,7 @@ fn own_flow(
     Ok(flow.unwrap_or(gst::FlowSuccess::Ok))
 }
 
-/// Payloaders hand on the flag that encoders and parsers set.
+/// Reads the flag that encoders and parsers set and payloaders copy.
 fn begins_a_key_frame(buffer: &gst::BufferRef) -> bool {
     !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
 }
@@ -315,7 +316,7 @@ mod tests {
 
     const PACKETS: u32 = 200_000;
 
-    /// A packet in the middle of a frame as rtph264pay makes it: header and
+    /// A packet from the middle of a frame, as rtph264pay makes it: header and
     /// payload are two memories.
     fn packet() -> gst::Buffer {
         let header = [0x80, 0x60, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0x5c, 0x01];
@@ -325,7 +326,7 @@ mod tests {
         packet
     }
 
-    /// Nanoseconds for one.
+    /// Nanoseconds per call of `act`.
     fn cost(act: impl Fn()) -> u128 {
         let began = Instant::now();
         (0..PACKETS).for_each(|_| act());
@@ -373,7 +374,7 @@ mod tests {
             black_box(watch.take(packets));
         };
         let format = pad.format().unwrap();
-        // In turns, since the machine may be faster at one time than another.
+        // Interleaved, since the machine's speed changes over time.
         let (mut alone, mut with, mut without) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..15 {
             watch.begin(&format);

@@ -1,8 +1,8 @@
-//! The sink pads: what comes in, and what stands between a pad and webrtcbin.
+//! The sink pads, and the elements between a pad and webrtcbin.
 //!
-//! In: RTP buffers, caps and events of upstream, on its streaming threads. Out:
-//! media past an open gate, news for the conductor, and what each stream
-//! measures.
+//! In: RTP buffers, caps and events from upstream, on its streaming threads. Out:
+//! media through an open gate, news for the conductor, and measurements of each
+//! stream.
 
 mod caps;
 mod gate;

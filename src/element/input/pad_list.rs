@@ -1,4 +1,4 @@
-//! The pads that were requested and not released.
+//! The list of requested sink pads.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,25 +7,25 @@ use gst::prelude::*;
 use super::media_pad::{MediaPad, PadNews};
 use crate::whip::MAX_TRACKS;
 
-/// The element's sink pads.
+/// The sink pads that are requested and not released.
 #[derive(Default)]
 pub(crate) struct PadList(Mutex<Vec<MediaPad>>);
 
 impl PadList {
-    /// A copy to work with.
+    /// A copy of the list, to use without its lock.
     pub(crate) fn get(&self) -> Vec<MediaPad> {
         self.lock().clone()
     }
 
-    /// Whether no further pad fits.
+    /// Whether there are [`MAX_TRACKS`] pads.
     pub(crate) fn is_full(&self) -> bool {
         self.lock().len() >= MAX_TRACKS
     }
 
-    /// Makes a pad and puts it into the bin.
+    /// Makes a pad and adds it to the bin.
     ///
     /// # Errors
-    /// When the name is taken, or clocksync is missing.
+    /// If the name is in use, or if clocksync is missing.
     pub(crate) fn add(
         &self,
         bin: &gst::Bin,
@@ -39,7 +39,7 @@ impl PadList {
             return Err(glib::bool_error!("there is a pad {name} already"));
         }
         let pad = MediaPad::new(&name, template, news)?;
-        // In the list before it is in the bin: a caps event can come at once.
+        // Listed before it is in the bin, where a caps event can come at once.
         self.lock().push(pad.clone());
         if let Err(error) = pad.enter(bin) {
             self.remove(bin, &pad.ghost);
@@ -48,7 +48,7 @@ impl PadList {
         Ok(pad.ghost.upcast())
     }
 
-    /// Takes a pad out of the bin. Whether it was one of these.
+    /// Removes a pad from the bin. Returns whether it was in the list.
     pub(crate) fn remove(&self, bin: &gst::Bin, ghost: &gst::GhostPad) -> bool {
         let removed = {
             let mut pads = self.lock();

@@ -1,36 +1,36 @@
-//! The stream on a pad, as a value.
+//! State and format of a pad's stream, as values.
 
 use std::fmt;
 
 use crate::whip::Track;
 
-/// What is known of a pad.
+/// The state of a pad and its stream.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PadState {
     pub(crate) is_linked: bool,
-    /// What its caps say, once they came.
+    /// What its caps say; `None` before they come.
     pub(crate) format: Option<Result<StreamFormat, CapsError>>,
-    /// Whether its stream has ended, and not begun anew since.
+    /// Whether the stream has ended and was not flushed since.
     pub(crate) has_ended: bool,
 }
 
-/// What RTP caps say of a stream.
+/// The format of a stream, from its RTP caps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamFormat {
     pub(crate) track: Track,
     pub(crate) payload_type: u8,
     /// The encoding name, such as `OPUS`.
     pub(crate) encoding: Option<String>,
-    /// Of RTP's timestamps, in Hz.
+    /// The clock rate of the RTP timestamps, in Hz.
     pub(crate) clock_rate: Option<u32>,
     /// `sprop-parameter-sets` (RFC 6184 8.1).
     pub(crate) parameter_sets: Option<String>,
 }
 
 impl StreamFormat {
-    /// Whether a session that was made for this stream can carry the other one in
-    /// its place. Parameter sets only count where both have them: a payloader that
-    /// does not repeat them in the stream has them nowhere but in its caps.
+    /// Whether a session that was made for this stream can carry `other` instead.
+    /// Parameter sets are compared if both have them: a payloader that does not
+    /// repeat them in the stream has them only in its caps.
     pub(crate) fn fits_session_of(&self, other: &Self) -> bool {
         let same_parameter_sets = match (&self.parameter_sets, &other.parameter_sets) {
             (Some(old), Some(new)) => old == new,
@@ -48,7 +48,7 @@ impl StreamFormat {
 pub(crate) enum CapsError {
     /// Not `application/x-rtp`.
     NotRtp,
-    /// Neither audio nor video.
+    /// This media is neither audio nor video.
     Kind(String),
     /// No RTP payload type.
     NoPayloadType,

@@ -1,7 +1,7 @@
-//! What goes out of a pad: counted, and held against the limits of IVS.
+//! Counts what a pad sends, and compares it with the limits of IVS.
 //!
-//! The streaming thread shows each packet that passes the gate, and looks for
-//! violations once a second. What to do about one is the conductor's.
+//! The streaming thread gives each packet that passed the gate, and checks for
+//! violations once a second. The conductor decides what to do about them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,47 +11,47 @@ use crate::ivs::{LimitViolation, audio_violations, check_codec, video_violations
 use crate::media::{AudioMeter, VideoMeter};
 use crate::whip::Track;
 
-/// How far apart two looks for violations are. One counts when both have seen
-/// it, so that a burst or a hiccup of a second is none.
+/// Time between two checks for violations. A violation counts if two checks in a
+/// row find it, so that a burst or a hiccup of a second does not count.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Room for a packet of any usual network.
+/// Size of the largest packet of a usual network, in bytes.
 const ROOM: usize = 1500;
 
-/// What went out of a pad since PAUSED.
+/// What a pad has sent since PAUSED.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Traffic {
     pub(crate) packets: u64,
-    /// Of payload.
+    /// Payload bytes.
     pub(crate) bytes: u64,
-    /// The newest packet's SSRC.
+    /// The SSRC of the newest packet.
     pub(crate) source: Option<u32>,
-    /// Bits of payload a second, over the last seconds.
+    /// Payload in bit/s, over the last seconds.
     pub(crate) bit_rate: u64,
-    /// What is known of H.264; of other video packets and bytes are.
+    /// For H.264 only; other video has packets and bytes alone.
     pub(crate) video: Option<VideoTraffic>,
-    /// The IVS limits that the stream violates now, whatever the server is.
+    /// The IVS limits that the stream violates now, even if the server is not IVS.
     pub(crate) violations: Vec<&'static str>,
 }
 
-/// The frames among it.
+/// The frames of a video stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct VideoTraffic {
     pub(crate) frames: u64,
     pub(crate) key_frames: u64,
-    /// Frames a second, over the last seconds.
+    /// Frames per second, over the last seconds.
     pub(crate) frame_rate: f64,
-    /// Width and height, once the stream has told.
+    /// Width and height in pixels, once the stream has sent them.
     pub(crate) size: Option<(u32, u32)>,
 }
 
-/// Watches a pad's stream, from its caps on.
+/// Measures a pad's stream, from its caps on.
 #[derive(Default)]
 pub(crate) struct TrafficMeter(Mutex<Option<Stream>>);
 
 impl TrafficMeter {
-    /// Begins with a stream, whose counts go on from those of the one before.
-    /// Whether its codec is one that IVS does not take.
+    /// Begins a stream; its counts continue those of the stream before. Returns
+    /// whether IVS does not accept its codec.
     pub(crate) fn begin(&self, format: &StreamFormat) -> bool {
         let mut watched = self.lock();
         let before = watched
@@ -64,20 +64,20 @@ impl TrafficMeter {
         is_refused
     }
 
-    /// Goes on behind a gate that was closed meanwhile.
+    /// Goes on after the gate was closed: counts continue, rates begin anew.
     pub(crate) fn resume(&self) {
         if let Some(stream) = self.lock().as_mut() {
             stream.resume();
         }
     }
 
-    /// Forgets the stream and what was counted.
+    /// Forgets the stream and its counts.
     pub(crate) fn clear(&self) {
         *self.lock() = None;
     }
 
-    /// Takes packets that pass. Whether there is a violation that was not there
-    /// a second ago.
+    /// Measures packets that passed the gate. Returns whether there is a new
+    /// violation.
     pub(crate) fn take<'a>(&self, packets: impl Iterator<Item = &'a gst::BufferRef>) -> bool {
         let now = Instant::now();
         let mut watched = self.lock();
@@ -97,7 +97,7 @@ impl TrafficMeter {
         watched.as_ref().map(Stream::violations).unwrap_or_default()
     }
 
-    /// What went out so far.
+    /// What was sent so far; `None` before the first caps.
     pub(crate) fn traffic(&self) -> Option<Traffic> {
         self.lock().as_ref().map(Stream::traffic)
     }
@@ -107,30 +107,30 @@ impl TrafficMeter {
     }
 }
 
-/// One stream, between two caps.
+/// One stream, from its caps to the next caps.
 struct Stream {
     kind: Kind,
-    /// A codec that IVS does not take; then nothing else of it matters.
+    /// Set if IVS does not accept the codec. No other limit is checked then.
     codec: Option<LimitViolation>,
     before: Totals,
     began: Instant,
     next_look: Duration,
     source: Option<u32>,
-    /// What the last look saw, and what the one before it saw as well.
+    /// The violations of the last check, and those that the check before found too.
     seen: Vec<&'static str>,
     standing: Vec<LimitViolation>,
-    /// Where a packet of several memories is put together.
+    /// Buffer to which a packet of several memories is copied.
     room: Box<[u8; ROOM]>,
 }
 
 enum Kind {
     /// H.264.
     Video(VideoMeter),
-    /// Audio, or video of which only the packets are understood.
+    /// Audio, or video of another or an unknown codec.
     Packets(AudioMeter),
 }
 
-/// What has been counted.
+/// Counts of what was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Totals {
     packets: u64,
@@ -141,7 +141,7 @@ struct Totals {
 
 impl Stream {
     fn new(format: &StreamFormat, before: Totals) -> Self {
-        // Caps that name no codec say nothing against it.
+        // Caps that name no codec are no violation.
         let encoding = format.encoding.as_deref();
         let codec = encoding.and_then(|encoding| check_codec(format.track, encoding));
         let is_h264 = format.track == Track::Video && encoding.is_some() && codec.is_none();
@@ -177,7 +177,7 @@ impl Stream {
     fn take(&mut self, packet: &gst::BufferRef, now: Duration) {
         let (kind, source) = (&mut self.kind, &mut self.source);
         with_bytes(packet, &mut self.room[..], |rtp| {
-            // Where RFC 3550 5.1 has it.
+            // The SSRC (RFC 3550 5.1).
             if let Some([a, b, c, d]) = rtp.get(8..12) {
                 *source = Some(u32::from_be_bytes([*a, *b, *c, *d]));
             }
@@ -188,7 +188,7 @@ impl Stream {
         });
     }
 
-    /// Looks for violations when it is time to. Whether there is a new one.
+    /// Checks for violations if a check is due. Returns whether there is a new one.
     fn look(&mut self, now: Duration) -> bool {
         if now < self.next_look {
             return false;
@@ -210,7 +210,7 @@ impl Stream {
         self.codec.iter().chain(&self.standing).cloned().collect()
     }
 
-    /// The violations of this moment, but for the codec's.
+    /// The violations at this moment, without that of the codec.
     fn measured(&self, now: Duration) -> Vec<LimitViolation> {
         match &self.kind {
             _ if self.codec.is_some() => Vec::new(),
@@ -266,8 +266,9 @@ impl Stream {
     }
 }
 
-/// Shows a packet's bytes. Payloaders put it together from a header and a
-/// slice of the frame; to map that would allocate a packet to merge it in.
+/// Calls `look` with a packet's bytes. Payloaders make packets of two memories, a
+/// header and a slice of the frame. They are copied to `room`, since mapping them
+/// would allocate memory to merge them.
 fn with_bytes(packet: &gst::BufferRef, room: &mut [u8], look: impl FnOnce(&[u8])) {
     if packet.n_memory() > 1
         && let Some(room) = room.get_mut(..packet.size())
@@ -285,7 +286,7 @@ mod tests {
 
     use super::*;
 
-    /// One IDR slice in a packet of its own.
+    /// A packet with one IDR slice.
     const KEY_FRAME: [u8; 14] = [0x80, 0xe0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0x65, 0x88];
 
     fn format(track: Track, encoding: Option<&str>) -> StreamFormat {
@@ -334,7 +335,7 @@ mod tests {
         watch.begin(&video(""));
         watch.take(once(packet(&KEY_FRAME, 12).as_ref()));
         watch.take(once(gst::Buffer::from_slice(KEY_FRAME).as_ref()));
-        // Larger than the room.
+        // Larger than `ROOM`.
         let mut large = KEY_FRAME.to_vec();
         large.resize(2012, 0xff);
         watch.take(once(packet(&large, 12).as_ref()));

@@ -1,8 +1,8 @@
-//! Who makes a pad's stream.
+//! Finds the encoder of a pad's stream.
 
 use gst::prelude::*;
 
-/// No more elements than this are looked at.
+/// How many elements are searched at most.
 const FARTHEST: usize = 32;
 
 /// The factory name of the nearest encoder upstream, such as `x264enc`.
@@ -30,7 +30,7 @@ fn is_encoder(factory: &gst::ElementFactory) -> bool {
     class.is_some_and(|class| class.split('/').any(|word| word == "Encoder"))
 }
 
-/// The element that feeds a sink pad, through the walls of bins.
+/// The element that feeds a sink pad, also across the borders of bins.
 fn feeder(sink: &gst::Pad) -> Option<gst::Element> {
     let mut peer = sink.peer()?;
     for _ in 0..FARTHEST {
@@ -38,7 +38,7 @@ fn feeder(sink: &gst::Pad) -> Option<gst::Element> {
             // Into a bin.
             ghost.target()?
         } else if let Some(inside) = peer.downcast_ref::<gst::ProxyPad>() {
-            // Out of one: the inner face of its sink pad.
+            // Out of a bin: `peer` is the inner side of its sink pad.
             inside.internal()?.upcast::<gst::Pad>().peer()?
         } else {
             return peer.parent_element();

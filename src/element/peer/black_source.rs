@@ -1,4 +1,4 @@
-//! The filler's pictures: a black one every second, encoded in advance.
+//! The pictures of the black filler: one every second, encoded in advance.
 //!
 //! ```text
 //! BlackSource ──► rtph264pay ──► webrtcbin
@@ -19,15 +19,15 @@ use super::element_removal::discard;
 use crate::ivs::{BLACK_INTERVAL, BLACK_SIZE};
 use crate::media::black_picture;
 
-/// The elements behind a black filler's section.
+/// The elements that send on the section of a black filler.
 pub(crate) struct Black {
     source: gst::Element,
     payloader: gst::Element,
 }
 
 impl Black {
-    /// Makes the section and what sends on it. Nothing is sent before
-    /// [`Self::start`], as nothing may be before the connection stands.
+    /// Makes the section and the elements that send on it. They send nothing before
+    /// [`Self::start`], as nothing may be sent before the connection is up.
     pub(crate) fn new(
         bin: &gst::Bin,
         webrtcbin: &gst::Element,
@@ -39,7 +39,7 @@ impl Black {
             .ok_or_else(|| glib::bool_error!("webrtcbin gives no pad"))?;
         let transceiver: WebRTCRTPTransceiver = sink.property("transceiver");
         transceiver.set_direction(WebRTCRTPTransceiverDirection::Sendonly);
-        // The section is written from these, before there are any packets.
+        // webrtcbin writes the section from these, before any packet comes.
         sink.send_event(gst::event::StreamStart::new("black"));
         sink.send_event(gst::event::Caps::new(caps));
         let payload = caps
@@ -60,7 +60,7 @@ impl Black {
 
     fn link(&self, bin: &gst::Bin, sink: &gst::Pad) -> Result<(), glib::BoolError> {
         for element in self.elements() {
-            // Up only when it is started, whatever the bin's state.
+            // It starts only in `start`, whatever the bin's state.
             element.set_locked_state(true);
             bin.add(element)?;
         }
@@ -74,16 +74,16 @@ impl Black {
         Ok(())
     }
 
-    /// Begins to send.
+    /// Starts to send.
     pub(crate) fn start(&self) {
         for element in self.elements().into_iter().rev() {
             element.set_locked_state(false);
-            // What fails says so on the bus.
+            // A failure is an error on the bus.
             let _ = element.sync_state_with_parent();
         }
     }
 
-    /// Takes everything out of the bin. Can be called more than once.
+    /// Removes both elements from the bin. Can be called more than once.
     pub(crate) fn discard(&self) {
         self.elements().into_iter().for_each(discard);
     }
@@ -99,7 +99,7 @@ impl Black {
 }
 
 glib::wrapper! {
-    /// A live source of black pictures; not registered, so nobody else makes one.
+    /// A live source of black pictures. Not registered, so no application can make one.
     struct BlackSource(ObjectSubclass<BlackSourceImp>)
         @extends gst_base::PushSrc, gst_base::BaseSrc, gst::Element, gst::Object;
 }
@@ -111,7 +111,7 @@ struct BlackSourceImp {
     wait: Mutex<Wait>,
 }
 
-/// The wait from one picture to the next.
+/// State of the wait for the next picture.
 #[derive(Default)]
 struct Wait {
     on: Option<gst::SingleShotClockId>,
@@ -123,8 +123,8 @@ impl BlackSourceImp {
         self.wait.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits by the system's clock: a pipeline need not have one, and what it
-    /// has may jump. Fails when the base class ends the wait.
+    /// Waits on the system's clock: a pipeline may have no clock, or one that
+    /// jumps. Fails when the base class ends the wait.
     fn wait_for_the_next(&self) -> Result<(), gst::FlowError> {
         let clock = gst::SystemClock::obtain();
         let until = clock.time() + interval();
@@ -221,7 +221,7 @@ impl PushSrcImpl for BlackSourceImp {
         let now = self.obj().current_running_time();
         let mut buffer = gst::Buffer::from_slice(black_picture(number));
         if let Some(buffer) = buffer.get_mut() {
-            // Without a clock there is no other time than the pictures' own.
+            // Without a clock the time is counted in pictures.
             buffer.set_pts(now.unwrap_or(interval() * number));
             buffer.set_duration(interval());
         }
@@ -249,7 +249,7 @@ fn picture_caps() -> gst::Caps {
 mod tests {
     use super::*;
 
-    /// What a decoder makes of a stream of these pictures, as planes of 4:2:0.
+    /// The frames that a decoder makes of four of these pictures, in I420.
     fn decoded(decoder: &str) -> Vec<Vec<u8>> {
         let stream: Vec<u8> = (0..4).flat_map(black_picture).collect();
         let file = std::env::temp_dir().join(format!("{decoder}-{}.h264", std::process::id()));
@@ -287,7 +287,7 @@ mod tests {
         gst::init().unwrap();
         let (width, height) = (BLACK_SIZE.0 as usize, BLACK_SIZE.1 as usize);
         for decoder in ["openh264dec", "avdec_h264"] {
-            // The second is in a package that nothing else here needs.
+            // avdec_h264 is in a package that nothing else here needs.
             if decoder == "avdec_h264" && gst::ElementFactory::find(decoder).is_none() {
                 continue;
             }

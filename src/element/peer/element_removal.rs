@@ -1,22 +1,22 @@
-//! The removal of an element from the bin.
+//! Removes an element from its bin.
 
 use gst::prelude::*;
 
-/// Takes an element down and out of its bin. Can be called more than once.
+/// Sets an element to NULL and removes it from its bin. Can be called more than once.
 pub(super) fn discard(element: &gst::Element) {
-    // So that the bin, on its own way to a state, does not take it along.
+    // So that a state change of the bin does not change its state again.
     element.set_locked_state(true);
-    // What it says on the way is of no use, and each message would keep an
-    // element, with its sockets, for as long as nobody reads the bus.
+    // Its last messages are of no use, and each would keep the element and its
+    // sockets until somebody reads the bus.
     element.set_bus(None::<&gst::Bus>);
-    // Before it leaves the bin, which takes its clock: an RTCP packet that
-    // came then would find no running time.
+    // Before the removal, in which the bin takes its clock away: an RTCP packet
+    // that comes later would find no running time.
     let _ = element.set_state(gst::State::Null);
     if let Some(bin) = element
         .parent()
         .and_then(|parent| parent.downcast::<gst::Bin>().ok())
     {
-        // Somebody else may have removed it since.
+        // Another thread may have removed it meanwhile.
         let _ = bin.remove(element);
     }
 }

@@ -1,18 +1,19 @@
-//! ICE servers in the form that webrtcbin takes them.
+//! ICE servers in the form that webrtcbin accepts.
 
 use crate::whip::IceServer;
 
-/// A server as webrtcbin's property or action wants it.
+/// An ICE server for webrtcbin.
 #[cfg_attr(test, derive(Debug, PartialEq, Eq))]
 pub(crate) enum IceUrl {
-    /// For the property `stun-server`, which holds one.
+    /// For the property `stun-server`, which holds only one.
     Stun(String),
-    /// For the action `add-turn-server`. Holds a credential.
+    /// For the action signal `add-turn-server`. Holds a credential.
     Turn(String),
 }
 
-/// webrtcbin wants `turn://user:password@host:port?transport=…` where RFC 7065
-/// has `turn:host:port?transport=…` and the credentials apart.
+/// Converts a server from the form of RFC 7065, `turn:host:port?transport=…` and
+/// separate credentials, to webrtcbin's `turn://user:password@host:port?transport=…`.
+/// `None` for another scheme, and for TURN without credentials.
 pub(crate) fn ice_url(server: &IceServer) -> Option<IceUrl> {
     let (scheme, rest) = server.url.split_once(':')?;
     match scheme {
@@ -26,7 +27,8 @@ pub(crate) fn ice_url(server: &IceServer) -> Option<IceUrl> {
     }
 }
 
-/// Leaves RFC 3986's unreserved characters, which mean nothing in a URL.
+/// Percent-encodes everything but letters and digits, as other characters can have a
+/// meaning in a URL (RFC 3986).
 fn escape(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

@@ -1,22 +1,22 @@
 //! Keeps secrets out of the debug logs of the elements inside.
 //!
 //! webrtcbin and its children print ICE passwords, TURN credentials and SRTP keys
-//! at high levels. Only their own categories are limited, and only where somebody
-//! has set them higher; the offer and the answer are in our own log, without the
-//! passwords. Measured with GStreamer 1.22.0; the element's tests of secrets
-//! measure whatever is installed.
+//! at high levels. Only their own categories are limited, and only if they are set
+//! higher. Our own log has the offer and the answer, without the passwords.
+//! Measured with GStreamer 1.22.0; `tests/element/secrets.rs` checks the installed
+//! version.
 //!
-//! GStreamer's SDP library logs in a category of the whole process, so it is silent
-//! only for the moment in which webrtcbin applies an answer.
+//! GStreamer's SDP library logs in a category of the whole process, so that one is
+//! limited only while webrtcbin applies an answer.
 
 use std::sync::{Mutex, PoisonError};
 
 use gst::DebugLevel;
 
-/// Set to 1, it leaves every debug category as it is.
+/// Environment variable; 1 leaves every debug category as it is.
 const LIFTED_BY: &str = "IVSWHIPSINK_LOG_SECRETS";
 
-/// Categories that print a secret, each with the highest level that does not.
+/// Categories that print secrets, each with the highest level that prints none.
 const LIMITS: [(&str, DebugLevel); 5] = [
     ("webrtcbin", DebugLevel::Log),
     ("webrtcnice", DebugLevel::Info),
@@ -25,24 +25,25 @@ const LIMITS: [(&str, DebugLevel); 5] = [
     ("srtpenc", DebugLevel::Info),
 ];
 
-/// Limits every category that exists by now. Each that is limited says so itself.
+/// Limits every category that exists by now. A category that is limited logs that.
 pub(super) fn limit_logs(webrtcbin: &gst::Element) {
     for (name, level) in LIMITS {
         limit(webrtcbin, name, level);
     }
 }
 
-/// webrtcbin prints a TURN server whole when it takes it.
+/// Stricter limits for a TURN server: webrtcbin prints its URL, with the password,
+/// when it is set.
 pub(super) fn limit_logs_of_turn(webrtcbin: &gst::Element) {
     limit(webrtcbin, "webrtcbin", DebugLevel::Info);
     limit(webrtcbin, "webrtcnice", DebugLevel::Info);
 }
 
-/// While one of these lives, the SDP library does not print the ICE password of the
-/// answer, which it does at DEBUG in the category `default`.
+/// While one of these exists, the SDP library does not print the answer's ICE
+/// password. Otherwise it does so at DEBUG in the category `default`.
 pub(super) struct SdpLogPause;
 
-/// How many pauses there are, and the level to return to after the last one.
+/// The number of pauses, and the level to restore after the last one.
 static SDP_LOG: Mutex<(usize, DebugLevel)> = Mutex::new((0, DebugLevel::None));
 
 impl SdpLogPause {

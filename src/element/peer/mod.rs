@@ -1,8 +1,8 @@
-//! The peer connection: the only face of webrtcbin in the element.
+//! The peer connection: the only code that calls webrtcbin.
 //!
 //! In: pads to publish, ICE settings, an answer. Out: an offer, news of the
-//! connection, and what the far end reports. webrtcbin's own signals, promises
-//! and quirks stay in here.
+//! connection, and the far end's reports. webrtcbin's signals, promises and quirks
+//! are handled in here.
 
 mod black_source;
 mod element_removal;

@@ -1,14 +1,15 @@
-//! The only typed face of webrtcbin: one fresh webrtcbin a session, since none
-//! can be restarted.
+//! A peer connection: a new webrtcbin for each session, since none can be
+//! restarted.
 //!
-//! webrtcbin's ways that this file works round, each in the place named:
+//! Quirks of webrtcbin, and where each is worked round:
 //! - `on-negotiation-needed` fires without pads and does not fire again on 1.22,
-//!   so the offer is made when we say so ([`Peer::offer`]);
-//! - it writes the wrong fingerprint for a certificate that it is given
-//!   ([`assembly`](super::assembly), with [`Offer::new`]);
-//! - it does not check the peer's certificate for a sender
-//!   ([`Inner::certificate_fits`]);
-//! - 1.22 stays connected to a dead peer, so we count what arrives ([`watch_children`]).
+//!   so the offer is made on request ([`Peer::offer`]).
+//! - It writes the wrong fingerprint if the certificate is set from outside
+//!   ([`watch_children`]), so [`Offer::new`] corrects it.
+//! - It does not check the peer's certificate for a sender
+//!   ([`Inner::certificate_fits`]).
+//! - 1.22 stays connected to a dead peer, so [`watch_children`] counts the packets
+//!   that arrive.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,7 +40,7 @@ use crate::whip::{Answer, Fingerprint, IceServer, Offer};
 
 /// What a peer connection is made from.
 pub(crate) struct PeerParts {
-    /// The number that its news carry.
+    /// The number of the peer connection, told with its news.
     pub(crate) number: u64,
     pub(crate) sources: Vec<Source>,
     pub(crate) ice: IceSettings,
@@ -47,7 +48,7 @@ pub(crate) struct PeerParts {
     pub(crate) video: OfferedVideo,
 }
 
-/// One webrtcbin, from its making to its removal.
+/// One webrtcbin in the bin, until [`Self::close`].
 #[derive(Clone)]
 pub(crate) struct Peer {
     inner: Arc<Inner>,
@@ -57,10 +58,10 @@ struct Inner {
     number: u64,
     webrtcbin: gst::Element,
     links: Vec<Link>,
-    /// Makes the filler's pictures, where it has any.
+    /// The source of the filler's pictures, if the filler mode is `black`.
     black: Option<Black>,
-    /// The transceiver whose transport tells that media can flow: all
-    /// sections share it, but only a sending one's state is sure to be told.
+    /// The transceiver whose transport shows that media can flow. All sections share
+    /// the transport, but only a sending one is sure to report its state.
     sender: WebRTCRTPTransceiver,
     certificate: Arc<DtlsCertificate>,
     video: OfferedVideo,
@@ -68,7 +69,7 @@ struct Inner {
     /// Packets that arrived from the far end: DTLS and RTCP.
     heard: Arc<AtomicU64>,
     reports: Arc<Mutex<RtcpReports>>,
-    /// When its making began.
+    /// When [`Peer::new`] was called.
     begun: Instant,
     tell: Box<dyn Fn(PeerNews) + Send + Sync>,
     promises: Arc<Promises>,
@@ -78,19 +79,21 @@ struct Inner {
 #[derive(Default)]
 struct Shared {
     fingerprints: Vec<Fingerprint>,
-    /// The local description, where it has to wait for the server's ICE servers.
+    /// The local description, if it has to wait for the server's ICE servers.
     pending_local: Option<WebRTCSessionDescription>,
-    /// The candidate pair in use, as webrtcbin told it last.
+    /// The candidate pair in webrtcbin's last reply.
     pair: Option<gst::Structure>,
-    /// Whether it is being asked for that.
+    /// Whether webrtcbin's next reply is pending.
     asks_for_pair: bool,
 }
 
 impl Peer {
     /// Makes a webrtcbin with a sendonly section for each source, audio first,
-    /// and the filler after a lone audio; puts it into the bin and links it.
-    /// On an error nothing is left in the bin. `tell` is called from
-    /// webrtcbin's threads.
+    /// then the filler if there is only audio; adds it to the bin and links it.
+    /// `ready` gets it before that. `tell` is called from webrtcbin's threads.
+    ///
+    /// # Errors
+    /// If a part can't be made, started or linked. Nothing is left in the bin then.
     pub(crate) fn new(
         bin: &gst::Bin,
         parts: PeerParts,
@@ -106,10 +109,10 @@ impl Peer {
         watch_reports(&webrtcbin, &reports);
         ready(&webrtcbin);
         // It stays in PLAYING when the pipeline is paused: its ICE source is
-        // live, and would no longer answer the far end's checks.
+        // live, and in PAUSED it would not answer the far end's checks.
         webrtcbin.set_locked_state(true);
         bin.add(&webrtcbin)?;
-        // Up first: pads take caps only once they are active.
+        // Started first: pads accept caps only once they are active.
         let started = webrtcbin.set_state(gst::State::Playing);
         let assembled = started
             .map_err(|_| glib::bool_error!("webrtcbin does not start"))
@@ -138,12 +141,12 @@ impl Peer {
         Ok(Self { inner })
     }
 
-    /// The number that its news carry.
+    /// The number of the peer connection, told with its news.
     pub(crate) fn number(&self) -> u64 {
         self.inner.number
     }
 
-    /// The filler section that it has.
+    /// The mode of its filler section, if it has one.
     pub(crate) fn filler(&self) -> Option<FillerMode> {
         self.inner.video.filler_mode()
     }
@@ -154,18 +157,18 @@ impl Peer {
         reports.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Packets that were sent again.
+    /// The number of retransmitted packets.
     pub(crate) fn retransmissions(&self) -> u64 {
         retransmissions(&self.inner.webrtcbin)
     }
 
-    /// The candidate pair that webrtcbin told of last, and asks it anew.
+    /// The candidate pair in webrtcbin's last reply. Asks again for the next call.
     pub(crate) fn candidate_pair(&self) -> Option<gst::Structure> {
         self.ask_for_pair();
         self.inner.lock().pair.clone()
     }
 
-    /// Asks webrtcbin which candidate pair is in use; it answers in its own time.
+    /// Asks webrtcbin which candidate pair is in use; the reply comes later.
     pub(crate) fn ask_for_pair(&self) {
         if std::mem::replace(&mut self.inner.lock().asks_for_pair, true) {
             return;
@@ -183,20 +186,19 @@ impl Peer {
         }
     }
 
-    /// Begins to send the filler's pictures, where it has any.
+    /// Starts to send the filler's pictures, if it has any.
     pub(crate) fn start_filler(&self) {
         if let Some(black) = &self.inner.black {
             black.start();
-            // A stop that came meanwhile has taken it out already, perhaps
-            // before it was up.
+            // A stop meanwhile has removed it, perhaps before it was started.
             if self.inner.promises.is_closed() {
                 black.discard();
             }
         }
     }
 
-    /// Makes the offer and tells it in the form to POST. Gathering starts
-    /// meanwhile and is not waited for.
+    /// Makes the offer and tells it in the form to POST, without waiting for
+    /// candidates.
     pub(crate) fn offer(&self, stream: String) {
         limit_logs(&self.inner.webrtcbin);
         let promise = self.promise(move |inner, reply| {
@@ -211,7 +213,7 @@ impl Peer {
         }
     }
 
-    /// Applies the answer; whether webrtcbin took it shows in the news.
+    /// Applies the answer. A failure is told as [`PeerNews::Broken`].
     pub(crate) fn apply(&self, answer: &Answer, ice_servers: &[IceServer]) {
         let inner = &self.inner;
         gst::debug!(CAT, obj = inner.webrtcbin, "answer:\n{}", answer.redacted());
@@ -250,7 +252,7 @@ impl Peer {
         &self,
         answered: impl FnOnce(&Arc<Inner>, Reply<'_>) + Send + 'static,
     ) -> Option<gst::Promise> {
-        // Weak, as it may never be answered.
+        // Weak, because a reply may never come.
         let inner = Arc::downgrade(&self.inner);
         self.inner.promises.make(move |reply| {
             if let Some(inner) = inner.upgrade() {
@@ -259,7 +261,7 @@ impl Peer {
         })
     }
 
-    /// Whether a message of a child comes from this webrtcbin, or from its filler.
+    /// Whether an object is this webrtcbin, inside it, or part of its filler.
     pub(crate) fn owns(&self, object: &gst::Object) -> bool {
         let webrtcbin = &self.inner.webrtcbin;
         let black = self.inner.black.as_ref();
@@ -268,13 +270,13 @@ impl Peer {
             || black.is_some_and(|black| black.owns(object))
     }
 
-    /// Takes webrtcbin out of the bin. Can be called more than once.
+    /// Removes webrtcbin and the filler from the bin. Can be called more than once.
     pub(crate) fn close(&self) {
         self.inner.promises.close();
         for (source, sink) in &self.inner.links {
             let _ = source.unlink(sink);
         }
-        // First what a streaming thread can be inside.
+        // webrtcbin first: a streaming thread can be inside it.
         discard(&self.inner.webrtcbin);
         if let Some(black) = &self.inner.black {
             black.discard();
@@ -296,7 +298,7 @@ impl Inner {
         let offer = Offer::new(&text, stream, Some(&fingerprint))
             .map_err(|error| Cause::Peer(error.to_string()))?;
         gst::debug!(CAT, obj = self.webrtcbin, "offer:\n{}", offer.redacted());
-        // Before the local description, from which on there are candidates.
+        // Before the local description is set: candidates come from then on.
         self.watch()?;
         if self.late_local {
             self.lock().pending_local = Some(description);
@@ -311,9 +313,10 @@ impl Inner {
         })
     }
 
-    /// Starts gathering, so every ICE server has to be known by now.
+    /// Sets the local description. That starts gathering, so every ICE server has to
+    /// be set before.
     fn set_local(&self, description: &WebRTCSessionDescription) {
-        // Its failure shows as a failure of the remote description.
+        // If it fails, so does the remote description.
         self.webrtcbin.emit_by_name::<()>(
             "set-local-description",
             &[description, &None::<gst::Promise>],
@@ -326,7 +329,7 @@ impl Inner {
                 IceUrl::Stun(url) => self.webrtcbin.set_property("stun-server", url),
                 IceUrl::Turn(url) => {
                     limit_logs_of_turn(&self.webrtcbin);
-                    // Its answer only says whether the URL parsed.
+                    // The result says only whether the URL was parsed.
                     let _ = self
                         .webrtcbin
                         .emit_by_name::<bool>("add-turn-server", &[&url]);
@@ -335,8 +338,8 @@ impl Inner {
         }
     }
 
-    /// Tells of everything that becomes of the connection. The transport is
-    /// there once the offer is made. Weak, as webrtcbin holds the handlers.
+    /// Connects the handlers that tell the connection's news. The transport exists
+    /// once the offer is made. Weak references, because webrtcbin holds the handlers.
     fn watch(self: &Arc<Self>) -> Result<(), Cause> {
         let transport = self.transport();
         let transport =
@@ -368,8 +371,8 @@ impl Inner {
             .connect("on-ice-candidate", false, move |values| {
                 let section = values.get(1).and_then(|value| value.get::<u32>().ok());
                 let candidate = values.get(2).and_then(|value| value.get::<String>().ok());
-                // All sections are bundled with the first; the empty one, from
-                // 1.24 on, ends them.
+                // All sections are bundled with the first. From 1.24 on, an empty
+                // candidate follows the last one.
                 if let (Some(inner), Some(0), Some(candidate)) =
                     (inner.upgrade(), section, candidate)
                 {
@@ -413,8 +416,8 @@ impl Inner {
         });
     }
 
-    /// Whether the handshake showed a certificate that the answer announced
-    /// (RFC 8122 6.2). An unreadable certificate is a wrong one.
+    /// Whether the answer announced the certificate of the handshake (RFC 8122 6.2).
+    /// A certificate that can't be read counts as wrong.
     fn certificate_fits(&self, transport: &WebRTCDTLSTransport) -> bool {
         let Some(pem) = transport.remote_certificate() else {
             return false;

@@ -1,15 +1,16 @@
-//! Loads webrtcbin's plugins ahead of the first session of a process.
+//! Loads webrtcbin's plugins before the first session of a process needs them.
 //!
-//! Above all the first `dtlsdec` of a process makes an RSA key before GStreamer
-//! 1.28, used or not, which takes 125 to 450 ms. A process that exits meanwhile
-//! tears OpenSSL down under the thread that makes the key, and crashes. So an
-//! element that goes to NULL waits for it.
+//! The main cost is an RSA key: before GStreamer 1.28 the first `dtlsdec` of a
+//! process makes one, used or not, which takes 125 to 450 ms. A process that exits
+//! meanwhile tears OpenSSL down while the key is being made, and crashes. So an
+//! element that goes to NULL waits for the loading.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Far more than a key takes; a thread that hangs must not hang the stop.
+/// Limit of the wait: far more than a key takes. A loader that hangs must not block
+/// the stop.
 const BOUND: Duration = Duration::from_secs(3);
 
 static PRELOAD: (Mutex<Progress>, Condvar) = (Mutex::new(Progress::NotBegun), Condvar::new());
@@ -21,7 +22,7 @@ enum Progress {
     Loaded,
 }
 
-/// Begins, once in a process, on a thread of its own.
+/// Starts the loading on its own thread, once in a process.
 pub(crate) fn begin() {
     {
         let mut progress = PRELOAD.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -40,17 +41,17 @@ pub(crate) fn begin() {
         .name("ivswhipsink:load".to_owned())
         .spawn(load);
     if spawned.is_err() {
-        // Without a thread the first session loads them itself.
+        // Without a thread the first session loads the plugins.
         loaded();
     }
 }
 
-/// Waits, in bounds, until what has begun is done.
+/// Waits until the loading is done, if it was started; [`BOUND`] at most.
 pub(crate) fn wait() {
     let (progress, changed) = &PRELOAD;
     let progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
     let loading = |progress: &mut Progress| *progress == Progress::Loading;
-    // After the bound there is nothing better to do than to go on.
+    // After the bound the stop goes on all the same.
     drop(changed.wait_timeout_while(progress, BOUND, loading));
 }
 

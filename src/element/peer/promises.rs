@@ -1,4 +1,4 @@
-//! The promises of one webrtcbin: what it is asked, and answers in its own time.
+//! The promises of one webrtcbin, with which it replies to calls later.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,13 +7,13 @@ use gst_webrtc::WebRTCSessionDescription;
 
 use crate::session::Cause;
 
-/// An answer of webrtcbin, or why there is none.
+/// A reply of webrtcbin, or why there is none.
 pub(super) type Reply<'a> = Result<Option<&'a gst::StructureRef>, gst::PromiseError>;
 
 /// The promises that webrtcbin has not answered yet.
 ///
-/// When it is closed it drops those that it has not come to, and GStreamer
-/// complains of a promise that is freed unanswered: so they are kept here.
+/// A closed webrtcbin drops them, and GStreamer warns of a promise that is freed
+/// without a reply. So they are kept here, to be interrupted first.
 #[derive(Default)]
 pub(super) struct Promises(Mutex<Open>);
 
@@ -25,7 +25,8 @@ struct Open {
 }
 
 impl Promises {
-    /// A promise to ask with; `None` once webrtcbin is closed.
+    /// Makes a promise for a call on webrtcbin; `None` after [`Self::close`].
+    /// `answered` gets the reply.
     pub(super) fn make(
         self: &Arc<Self>,
         answered: impl FnOnce(Reply<'_>) + Send + 'static,
@@ -36,7 +37,7 @@ impl Promises {
         }
         open.made += 1;
         let number = open.made;
-        // Weak, as the promise is kept here.
+        // Weak, because the promise is kept in here.
         let promises = Arc::downgrade(self);
         let promise = gst::Promise::with_change_func(move |reply| {
             if let Some(promises) = promises.upgrade() {
@@ -48,8 +49,8 @@ impl Promises {
         Some(promise)
     }
 
-    /// Interrupts those that are open: an interrupted promise takes a late answer
-    /// and drops it.
+    /// Interrupts the open promises: an interrupted promise accepts a late reply and
+    /// drops it.
     pub(super) fn close(&self) {
         let promises = {
             let mut open = self.lock();
@@ -68,7 +69,7 @@ impl Promises {
     }
 }
 
-/// The description in a promise's reply.
+/// The session description in a promise's reply.
 pub(super) fn description(
     reply: Reply<'_>,
     field: &str,
@@ -80,7 +81,7 @@ pub(super) fn description(
         .map_err(|error| Cause::Peer(error.to_string()))
 }
 
-/// The reply of a promise, whose error webrtcbin puts into the reply.
+/// The structure of a promise's reply, or the error that webrtcbin put into it.
 pub(super) fn structure(reply: Reply<'_>) -> Result<Option<&gst::StructureRef>, Cause> {
     let structure = reply.map_err(|error| Cause::Peer(format!("webrtcbin gave up: {error:?}")))?;
     match structure.and_then(|structure| structure.get::<glib::Error>("error").ok()) {

@@ -1,4 +1,4 @@
-//! What a running webrtcbin knows about its connection.
+//! Statistics of a running webrtcbin: RTCP reports, retransmissions, candidate pair.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -7,8 +7,8 @@ use gst::prelude::*;
 
 use crate::media::RtcpReports;
 
-/// Reads the far end's RTCP on its way into webrtcbin's RTP session, where it
-/// is decrypted.
+/// Reads the far end's RTCP where it enters webrtcbin's RTP session: it is
+/// decrypted there.
 pub(crate) fn watch_reports(webrtcbin: &gst::Element, reports: &Arc<Mutex<RtcpReports>>) {
     let reports = reports.clone();
     let Some(rtpbin) = child(webrtcbin, "rtpbin") else {
@@ -40,7 +40,7 @@ fn read_reports(pad: &gst::Pad, reports: &Arc<Mutex<RtcpReports>>) {
     });
 }
 
-/// Packets that were sent again because the far end missed them (RFC 4588).
+/// The number of retransmitted packets (RFC 4588).
 pub(crate) fn retransmissions(webrtcbin: &gst::Element) -> u64 {
     let Some(bin) = webrtcbin.dynamic_cast_ref::<gst::Bin>() else {
         return 0;
@@ -50,8 +50,8 @@ pub(crate) fn retransmissions(webrtcbin: &gst::Element) -> u64 {
     senders.into_iter().flatten().map(sent).sum()
 }
 
-/// Reads webrtcbin's statistics, whose entries name each other by id: the
-/// transport's pair, and its two candidates.
+/// Reads the selected candidate pair from webrtcbin's statistics. Their entries
+/// refer to each other by id: the transport to its pair, the pair to its candidates.
 pub(crate) fn candidate_pair(stats: &gst::StructureRef) -> Option<gst::Structure> {
     let entry = |id: &str| stats.get::<gst::Structure>(id).ok();
     let transport = stats.iter().find_map(|(_, value)| {

@@ -1,4 +1,4 @@
-//! Making a webrtcbin and what is in it: pads, transceivers, certificate.
+//! Makes a webrtcbin and sets up its pads, transceivers and certificate.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::ivs::{FillerMode, OfferedVideo, filler_codec};
 use crate::media::DtlsCertificate;
 use crate::whip::Track;
 
-/// A pad to publish: what is on it, and the pad that its media comes out of.
+/// A stream to publish: its format, and the pad that its media comes from.
 pub(crate) struct Source {
     pub(crate) format: StreamFormat,
     pub(crate) pad: gst::Pad,
@@ -23,7 +23,7 @@ pub(crate) struct Source {
 
 pub(crate) fn make_webrtcbin(ice: &IceSettings) -> Result<gst::Element, glib::BoolError> {
     // max-compat: one transport as with max-bundle, but port 9 in every
-    // section, the form of every client known to work with IVS.
+    // section, as in the offers of all clients known to work with IVS.
     let webrtcbin = gst::ElementFactory::make("webrtcbin")
         .property("bundle-policy", WebRTCBundlePolicy::MaxCompat)
         .property("ice-transport-policy", ice.policy)
@@ -33,7 +33,7 @@ pub(crate) fn make_webrtcbin(ice: &IceSettings) -> Result<gst::Element, glib::Bo
     }
     if let Some(url) = &ice.turn_server {
         limit_logs_of_turn(&webrtcbin);
-        // Not its property of that name, which graph dumps would print.
+        // Not the property `turn-server`: graph dumps would print it.
         if !webrtcbin.emit_by_name::<bool>("add-turn-server", &[url]) {
             return Err(glib::bool_error!(
                 "webrtcbin does not take the URL in turn-server"
@@ -45,7 +45,7 @@ pub(crate) fn make_webrtcbin(ice: &IceSettings) -> Result<gst::Element, glib::Bo
 }
 
 /// Distributions build libnice with UPnP on, which asks the router for a port
-/// at each start; a publisher reaches servers with public addresses.
+/// at each start. A publisher needs none: servers have public addresses.
 fn disable_upnp(webrtcbin: &gst::Element) {
     let agent = webrtcbin.property::<Option<glib::Object>>("ice-agent");
     let agent = agent.filter(|agent| agent.has_property("agent"));
@@ -55,7 +55,7 @@ fn disable_upnp(webrtcbin: &gst::Element) {
     }
 }
 
-/// Lets the DTLS handshake show our certificate, and counts what arrives.
+/// Sets our certificate for the DTLS handshake, and counts the packets that arrive.
 pub(crate) fn watch_children(
     webrtcbin: &gst::Element,
     certificate: &Arc<DtlsCertificate>,
@@ -71,7 +71,7 @@ pub(crate) fn watch_children(
         };
         match factory.name().as_str() {
             "dtlssrtpdec" => element.set_property("pem", certificate.pem()),
-            // Its category exists only now that the element does.
+            // Its log category does not exist before the first srtpenc.
             "srtpenc" => limit_logs(element),
             "nicesrc" => count_arrivals(element, &heard),
             _ => {}
@@ -92,7 +92,7 @@ fn count_arrivals(source: &gst::Element, heard: &Arc<AtomicU64>) {
 
 pub(crate) type Link = (gst::Pad, gst::Pad);
 
-/// What webrtcbin has inside, as far as it matters later.
+/// The parts of an assembled webrtcbin that are needed later.
 pub(crate) struct Assembled {
     pub(crate) links: Vec<Link>,
     /// The transceiver of the first section.
@@ -100,7 +100,7 @@ pub(crate) struct Assembled {
     pub(crate) black: Option<Black>,
 }
 
-/// Pads and transceivers, in the order of the offer's sections.
+/// Makes pads and transceivers, in the order of the offer's sections.
 pub(crate) fn assemble(
     bin: &gst::Bin,
     webrtcbin: &gst::Element,
@@ -165,11 +165,11 @@ fn connect(
     let transceiver: WebRTCRTPTransceiver = sink.property("transceiver");
     transceiver.set_direction(WebRTCRTPTransceiverDirection::Sendonly);
     if source.format.track == Track::Video {
-        // Lost packets are sent again where the far end asks for it (RFC 4588).
+        // Lost packets are retransmitted if the far end asks for it (RFC 4588).
         transceiver.set_property("do-nack", true);
     }
-    // The section is written from the caps, SSRC included, which by itself would
-    // only arrive with the next buffer that gets through.
+    // webrtcbin writes the section from the caps, SSRC included. Without this they
+    // would arrive only with the next buffer that passes the gate.
     source.pad.sticky_events_foreach(|event| {
         sink.send_event(event.clone());
         ControlFlow::Continue(gst::EventForeachAction::Keep)
@@ -196,7 +196,7 @@ fn filler_caps(taken: &[u8], ssrc: Option<u32>) -> gst::Caps {
         .build()
 }
 
-/// A source's number has to differ from the others' of a session (RFC 3550 8).
+/// SSRCs have to differ within a session (RFC 3550 8).
 fn random_ssrc() -> u32 {
     glib::random_int()
 }

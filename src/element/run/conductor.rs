@@ -1,5 +1,4 @@
-//! The conductor: one thread that owns a run and does, in order, what messages
-//! ask for.
+//! The conductor: the thread that owns a run and handles its messages in order.
 //!
 //! ```text
 //!  pads, PLAYING, bus ──┐
@@ -28,16 +27,17 @@ use crate::element::settings::{IceSettings, SettingsError};
 use crate::ivs::OfferedVideo;
 use crate::session::{Cause, Config, ErrorKind, Input, PeerNews, Process};
 
-/// What keeps a run from starting.
+/// Why a run can't start.
 pub(crate) enum StartError {
     Settings(SettingsError),
     Other(ErrorKind, String),
 }
 
-/// Starts a run, whose session waits for its media.
+/// Starts a run. Its session waits for media.
 ///
 /// # Errors
-/// When the settings don't go together, or the system gives no thread.
+/// If the endpoint is one of IVS and there is no token, or if the system gives no
+/// thread or no TLS.
 pub(crate) fn start(
     element: &gst::Bin,
     state: &Arc<ElementState>,
@@ -124,8 +124,8 @@ fn on_message(run: &mut Run, element: &gst::Bin, message: Message) {
     }
 }
 
-/// An error of an element inside is the session's trouble, not the pipeline's.
-/// One of a webrtcbin that is gone has no say any more.
+/// Passes an error of an element inside to the session. One from a peer connection
+/// that was replaced is dropped.
 fn child_failed(run: &Run, child: &gst::Object, text: String) {
     if let Some(peer) = run.view.peer()
         && peer.owns(child)
@@ -137,7 +137,8 @@ fn child_failed(run: &Run, child: &gst::Object, text: String) {
     }
 }
 
-/// Ends the run, first for the session, whose DELETE goes out meanwhile.
+/// Ends the run. The session is stopped first, so that its DELETE goes out while
+/// webrtcbin is closed.
 pub(crate) fn stop(state: &ElementState) -> Option<StoppedRun> {
     let run = state.take_run();
     for pad in state.pads.get() {
@@ -149,21 +150,21 @@ pub(crate) fn stop(state: &ElementState) -> Option<StoppedRun> {
     Some(StoppedRun { stopped, view })
 }
 
-/// What is left of a run whose end is under way.
+/// A run that is being ended.
 pub(crate) struct StoppedRun {
     stopped: Stopped,
     view: Arc<RunView>,
 }
 
 impl StoppedRun {
-    /// Takes webrtcbin down, which frees a streaming thread that is inside.
+    /// Removes webrtcbin, which frees a streaming thread that is inside.
     pub(crate) fn close_peer(&self) {
         if let Some(peer) = &self.stopped.peer {
             peer.close();
         }
     }
 
-    /// Waits, in bounds, for the session's end. Whether it has ended.
+    /// Waits for the session's end, for a limited time. Returns whether it has ended.
     pub(crate) fn wait(self) -> bool {
         self.view.wait_while_opening();
         self.stopped.ending.wait()

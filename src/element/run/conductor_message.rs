@@ -1,12 +1,13 @@
-//! Everything that a conductor is told.
+//! The messages to a conductor.
 
 use crate::session::Event;
 
-/// What happens to a run. One channel carries all of it, so that it has an order.
+/// Something that happens to a run. One channel carries all messages, so that they
+/// have an order.
 pub(crate) enum Message {
-    /// A pad, or what is on it, is another than before.
+    /// A pad or its stream has changed.
     PadsChanged,
-    /// PLAYING is reached.
+    /// The element has reached PLAYING.
     Playing,
     /// A pad's stream violates an IVS limit.
     LimitViolated,
@@ -14,7 +15,7 @@ pub(crate) enum Message {
     ChildFailed {
         /// The element.
         child: gst::Object,
-        /// What it says.
+        /// Its error.
         text: String,
     },
     /// An event of the session.

@@ -1,8 +1,8 @@
-//! What the element's threads share: pads, the way to the conductor, and what
-//! the properties show.
+//! The state that the element's threads share: pads, the channel to the conductor,
+//! and the values of properties.
 //!
-//! Guards live in one expression or block. None is held over a call out of this
-//! file, but for sending into a channel.
+//! A lock guard lives in one expression or block. None is held over a call out of
+//! this file, except for sending into a channel.
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,15 +26,15 @@ pub(crate) struct ElementState {
 #[derive(Default)]
 struct State {
     run: Option<RunHandle>,
-    /// When PLAYING was asked for, since the last stop.
+    /// When PLAYING was first requested since the last stop.
     playing_since: Option<Instant>,
-    /// The property `auth-token`, or what a handler returned since it was set.
+    /// The property `auth-token`, or the token that a handler returned later.
     auth_token: Option<String>,
-    /// Those of the last run's token.
+    /// The claims of the last run's token.
     claims: Option<Claims>,
 }
 
-/// The way to a run.
+/// What other threads use to reach a run.
 #[derive(Clone)]
 pub(crate) struct RunHandle {
     pub(super) messages: Arc<Sender<Message>>,
@@ -43,7 +43,8 @@ pub(crate) struct RunHandle {
 }
 
 impl RunHandle {
-    /// Gives the session a newer token, or has it look in the other places.
+    /// Gives the session a newer token. `None` leaves it the token file or the
+    /// environment.
     pub(crate) fn renew_token(&self, token: Option<Token>) {
         let is_new = token.is_some();
         self.tokens.give(token);
@@ -62,7 +63,7 @@ impl ElementState {
         self.lock().run = Some(run);
     }
 
-    /// From now on nothing reaches the run.
+    /// Takes the run out; no message reaches it any more.
     pub(super) fn take_run(&self) -> Option<RunHandle> {
         let run = self.lock().run.take()?;
         let claims = run.view.claims();
@@ -70,15 +71,15 @@ impl ElementState {
         Some(run)
     }
 
-    /// Tells the conductor, if there is a run.
+    /// Sends a message to the conductor, if there is a run.
     pub(crate) fn tell(&self, message: Message) {
         if let Some(run) = &self.lock().run {
-            // A conductor that has ended has nothing more to do.
+            // Fails only if the conductor has ended.
             let _ = run.messages.send(message);
         }
     }
 
-    /// Passes on what a pad's stream tells.
+    /// Passes news of a pad to the conductor.
     pub(crate) fn pad_news(&self, news: PadNews) {
         self.tell(match news {
             PadNews::Changed => Message::PadsChanged,
@@ -86,7 +87,7 @@ impl ElementState {
         });
     }
 
-    /// PLAYING is asked for.
+    /// Notes that PLAYING was requested.
     pub(crate) fn plays(&self) {
         self.lock().playing_since.get_or_insert_with(Instant::now);
     }
@@ -95,7 +96,7 @@ impl ElementState {
         self.lock().playing_since = None;
     }
 
-    /// How long ago PLAYING was asked for; zero before that.
+    /// The time since PLAYING was requested; zero before that.
     pub(super) fn since_playing(&self) -> gst::ClockTime {
         let since = self.lock().playing_since;
         let elapsed = since.map(|since| since.elapsed()).unwrap_or_default();

@@ -1,10 +1,10 @@
-//! Which IVS limits a run has warned of.
+//! Decides which limit violations a run warns of.
 
 use url::Url;
 
 use crate::ivs::{Claims, LimitViolation, limits_apply};
 
-/// Warns of each limit once in a run, where the limits are the server's.
+/// Each limit is warned of once in a run, and only if the server is IVS.
 pub(super) struct LimitWarnings {
     endpoint: Url,
     apply: bool,
@@ -20,17 +20,18 @@ impl LimitWarnings {
         }
     }
 
-    /// Takes the claims of the token in use, which can tell whose limits count.
+    /// Reads the claims of the token in use: a token for an IVS stage shows that the
+    /// limits apply.
     pub(super) fn judge(&mut self, claims: Option<&Claims>) {
         self.apply = limits_apply(&self.endpoint, claims);
     }
 
-    /// Whether the limits are the server's, as far as is known.
+    /// Whether the limits of IVS apply, as far as is known.
     pub(super) fn apply(&self) -> bool {
         self.apply
     }
 
-    /// Whether to warn of a violation.
+    /// Whether to warn of a violation now; true once for each limit.
     pub(super) fn is_due(&mut self, violation: &LimitViolation) -> bool {
         let name = violation.name();
         let is_due = self.apply && !self.warned.contains(&name);

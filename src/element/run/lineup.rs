@@ -1,37 +1,38 @@
-//! Which session the pads make together: when it can begin, when it is replaced,
-//! and when it ends.
+//! Decides from the pads when a session begins, when it is replaced, and when it
+//! ends.
 //!
-//! In: the pads' states, the driver's wish for an offer, PLAYING, and the session's
-//! end. Out: what is to be done. A value: no GStreamer type, no lock, no clock.
+//! In: the pads' states, the driver's request for an offer, PLAYING, and the
+//! session's end. Out: the change to make. A value: no GStreamer type, no lock, no
+//! clock.
 
 use std::fmt;
 
 use crate::element::input::{CapsError, PadState, StreamFormat};
 use crate::whip::{TracksError, check_tracks};
 
-/// What is to be done.
+/// The change to make.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Make the peer connection of this number.
+    /// Make the peer connection with this number.
     Open(u64),
-    /// The media have changed: replace the session by one for the new ones.
+    /// The media have changed: replace the session.
     Replace,
-    /// These pads make no session: end it with an error.
+    /// These pads can't be published: end the session with an error.
     Refuse(Refused),
     /// The stream of every pad has ended: end the session.
     End,
-    /// The session is over and so are the streams: tell the pipeline.
+    /// The session and the streams have ended: post the end of stream.
     PostEndOfStream,
-    /// Media have come again since the end: begin another session.
+    /// Media have come again since the end: start another session.
     StartAgain,
 }
 
-/// Why pads make no session.
+/// Why pads can't be published.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// One of them has other caps than it may have.
+    /// A pad has caps that can't be published.
     Caps(CapsError),
-    /// They don't go together.
+    /// The pads can't be published together.
     Tracks(TracksError),
 }
 
@@ -50,10 +51,10 @@ pub(super) struct Lineup {
     has_played: bool,
     /// The peer connection that the driver waits for.
     wanted: Option<u64>,
-    /// The streams of the session that is, or is being made.
+    /// The streams of the session that exists or is being made.
     published: Vec<StreamFormat>,
     session: Session,
-    /// Every linked pad's stream has ended.
+    /// Whether the stream of every linked pad has ended.
     has_ended: bool,
     is_refused: bool,
 }
@@ -62,7 +63,7 @@ pub(super) struct Lineup {
 enum Session {
     #[default]
     Runs,
-    /// It was told to end with the streams.
+    /// It was told to end, because the streams have ended.
     Ends,
     IsOver,
 }
@@ -73,18 +74,18 @@ impl Lineup {
         self.has_played
     }
 
-    /// PLAYING is reached. No session opens before: in PAUSED webrtcbin makes no
-    /// connection, as its ICE source is live and gives nothing.
+    /// Notes that PLAYING is reached. No session opens before: in PAUSED webrtcbin
+    /// can't connect, since its ICE source is live and gives no data.
     pub(super) fn playing(&mut self) {
         self.has_played = true;
     }
 
-    /// The driver waits for this peer connection.
+    /// Notes that the driver waits for this peer connection.
     pub(super) fn want(&mut self, peer: u64) {
         self.wanted = Some(peer);
     }
 
-    /// The session is over, for whatever reason.
+    /// Notes that the session is over, for whatever reason.
     pub(super) fn session_over(&mut self) -> Option<Change> {
         let ended_with_streams =
             std::mem::replace(&mut self.session, Session::IsOver) == Session::Ends;
@@ -96,7 +97,7 @@ impl Lineup {
         }
     }
 
-    /// Takes the pads as they are now.
+    /// Compares the pads as they are now with the session.
     pub(super) fn update(&mut self, pads: &[PadState]) -> Option<Change> {
         let linked: Vec<&PadState> = pads.iter().filter(|pad| pad.is_linked).collect();
         if let Some(error) = linked
@@ -109,7 +110,7 @@ impl Lineup {
         if has_ended && !self.has_ended {
             return self.streams_ended();
         }
-        // A pad that is gone brings no media back.
+        // Not when a pad was only released: that brings no media back.
         if self.has_ended && linked.iter().any(|pad| !pad.has_ended) {
             self.has_ended = false;
             if self.session == Session::IsOver {
@@ -127,7 +128,7 @@ impl Lineup {
                 Some(Change::End)
             }
             Session::Ends => None,
-            // A session that failed keeps no pipeline from its end.
+            // A failed session must not keep the pipeline from its end.
             Session::IsOver => Some(Change::PostEndOfStream),
         }
     }
@@ -143,7 +144,7 @@ impl Lineup {
         if !self.has_played || self.session == Session::IsOver {
             return None;
         }
-        // Complete once each linked pad has told its caps.
+        // Complete once each linked pad has caps.
         let streams = linked.iter().map(|pad| pad.format.clone()?.ok());
         let mut streams: Vec<StreamFormat> = streams.collect::<Option<_>>()?;
         streams.sort_by_key(|stream| stream.track);
@@ -231,7 +232,7 @@ mod tests {
         }
     }
 
-    /// In PLAYING, with an offer wanted.
+    /// In PLAYING, and the driver waits for an offer.
     fn waiting() -> Lineup {
         let mut lineup = Lineup::default();
         lineup.playing();
@@ -239,7 +240,7 @@ mod tests {
         lineup
     }
 
-    /// On air with these pads.
+    /// With a session for these pads.
     fn on_air(pads: &[PadState]) -> Lineup {
         let mut lineup = waiting();
         assert_eq!(lineup.update(pads), Some(Change::Open(1)));

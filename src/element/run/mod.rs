@@ -1,8 +1,8 @@
 //! The run: one session after another, from READY→PAUSED to PAUSED→READY.
 //!
-//! In: news of pads, states, the bus and the session, as one kind of message
+//! In: news of pads, state changes, the bus and the session, as one type of message
 //! through one channel. Out: calls on the peer connection, signals, bus messages,
-//! and a view of it all for other threads.
+//! and a view of the run for other threads.
 
 mod conductor;
 mod conductor_message;

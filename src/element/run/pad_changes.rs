@@ -1,4 +1,4 @@
-//! What the pads and their streams make of the session.
+//! Applies changes of the pads and their streams to the session.
 
 use gst::prelude::*;
 
@@ -11,7 +11,7 @@ use crate::element::log::CAT;
 use crate::element::session_state::SessionState;
 use crate::session::{ErrorKind, Input};
 
-/// Looks at the pads, and does what they ask for.
+/// Reads the pads, and applies the change that the line-up derives from them.
 pub(super) fn line_up(run: &mut Run, element: &gst::Bin) {
     let pads = run.state.pads.get();
     let states: Vec<PadState> = pads.iter().map(|pad| pad.state()).collect();
@@ -20,7 +20,6 @@ pub(super) fn line_up(run: &mut Run, element: &gst::Bin) {
     }
 }
 
-/// Does what the line-up asks for.
 pub(super) fn apply(run: &mut Run, bin: &gst::Bin, change: Change) {
     let element = bin.upcast_ref::<gst::Element>();
     match change {

@@ -1,4 +1,4 @@
-//! The making of a peer connection and its offer.
+//! Makes a peer connection and its offer.
 
 use gst::prelude::*;
 
@@ -10,7 +10,7 @@ use crate::media::DtlsCertificate;
 use crate::session::{Cause, Input, PeerNews};
 use crate::whip::Track;
 
-/// Makes webrtcbin, and has it make its offer. What fails is told to the session.
+/// Makes a peer connection and requests its offer. A failure is told to the session.
 pub(super) fn open(run: &Run, element: &gst::Bin, number: u64) {
     if !run.view.begin_opening() {
         return;
@@ -19,7 +19,7 @@ pub(super) fn open(run: &Run, element: &gst::Bin, number: u64) {
         Ok(peer) if run.view.keep_peer(&peer) => {
             peer.offer(format!("ivswhipsink-{}", glib::uuid_string_random()));
         }
-        // A stop that came meanwhile could not take it down.
+        // The run was stopped meanwhile, and the stop could not close it.
         Ok(peer) => peer.close(),
         Err(cause) => run.session.tell(Input::Peer {
             peer: number,

@@ -1,4 +1,4 @@
-//! What a conductor owns, and what it does with it whatever the occasion.
+//! The run that a conductor owns, and the actions that several messages need.
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
@@ -22,19 +22,19 @@ use crate::session::{Config, Ending, Process, Session};
 pub(super) struct Run {
     pub(super) state: Arc<ElementState>,
     pub(super) view: Arc<RunView>,
-    /// Weak, since the conductor ends when nobody can send any more.
+    /// Weak, because the conductor ends when the last sender is dropped.
     pub(super) messages: Weak<Sender<Message>>,
     pub(super) process: &'static Process,
     pub(super) config: Config,
     pub(super) ice: IceSettings,
     pub(super) session: Session,
     pub(super) lineup: Lineup,
-    /// What is offered as video when no pad has any.
+    /// What is offered as video if no pad has any.
     pub(super) without_video: OfferedVideo,
     pub(super) limits: LimitWarnings,
-    /// Whether the bus was told what the session waits for.
+    /// Whether the run has warned of missing media.
     pub(super) told_waiting: bool,
-    /// The filler mode that the bus was told of last.
+    /// The filler mode that was last posted on the bus.
     pub(super) told_filler: Option<FillerMode>,
 }
 
@@ -46,7 +46,7 @@ impl Run {
         }
     }
 
-    /// Shuts the gates and takes webrtcbin down.
+    /// Closes the gates and removes webrtcbin.
     pub(super) fn close_peer(&self) {
         self.state.pads.get().iter().for_each(MediaPad::close_gate);
         self.change_statistics(|statistics| statistics.publishing_since = None);
@@ -63,7 +63,7 @@ impl Run {
         self.view.change_statistics(change);
     }
 
-    /// Warns of what the pads' streams violate now.
+    /// Warns of the limits that the pads' streams violate now.
     pub(super) fn warn_of_limits(&mut self, element: &gst::Element) {
         for pad in self.state.pads.get() {
             for violation in pad.violations() {
@@ -75,8 +75,7 @@ impl Run {
         }
     }
 
-    /// Begins another session in place of one that is over, unless the run is
-    /// stopped.
+    /// Starts another session after one that is over, unless the run is stopped.
     pub(super) fn start_again(&mut self) {
         let Some(messages) = self.messages.upgrade() else {
             return;
@@ -95,7 +94,7 @@ pub(super) fn start_session(
     messages: Arc<Sender<Message>>,
 ) -> (Session, Ending) {
     Session::start(process.runtime(), process, config, move |event| {
-        // After the conductor's end there is nobody to tell.
+        // Fails only if the conductor has ended.
         let _ = messages.send(Message::Session(event));
     })
 }

@@ -1,24 +1,24 @@
-//! How the sessions of a run went so far.
+//! Statistics of a run's sessions.
 
 use std::time::Instant;
 
 use crate::session::Times;
 
-/// What `stats` tells of a run, besides its streams and its connection.
+/// What `stats` reports of a run, without its streams and its connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RunStatistics {
-    /// Of the newest session that came to publish.
+    /// Of the newest session that published.
     pub(crate) times: Option<Times>,
-    /// Sessions that came to publish.
+    /// Number of sessions that published.
     pub(crate) published: u32,
-    /// Since when the one in use publishes.
+    /// When the current session began to publish.
     pub(crate) publishing_since: Option<Instant>,
-    /// Whether the server's limits are those of IVS, as far as is known.
+    /// Whether the limits of IVS apply, as far as is known.
     pub(crate) limits_apply: bool,
 }
 
 impl RunStatistics {
-    /// A session publishes from now on.
+    /// Notes that a session begins to publish.
     pub(super) fn publishes(&mut self) {
         self.published += 1;
         self.publishing_since = Some(Instant::now());

@@ -1,8 +1,8 @@
 //! What other threads see of a run, and what a stop takes from it.
 //!
-//! The conductor writes, everybody reads. A stop takes session and peer
-//! connection away, so that it need not wait for a conductor that may be inside
-//! an application's handler; from then on the conductor finds nothing to work with.
+//! The conductor writes, all threads read. A stop takes session and peer connection
+//! out instead of waiting for the conductor, which may be in an application's
+//! handler. The conductor then finds neither, and changes nothing any more.
 
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
@@ -14,8 +14,8 @@ use crate::element::session_state::SessionState;
 use crate::ivs::Claims;
 use crate::session::{Ending, Input, Session};
 
-/// Far more than it takes to make a webrtcbin; a handler of `webrtcbin-ready` that
-/// hangs must not hang the stop.
+/// Limit of the wait for a webrtcbin: far more than making one takes. A handler of
+/// `webrtcbin-ready` that hangs must not block the stop.
 const OPENING_BOUND: Duration = Duration::from_secs(3);
 
 /// One run, as the element's other threads see it.
@@ -30,13 +30,13 @@ struct State {
     claims: Option<Claims>,
     statistics: RunStatistics,
     peer: Option<Peer>,
-    /// A peer connection is being made.
+    /// Whether a peer connection is being made.
     is_opening: bool,
-    /// None once the run is stopped.
+    /// `None` once the run is stopped.
     session: Option<(Session, Ending)>,
 }
 
-/// What is left of a run that was stopped.
+/// What a stop takes out of a run.
 pub(crate) struct Stopped {
     pub(crate) session: Session,
     pub(crate) ending: Ending,
@@ -59,9 +59,9 @@ impl RunView {
         }
     }
 
-    /// The calling thread is the conductor.
+    /// Notes that the calling thread is the conductor.
     pub(super) fn conduct(&self) {
-        // Each run has one conductor, which says so once.
+        // Each run has one conductor, which calls this once.
         let _ = self.conductor.set(thread::current().id());
     }
 
@@ -69,7 +69,7 @@ impl RunView {
         self.lock().session_state
     }
 
-    /// Whether it is another state than before. Nothing follows a failure.
+    /// Enters a state. Returns whether it is new. A session stays in `Failed`.
     pub(super) fn enter(&self, entered: SessionState) -> bool {
         let mut state = self.lock();
         if [entered, SessionState::Failed].contains(&state.session_state) {
@@ -79,12 +79,12 @@ impl RunView {
         true
     }
 
-    /// What the token in use says of itself, unverified.
+    /// The claims of the token in use, not verified.
     pub(crate) fn claims(&self) -> Option<Claims> {
         self.lock().claims.clone()
     }
 
-    /// Whether they are others than before.
+    /// Returns whether the claims have changed.
     pub(super) fn set_claims(&self, claims: Option<Claims>) -> bool {
         let mut state = self.lock();
         std::mem::replace(&mut state.claims, claims) != state.claims
@@ -107,15 +107,15 @@ impl RunView {
         self.lock().peer.take()
     }
 
-    /// Announces that a peer connection is about to be made; false once the run is
-    /// stopped, and then none may be.
+    /// Notes that a peer connection is about to be made. False once the run is stopped;
+    /// then none may be made.
     pub(super) fn begin_opening(&self) -> bool {
         let mut state = self.lock();
         state.is_opening = state.session.is_some();
         state.is_opening
     }
 
-    /// Keeps the peer connection that was made; false once the run is stopped.
+    /// Stores the new peer connection; false once the run is stopped.
     pub(super) fn keep_peer(&self, peer: &Peer) -> bool {
         let mut state = self.lock();
         let runs = state.session.is_some();
@@ -138,7 +138,7 @@ impl RunView {
         self.lock().session.is_none()
     }
 
-    /// Takes another session in place of one that is over; false once the run is
+    /// Stores a new session in place of one that is over; false once the run is
     /// stopped.
     pub(super) fn replace_session(&self, session: Session, ending: Ending) -> bool {
         let mut state = self.lock();
@@ -162,15 +162,16 @@ impl RunView {
         })
     }
 
-    /// Waits, in bounds, until no peer connection is being made. The conductor
-    /// itself does not wait, as when a handler of ours stops the pipeline.
+    /// Waits until no peer connection is being made, [`OPENING_BOUND`] at most. Does
+    /// not wait on the conductor's thread, on which a signal handler may stop the
+    /// pipeline.
     pub(super) fn wait_while_opening(&self) {
         if self.conductor.get() == Some(&thread::current().id()) {
             return;
         }
         let state = self.lock();
         let opening = |state: &mut State| state.is_opening;
-        // After the bound there is nothing better to do than to go on.
+        // After the bound the stop goes on all the same.
         drop(
             self.opened
                 .wait_timeout_while(state, OPENING_BOUND, opening),

@@ -1,4 +1,4 @@
-//! What each event of the session does to webrtcbin and the bus.
+//! Handles the session's events: calls on the peer connection, signals, bus messages.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::ivs::Claims;
 use crate::session::{Event, Input, State};
 use crate::whip::Track;
 
-/// Acts on an event. Once the run is stopped, only what may be left on the server
-/// is still told.
+/// Handles an event. Once the run is stopped, only warnings (of a session that may be
+/// left on the server), redirects and trickling are still reported.
 pub(super) fn on_event(run: &mut Run, bin: &gst::Bin, event: Event) {
     let element = bin.upcast_ref::<gst::Element>();
     match event {
@@ -82,7 +82,8 @@ fn on_state(run: &mut Run, element: &gst::Element, state: State) {
     }
 }
 
-/// What the driver wants of webrtcbin or of the application.
+/// Handles an event with which the driver requests something of webrtcbin or the
+/// application.
 fn on_wish(run: &mut Run, bin: &gst::Bin, event: Event) {
     let element = bin.upcast_ref::<gst::Element>();
     match event {
@@ -114,7 +115,7 @@ fn on_wish(run: &mut Run, bin: &gst::Bin, event: Event) {
     }
 }
 
-/// Asks the application. What it answers is kept for later runs too.
+/// Asks the application for a token, and keeps it for later runs too.
 fn request_token(run: &Run, element: &gst::Element) {
     let given = element.emit_by_name::<Option<String>>(signals::REQUEST_TOKEN, &[]);
     let parsed = given.as_deref().map(parse_token).transpose();
@@ -162,7 +163,7 @@ fn open_gates(run: &Run) {
     }
 }
 
-/// Says which filler mode the session has, when it is another than before.
+/// Posts the session's filler mode if it has changed.
 fn tell_filler(run: &mut Run, element: &gst::Element) {
     let mode = run.view.peer().as_ref().and_then(Peer::filler);
     let told = std::mem::replace(&mut run.told_filler, mode);
@@ -171,8 +172,8 @@ fn tell_filler(run: &mut Run, element: &gst::Element) {
     }
 }
 
-/// Says once what a session waits for that has no media yet. In PAUSED it is the
-/// pipeline that waits.
+/// Warns once in a run of the pads that have no media yet. Not before PLAYING: in
+/// PAUSED it is the pipeline that waits.
 fn explain_waiting(run: &mut Run, element: &gst::Element, after: Duration) {
     if !run.lineup.has_played() || std::mem::replace(&mut run.told_waiting, true) {
         return;
