@@ -1,4 +1,4 @@
-//! What a participant token says of itself.
+//! The claims of a participant token.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,54 +10,55 @@ use serde_json::{Map, Value};
 
 use crate::whip::Token;
 
-/// Longer ones are left to the server. Documented: 1 KB of attributes at
-/// most; the rest of a token is some ten short claims.
+/// The longest token that is read, in bytes. Documented: at most 1 KB of attributes;
+/// the rest of a token is about ten short claims.
 const MAX_TOKEN: usize = 16 * 1024;
 
-/// Longer texts are none of IVS's. Documented: 64 characters for a
-/// participant id, 128 for a user id; ARNs and URLs are about that long too.
+/// The longest text of a claim, in bytes. Documented: at most 64 characters for a
+/// participant id, 128 for a user id. ARNs and URLs are about as long.
 const MAX_TEXT: usize = 512;
 
-/// The two clocks may differ this much before an end in the past counts: what
-/// JWT readers commonly grant ("a few minutes" at most, RFC 7519 4.1.4), and
-/// the shortest life that IVS gives a token (documented: one minute).
+/// How long after its expiry a token still counts as valid, since the two clocks may
+/// differ. JWT readers commonly allow as much ("a few minutes" at most,
+/// RFC 7519 4.1.4), and it is the shortest life of an IVS token (documented: one
+/// minute).
 const SKEW: Duration = Duration::from_secs(60);
 
-/// How far ahead the end is announced: time for a person or an application to
-/// fetch the next token, in which a session that breaks can still come back
-/// (its attempts are at most half a minute apart).
+/// How long before its expiry a token counts as expiring soon: time for a person or an
+/// application to fetch the next one. A session that breaks can still reconnect in that
+/// time, since its attempts are at most half a minute apart.
 const SOON: Duration = Duration::from_secs(5 * 60);
 
-/// JWTs go without padding (RFC 7515 2); one that has it is read all the same.
+/// JWTs have no padding (RFC 7515 2), but a token that has it is read too.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A participant token's claims, read but **not verified**: good for a warning
-/// ahead of the POST, while the server decides.
+/// A participant token's claims, read but **not verified**: they can show before the
+/// POST that the server will refuse the token. Only the server can verify it.
 ///
-/// AWS asks to treat tokens as opaque, so a claim that is missing or of
-/// another form is no error: it is just not known. The names are documented
-/// ("Distribute tokens", on self-signed tokens), and seen in API-issued ones.
+/// AWS asks clients to treat tokens as opaque, so a claim that is missing or has
+/// another form is not an error, but unknown. The names are documented ("Distribute
+/// tokens", on self-signed tokens), and seen in API-issued tokens.
 ///
-/// Neither attributes nor user id are kept, so nothing can show them.
+/// Attributes and user id are not kept, so nothing can show them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// `exp`: when the token ends.
+    /// `exp`: when the token expires.
     pub expiry: Option<SystemTime>,
     /// `jti`: the participant's id.
     pub participant_id: Option<String>,
-    /// `resource`: the stage's ARN; without it `topic`, which is the ARN's last part.
+    /// `resource`: the stage's ARN. Without it `topic`, which is the ARN's last part.
     pub stage_arn: Option<String>,
-    /// `capabilities.allow_publish`; `None` when the token says nothing
-    /// about capabilities and is none of IVS's.
+    /// `capabilities.allow_publish`. `None` if `capabilities` has an unknown form, or
+    /// is missing from a token that is not for an IVS stage.
     pub allow_publish: Option<bool>,
 }
 
 impl Claims {
-    /// Reads a token's claims, or none when it is not a JWT: IVS's are, other
-    /// WHIP servers take any text.
+    /// Reads a token's claims. `None` if it is not a JWT: IVS's tokens are, but other
+    /// WHIP servers accept any text.
     pub fn read(token: &Token) -> Option<Self> {
         let json = payload(token.reveal())?;
         let Ok(Value::Object(claims)) = serde_json::from_slice(&json) else {
@@ -77,10 +78,9 @@ impl Claims {
         self.stage_arn.as_deref().is_some_and(is_stage_arn)
     }
 
-    /// What is to be expected of a POST with this token now.
+    /// What the claims say about a POST with this token at `now`.
     ///
-    /// `now` is this computer's clock, which may be wrong: a warning is all
-    /// that should follow.
+    /// `now` is from this computer's clock, which may be wrong.
     pub fn status(&self, now: SystemTime) -> TokenStatus {
         if let Some(since) = self.expiry.and_then(|end| now.duration_since(end).ok())
             && since > SKEW
@@ -90,7 +90,7 @@ impl Claims {
         if self.allow_publish == Some(false) {
             return TokenStatus::NoPublish;
         }
-        // An end within the skew is in the past: nothing is left then.
+        // An expiry within the skew is in the past, so nothing is left.
         match self
             .expiry
             .map(|end| end.duration_since(now).unwrap_or_default())
@@ -101,22 +101,23 @@ impl Claims {
     }
 }
 
-/// What a token's claims let expect.
+/// What a token's claims say about the next POST.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenStatus {
-    /// Nothing in the claims speaks against it.
+    /// Nothing in the claims rules out publishing.
     Fine,
-    /// It ends within minutes.
+    /// The token expires within five minutes.
     ExpiringSoon {
-        /// How long it is still good; zero at its end, give or take a clock.
+        /// The time left. Zero from the expiry to one minute after it, since the clocks
+        /// may differ.
         left: Duration,
     },
-    /// It has ended.
+    /// The token expired more than a minute ago.
     Expired {
         /// How long ago.
         since: Duration,
     },
-    /// It does not allow publishing.
+    /// The token does not allow publishing.
     NoPublish,
 }
 
@@ -127,8 +128,8 @@ impl fmt::Display for TokenStatus {
             Self::ExpiringSoon { left } if left.as_secs() == 0 => f.write_str(
                 "the participant token expires now: create a new one before the next connection",
             ),
-            // Documented: the token is checked when the participant joins. That
-            // a running session outlives it is not stated.
+            // Documented: the token is checked when the participant joins. Whether a
+            // running session may outlive it is not documented.
             Self::ExpiringSoon { left } => write!(
                 f,
                 "the participant token expires in {}: create a new one, any connection after \
@@ -148,7 +149,7 @@ impl fmt::Display for TokenStatus {
     }
 }
 
-/// A span of time in its two largest units.
+/// A span of time, shown in its two largest units.
 struct Span(Duration);
 
 impl fmt::Display for Span {
@@ -164,7 +165,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// The middle one of a JWT's three parts (RFC 7519 3, RFC 7515 7.1).
+/// The second of a JWT's three parts, decoded (RFC 7519 3, RFC 7515 7.1).
 fn payload(token: &str) -> Option<Vec<u8>> {
     if token.len() > MAX_TOKEN {
         return None;
@@ -177,15 +178,16 @@ fn payload(token: &str) -> Option<Vec<u8>> {
     BASE64URL.decode(claims).ok()
 }
 
-/// A claim for a log line or a property: without line breaks, and not endless.
+/// A text claim that may be shown in a log line or a property: not empty, not too long,
+/// without control characters.
 fn text(claims: &Map<String, Value>, name: &str) -> Option<String> {
     let text = claims.get(name)?.as_str()?;
     let shown = !text.is_empty() && text.len() <= MAX_TEXT && !text.contains(char::is_control);
     shown.then(|| text.to_owned())
 }
 
-/// A NumericDate: seconds, fractions allowed (RFC 7519 2). IVS writes whole
-/// ones (documented). A number in quotes is none, so nothing is known then.
+/// A NumericDate: seconds, fractions allowed (RFC 7519 2). IVS writes whole seconds
+/// (documented). A number in quotes is not a NumericDate, so it counts as unknown.
 fn date(claims: &Map<String, Value>, name: &str) -> Option<SystemTime> {
     let value = claims.get(name)?;
     let since_epoch = match value.as_u64() {
@@ -195,8 +197,8 @@ fn date(claims: &Map<String, Value>, name: &str) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(since_epoch)
 }
 
-/// A missing key means no (documented), which goes for all keys at once in a
-/// token of IVS (inferred). Only the object of booleans is known as a form.
+/// A missing key means no (documented). In an IVS token, missing `capabilities` mean no
+/// too (inferred). The only known form is an object of booleans.
 fn allow_publish(claims: &Map<String, Value>, stage_arn: Option<&str>) -> Option<bool> {
     match claims.get("capabilities") {
         Some(Value::Object(capabilities)) => {
@@ -207,8 +209,8 @@ fn allow_publish(claims: &Map<String, Value>, stage_arn: Option<&str>) -> Option
     }
 }
 
-/// Documented (API reference, `stageArn`): `arn:aws:ivs:region:account:stage/id`;
-/// other partitions have another second field (`aws-cn`, documented for ARNs).
+/// Documented (API reference, `stageArn`): `arn:aws:ivs:region:account:stage/id`. Other
+/// partitions have another second field (`aws-cn`, documented for ARNs).
 fn is_stage_arn(arn: &str) -> bool {
     let word = |text: &str, allowed: fn(&u8) -> bool| {
         !text.is_empty() && text.bytes().all(|byte| allowed(&byte))

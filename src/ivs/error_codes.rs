@@ -1,22 +1,22 @@
-//! What a refused POST means, and what its user can do.
+//! What a refused POST means, and what the user can do.
 
 use super::filler::OfferedVideo;
 use crate::whip::Refusal;
 
-/// What kind of trouble it is, for the error code that an application sees.
+/// The kind of a refusal, for the error code that an application sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// The token, or what it may do.
+    /// The token is wrong, or does not allow publishing.
     NotAuthorized,
-    /// Nothing there to publish to.
+    /// There is nothing to publish to.
     NotFound,
-    /// Full, throttled or in use.
+    /// The stage is full or in use, or requests are throttled.
     Busy,
-    /// The offer, or the server itself.
+    /// The offer or the server itself is the problem.
     OpenWrite,
 }
 
-/// Whether asking again can help.
+/// Whether another attempt can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
     /// Not before somebody changes something.
@@ -25,34 +25,34 @@ pub enum Retry {
     Later,
 }
 
-/// A refusal, understood.
+/// The meaning of a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// The kind of trouble.
+    /// The kind of refusal.
     pub kind: RefusalKind,
-    /// Whether asking again can help.
+    /// Whether another attempt can help.
     pub retry: Retry,
-    /// One sentence on what to do next.
+    /// One sentence about what to do next.
     pub advice: String,
 }
 
-/// The code of IVS's JSON error body, `{"code": n, "message": "…"}`
-/// (seen: AWS's browser SDK).
+/// The code in IVS's JSON error body, `{"code": n, "message": "…"}` (seen: AWS's
+/// browser SDK). `None` if the body has another form.
 pub fn ivs_code(refusal: &Refusal) -> Option<u32> {
     let json: serde_json::Value = serde_json::from_slice(&refusal.body).ok()?;
     u32::try_from(json.get("code")?.as_u64()?).ok()
 }
 
-/// IVS's code for what it does not explain, an offer without a video section
-/// among it (seen: AWS's browser SDK, and a public audio-only client).
+/// IVS's code for refusals without a reason, such as that of an offer without a video
+/// section (seen: AWS's browser SDK, and a public audio-only client).
 pub const CANNOT_PUBLISH: u32 = 2001;
 /// IVS's code for an expired token (seen: AWS's browser SDK).
 pub const EXPIRED_TOKEN: u32 = 2002;
-/// IVS's code for an offer of other codecs than its own (seen: AWS's browser
-/// SDK).
+/// IVS's code for an offer without a codec that it accepts (seen: AWS's browser SDK).
 pub(super) const NO_COMMON_CODEC: u32 = 2014;
 
-/// Explains a refusal: by IVS's code where the table knows it, else by status.
+/// Explains a refusal by IVS's code if it is a known one, else by its HTTP status.
+/// `video` is the video section of the refused offer.
 pub fn explain_refusal(refusal: &Refusal, video: OfferedVideo) -> Explanation {
     let code = ivs_code(refusal);
     let row = code.and_then(by_code);
@@ -69,7 +69,7 @@ pub fn explain_refusal(refusal: &Refusal, video: OfferedVideo) -> Explanation {
     }
 }
 
-/// What a filler has to do with a refusal that it can be the reason of.
+/// Advice for a refusal that the video section may have caused.
 fn about_video(video: OfferedVideo) -> Option<String> {
     match video {
         OfferedVideo::Media => None,
@@ -93,11 +93,11 @@ fn about_video(video: OfferedVideo) -> Option<String> {
 
 type Row = (RefusalKind, Retry, &'static str);
 
-/// The codes' meanings are seen in AWS's browser SDK (npm
-/// amazon-ivs-web-broadcast 1.41.0), as is whether it retries; only codes of
-/// the service's own trouble are retried here where the SDK gives up, because
-/// nobody sits in front of an encoder to press the button again. The number of
-/// publishers is documented ("Service quotas").
+/// The meanings of the codes, and which of them are retried, are seen in AWS's browser
+/// SDK (npm amazon-ivs-web-broadcast 1.41.0). One thing differs: codes for the
+/// service's own trouble are retried here although the SDK gives up, because an encoder
+/// often has nobody to press the button again. The number of publishers is documented
+/// ("Service quotas").
 fn by_code(code: u32) -> Option<Row> {
     use RefusalKind::{Busy, NotAuthorized, NotFound, OpenWrite};
     use Retry::{Later, Never};

@@ -2,28 +2,28 @@
 
 use std::time::Duration;
 
-/// What is offered as video when a publisher has none.
+/// What a publisher without video offers as video.
 ///
-/// IVS refuses an offer without an H.264 video section (documented: "WHIP
-/// support"; seen: HTTP 400 with code 2001). A section on which nothing is
-/// ever sent is enough (seen, for `sendonly`; inferred for `inactive`).
+/// IVS refuses an offer without an H.264 video section (documented: "WHIP support";
+/// seen: HTTP 400 with code 2001). A section on which nothing is ever sent is enough
+/// (seen, for `sendonly`; inferred for `inactive`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Filler {
-    /// The [`FillerMode`]s in turn, until one is taken.
+    /// The [`FillerMode`]s in turn, until the server accepts one. The default.
     #[default]
     Auto,
-    /// This one and no other.
+    /// Only this mode.
     Pinned(FillerMode),
-    /// No section: for servers that dislike a silent one.
+    /// No filler section, for servers that refuse a silent one.
     None,
 }
 
-/// A form of the filler section; each is closer to a real publisher's than the
-/// one before, and costs more.
+/// A form of the filler section. Each mode is closer to a real publisher's video than
+/// the one before, and costs more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FillerMode {
-    /// An `inactive` section, which says that it never sends. No public client
-    /// was seen with one, and RFC 9725 4.2 has publishers offer `sendonly`.
+    /// An `inactive` section, on which nothing will ever be sent. Not seen in any
+    /// public client; RFC 9725 4.2 has publishers offer `sendonly`.
     Inactive,
     /// A `sendonly` section with `ssrc` and `msid` on which nothing is sent
     /// (seen: AWS's browser SDK without a camera, and a pion client).
@@ -34,10 +34,10 @@ pub enum FillerMode {
 }
 
 impl FillerMode {
-    /// From the first to be tried.
+    /// In the order in which they are tried.
     pub(super) const ALL: [Self; 3] = [Self::Inactive, Self::Sendonly, Self::Black];
 
-    /// Its name, as the property `video-filler` and messages have it.
+    /// The mode's name in the property `video-filler` and in messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Inactive => "inactive",
@@ -47,21 +47,21 @@ impl FillerMode {
     }
 }
 
-/// The video that an offer had.
+/// The video section of an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OfferedVideo {
-    /// A linked video pad's.
+    /// Video of a linked pad.
     Media,
-    /// A filler section in the form that `auto` has come to.
+    /// A filler section in the mode that `auto` has chosen.
     Filler(FillerMode),
-    /// A filler section in the form that the user set.
+    /// A filler section in the mode that the user set.
     Pinned(FillerMode),
-    /// None.
+    /// No video section.
     Nothing,
 }
 
 impl OfferedVideo {
-    /// The filler section's form, if it was one.
+    /// The filler section's mode, if the offer has a filler section.
     pub fn filler_mode(self) -> Option<FillerMode> {
         match self {
             Self::Filler(mode) | Self::Pinned(mode) => Some(mode),
@@ -70,13 +70,13 @@ impl OfferedVideo {
     }
 }
 
-/// Width and height of the black picture, in pixels: the fewest lines that IVS
-/// takes (documented: "Stream ingest"), in whole macroblocks of 16 by 16.
+/// Width and height of the black picture, in pixels: the fewest lines that IVS accepts
+/// (documented: "Stream ingest"), in whole macroblocks of 16 by 16.
 pub const BLACK_SIZE: (u32, u32) = (288, 160);
 
-/// From one black picture to the next. IVS wants a key frame every 1 to 2 s, and
-/// 10 frames a second at least (both documented: "Stream ingest"); what it does
-/// below that is not known, and publishers that send none at all are taken (seen).
+/// The time between black pictures. IVS asks for a key frame every 1 to 2 s, and for at
+/// least 10 frames a second (both documented: "Stream ingest"). What it does below that
+/// is not known, but it accepts publishers that send no pictures at all (seen).
 pub const BLACK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The codec that the filler section offers.
@@ -87,17 +87,18 @@ pub struct FillerCodec {
     /// `profile-level-id`: constrained baseline, level 3.1, which covers 720p30
     /// (documented: "Stream ingest" asks for baseline).
     pub profile_level_id: &'static str,
-    /// `packetization-mode` (RFC 6184 6.2), non-interleaved as every client that
-    /// was seen to work with IVS offers.
+    /// `packetization-mode` (RFC 6184 6.2): non-interleaved, as offered by every client
+    /// that was seen to work with IVS.
     pub packetization_mode: &'static str,
     /// RTP clock rate in Hz.
     pub clock_rate: u32,
 }
 
-/// The filler's codec, with a dynamic payload type (RFC 3551 3: 96 to 127)
-/// that no other section of the bundle uses: webrtcbin does not notice a clash.
+/// The filler's codec, with a dynamic payload type (RFC 3551 3: 96 to 127) that is not
+/// in `taken`, the types of the bundle's other sections. webrtcbin does not notice a
+/// clash.
 pub fn filler_codec(taken: &[u8]) -> FillerCodec {
-    // Two sections at most, so one of the 32 types is always free.
+    // There are at most two sections, so one of the 32 types is always free.
     let payload = (96..=127)
         .rev()
         .find(|payload| !taken.contains(payload))
@@ -124,7 +125,7 @@ mod tests {
     #[test]
     fn black_picture_keeps_the_limits_and_is_what_the_section_offers() {
         let picture = black_picture(0);
-        // Behind the start code, up to the next one.
+        // From the start code to the next one.
         let sps = &picture[4..4 + 9];
         let parsed = Sps::parse(sps).unwrap();
         assert_eq!(parsed.profile(), "constrained baseline");

@@ -1,4 +1,4 @@
-//! Which filler section to offer next where one was refused.
+//! Which filler mode to offer next after one was refused.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use super::error_codes::{CANNOT_PUBLISH, NO_COMMON_CODEC, ivs_code};
 use super::filler::{Filler, FillerMode, OfferedVideo};
 use crate::whip::Refusal;
 
-/// The far end may have closed a shorter session because no pictures came: no
-/// service is known to do so, and none is known to wait longer (inferred).
+/// A session that the far end closes sooner may have failed for lack of pictures. No
+/// service is known to do that, and none is known to wait longer (inferred).
 const SHORT_SESSION: Duration = Duration::from_secs(30);
 
-/// After so many short sessions in a row the filler is taken for the reason.
+/// After this many short sessions in a row, the filler counts as the reason.
 const SHORT_SESSIONS: u32 = 2;
 
 /// Chooses the filler mode that a publisher offers.
@@ -18,20 +18,20 @@ const SHORT_SESSIONS: u32 = 2;
 pub struct FillerFallback {
     filler: Filler,
     mode: FillerMode,
-    /// Offered again when all were refused: the one that worked, or the first.
+    /// Offered again when all were refused: the mode that worked, or the first.
     preferred: FillerMode,
-    /// Those refused since one was accepted.
+    /// The modes refused since one was accepted.
     refused: Vec<FillerMode>,
     /// Whether the mode has led to a connected session since it was last refused.
     has_worked: bool,
-    /// Sessions in a row, with this mode, that the far end closed soon.
+    /// Consecutive sessions with this mode that the far end closed early.
     short_sessions: u32,
-    /// Whether short sessions, and no refusal, led to this mode.
+    /// Whether short sessions, not a refusal, led to this mode.
     is_guess: bool,
 }
 
 impl FillerFallback {
-    /// Begins with the mode that worked before, if one did.
+    /// Starts with the mode that worked before, if any, else with `inactive`.
     pub fn new(filler: Filler, worked: Option<FillerMode>) -> Self {
         let mode = worked.unwrap_or(FillerMode::Inactive);
         Self {
@@ -45,7 +45,7 @@ impl FillerFallback {
         }
     }
 
-    /// What a publisher without video offers as such.
+    /// The video section that a publisher without video offers.
     pub fn offered(&self) -> OfferedVideo {
         match self.filler {
             Filler::Auto => OfferedVideo::Filler(self.mode),
@@ -54,10 +54,10 @@ impl FillerFallback {
         }
     }
 
-    /// Falls back to the first mode that was not refused, if the filler can be
-    /// the reason for the refusal. `None` where no mode is left, and at the first
-    /// refusal of a mode that was on air: the code may stand for trouble of the
-    /// service, since the same offer was accepted before.
+    /// Falls back to the first mode that was not refused, if the filler can be the
+    /// reason for the refusal. `None` if it can't be, or if no mode is left. Also
+    /// `None` at the first refusal of a mode that was on air: the server accepted the
+    /// same offer before, so the code may mean a problem of the service.
     pub fn after_refusal(&mut self, refusal: &Refusal, video: OfferedVideo) -> Option<FillerMode> {
         let OfferedVideo::Filler(mode) = video else {
             return None;
@@ -81,8 +81,8 @@ impl FillerFallback {
         next
     }
 
-    /// Falls back when the far end closes sessions without a picture again and
-    /// again soon after they began. `None` otherwise.
+    /// Falls back after two sessions in a row without pictures that the far end closed
+    /// within 30 s of their start. `None` otherwise.
     pub fn after_close(&mut self, lived: Duration, video: OfferedVideo) -> Option<FillerMode> {
         let next = match video {
             OfferedVideo::Filler(FillerMode::Inactive) => FillerMode::Sendonly,
@@ -103,13 +103,14 @@ impl FillerFallback {
         Some(next)
     }
 
-    /// Notes that something else than the far end's close ended a session.
+    /// Notes that something other than the far end's close ended a session.
     pub fn ended_otherwise(&mut self) {
         self.short_sessions = 0;
     }
 
-    /// Notes that an offer led to a connected session; gives the mode to
-    /// remember.
+    /// Notes that an offer led to a connected session. Returns the mode to remember;
+    /// `None` for a mode that short sessions led to, until [`FillerFallback::lived`]
+    /// confirms it.
     pub fn worked(&mut self, video: OfferedVideo) -> Option<FillerMode> {
         let OfferedVideo::Filler(mode) = video else {
             return None;
@@ -123,8 +124,8 @@ impl FillerFallback {
         Some(mode)
     }
 
-    /// Notes how long a session lived; gives the mode to remember if the session
-    /// has confirmed a guess.
+    /// Notes how long a session lived. Returns the mode to remember if short sessions
+    /// led to it and this session lived for 30 s or more.
     pub fn lived(&mut self, lived: Duration, video: OfferedVideo) -> Option<FillerMode> {
         if lived < SHORT_SESSION || !std::mem::take(&mut self.is_guess) {
             return None;
@@ -147,7 +148,7 @@ mod tests {
         }
     }
 
-    /// The modes offered while each is refused with this code.
+    /// The modes offered in turn while each is refused with this code.
     fn offered_while_refused(mut fallback: FillerFallback, code: u32) -> Vec<OfferedVideo> {
         let mut offered = vec![fallback.offered()];
         while fallback
@@ -230,8 +231,8 @@ mod tests {
             fallback.worked(fallback.offered()),
             Some(FillerMode::Sendonly)
         );
-        // Should it be refused one day, it is asked again, and then the one
-        // before is worth another try.
+        // A refusal of the mode that worked: it is offered once more, then the others
+        // from the first.
         let mut refused = || {
             let video = fallback.offered();
             fallback.after_refusal(&refusal(2001), video)
@@ -239,7 +240,7 @@ mod tests {
         assert_eq!(refused(), None);
         assert_eq!(refused(), Some(FillerMode::Inactive));
         assert_eq!(refused(), Some(FillerMode::Black));
-        // All refused: from the start again, with the one that worked.
+        // All refused: start again with the mode that worked.
         assert_eq!(refused(), None);
         assert_eq!(
             fallback.offered(),

@@ -1,13 +1,13 @@
-//! Where IVS is reached.
+//! The hosts and ports of IVS.
 
 use url::Url;
 
-/// The global WHIP endpoint. It redirects (307) to a regional host and is
-/// load balanced, so it is better than a stage's own one.
-/// Documented: Amazon IVS Real-Time guide, "WHIP support".
+/// The global WHIP endpoint. It redirects (307) to a regional host and is load
+/// balanced, so it is preferred to a stage's own endpoint. Documented: Amazon IVS
+/// Real-Time guide, "WHIP support".
 pub const GLOBAL_ENDPOINT: &str = "https://global.whip.live-video.net";
 
-/// Whether a URL is one of IVS's: every host seen is below `live-video.net`.
+/// Whether a URL is an https URL of IVS: every host seen is below `live-video.net`.
 /// Documented: the guide's network requirements ask for `*.live-video.net`.
 pub fn is_ivs(url: &Url) -> bool {
     url.scheme() == "https"
@@ -17,8 +17,8 @@ pub fn is_ivs(url: &Url) -> bool {
         })
 }
 
-/// What to check where no media connection comes up. The ports are documented
-/// ("Network requirements").
+/// What to check when no media connection comes up. The ports are documented ("Network
+/// requirements").
 pub const UDP_ADVICE: &str = "check that UDP gets through (IVS needs ports 443 and 3478)";
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
-//! What is known about Amazon IVS Real-Time, as values: its endpoint, who may
-//! have the token, the video section that an audio-only offer needs, what it
-//! takes of media, and what its refusals mean.
+//! Facts about Amazon IVS Real-Time, as values.
 //!
-//! Each fact names its source and how sure it is: *documented* by AWS, *seen*
-//! in public clients that work with IVS, or *inferred*. Nothing here does I/O.
+//! In: URLs, tokens, refusals, and what a stream measures. Out: who may have the token,
+//! what its claims mean, which video section an audio-only offer needs, which limits a
+//! stream violates, and what a refusal means.
+//!
+//! Each fact names its source: *documented* by AWS, *seen* in public clients that work
+//! with IVS, or *inferred*. This module has no I/O.
 
 mod claims;
 mod error_codes;

@@ -1,4 +1,4 @@
-//! Which host may be sent the participant token.
+//! Which hosts may have the participant token.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use url::Url;
 use super::hosts::is_ivs;
 use crate::whip::{is_loopback, origin};
 
-/// Decides whether the token may go from one URL to the next: of a redirect,
-/// or from the endpoint to the session's resource.
+/// Checks whether a token that `from` may have may also go to `to`: the target of a
+/// redirect, or the session's resource.
 ///
-/// IVS's regional hosts refuse a POST without the token (403, seen), so it has
-/// to cross hosts; a token sent to the wrong host lets that host publish.
+/// IVS's regional hosts refuse a POST without the token (403, seen), so the token must
+/// go to other hosts than the endpoint's. A wrong host could publish with it.
 ///
 /// # Errors
-/// [`TokenDenied`] unless the URLs have one origin, both are IVS's, both are
-/// this machine, or the user listed the host. From https to http: always.
+/// [`TokenDenied`] unless the URLs have the same origin, both are IVS's, both are this
+/// machine, or the user listed the host of `to`. Always from https to http.
 pub fn may_have_token(from: &Url, to: &Url, listed: &RedirectHosts) -> Result<(), TokenDenied> {
     if from.scheme() == "https" && to.scheme() == "http" {
         return Err(TokenDenied::Downgrade { host: origin(to) });
@@ -31,15 +31,15 @@ pub fn may_have_token(from: &Url, to: &Url, listed: &RedirectHosts) -> Result<()
     }
 }
 
-/// Why the token stays where it is.
+/// Why the token may not be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenDenied {
-    /// From https to http, where anybody on the way could read it.
+    /// From https to http, where anybody on the network path could read it.
     Downgrade {
         /// Scheme, host and port.
         host: String,
     },
-    /// To a host that nothing vouches for.
+    /// To a host that neither a rule nor the user allows.
     Host {
         /// Scheme, host and port.
         host: String,
@@ -65,8 +65,8 @@ impl fmt::Display for TokenDenied {
 
 impl std::error::Error for TokenDenied {}
 
-/// The hosts that a user vouches for: names, `*.` patterns and addresses,
-/// each with a port or for every port.
+/// The hosts that the user allows to have the token: names, `*.` patterns and
+/// addresses, each with one port or for every port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RedirectHosts(Vec<(String, Option<u16>)>);
 
@@ -74,7 +74,7 @@ impl RedirectHosts {
     /// Reads a comma-separated list.
     ///
     /// # Errors
-    /// [`HostsError`] names the first entry that is no host.
+    /// [`HostsError`] names the first entry that is not a host.
     ///
     /// ```
     /// use gstivs::ivs::RedirectHosts;
@@ -111,8 +111,8 @@ impl RedirectHosts {
     }
 }
 
-/// Lets `Url` normalise the host (case, IDNA, address forms), so that it is
-/// compared in the form that a redirect's URL has.
+/// Parses an entry. `Url` normalises the host (case, IDNA, address forms), so that it
+/// can be compared with the host of a redirect's URL.
 fn parse_entry(entry: &str) -> Option<(String, Option<u16>)> {
     let (wildcard, rest) = match entry.strip_prefix("*.") {
         Some(rest) => ("*.", rest),
@@ -121,7 +121,7 @@ fn parse_entry(entry: &str) -> Option<(String, Option<u16>)> {
     if rest.contains(['/', '@', '?', '#', '*']) {
         return None;
     }
-    // The port is read apart, because `Url` swallows a scheme's default one.
+    // The port is parsed separately, because `Url` drops a scheme's default port.
     let url = Url::parse(&format!("http://{rest}/")).ok()?;
     let port = rest
         .rsplit_once(':')
@@ -129,7 +129,7 @@ fn parse_entry(entry: &str) -> Option<(String, Option<u16>)> {
     Some((format!("{wildcard}{}", url.host_str()?), port))
 }
 
-/// An entry of a host list that is no host.
+/// An entry of a host list that is not a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostsError {
     /// The entry as given.

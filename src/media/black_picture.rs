@@ -1,7 +1,7 @@
-//! The black picture, encoded in advance: 215 bytes of H.264, of which every one
-//! is accounted for here.
+//! A black picture in 215 bytes of precomputed H.264. Every bit is explained here.
 
-/// A key frame with its parameter sets.
+/// A black key frame of 288x160 pixels with its parameter sets, as a byte stream. Pass
+/// consecutive numbers: two key frames in a row must differ in `idr_pic_id`.
 pub fn black_picture(number: u64) -> Vec<u8> {
     let mut head = KEY_FRAME_HEAD;
     if number % 2 == 1 {
@@ -21,9 +21,9 @@ pub fn black_picture(number: u64) -> Vec<u8> {
 /// Before each unit of a byte stream (H.264 Annex B).
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
-/// Sequence parameter set (H.264 7.3.2.1.1), bit by bit after its NAL header
-/// 67: profile 66 with constraint flags e0, which is constrained baseline;
-/// level 31 (3.1, as the offer says);
+/// Sequence parameter set (H.264 7.3.2.1.1). First its NAL header 67, profile 66 with
+/// constraint flags e0 (constrained baseline), and level 31 (3.1, as in the offer).
+/// Then bit by bit:
 ///
 /// ```text
 /// 1          seq_parameter_set_id = 0
@@ -56,8 +56,8 @@ const SEQUENCE_PARAMETERS: [u8; 9] = [0x67, 0x42, 0xe0, 0x1f, 0x91, 0xa0, 0x48, 
 /// ```
 const PICTURE_PARAMETERS: [u8; 5] = [0x68, 0xce, 0x03, 0x98, 0x80];
 
-/// Key frame slice (H.264 7.3.3) after its NAL header 65, up to and with the
-/// first macroblock (7.3.5), which is as dark as all others are to be:
+/// Key frame slice (H.264 7.3.3) after its NAL header 65, up to and including the first
+/// macroblock (7.3.5), which sets the black that all others repeat:
 ///
 /// ```text
 /// 1                 first_mb_in_slice = 0
@@ -68,26 +68,26 @@ const PICTURE_PARAMETERS: [u8; 5] = [0x68, 0xce, 0x03, 0x98, 0x80];
 /// 0 0               dec_ref_pic_marking: nothing kept
 /// 1                 slice_qp_delta = 0
 ///
-/// 00100             mb_type = 3: Intra 16×16, predicted by the mean of the
-///                   neighbours (of none here: 128), no further coefficients
-/// 1                 chroma the same, and 128 is what black has
+/// 00100             mb_type = 3: Intra 16×16, predicted by the mean of its
+///                   neighbours (it has none: 128), no further coefficients
+/// 1                 chroma likewise: black has 128
 /// 1                 mb_qp_delta = 0
 /// 000101            one coefficient, the mean, and
 /// 0000000000000001  level_prefix = 15 with
-/// 000000010111      suffix 23: its level is -28, which at QP 40 darkens by
-///                   28 × 16 × 16 / 64 = 112, from 128 to 16, video's black
+/// 000000010111      suffix 23: its level is -28. At QP 40 it darkens by
+///                   28 × 16 × 16 / 64 = 112, from 128 to 16, the black of video
 /// 1                 no zeros before it
 /// ```
 ///
-/// Together 64 bits, so that what follows begins on a byte.
+/// These are 64 bits, so the next macroblock begins on a byte.
 const KEY_FRAME_HEAD: [u8; 9] = [0x65, 0x88, 0x80, 0x44, 0x98, 0xa0, 0x00, 0x20, 0x2f];
 
-/// Two key frames in a row have to differ in `idr_pic_id` (H.264 7.4.3): this
-/// turns its `010` into `011`, in the third byte after the header.
+/// Two key frames in a row must differ in `idr_pic_id` (H.264 7.4.3). This bit, in the
+/// third byte after the header, turns its `010` into `011`.
 const OTHER_KEY_FRAME: (usize, u8) = (3, 0x20);
 
-/// Every other macroblock: `00100 1 1` as above, and `1`, no coefficient: the
-/// mean of its neighbours, which are black.
+/// Every other macroblock: `00100 1 1` as above, and `1` for no coefficient. So it is
+/// the mean of its neighbours, which are black.
 const SAME_AGAIN: u8 = 0b0010_0111;
 const MACROBLOCKS: usize = 18 * 10;
 
@@ -105,7 +105,7 @@ mod tests {
             let zeros = bytes
                 .windows(3)
                 .filter(|bytes| bytes[..2] == [0, 0] && bytes[2] <= 3);
-            // Those of the start codes: 00 00 00 and 00 00 01, three times.
+            // Only those of the start codes: 00 00 00 and 00 00 01, three times.
             assert_eq!(zeros.count(), 6);
         }
     }

@@ -1,29 +1,29 @@
-//! The certificate that we show in the DTLS handshake.
+//! The certificate for the DTLS handshake.
 
 use std::fmt;
 
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
 
-/// A fresh self-signed ECDSA P-256 certificate with its key.
+/// A new self-signed ECDSA P-256 certificate with its key.
 ///
-/// Before GStreamer 1.28 webrtcbin makes an RSA one, which takes 125 to 450 ms
-/// of the first connect and is refused by peers that take only ECDSA. This one
-/// takes well under a millisecond, so each session has its own.
+/// Before GStreamer 1.28 webrtcbin makes an RSA certificate. That takes 125 to 450 ms
+/// of the first connect, and peers that accept only ECDSA refuse it. This one takes
+/// well under a millisecond, so each session has its own.
 pub struct DtlsCertificate {
     pem: String,
     der: Vec<u8>,
 }
 
 impl DtlsCertificate {
-    /// Makes a certificate.
+    /// Makes a key and its certificate.
     ///
     /// # Errors
-    /// [`CertificateError`] when the system gives no randomness.
+    /// [`CertificateError`] if the system gives no randomness.
     pub fn generate() -> Result<Self, CertificateError> {
         let error = |error: rcgen::Error| CertificateError(error.to_string());
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(error)?;
         let mut parameters = CertificateParams::default();
-        // Nothing about the machine or the program: the peer sees it in clear.
+        // Names neither machine nor program: the peer sees the certificate in clear.
         parameters.distinguished_name = DistinguishedName::new();
         let certificate = parameters.self_signed(&key).map_err(error)?;
         Ok(Self {
@@ -32,12 +32,12 @@ impl DtlsCertificate {
         })
     }
 
-    /// The private key (PKCS#8) and the certificate. A secret.
+    /// The private key (PKCS#8) and the certificate, in PEM. A secret.
     pub fn pem(&self) -> &str {
         &self.pem
     }
 
-    /// The certificate in DER, whose fingerprint the offer announces.
+    /// The certificate in DER. The offer announces its fingerprint.
     pub fn der(&self) -> &[u8] {
         &self.der
     }

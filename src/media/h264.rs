@@ -1,11 +1,11 @@
 //! What begins in an RTP payload of H.264 (RFC 6184 5).
 //!
-//! In: the payload of one packet. Out: whether a key frame or a B-frame begins in
-//! it, and the parameter set that it holds. Nothing is copied.
+//! In: the payload of one packet. Out: whether a slice of a key frame or B-frame begins
+//! in it, and the parameter set that it holds. Nothing is copied.
 
 use super::sps::is_b_slice;
 
-/// H.264 table 7-1, and RFC 6184 table 1.
+/// NAL unit types (H.264 table 7-1, RFC 6184 table 1).
 const SLICE: u8 = 1;
 const IDR: u8 = 5;
 const SPS: u8 = 7;
@@ -24,8 +24,8 @@ pub(super) struct PayloadStart<'a> {
 }
 
 impl<'a> PayloadStart<'a> {
-    /// Looks through a payload of packetization mode 0 or 1, which are the
-    /// ones that WebRTC has (RFC 7742 6.2). Nothing begins in any other.
+    /// Parses a payload of packetization mode 0 or 1, the modes of WebRTC
+    /// (RFC 7742 6.2). In any other payload nothing begins.
     pub(super) fn read(payload: &'a [u8]) -> Self {
         let mut start = Self::default();
         let Some((&header, body)) = payload.split_first() else {
@@ -62,8 +62,8 @@ impl<'a> PayloadStart<'a> {
     }
 }
 
-/// The units of an aggregation packet, each behind its size (RFC 6184 5.7.1).
-/// A cut-off one ends it.
+/// The units of an aggregation packet, each after its size (RFC 6184 5.7.1). Ends at a
+/// truncated unit.
 fn units(mut body: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (size, rest) = body.split_first_chunk::<2>()?;
@@ -117,7 +117,7 @@ mod tests {
         let start = PayloadStart::read(&whole);
         assert_eq!(start.sps, Some(&[0x67, 7][..]));
         assert!(start.key_frame && !start.b_frame);
-        // Cut off, empty, and with an empty unit.
+        // Truncated, empty, and with an empty unit.
         assert!(!PayloadStart::read(&whole[..11]).key_frame);
         assert_eq!(PayloadStart::read(&[0x78]), NOTHING);
         assert_eq!(PayloadStart::read(&[0x78, 0, 0, 0, 1, 0x65]), KEY);

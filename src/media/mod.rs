@@ -1,8 +1,10 @@
-//! RTP, H.264, RTCP and DTLS certificates as values: what they say, and what a
-//! stream measures.
+//! RTP, H.264, RTCP and DTLS certificates as values.
 //!
-//! Nothing here does I/O, reads a clock, logs, or knows AWS or GStreamer. Time
-//! is an argument.
+//! In: packets, and the time at which each passed. Out: what a stream measures, what
+//! the far end reports, and what a parameter set says. Also made here: a DTLS
+//! certificate and a black picture.
+//!
+//! This module has no I/O, clock, logging, AWS fact or GStreamer type.
 
 mod black_picture;
 mod dtls_certificate;

@@ -1,19 +1,19 @@
-//! How much went by lately.
+//! Byte and frame rates over a sliding window.
 
 use std::iter::Sum;
 use std::time::Duration;
 
-/// Time is counted in steps of this length, four a second.
+/// Time is counted in steps of a quarter of a second.
 const STEPS_A_SECOND: u64 = 4;
 
-/// The steps that are remembered: four seconds, and the one going on.
+/// The number of steps kept: four seconds, and the current step.
 const RING: usize = 17;
 
-/// Nothing for this long is a pause, not a slow stream: a publisher may mute
-/// and resume (seen: AWS's browser SDK does), and is measured afresh then.
+/// No packet for this long is a pause, not a slow stream, and restarts the measurement:
+/// a publisher may mute and resume (seen: AWS's browser SDK).
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// What went by in some span of time.
+/// The counts of a span of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) bytes: u64,
@@ -31,15 +31,14 @@ impl Sum for Counts {
     }
 }
 
-/// How far back to look.
+/// The length of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Window {
-    /// Two seconds: the longest distance of key frames that IVS takes, so
-    /// that each window of a rightful stream holds about one of them, the
-    /// largest frames by far.
+    /// Two seconds: the longest distance of key frames that IVS accepts. So each window
+    /// of a valid stream holds about one key frame, by far the largest kind of frame.
     Short,
-    /// Four seconds: a hiccup of a second in a live source, or a variable
-    /// bit rate's peak, then does not look like a setting.
+    /// Four seconds: a one-second stall of a live source, or a peak of a variable bit
+    /// rate, then does not look like an encoder setting.
     Long,
 }
 
@@ -56,18 +55,18 @@ impl Window {
 #[derive(Clone, Debug, Default)]
 pub(super) struct RateMeter {
     ring: [Counts; RING],
-    /// The step going on, and the one in which the measurement began.
+    /// The current step, and the step in which the measurement began.
     step: u64,
     start: u64,
     latest: Option<Duration>,
 }
 
-/// Whether a packet goes on from those before.
+/// Whether a packet continues the measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
     /// The first one, or the first one after a pause.
     Begins,
-    /// One among others.
+    /// Any later one.
     Continues,
 }
 
@@ -91,7 +90,7 @@ impl RateMeter {
         Flow::Continues
     }
 
-    /// The counts of the step going on.
+    /// The counts of the current step.
     pub(super) fn current(&mut self) -> &mut Counts {
         &mut self.ring[slot_of(self.step)]
     }
@@ -101,19 +100,18 @@ impl RateMeter {
         self.latest.unwrap_or_default()
     }
 
-    /// Whether nothing has come for so long that it is a pause.
+    /// Whether the latest packet is so old that the stream is paused.
     pub(super) fn is_paused(&self, now: Duration) -> bool {
         now.saturating_sub(self.latest()) >= PAUSE
     }
 
-    /// Bits a second as of `now`; before a whole window has gone by, over
-    /// what there is.
+    /// Bits a second in the window up to `now`, or in the part of it that was measured.
     pub(super) fn bit_rate(&self, window: Window, now: Duration) -> u64 {
         let (counts, steps) = self.over(window, now);
         counts.bytes.saturating_mul(8 * STEPS_A_SECOND) / steps.max(1)
     }
 
-    /// Frames a second as of `now`, likewise.
+    /// Frames a second, likewise.
     pub(super) fn frame_rate(&self, window: Window, now: Duration) -> f64 {
         let (counts, steps) = self.over(window, now);
         let frames = u32::try_from(counts.frames * STEPS_A_SECOND).unwrap_or(u32::MAX);
@@ -121,7 +119,7 @@ impl RateMeter {
         f64::from(frames) / f64::from(steps)
     }
 
-    /// The counts of the last four seconds, the step going on included.
+    /// The counts of the last four seconds, including the current step.
     pub(super) fn recent(&self) -> Counts {
         self.ring.iter().copied().sum()
     }
@@ -131,8 +129,8 @@ impl RateMeter {
         self.over(window, self.latest()).1 == window.steps()
     }
 
-    /// The whole steps before the one of `now`, without the one in which the
-    /// measurement began: both are parts of a step only.
+    /// The counts and the number of the whole steps before that of `now`. The step in
+    /// which the measurement began is left out, since it is not whole.
     fn over(&self, window: Window, now: Duration) -> (Counts, u64) {
         let end = step_of(now).max(self.step);
         let first = end.saturating_sub(window.steps()).max(self.start + 1);
@@ -145,14 +143,14 @@ impl RateMeter {
 }
 
 fn step_of(time: Duration) -> u64 {
-    // Halved, so that no sum of steps overflows: still ages of time.
+    // Halved, so that no sum of steps overflows.
     let seconds = time.as_secs().min(u64::MAX / (2 * STEPS_A_SECOND));
     let part = u64::from(time.subsec_millis()) * STEPS_A_SECOND / 1000;
     seconds * STEPS_A_SECOND + part
 }
 
 fn slot_of(step: u64) -> usize {
-    // A remainder below 17 fits.
+    // A remainder below 17 always fits.
     usize::try_from(step % RING as u64).unwrap_or(0)
 }
 
@@ -164,7 +162,8 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// `count` packets of 1,000 bytes, a frame each.
+    /// Sends `count` packets of 1,000 bytes, each a frame. Returns the time of the next
+    /// one.
     fn run(meter: &mut RateMeter, from: u64, every: u64, count: u64) -> u64 {
         let mut time = from;
         for _ in 0..count {

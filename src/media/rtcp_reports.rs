@@ -1,46 +1,47 @@
-//! What the far end says of our streams: its RTCP, as values.
+//! The far end's RTCP about our streams, as values.
 //!
-//! Read here and not from GStreamer's RTP session, which keeps one report block
-//! for each peer, while an answer to a bundle holds one for each stream.
+//! It is read here because GStreamer's RTP session keeps only one report block per
+//! peer, while the far end of a bundle sends one per stream.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use rtcp_types::{Compound, Fir, Packet, PayloadFeedback, Pli, ReportBlock};
 
-/// From the epoch of NTP, 1900, to that of Unix (RFC 5905 6).
+/// Seconds from the NTP epoch, 1900, to the Unix epoch (RFC 5905 6).
 const NTP_OFFSET: u64 = 2_208_988_800;
 
-/// Sources that are kept track of. An offer has one for each section; what else
-/// a peer reports of is its imagination.
+/// The most sources to keep track of. An offer has one per section; a peer may report
+/// sources that do not exist.
 const MAX_SOURCES: usize = 8;
 
-/// A clock that was set between a report and its answer makes any number.
+/// A longer round trip is wrong: the clock was set between a report and its answer.
 const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(60);
 
 /// A report block (RFC 3550 6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Report {
-    /// Of the packets since the report before: 0 to 1.
+    /// Share of packets lost since the previous report: 0 to 1.
     pub fraction_lost: f64,
-    /// Since the session began; negative where more came than were sent.
+    /// Packets lost since the session began. Negative if more arrived than were sent.
     pub packets_lost: i32,
-    /// In units of the stream's RTP clock.
+    /// Interarrival jitter, in units of the stream's RTP clock.
     pub jitter: u32,
-    /// Unknown before the far end has answered a sender report.
+    /// Round-trip time. `None` before the far end has answered a sender report, or if
+    /// the value is 60 s or more.
     pub round_trip: Option<Duration>,
 }
 
-/// All that came so far in a session.
+/// All that the far end reported in a session so far.
 #[derive(Clone, Debug, Default)]
 pub struct RtcpReports {
     by_source: HashMap<u32, Report>,
-    /// PLI and FIR (RFC 4585 6.3.1, RFC 5104 4.3.1).
+    /// Number of PLI and FIR packets (RFC 4585 6.3.1, RFC 5104 4.3.1).
     pub key_frame_requests: u64,
 }
 
 impl RtcpReports {
-    /// Reads a compound packet; what can't be read is left out.
+    /// Reads a compound packet that arrived at `now`. Ignores what it can't parse.
     pub fn packet(&mut self, rtcp: &[u8], now: SystemTime) {
         let Ok(compound) = Compound::parse(rtcp) else {
             return;
@@ -59,7 +60,7 @@ impl RtcpReports {
         }
     }
 
-    /// The newest report of a source.
+    /// The newest report about the stream with this SSRC.
     pub fn of(&self, source: u32) -> Option<Report> {
         self.by_source.get(&source).copied()
     }
@@ -67,7 +68,7 @@ impl RtcpReports {
     fn report(&mut self, block: &ReportBlock<'_>, now: SystemTime) {
         let source = block.ssrc();
         if self.by_source.len() >= MAX_SOURCES && !self.by_source.contains_key(&source) {
-            // Those that are real come again with the next report.
+            // Real sources are in the next report again.
             self.by_source.clear();
         }
         let report = Report {
@@ -86,13 +87,13 @@ impl RtcpReports {
     }
 }
 
-/// The number is signed (RFC 3550 6.4.1) and has 24 bits.
+/// The number is signed and has 24 bits (RFC 3550 6.4.1).
 fn signed_24(bits: u32) -> i32 {
     ((bits << 8) as i32) >> 8
 }
 
-/// From our report to the far end's answer, without the time that it kept it
-/// (RFC 3550 6.4.1). All three are in 65,536ths of a second.
+/// The time from our report to the far end's answer, without the time that the far end
+/// held it (RFC 3550 6.4.1). All three are in units of 1/65,536 s.
 fn round_trip(block: &ReportBlock<'_>, now: SystemTime) -> Option<Duration> {
     let last = block.last_sender_report_timestamp();
     if last == 0 {
@@ -114,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    /// 3.5 s after the epoch of Unix: 0x7e83 and a half in the NTP's middle.
+    /// 3.5 s after the Unix epoch: 0x7e83 and a half in the middle of the NTP time.
     const NOW: Duration = Duration::from_millis(3_500);
     const NOW_NTP: u32 = 0x7e83_8000;
 
@@ -208,7 +209,7 @@ mod tests {
         for round in 0..200_000 {
             let mut bytes: Vec<u8> = (0..round % 96).map(|_| random()).collect();
             if bytes.len() >= 4 {
-                // A header that gets past the first look, mostly.
+                // A header that mostly passes the first checks.
                 bytes[0] = 0x80 | (bytes[0] & 0x3f);
                 bytes[1] = 200 + bytes[1] % 8;
                 let words = (bytes.len() / 4 - 1) as u8;

@@ -1,16 +1,16 @@
-//! A made-up video stream, for tests.
+//! A synthetic video stream for tests.
 
 use std::time::Duration;
 
 use super::sps::samples;
 use super::stream_meter::VideoMeter;
 
-/// P, B and key frame slices, each as the head of a unit.
+/// The beginnings of NAL units with P, B and key frame slices.
 pub(crate) const P: &[u8] = &[0x41, 0x9a];
 pub(crate) const B: &[u8] = &[0x01, 0x9e];
 pub(crate) const KEY: &[u8] = &[0x65, 0x88];
 
-/// Makes packets; sequence numbers and timestamps are about to wrap.
+/// Makes packets and measures them. Sequence numbers and timestamps are about to wrap.
 pub(crate) struct SampleStream {
     pub(crate) meter: VideoMeter,
     pub(crate) sequence: u16,
@@ -47,14 +47,14 @@ impl SampleStream {
         rtp
     }
 
-    /// A frame of one packet, and its time.
+    /// Sends a frame of one packet, and moves time on by one frame.
     pub(crate) fn frame(&mut self, unit: &[u8], size: usize, rate: u32) {
         self.send(unit, size);
         self.timestamp = self.timestamp.wrapping_add(90_000 / rate);
         self.now += Duration::from_secs(1) / rate;
     }
 
-    /// Seconds of frames with a key frame every so many.
+    /// Sends `seconds` of frames, with a key frame every `every` frames.
     pub(crate) fn run(&mut self, seconds: u32, rate: u32, every: u32, size: usize) -> &mut Self {
         for number in 0..seconds * rate {
             let unit = if number % every == 0 { KEY } else { P };

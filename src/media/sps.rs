@@ -1,17 +1,17 @@
-//! What an H.264 sequence parameter set says (ITU-T H.264 7.3.2.1.1).
+//! H.264 sequence parameter sets (ITU-T H.264 7.3.2.1.1).
 
 use h264_reader::nal::sps::SeqParameterSet;
 use h264_reader::rbsp::{BitRead, BitReader, ByteReader};
 
-/// No level allows a longer side (H.264 A.3: 16,880 samples in level 6.2).
+/// The longest side that any level allows (H.264 A.3: 16,880 samples in level 6.2).
 const MAX_SIDE: u32 = 16_880;
 
-/// What a sequence parameter set says.
+/// Profile and picture size of a sequence parameter set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sps {
     /// `profile_idc`: 66 baseline, 77 main, 100 high …
     pub profile_idc: u8,
-    /// The six `constraint_set` flags, set 0 in the highest bit.
+    /// The six `constraint_set` flags, flag 0 in the highest bit.
     pub constraints: u8,
     /// Width in pixels, after cropping.
     pub width: u32,
@@ -20,13 +20,13 @@ pub struct Sps {
 }
 
 impl Sps {
-    /// Reads a NAL unit, from its header on and without a start code. `None`
-    /// when it is no parameter set, is cut off, or makes no sense.
+    /// Parses a NAL unit, with its header and without a start code. `None` if it is not
+    /// a sequence parameter set, is truncated, or has invalid values.
     pub fn parse(nal: &[u8]) -> Option<Self> {
         if nal.first()? & 0x1f != 7 {
             return None;
         }
-        // Encoders pad units with zeros, which belong to no syntax element.
+        // Encoders pad units with zeros, which are not part of any syntax element.
         let end = nal.iter().rposition(|byte| *byte != 0)? + 1;
         let bits = BitReader::new(ByteReader::skipping_h264_header(nal.get(..end)?));
         let set = SeqParameterSet::from_bits(bits).ok()?;
@@ -40,8 +40,9 @@ impl Sps {
         })
     }
 
-    /// Whether every baseline decoder plays the stream: by its profile, or
-    /// because it keeps to baseline as well (`constraint_set0_flag`, H.264 A.2.1).
+    /// Whether every baseline decoder can play the stream: its profile is baseline, or
+    /// it declares that it conforms to baseline too (`constraint_set0_flag`,
+    /// H.264 A.2.1).
     pub fn is_baseline(&self) -> bool {
         self.profile_idc == 66 || self.constraints & 0x80 != 0
     }
@@ -63,8 +64,8 @@ impl Sps {
     }
 }
 
-/// Whether a coded slice is of a B-frame: `slice_type` 1 or 6 (H.264 7.3.3,
-/// table 7-6). `body` is the slice without its NAL unit's header.
+/// Whether a coded slice is of a B-frame: `slice_type` 1 or 6 (H.264 7.3.3, table 7-6).
+/// `body` is the slice without the header of its NAL unit.
 pub(super) fn is_b_slice(body: &[u8]) -> bool {
     let mut bits = BitReader::new(ByteReader::without_skip(body));
     bits.read_ue("first_mb_in_slice")
@@ -72,9 +73,12 @@ pub(super) fn is_b_slice(body: &[u8]) -> bool {
         .is_ok_and(|kind| kind == 1 || kind == 6)
 }
 
-/// Real parameter sets, the first NAL unit of type 7 out of
-/// `videotestsrc ! video/x-raw,… ! ENCODER ! video/x-h264,profile=…,stream-format=byte-stream`
-/// with GStreamer 1.22.
+/// Real parameter sets: the first NAL unit of type 7 from this pipeline in GStreamer
+/// 1.22:
+///
+/// ```text
+/// videotestsrc ! video/x-raw,… ! ENCODER ! video/x-h264,profile=…,stream-format=byte-stream
+/// ```
 #[cfg(test)]
 pub(crate) mod samples {
     /// 640x360 at 30/1, x264enc, constrained-baseline.
@@ -88,7 +92,7 @@ pub(crate) mod samples {
     /// 1920x1080 at 25/1 interleaved, x264enc interlaced=true, high.
     pub(crate) const INTERLACED: &str =
         "67640028acd94078044fde02d4040405000003000100000300329f162d96";
-    /// 720x576 at 25/1 with pixels of 12/11, x264enc, main.
+    /// 720x576 at 25/1 with a pixel aspect ratio of 12/11, x264enc, main.
     pub(crate) const WIDE_PIXELS: &str =
         "674d401eeca05a0936049418181a94000003000400000300ca3c58b658";
     /// 641x361 at 30/1 in Y444, x264enc, high-4:4:4.
@@ -150,7 +154,7 @@ mod tests {
         for hex in [BASELINE, OPENH264, MAIN, HIGH, INTERLACED, ODD_444] {
             let whole = bytes(hex);
             for end in 0..whole.len() {
-                // Without its end a set can still parse where only zeros are missing.
+                // A truncated set can still parse if only zeros are missing.
                 if let Some(cut) = Sps::parse(&whole[..end]) {
                     assert_eq!(cut.width, sps(hex).width);
                 }
@@ -177,7 +181,8 @@ mod tests {
         }
     }
 
-    /// The library computes with what it reads, so no damage may make it panic.
+    /// The library computes with the values it parses. No damaged set may make it
+    /// panic.
     #[test]
     fn damaged_sets_do_no_harm() {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;

@@ -1,7 +1,7 @@
-//! What goes out of a stream, measured packet by packet.
+//! Meters for outgoing streams.
 //!
-//! In: RTP packets, each with the time at which it went by. Out: counts, rates,
-//! the distance of key frames, and the latest parameter set.
+//! In: RTP packets, each with the time at which it passed. Out: counts, rates, the
+//! distance of key frames, and the latest parameter set.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use super::h264::PayloadStart;
 use super::rate_meter::{Flow, RateMeter, Window};
 use super::sps::Sps;
 
-/// How far behind the newest one a packet may come and still be late rather
-/// than of a stream that began anew (RFC 3550 A.1, `MAX_MISORDER`).
+/// How many sequence numbers a late packet may be behind the newest one. A packet
+/// further behind means that the stream restarted (RFC 3550 A.1, `MAX_MISORDER`).
 const MAX_MISORDER: u16 = 100;
 
-/// After a gap of this length key frames are timed anew: the source or the
-/// pipeline makes it, not a setting of the encoder.
+/// A gap of this length restarts the timing of key frames: the source or the pipeline
+/// causes such a gap, not an encoder setting.
 const STALL: Duration = Duration::from_secs(1);
 
 /// Measures an H.264 stream, in constant memory and constant time per packet.
 ///
-/// `now` is the time of any clock that never runs backwards. What is no RTP is
-/// ignored.
+/// `now` may be the time of any clock that never runs backwards. Packets that are not
+/// RTP are ignored.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,7 +51,7 @@ pub struct VideoMeter {
 }
 
 impl VideoMeter {
-    /// Takes one RTP packet.
+    /// Measures one RTP packet.
     pub fn packet(&mut self, rtp: &[u8], now: Duration) {
         let Ok(packet) = RtpPacket::parse(rtp) else {
             return;
@@ -64,15 +64,15 @@ impl VideoMeter {
         match self.order.place(&packet) {
             Place::Newest => self.enter_frame(packet.timestamp()),
             Place::Late if self.frame.timestamp == packet.timestamp() => {}
-            // Of a frame that has been counted.
+            // Belongs to a frame that is already counted.
             Place::Late => return,
         }
         self.look_into(PayloadStart::read(packet.payload()));
     }
 
-    /// Takes the parameter sets that an RTP stream's caps carry as
-    /// `sprop-parameter-sets` (RFC 6184 8.1): a payloader need not repeat
-    /// them in the stream.
+    /// Reads the parameter sets that an RTP stream's caps carry as
+    /// `sprop-parameter-sets` (RFC 6184 8.1). A payloader need not repeat them in the
+    /// stream.
     pub fn parameter_sets(&mut self, sprop: &str) {
         let sets = sprop
             .split(',')
@@ -82,15 +82,16 @@ impl VideoMeter {
         }
     }
 
-    /// Goes on after packets that were not shown to it: rates and distances are
-    /// measured afresh. What was counted stays, and so do profile and size.
+    /// Continues after packets that the meter did not see. Restarts rates and
+    /// distances, and keeps counts, profile and size.
     pub fn resume(&mut self) {
-        // The next packet begins a measurement, that of key frames included.
+        // The next packet restarts all measurements, including the timing of key
+        // frames.
         self.rates = RateMeter::default();
         self.order = Order::default();
     }
 
-    /// Whether nothing has come for so long that the source pauses.
+    /// Whether the source has paused: no packet for two seconds.
     pub fn is_paused(&self, now: Duration) -> bool {
         self.rates.is_paused(now)
     }
@@ -104,22 +105,22 @@ impl VideoMeter {
         }
     }
 
-    /// Frames a second, once four seconds without a pause have been measured.
+    /// Frames a second. `None` until four seconds without a pause have been measured.
     pub fn steady_frame_rate(&self) -> Option<f64> {
         let latest = self.rates.latest();
         let is_steady = self.rates.is_full(Window::Long);
         is_steady.then(|| self.frame_rate(latest))
     }
 
-    /// Bits a second, once two seconds without a pause have been measured.
+    /// Bits a second. `None` until two seconds without a pause have been measured.
     pub fn steady_bit_rate(&self) -> Option<u64> {
         let latest = self.rates.latest();
         let is_steady = self.rates.is_full(Window::Short);
         is_steady.then(|| self.bit_rate(latest))
     }
 
-    /// The time without a key frame: the longer one of the span up to the latest
-    /// packet and the span before it.
+    /// The time without a key frame: the longer of the current span, up to the latest
+    /// packet, and the span before it.
     pub fn key_frame_distance(&self) -> Duration {
         self.key.longest(self.rates.latest())
     }
@@ -154,12 +155,12 @@ impl VideoMeter {
         self.rates.frame_rate(Window::Long, now)
     }
 
-    /// Width and height in pixels, once the stream has told.
+    /// Width and height in pixels. `None` before the first parameter set.
     pub fn size(&self) -> Option<(u32, u32)> {
         self.sps.map(|sps| (sps.width, sps.height))
     }
 
-    /// The stream's latest sequence parameter set.
+    /// The stream's latest sequence parameter set, if there was one.
     pub fn sps(&self) -> Option<&Sps> {
         self.sps.as_ref()
     }
@@ -171,8 +172,8 @@ impl VideoMeter {
         self.rates.current().bytes += bytes;
     }
 
-    /// A frame's packets share their timestamp (RFC 6184 5.1). The marker
-    /// would do as well, but gets lost with its packet.
+    /// The packets of a frame share their timestamp (RFC 6184 5.1). The marker bit
+    /// would do too, but is lost with its packet.
     fn enter_frame(&mut self, timestamp: u32) {
         if self.frames > 0 && self.frame.timestamp == timestamp {
             return;
@@ -185,7 +186,7 @@ impl VideoMeter {
         self.rates.current().frames += 1;
     }
 
-    /// A frame may have several slices, and counts once.
+    /// A frame may have several slices, but counts once.
     fn look_into(&mut self, start: PayloadStart<'_>) {
         if start.key_frame && !self.frame.is_key {
             self.frame.is_key = true;
@@ -202,7 +203,7 @@ impl VideoMeter {
     }
 }
 
-/// Measures an audio stream likewise.
+/// Measures an audio stream, as [`VideoMeter`] does for video.
 #[derive(Clone, Debug, Default)]
 pub struct AudioMeter {
     packets: u64,
@@ -211,7 +212,7 @@ pub struct AudioMeter {
 }
 
 impl AudioMeter {
-    /// Takes one RTP packet.
+    /// Measures one RTP packet.
     pub fn packet(&mut self, rtp: &[u8], now: Duration) {
         let Ok(packet) = RtpPacket::parse(rtp) else {
             return;
@@ -223,19 +224,20 @@ impl AudioMeter {
         self.rates.current().bytes += bytes;
     }
 
-    /// Goes on after packets that were not shown to it.
+    /// Continues after packets that the meter did not see. Restarts the rate and keeps
+    /// the counts.
     pub fn resume(&mut self) {
         self.rates = RateMeter::default();
     }
 
-    /// Bits a second, once four seconds without a pause have been measured.
+    /// Bits a second. `None` until four seconds without a pause have been measured.
     pub fn steady_bit_rate(&self) -> Option<u64> {
         let latest = self.rates.latest();
         let is_steady = self.rates.is_full(Window::Long);
         is_steady.then(|| self.bit_rate(latest))
     }
 
-    /// Whether nothing has come for so long that the source pauses.
+    /// Whether the source has paused: no packet for two seconds.
     pub fn is_paused(&self, now: Duration) -> bool {
         self.rates.is_paused(now)
     }
@@ -265,7 +267,7 @@ pub struct BFrames {
     pub frames: u64,
 }
 
-/// The frame going on.
+/// The current frame.
 #[derive(Clone, Copy, Debug, Default)]
 struct Frame {
     timestamp: u32,
@@ -273,9 +275,9 @@ struct Frame {
     is_b: bool,
 }
 
-/// The time without a key frame: the one going on, and the one before.
-/// Looking at both, a long distance stays a violation beyond its end, until a
-/// short one has been seen whole.
+/// When the current span without a key frame began, and the length of the span before.
+/// With both, a long distance stays a violation after its end, until a short distance
+/// was measured in full.
 #[derive(Clone, Copy, Debug, Default)]
 struct KeyTimes {
     since: Duration,
@@ -300,11 +302,11 @@ impl KeyTimes {
     }
 }
 
-/// Where a packet stands among those before.
+/// A packet's place relative to the newest one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Newest,
-    /// Reordered, sent again or doubled.
+    /// Reordered, retransmitted or duplicated.
     Late,
 }
 
@@ -351,7 +353,7 @@ mod tests {
             let unit = if number % 60 == 0 { KEY } else { P };
             sent.push(stream.rtp(unit, 100));
             stream.frame(unit, 100, 30);
-            // Again: the one before, and the key frame if it is not long ago.
+            // Send again the packet before and the latest key frame.
             for again in [number.max(1) - 1, number - number % 60] {
                 stream.meter.packet(&sent[again as usize], stream.now);
             }
@@ -376,18 +378,18 @@ mod tests {
     fn stream_that_begins_anew() {
         let mut stream = SampleStream::new();
         stream.run(1, 30, 30, 100);
-        // Another source, which counts from elsewhere.
+        // Another source, with its own sequence numbers.
         stream.ssrc = 8;
         stream.sequence = stream.sequence.wrapping_sub(5);
         stream.run(1, 30, 30, 100);
-        // The same one, which has jumped far back.
+        // The same source, after a jump far back.
         stream.sequence = stream.sequence.wrapping_sub(5000);
         stream.run(1, 30, 30, 100);
         assert_eq!(stream.meter.frames(), 90);
         assert_eq!(stream.meter.key_frames(), 3);
     }
 
-    /// xorshift, for the same garbage each time.
+    /// xorshift, to get the same garbage each time.
     fn random(state: &mut u64) -> u8 {
         *state ^= *state << 13;
         *state ^= *state >> 7;

@@ -1,4 +1,4 @@
-//! The answer: what a 2xx to the POST must hold before it is worth applying.
+//! The SDP answer in a 2xx reply to the POST, checked against its offer.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,9 +9,9 @@ use super::fingerprint::Fingerprint;
 use super::offer::{Offer, sends};
 use super::sdp::{Direction, Lines, Sdp};
 
-/// An SDP answer that fits its offer: a section for each, every sending one
-/// taken, and what a transport needs. Holds the server's ICE password, so it
-/// has no revealing `Debug`.
+/// An SDP answer that fits its offer: it has a section for each offered one, accepts
+/// every section that sends, and has the attributes that a transport needs. Its `Debug`
+/// hides the server's ICE password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
     sdp: Sdp,
@@ -19,10 +19,11 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads a reply's body against the offer that it answers.
+    /// Reads a reply's body as the answer to `offer`, and repairs known deviations.
     ///
     /// # Errors
-    /// [`AnswerError`]: the session exists on the server, but can't be used.
+    /// [`AnswerError`] if the answer can't be used. The session exists on the server
+    /// all the same.
     pub fn read(body: &Body, offer: &Offer) -> Result<Self, AnswerError> {
         let bytes = match body {
             Body::Whole(bytes) => bytes,
@@ -50,8 +51,8 @@ impl Answer {
         self.sdp.redacted()
     }
 
-    /// The addresses of the UDP candidates, as far as they are addresses:
-    /// names would have to be looked up.
+    /// The addresses of the UDP candidates. Candidates with a host name are left out,
+    /// since it would have to be looked up.
     pub fn udp_candidates(&self) -> Vec<SocketAddr> {
         self.sdp
             .sections
@@ -61,13 +62,13 @@ impl Answer {
             .collect()
     }
 
-    /// What had to be repaired, for the log.
+    /// The repairs that were made, for the log.
     pub fn repairs(&self) -> &[Repair] {
         &self.repairs
     }
 
-    /// The fingerprints that the server's certificate may hash to; those of
-    /// unknown algorithms are left out.
+    /// The fingerprints of the server's certificate. Those with an unknown algorithm
+    /// are left out.
     pub fn fingerprints(&self) -> Vec<Fingerprint> {
         std::iter::once(&self.sdp.session)
             .chain(&self.sdp.sections)
@@ -76,7 +77,7 @@ impl Answer {
             .collect()
     }
 
-    /// User name fragment and password of the first section. Secrets.
+    /// ICE user name fragment and password of the first section. Secrets.
     pub fn ice_credentials(&self) -> Option<(&str, &str)> {
         self.sdp.ice_credentials()
     }
@@ -136,7 +137,8 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// `foundation component protocol priority address port …` (RFC 8839 5.1).
+/// The address in `foundation component protocol priority address port …`
+/// (RFC 8839 5.1).
 fn address(candidate: &str) -> Option<SocketAddr> {
     let words: Vec<&str> = candidate.split(' ').collect();
     let [_, "1", protocol, _, address, port, ..] = words[..] else {
@@ -148,42 +150,42 @@ fn address(candidate: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(address.parse().ok()?, port.parse().ok()?))
 }
 
-/// Whether a section of this direction, written by the server, takes our media.
+/// Whether a section of the server's answer with this direction accepts our media.
 fn receives(direction: Direction) -> bool {
     matches!(direction, Direction::RecvOnly | Direction::SendRecv)
 }
 
-/// Why the body of a 2xx can't be the answer.
+/// Why the body of a 2xx is not a usable answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnswerError {
-    /// No body.
+    /// The body is empty or white space.
     Empty,
-    /// The body does not begin as SDP does.
+    /// The body is not UTF-8, or does not begin with `v=0`.
     NotSdp,
-    /// The body is longer than any answer.
+    /// The body is longer than the size limit for an answer.
     TooLong,
     /// The connection ended in the middle of the body.
     Broken,
-    /// Not one section for each of the offer's (RFC 3264 6).
+    /// The answer does not have as many sections as the offer (RFC 3264 6).
     Sections {
-        /// How many the offer has.
+        /// Number of sections in the offer.
         offered: usize,
-        /// How many the answer has.
+        /// Number of sections in the answer.
         answered: usize,
     },
-    /// A section of another kind than the offer's at that place.
+    /// A section is of another kind than the offer's at the same position.
     Kind {
-        /// Which section, from 0.
+        /// Position of the section, from 0.
         index: usize,
     },
-    /// A section that sends was not taken.
+    /// The server did not accept a section that sends media.
     Refused {
         /// `audio` or `video`.
         kind: String,
     },
-    /// A taken section lacks what its transport needs.
+    /// An accepted section lacks an attribute that its transport needs.
     Missing {
-        /// The SDP attribute.
+        /// Name of the SDP attribute.
         attribute: &'static str,
     },
 }

@@ -1,32 +1,32 @@
-//! Repairs of an answer that is off the RFCs in a way that some server is
-//! known for, and that the peer connection would refuse or die of.
+//! Repairs of answers that deviate from the RFCs.
 //!
-//! Each is a pure function on the answer's lines, and leaves an answer that does
-//! not need it as it is. What webrtcbin does with each unrepaired was measured
-//! on 1.22 to 1.28.
+//! Each deviation is known from some server, and webrtcbin would refuse the answer,
+//! crash, or never report a connection (measured on 1.22 to 1.28). A repair is a pure
+//! function on the answer's lines. It leaves an answer that does not need it unchanged.
 
 use std::fmt;
 
 use super::sdp::{Lines, Sdp};
 
-/// What a transport needs; webrtcbin wants it in every section, rejected or not.
+/// The attributes of a transport. webrtcbin needs them in every section, even in a
+/// rejected one.
 const TRANSPORT: [&str; 4] = ["ice-ufrag", "ice-pwd", "fingerprint", "setup"];
 
 /// A repair that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repair {
-    /// A section had no `a=mid`; it has the offer's.
+    /// A section had no `a=mid`. It got the offer's.
     Mid,
-    /// A section had no transport of its own: a bundled one need not
-    /// (RFC 9143 7.1.3), and pion's rejected ones are bare. webrtcbin wants it in
-    /// each; it has the bundle's.
+    /// A section had no transport attributes. It got the bundle's, since webrtcbin
+    /// needs them in each section. A bundled section may omit them (RFC 9143 7.1.3),
+    /// and pion's rejected sections have no attributes.
     Transport,
-    /// `a=setup` stood at session level only, which webrtcbin 1.22 refuses.
+    /// `a=setup` was at session level only, which webrtcbin 1.22 refuses.
     Setup,
-    /// `a=fingerprint` stood at both levels, which webrtcbin 1.24 refuses.
+    /// `a=fingerprint` was at both levels, which webrtcbin 1.24 refuses.
     Fingerprint,
-    /// There was no BUNDLE group, without which webrtcbin from 1.26 on never
-    /// says that it is connected.
+    /// There was no BUNDLE group. Without one, webrtcbin from 1.26 on never reports
+    /// that it is connected.
     Bundle,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Repair {
     }
 }
 
-/// Makes every repair that an answer needs, and says which.
+/// Makes every repair that the answer needs, and returns which it made.
 pub(super) fn repair(answer: &mut Sdp, offer: &Sdp) -> Vec<Repair> {
     type Mend = fn(&mut Sdp, &Sdp) -> bool;
     let repairs: [(Repair, Mend); 5] = [
@@ -144,7 +144,7 @@ mod tests {
 
     const OFFER: &str = include_str!("../../tests/fixtures/answers/offer.sdp");
 
-    /// Repairs a fixture; the result has to be what is wanted of every answer.
+    /// Repairs a fixture and checks what every repaired answer must have.
     fn repaired(text: &str) -> (Vec<Repair>, Sdp) {
         let offer = Sdp::parse(OFFER).unwrap();
         let mut answer = Sdp::parse(text).unwrap();

@@ -1,4 +1,4 @@
-//! The bearer token, as a type that does not show itself.
+//! The bearer token, as a type that can't be printed by accident.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use http::HeaderValue;
 
 /// A bearer token (RFC 6750 2.1): for IVS, the participant token.
 ///
-/// Neither `Debug` nor anything else of this type prints it; the header it
-/// becomes is marked sensitive, so that `http::Request`'s `Debug` hides it too.
+/// `Debug` hides it. The `Authorization` header is marked sensitive, so the `Debug` of
+/// `http::Request` hides it too.
 ///
 /// ```
 /// use gstivs::whip::Token;
@@ -20,13 +20,13 @@ use http::HeaderValue;
 pub struct Token(String);
 
 impl Token {
-    /// Checks what a user gave as token. White space around it is dropped: what
-    /// a command printed ends with a line break.
+    /// Checks a token that a user gave. White space around it is dropped, since the
+    /// output of a command ends with a line break.
     ///
     /// # Errors
-    /// [`TokenError`] when a header can't carry it: empty, a line break or
-    /// space inside, or anything that is not visible ASCII. And when it stands in
-    /// quotes, as JSON has it, which no token does (RFC 6750 2.1).
+    /// [`TokenError`] if the token is empty, or holds a line break, a space or anything
+    /// else that is not visible ASCII, which a header can't carry. Also if it begins
+    /// with a quote, as a JSON string does: no token has quotes (RFC 6750 2.1).
     pub fn parse(text: &str) -> Result<Self, TokenError> {
         let text = text.trim();
         if text.is_empty() {
@@ -46,14 +46,14 @@ impl Token {
     /// The value of the `Authorization` header, marked sensitive.
     pub fn authorization(&self) -> HeaderValue {
         let text = format!("Bearer {}", self.0);
-        // `parse` let visible ASCII through only, so the fallback is never taken.
+        // `parse` accepts visible ASCII only, so the fallback is never used.
         let mut value =
             HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
         value.set_sensitive(true);
         value
     }
 
-    /// The token itself, for whoever reads its claims. Never for a message.
+    /// The token itself, to read its claims. Must never appear in a message.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -65,20 +65,21 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Why a text can't be a bearer token. Positions count characters from 0;
-/// the text itself is never part of the error.
+/// Why a text can't be a bearer token. Positions count characters from 0. The error
+/// never holds the text itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenError {
-    /// Nothing was given.
+    /// The token is empty.
     Empty,
     /// A line break inside the token.
     LineBreak {
-        /// Where it stands.
+        /// Position of the line break.
         position: usize,
     },
-    /// A space, a control or a non-ASCII character inside the token.
+    /// A space, a control or a non-ASCII character inside the token, or a quote at its
+    /// start.
     Character {
-        /// Where it stands.
+        /// Position of the character.
         position: usize,
     },
 }

@@ -1,21 +1,21 @@
-//! A reply's body as far as it was read.
+//! The body of a reply, complete or cut short.
 
 use bytes::Bytes;
 
-/// A body that was read up to a cap; the status and the headers that came
-/// before it count even where it is not whole.
+/// A body that was read up to a size limit. Status and headers are valid even if the
+/// body is incomplete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// All of it.
+    /// The whole body.
     Whole(Bytes),
-    /// Its beginning: it is longer than the cap.
+    /// The beginning of a body that is longer than the limit.
     TooLong(Bytes),
-    /// Its beginning: the connection ended too early.
+    /// The beginning of a body; the connection ended too early.
     Broken(Bytes),
 }
 
 impl Body {
-    /// What was read.
+    /// The bytes that were read.
     pub fn bytes(&self) -> &Bytes {
         match self {
             Self::Whole(bytes) | Self::TooLong(bytes) | Self::Broken(bytes) => bytes,

@@ -1,19 +1,21 @@
-//! The WHIP endpoint: the URL that takes the POST.
+//! The WHIP endpoint: the URL of the first POST.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use url::{Host, Url};
 
-/// A WHIP endpoint URL that can be asked: http or https, with a host.
+/// A valid WHIP endpoint URL: http or https, with a host, without user name and
+/// password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint(Url);
 
 impl Endpoint {
-    /// Checks what a user gave as endpoint.
+    /// Checks an endpoint that a user gave. White space around it is dropped.
     ///
     /// # Errors
-    /// [`EndpointError`] when no request can be sent there.
+    /// [`EndpointError`] if it is not a URL, has another scheme than http or https, or
+    /// holds a user name or password.
     ///
     /// ```
     /// use gstivs::whip::{Endpoint, EndpointError};
@@ -33,8 +35,8 @@ impl Endpoint {
         Ok(Self(url))
     }
 
-    /// The URL. Other servers' endpoints can hold a secret in path or query,
-    /// so messages name [`Endpoint::host`] only.
+    /// The URL. On other servers its path or query may hold a secret, so messages show
+    /// only [`Endpoint::host`].
     pub fn url(&self) -> &Url {
         &self.0
     }
@@ -44,7 +46,7 @@ impl Endpoint {
         origin(&self.0)
     }
 
-    /// Whether requests go out unencrypted to another machine.
+    /// Whether requests leave this machine unencrypted.
     pub fn is_open_to_listeners(&self) -> bool {
         self.0.scheme() == "http" && !is_loopback(&self.0)
     }
@@ -56,8 +58,8 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// Scheme, host and port of a URL: what a log line or message may name,
-/// since path and query can be secrets (RFC 9725 5).
+/// Scheme, host and port of a URL. Log lines and messages show no more of it, since
+/// path and query can be secrets (RFC 9725 5).
 pub fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
@@ -78,11 +80,11 @@ pub fn is_loopback(url: &Url) -> bool {
 /// Why a text can't be a WHIP endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndpointError {
-    /// It does not parse as a URL.
+    /// The text does not parse as a URL.
     NotAUrl(url::ParseError),
-    /// A scheme other than http and https.
+    /// The scheme is not http or https.
     Scheme(String),
-    /// A user name or password inside the URL; WHIP uses a bearer token.
+    /// The URL holds a user name or password. WHIP uses a bearer token.
     Credentials,
 }
 

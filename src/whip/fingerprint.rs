@@ -1,11 +1,12 @@
-//! `a=fingerprint` (RFC 8122 5): which certificate the DTLS handshake must show.
+//! `a=fingerprint` (RFC 8122 5): the hash of the certificate that the DTLS handshake
+//! must show.
 
 use std::fmt;
 use std::str::FromStr;
 
 use ring::digest;
 
-/// A certificate's hash as an SDP writes it, such as `sha-256 AB:CD:…`.
+/// A certificate's hash in SDP form, such as `sha-256 AB:CD:…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     algorithm: Algorithm,
@@ -21,7 +22,7 @@ impl Fingerprint {
         }
     }
 
-    /// Whether this is the fingerprint of that DER certificate.
+    /// Whether this is the fingerprint of this DER certificate.
     pub fn matches(&self, der: &[u8]) -> bool {
         digest::digest(self.algorithm.ring(), der).as_ref() == self.digest
     }
@@ -59,10 +60,10 @@ impl fmt::Display for Fingerprint {
 /// Why an `a=fingerprint` value can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FingerprintError {
-    /// Not `algorithm AB:CD:…` of the algorithm's length.
+    /// The value is not `algorithm AB:CD:…` with the length that the algorithm has.
     Form,
-    /// A hash that is not SHA-256, SHA-384 or SHA-512 (RFC 8122 5 lists
-    /// weaker ones too, which must not be trusted).
+    /// The hash is not SHA-256, SHA-384 or SHA-512. RFC 8122 5 also lists weaker ones,
+    /// which must not be trusted.
     Algorithm,
 }
 

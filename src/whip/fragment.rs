@@ -1,21 +1,22 @@
-//! The body of a trickle PATCH (RFC 8840 9, narrowed by RFC 9725 4.3.2).
+//! The body of a trickle PATCH (RFC 8840 9, restricted by RFC 9725 4.3.2).
 
 use std::fmt;
 
 use super::offer::Offer;
 
-/// Candidates of the bundle's first section, as `application/trickle-ice-sdpfrag`.
-/// Holds the ICE password, so it has no revealing `Debug`.
+/// Candidates for the bundle's first section, as `application/trickle-ice-sdpfrag`. Its
+/// `Debug` hides the ICE password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Fragment {
     text: String,
 }
 
 impl Fragment {
-    /// Writes a fragment: the credentials and the `mid` of the offer's first
-    /// section, `candidate:…` lines without `a=`, and whether more may come.
+    /// Writes a fragment with the credentials and the `mid` of the offer's first
+    /// section. Candidates have the form `candidate:…`, with or without `a=`.
+    /// `complete` says that no more will follow.
     pub fn new(ufrag: &str, pwd: &str, mid: &str, candidates: &[String], complete: bool) -> Self {
-        // The m-line's port, protocol and format mean nothing here (RFC 8840 9).
+        // Port, protocol and format of the m-line have no meaning here (RFC 8840 9).
         let mut text = format!(
             "a=group:BUNDLE {mid}\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{mid}\r\n\
              a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\n"
@@ -30,8 +31,8 @@ impl Fragment {
         Self { text }
     }
 
-    /// The same with credentials and `mid` read from the offer that the
-    /// candidates belong to; `None` when its first section has none.
+    /// Like [`Fragment::new`], with credentials and `mid` read from the offer that the
+    /// candidates belong to. `None` if its first section has none.
     pub fn of_offer(offer: &Offer, candidates: &[String], complete: bool) -> Option<Self> {
         let (ufrag, pwd) = offer.ice_credentials()?;
         let mid = offer.sdp().sections.first()?.value("mid")?;

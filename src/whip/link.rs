@@ -23,8 +23,8 @@ impl fmt::Debug for IceServer {
     }
 }
 
-/// Reads every `rel="ice-server"` link, whether the server writes one header
-/// for each or one for all; links of other relations are none of ours.
+/// Reads every `rel="ice-server"` link, from one header or several. Ignores links of
+/// other relations.
 pub(super) fn ice_servers(headers: &HeaderMap) -> Vec<IceServer> {
     headers
         .get_all(LINK)
@@ -63,7 +63,7 @@ fn unescape_query(target: &str) -> String {
     target.replace("%3F", "?").replace("%3f", "?")
 }
 
-/// Splits at a separator that stands neither in a quoted string nor in `<…>`.
+/// Splits at a separator outside quoted strings and `<…>`.
 fn split_outside_quotes(text: &str, separator: char) -> Vec<String> {
     let (mut parts, mut part) = (Vec::new(), String::new());
     let (mut quoted, mut escaped, mut in_target) = (false, false, false);

@@ -1,8 +1,10 @@
-//! WHIP (RFC 9725) as values: requests to send, and what replies mean.
+//! WHIP (RFC 9725) as values.
 //!
-//! Nothing here does I/O, reads a clock, logs, or knows a host name or
-//! GStreamer. Requests and replies are the `http` crate's types; whoever
-//! drives the exchange carries them.
+//! In: an endpoint, an offer, a token, HTTP replies. Out: the HTTP requests to send,
+//! and what the replies mean.
+//!
+//! This module has no I/O, clock, logging, host name or GStreamer type. Requests and
+//! replies are types of the `http` crate; the caller sends and receives them.
 //!
 //! ```text
 //!  Endpoint ──► Post ──request()──► server
@@ -12,11 +14,11 @@
 //!                     └─► PostError            └─────delete()───► DELETE, the end
 //! ```
 //!
-//! A `Post` is consumed by its reply and a `Resource` by its DELETE, so a
-//! reply can't be read against another URL than the one that gave it, and a
-//! session can't be ended twice.
+//! Reading the reply consumes the `Post`, so a reply can't be matched with another URL
+//! than the one it came from. The DELETE consumes the `Resource`, so a session can't be
+//! ended twice.
 //!
-//! A whole exchange, with a redirect, as the driver carries it:
+//! A whole exchange with a redirect:
 //!
 //! ```
 //! use gstivs::whip::{Body, Endpoint, Offer, Post, Reply, Token, read_delete, Deleted};
@@ -31,7 +33,7 @@
 //! )
 //! .unwrap();
 //!
-//! // The global host sends us on; the next POST goes where it says.
+//! // The global host redirects to a regional one.
 //! let post = Post::new(&endpoint, offer);
 //! let request = post.request(Some(&token));
 //! assert_eq!(request.uri(), "https://global.example.net/");
@@ -42,7 +44,7 @@
 //!     .unwrap();
 //! let Ok(Reply::Redirect(redirect)) = post.read(&reply) else { panic!("a redirect") };
 //!
-//! // The regional host answers; its Location is resolved against its own URL.
+//! // The regional host creates the session. Its Location is relative to its own URL.
 //! let post = redirect.to;
 //! let reply = Response::builder()
 //!     .status(201)
@@ -58,7 +60,7 @@
 //! let Ok(Reply::Created(created)) = post.read(&reply) else { panic!("a session") };
 //! assert!(created.answer.is_ok());
 //!
-//! // The end.
+//! // Delete the session.
 //! let request = created.resource.unwrap().delete(Some(&token));
 //! assert_eq!(request.uri(), "https://region.example.net/session/1");
 //! assert_eq!(read_delete(StatusCode::OK), Ok(Deleted::Now));
@@ -100,15 +102,15 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use http::{Method, Request, Uri};
 use url::Url;
 
-/// Sent without parameters: some servers compare it whole.
+/// No parameters: some servers compare the whole header value.
 const SDP: HeaderValue = HeaderValue::from_static("application/sdp");
 const TRICKLE: HeaderValue = HeaderValue::from_static("application/trickle-ice-sdpfrag");
 
 fn request(method: Method, url: &Url, token: Option<&Token>, body: String) -> Request<String> {
     let mut request = Request::new(body);
     *request.method_mut() = method;
-    // A `Url` of scheme http or https is a `Uri` too: it is written in ASCII
-    // with everything else escaped. The fallback can't be sent anywhere.
+    // Every http or https `Url` parses as a `Uri`: it is ASCII, with all else escaped.
+    // The fallback has no host, so it can't be sent.
     *request.uri_mut() = url.as_str().parse().unwrap_or_else(|_| Uri::default());
     if let Some(token) = token {
         request

@@ -1,29 +1,28 @@
-//! The offer as it is POSTed.
+//! The SDP offer in the form that is POSTed.
 
 use std::fmt;
 
 use super::fingerprint::Fingerprint;
 use super::sdp::{Direction, Sdp};
 
-/// An SDP offer in the form that goes into the POST.
+/// An SDP offer in the form that is POSTed.
 ///
-/// The peer connection's own text stays as it is for its local description;
-/// what the server reads differs in lines that the peer connection can't
-/// write itself. Holds the ICE password, so it has no revealing `Debug`.
+/// It differs from the peer connection's local description in the lines that the peer
+/// connection can't write itself. Its `Debug` hides the ICE password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Offer {
     sdp: Sdp,
 }
 
 impl Offer {
-    /// Makes the POSTed form of a peer connection's offer:
-    /// - `a=msid` with one stream id in every section (RFC 9725 4.4.2), and
-    ///   the same stream id where an `a=ssrc` line repeats it;
-    /// - the fingerprint of the certificate that the handshake will really
-    ///   show, where it is not the one that the peer connection wrote.
+    /// Makes the POSTed form of `text`, a peer connection's offer:
+    /// - Every section has `a=msid` with the stream id `stream` (RFC 9725 4.4.2).
+    ///   `a=ssrc` lines that repeat an msid have the same id.
+    /// - Every fingerprint is that of `certificate`, if given: the handshake shows that
+    ///   certificate, even if the peer connection wrote another fingerprint.
     ///
     /// # Errors
-    /// [`OfferError`] when the text is no SDP, or has no section that sends.
+    /// [`OfferError`] if the text is not SDP, or no section sends media.
     pub fn new(
         text: &str,
         stream: &str,
@@ -56,8 +55,8 @@ impl Offer {
         Ok(Self { sdp })
     }
 
-    /// Adds gathered candidates, as `candidate:…`, to the bundle's section,
-    /// and whether they are all.
+    /// Adds gathered candidates, as `candidate:…`, to the first section, which is the
+    /// bundle's. `complete` says that no more will follow.
     pub fn add_candidates(&mut self, candidates: &[String], complete: bool) {
         let Some(first) = self.sdp.sections.first_mut() else {
             return;
@@ -89,7 +88,7 @@ impl Offer {
             .collect()
     }
 
-    /// User name fragment and password of the first section. Secrets.
+    /// ICE user name fragment and password of the first section. Secrets.
     pub fn ice_credentials(&self) -> Option<(&str, &str)> {
         self.sdp.ice_credentials()
     }
@@ -105,13 +104,13 @@ impl fmt::Debug for Offer {
     }
 }
 
-/// Whether a section of this direction, written by us, carries our media.
+/// Whether a section of our offer with this direction carries our media.
 pub(super) fn sends(direction: Direction) -> bool {
     matches!(direction, Direction::SendOnly | Direction::SendRecv)
 }
 
-/// `a=ssrc:1 msid:a b` is the older writing of `a=msid:a b` (RFC 8830 names
-/// the latter); a server that reads both must not see two streams.
+/// `a=ssrc:1 msid:a b` is the older form of `a=msid:a b` (RFC 8830). A server that
+/// reads both must not see two streams.
 fn rename_source(line: &mut String, stream: &str, track: &str) {
     let Some(rest) = line.strip_prefix("a=ssrc:") else {
         return;
@@ -127,9 +126,9 @@ fn rename_source(line: &mut String, stream: &str, track: &str) {
 /// Why a text can't be POSTed as an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OfferError {
-    /// It does not begin as SDP does.
+    /// The text does not begin with `v=0`.
     NotSdp,
-    /// No section is `sendonly` or `sendrecv` (RFC 9725 4.4.2 asks for a track).
+    /// No section is `sendonly` or `sendrecv` (RFC 9725 4.4.2 requires a track).
     SendsNothing,
 }
 

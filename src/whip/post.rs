@@ -16,14 +16,14 @@ use super::refusal::Refusal;
 use super::resource::Resource;
 use super::{SDP, request};
 
-/// How many redirects a POST follows. RFC 9110 15.4 leaves the number to the
-/// client; IVS sends more than one hop, and clients stop between 5 and 10.
+/// The most redirects that a POST follows. RFC 9110 15.4 leaves the limit to the
+/// client. IVS redirects more than once; other clients stop after 5 to 10.
 pub const MAX_HOPS: usize = 10;
 
-/// A POST that is to be sent: the offer, and the URL that is to be asked now.
+/// A POST to send: the offer and the current URL.
 ///
-/// Reading a reply consumes it, so a reply can only be read against the URL
-/// that gave it.
+/// Reading the reply consumes it, so a reply is always matched with the URL that it
+/// came from.
 #[derive(Debug)]
 pub struct Post {
     offer: Offer,
@@ -41,28 +41,29 @@ impl Post {
         }
     }
 
-    /// The URL that this POST asks.
+    /// The URL that this POST goes to.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// The request to send (RFC 9725 4.2). Without a token there is no
-    /// `Authorization` at all (RFC 9725 4.7).
+    /// The request to send (RFC 9725 4.2). Without a token it has no `Authorization`
+    /// header (RFC 9725 4.7).
     pub fn request(&self, token: Option<&Token>) -> Request<String> {
         let mut request = request(http::Method::POST, &self.url, token, self.offer.text());
         request.headers_mut().insert(CONTENT_TYPE, SDP);
         request
     }
 
-    /// The session that a reply's head announces, for whoever has to delete
-    /// it though the rest of the reply never came.
+    /// The session that a reply's status and headers announce, so that it can be
+    /// deleted even if the body never arrives. `None` if the status is no success, or
+    /// `Location` is missing or not an http or https URL.
     pub fn resource(&self, status: StatusCode, headers: &HeaderMap) -> Option<Resource> {
         if !status.is_success() {
             return None;
         }
         let location = headers.get(LOCATION)?.to_str().ok()?;
-        // Resolved against the URL that answered (RFC 9110 10.2.2), which
-        // after a redirect is not the endpoint.
+        // Relative to the URL that answered (RFC 9110 10.2.2), which after a redirect
+        // is not the endpoint.
         let url = self.url.join(location).ok()?;
         matches!(url.scheme(), "http" | "https").then(|| Resource::new(url, headers))
     }
@@ -70,7 +71,8 @@ impl Post {
     /// Reads the reply.
     ///
     /// # Errors
-    /// [`PostError`] when the offer was not taken and no next URL is named.
+    /// [`PostError`] if the server refuses the offer, or redirects in a way that can't
+    /// be followed.
     pub fn read(self, response: &Response<Body>) -> Result<Reply, PostError> {
         match response.status().as_u16() {
             200..300 => Ok(Reply::Created(self.created(response))),
@@ -127,17 +129,17 @@ impl Post {
     }
 }
 
-/// What a reply to the POST leads to.
+/// A reply to the POST that is not an error.
 #[derive(Debug)]
 pub enum Reply {
-    /// Ask another URL.
+    /// Send the POST to another URL.
     Redirect(Redirect),
-    /// The server has made a session.
+    /// The server created a session.
     Created(Created),
 }
 
-/// A redirect. Whether the token may go along is not the RFC's to say, so
-/// the caller decides with both URLs at hand.
+/// A redirect. RFC 9725 does not say whether the token may follow it, so the caller
+/// decides, from both URLs.
 #[derive(Debug)]
 pub struct Redirect {
     /// The URL that redirected.
@@ -146,24 +148,24 @@ pub struct Redirect {
     pub to: Post,
 }
 
-/// A session that the server has made, usable or not: also an unusable one
-/// is there until its resource is deleted.
+/// A session that the server created. It exists until its resource is deleted, even if
+/// the answer is unusable.
 #[derive(Debug)]
 pub struct Created {
     /// The SDP answer.
     pub answer: Result<Answer, AnswerError>,
-    /// The session's resource; without one it can't be deleted.
+    /// The session's resource. Without one the session can't be deleted.
     pub resource: Option<Resource>,
-    /// STUN and TURN servers of `Link` headers.
+    /// STUN and TURN servers from the `Link` headers.
     pub ice_servers: Vec<IceServer>,
-    /// What is off the RFC, but no reason to give up.
+    /// Deviations from the RFC that do not prevent publishing.
     pub oddities: Vec<Oddity>,
 }
 
-/// Something in a reply that is off the RFC and can be lived with.
+/// A tolerable deviation of a reply from the RFC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Oddity {
-    /// A success other than 201 (Monibuca and early Broadcast Box send 200).
+    /// A success status other than 201 (Monibuca and early Broadcast Box send 200).
     Status(StatusCode),
     /// No usable `Location` (Twitch, go2rtc): the session can't be deleted.
     NoLocation,
@@ -187,30 +189,30 @@ impl fmt::Display for Oddity {
     }
 }
 
-/// Why a POST led to no session.
+/// Why a POST created no session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PostError {
-    /// The server said no.
+    /// The server refused the offer.
     Refused(Refusal),
     /// A redirect without `Location`.
     NoLocation {
         /// The redirect's status.
         status: StatusCode,
     },
-    /// A redirect whose `Location` is no http or https URL.
+    /// A redirect whose `Location` is not an http or https URL.
     BadLocation {
         /// The redirect's status.
         status: StatusCode,
     },
-    /// A redirect to a URL that was asked before.
+    /// A redirect to a URL that this POST was already sent to.
     Loop {
-        /// The host where the circle closes.
+        /// Scheme, host and port of that URL.
         host: String,
     },
     /// More than [`MAX_HOPS`] redirects.
     TooManyHops,
-    /// A 3xx that does not repeat the POST: 303 would make it a GET, the
-    /// others name no single next URL.
+    /// A 3xx that does not repeat the POST: 303 turns it into a GET, the others name no
+    /// single next URL.
     OtherRedirect {
         /// The status.
         status: StatusCode,
@@ -218,7 +220,8 @@ pub enum PostError {
 }
 
 impl PostError {
-    /// The HTTP status that it goes back to.
+    /// The HTTP status of the reply that caused the error. `None` for a loop and for
+    /// too many redirects.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Refused(refusal) => Some(refusal.status),

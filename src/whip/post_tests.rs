@@ -1,3 +1,5 @@
+//! Tests of the POST: requests, redirects, and replies of real servers.
+
 use super::*;
 use crate::whip::{Direction, Fingerprint, RetryAfter};
 
@@ -214,7 +216,7 @@ fn unusable_answer_leaves_a_resource_to_delete() {
 
 #[test]
 fn replies_of_real_servers() {
-    // One file a server; the first line of each says where its facts are from.
+    // One file per server. Its first line names the source.
     for (name, text) in [
         (
             "ivs",
@@ -320,9 +322,9 @@ fn offer_sections_are_known() {
     );
 }
 
-/// A recorded reply: `#` lines with the source and with what is expected
-/// (`#= name value`), then status line, headers, empty line, body. `@answer`
-/// in the body stands for a fitting SDP answer.
+/// A recorded reply: `#` lines with the source and the expected values
+/// (`#= name value`), then status line, headers, empty line, body. `@answer` in the
+/// body is replaced with a valid SDP answer.
 struct Fixture {
     expected: Vec<(String, String)>,
     response: Response<Body>,

@@ -1,4 +1,4 @@
-//! A reply that says no, with what it says about why.
+//! A reply that refuses the POST: its status, `Retry-After`, and the server's message.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -12,20 +12,20 @@ use url::Url;
 use super::bearer_token::Token;
 use super::body::Body;
 
-/// The longest excerpt of a server's words that a message repeats, in characters.
+/// The longest excerpt of a server's message that is shown, in characters.
 const EXCERPT: usize = 200;
 
-/// A status of 4xx or 5xx, or one with no meaning to a POST.
+/// A reply with a 4xx or 5xx status, or with one that has no meaning for a POST.
 ///
-/// RFC 9725 4.1 forbids reading one cause into one status, so this is what
-/// the server said and no more; [`crate::ivs`] knows what IVS means by it.
+/// It holds only what the server sent, because RFC 9725 4.1 forbids clients to infer
+/// one cause from one status. [`crate::ivs`] knows what IVS means by a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status.
     pub status: StatusCode,
-    /// When the server wants to be asked again.
+    /// When the server accepts another request.
     pub retry_after: Option<RetryAfter>,
-    /// The body's beginning, as sent.
+    /// The beginning of the body, as sent.
     pub body: Bytes,
 }
 
@@ -42,8 +42,8 @@ impl Refusal {
         }
     }
 
-    /// Blots out what the server may have repeated from the request: the token,
-    /// and the URL's path and query, which for other servers hold the stream key.
+    /// Replaces with `…` what the server may have repeated from the request: the token,
+    /// and the URL's path and query, which hold the stream key on other servers.
     pub fn hide_request(&mut self, token: Option<&Token>, asked: &Url) {
         let parts = parts(asked);
         let token = token.map(Token::reveal).into_iter();
@@ -51,13 +51,14 @@ impl Refusal {
         self.hide(&secrets);
     }
 
-    /// Blots out these texts.
+    /// Replaces these texts with `…`.
     pub fn hide(&mut self, secrets: &[&str]) {
         let mut secrets: Vec<&str> = secrets.to_vec();
         secrets.retain(|secret| !secret.is_empty());
-        // A short one may stand within a longer one.
+        // A short secret may be part of a longer one.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        // JSON can write a character in several ways, so its texts are read first.
+        // JSON can escape a character in several ways, so its strings are decoded
+        // first.
         self.body = match serde_json::from_slice::<Value>(&self.body) {
             Ok(mut json) => {
                 blot_json(&mut json, &secrets);
@@ -67,9 +68,9 @@ impl Refusal {
         };
     }
 
-    /// The server's own words, from a JSON body's `message`, `error`, `detail`
-    /// or `title` (the last two by RFC 9457), else the body itself. Cut short and
-    /// freed of control characters, since the text ends on a terminal.
+    /// The server's message: `message`, `detail`, `error` or `title` of a JSON body
+    /// (`detail` and `title` by RFC 9457), else the body itself. Cut to 200 characters
+    /// and without control characters, since it may be shown on a terminal.
     pub fn message(&self) -> Option<String> {
         let text = match serde_json::from_slice::<Value>(&self.body) {
             Ok(json) => ["message", "detail", "error", "title"]
@@ -99,9 +100,9 @@ impl std::error::Error for Refusal {}
 /// A `Retry-After` value (RFC 9110 10.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
-    /// Not before this time has passed.
+    /// Wait for this long.
     Delay(Duration),
-    /// Not before this moment.
+    /// Wait until this time.
     At(SystemTime),
 }
 
@@ -114,7 +115,7 @@ impl RetryAfter {
         }
     }
 
-    /// How long to wait from now on.
+    /// How long to wait from `now` on; zero if the time has passed.
     pub fn wait(self, now: SystemTime) -> Duration {
         match self {
             Self::Delay(delay) => delay,
@@ -123,10 +124,10 @@ impl RetryAfter {
     }
 }
 
-/// Parts of a path that are shorter are words like `whip`.
+/// Shorter parts of a path or query are words like `whip`, not secrets.
 const SHORTEST_KEY: usize = 8;
 
-/// The texts of a URL that may be secret, as written and decoded.
+/// The parts of a URL that may be secret, as written and decoded.
 fn parts(url: &Url) -> Vec<String> {
     let whole = [url.path(), url.query().unwrap_or_default()];
     let whole = whole.into_iter().filter(|text| text.len() > 1);
@@ -163,8 +164,8 @@ fn blot_json(json: &mut Value, secrets: &[&str]) {
     }
 }
 
-/// Characters that show nothing and can change what others show: controls, and
-/// those that turn the direction of writing or hide in it.
+/// Invisible characters that can change how others are shown: control characters, and
+/// those that change the direction of text or have no width.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')

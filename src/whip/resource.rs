@@ -1,4 +1,4 @@
-//! The session's resource: PATCH for candidates, DELETE for the end.
+//! The session's resource: PATCH sends candidates, DELETE ends the session.
 
 use std::fmt;
 
@@ -13,8 +13,8 @@ use super::{TRICKLE, request};
 
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
-/// A WHIP session on its server. Its URL is a capability (whoever has it can
-/// end the session, RFC 9725 5), so nothing shows it.
+/// A WHIP session on its server. Whoever knows its URL can end the session
+/// (RFC 9725 5), so `Debug` hides it.
 #[derive(PartialEq, Eq)]
 pub struct Resource {
     url: Url,
@@ -26,13 +26,13 @@ impl Resource {
     pub(super) fn new(url: Url, headers: &HeaderMap) -> Self {
         Self {
             url,
-            // Echoed byte for byte later on: servers send it quoted, bare and weak.
+            // Sent back byte for byte: servers send it quoted, bare and weak.
             etag: headers.get(ETAG).cloned(),
             accepts_patch: headers.contains_key(ACCEPT_PATCH),
         }
     }
 
-    /// The URL, for the decision whether the token may go there. A secret.
+    /// The URL, to decide whether the token may go there. A secret.
     pub fn url(&self) -> &Url {
         &self.url
     }
@@ -42,14 +42,14 @@ impl Resource {
         origin(&self.url)
     }
 
-    /// Whether the server shows that it takes PATCH: by an `ETag`
-    /// (RFC 9725 4.3.1) or `Accept-Patch`. IVS shows neither.
+    /// Whether the server shows that it accepts PATCH, by an `ETag` (RFC 9725 4.3.1) or
+    /// `Accept-Patch` header. IVS sends neither.
     pub fn can_trickle(&self) -> bool {
         self.etag.is_some() || self.accepts_patch
     }
 
-    /// What a PATCH with gathered candidates needs, for whoever sends it
-    /// while the resource itself waits for its end.
+    /// A copy of what a PATCH with gathered candidates needs. The resource itself stays
+    /// available for the DELETE.
     pub fn trickling(&self) -> Trickling {
         Trickling {
             url: self.url.clone(),
@@ -57,9 +57,8 @@ impl Resource {
         }
     }
 
-    /// The DELETE that ends the session. No `If-Match` (RFC 9725 4.3.1):
-    /// Galene would honour it. Taken by value: there is nothing to ask for
-    /// afterwards.
+    /// The DELETE that ends the session. It has no `If-Match` (RFC 9725 4.3.1): Galene
+    /// would evaluate it. Consumes the resource, since no request can follow.
     pub fn delete(self, token: Option<&Token>) -> Request<String> {
         request(Method::DELETE, &self.url, token, String::new())
     }
@@ -71,7 +70,7 @@ impl fmt::Debug for Resource {
     }
 }
 
-/// The PATCH side of a [`Resource`].
+/// The data for the PATCH requests of a [`Resource`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Trickling {
     url: Url,
@@ -97,11 +96,11 @@ impl fmt::Debug for Trickling {
     }
 }
 
-/// Reads the reply to the DELETE: any 2xx ended the session, with 404 and 410 it
-/// was gone before, which is as good.
+/// Reads the reply to the DELETE. Any 2xx has ended the session. 404 and 410 mean that
+/// it had ended before, which is a success too.
 ///
 /// # Errors
-/// [`DeleteError`]: the session may still be on the server.
+/// [`DeleteError`] for any other status: the session may still exist on the server.
 pub fn read_delete(status: StatusCode) -> Result<Deleted, DeleteError> {
     match status.as_u16() {
         200..300 => Ok(Deleted::Now),
@@ -110,16 +109,16 @@ pub fn read_delete(status: StatusCode) -> Result<Deleted, DeleteError> {
     }
 }
 
-/// How a session was found at its DELETE.
+/// What a successful DELETE found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deleted {
-    /// It ended by this DELETE.
+    /// The DELETE ended the session.
     Now,
-    /// It had ended before.
+    /// The session had ended before.
     Before,
 }
 
-/// A DELETE that was not taken.
+/// A DELETE that the server refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeleteError {
     /// The HTTP status.
@@ -137,7 +136,8 @@ impl std::error::Error for DeleteError {}
 /// Reads the reply to a trickle PATCH.
 ///
 /// # Errors
-/// [`TrickleError`]: no reason to end the session, whatever it is.
+/// [`TrickleError`] for any status but 2xx. No such error is a reason to end the
+/// session.
 pub fn read_trickle(status: StatusCode) -> Result<(), TrickleError> {
     match status.as_u16() {
         200..300 => Ok(()),
@@ -148,7 +148,7 @@ pub fn read_trickle(status: StatusCode) -> Result<(), TrickleError> {
     }
 }
 
-/// Why a trickle PATCH was not taken.
+/// Why a trickle PATCH failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrickleError {
     /// The server does not know the session.
@@ -156,17 +156,17 @@ pub enum TrickleError {
         /// The HTTP status.
         status: StatusCode,
     },
-    /// The server disagrees about the ETag (RFC 9725 4.3.1).
+    /// The server expects another ETag (RFC 9725 4.3.1).
     Precondition {
         /// The HTTP status.
         status: StatusCode,
     },
-    /// The server does not take trickled candidates.
+    /// The server does not accept trickled candidates.
     Unsupported {
         /// The HTTP status.
         status: StatusCode,
     },
-    /// Anything else.
+    /// Any other status.
     Failed {
         /// The HTTP status.
         status: StatusCode,

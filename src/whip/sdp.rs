@@ -1,5 +1,5 @@
-//! An SDP text as lines by section: enough to read and edit single lines
-//! and give every other one back untouched.
+//! SDP as lines, grouped by section. An edit changes single lines and leaves all others
+//! untouched.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ pub(crate) struct Sdp {
 }
 
 impl Sdp {
-    /// Splits a text at its `m=` lines; `None` when it does not begin as
-    /// SDP does (RFC 8866 5: `v=0` comes first). Takes LF for CRLF.
+    /// Splits a text at its `m=` lines. `None` if the first line is not `v=0`
+    /// (RFC 8866 5). Accepts LF and CRLF.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut lines = text
             .lines()
@@ -43,8 +43,8 @@ impl Sdp {
         section.value(name).or_else(|| self.session.value(name))
     }
 
-    /// The text for a log: the values of attributes that are secrets are left
-    /// out. `crypto` is SDES's (RFC 4568), which no WebRTC server should write.
+    /// The text for a log, with the values of secret attributes hidden. `crypto`
+    /// belongs to SDES (RFC 4568), which no WebRTC server should write.
     pub(crate) fn redacted(&self) -> String {
         let hidden = |line: &str| {
             ["a=ice-pwd:", "a=crypto:"].into_iter().find(|name| {
@@ -79,7 +79,7 @@ impl Sdp {
     }
 }
 
-/// Its lines hold an ICE password.
+/// Hides the lines, since they hold an ICE password.
 impl fmt::Debug for Sdp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sdp({} sections)", self.sections.len())
@@ -105,7 +105,7 @@ impl Lines {
         self.media_line().next().unwrap_or_default()
     }
 
-    /// The port of the `m=` line; 0 where there is none to read.
+    /// The port of the `m=` line; 0 if it has none.
     pub(crate) fn port(&self) -> u16 {
         self.media_line()
             .nth(1)
@@ -118,7 +118,7 @@ impl Lines {
         self.values(name).next()
     }
 
-    /// Every value of an attribute that may stand more than once.
+    /// Every value of an attribute that may occur more than once.
     pub(crate) fn values(&self, name: &'static str) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(move |line| {
             let rest = line.strip_prefix("a=")?.strip_prefix(name)?;
@@ -130,7 +130,7 @@ impl Lines {
         })
     }
 
-    /// Drops every line of an attribute.
+    /// Removes every line of an attribute.
     pub(crate) fn remove(&mut self, name: &str) {
         let prefix = format!("a={name}");
         self.0.retain(|line| {
@@ -144,7 +144,7 @@ impl Lines {
         self.0.push(format!("a={attribute}"));
     }
 
-    /// The section's direction; `sendrecv` where none is written (RFC 8866 6.7).
+    /// The section's direction; `sendrecv` if it names none (RFC 8866 6.7).
     pub(crate) fn direction(&self) -> Direction {
         let written = |name| self.value(name).is_some();
         if written("sendonly") {
@@ -170,7 +170,7 @@ impl Lines {
 /// The direction of a media section, seen from the side that wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// `a=sendrecv`, or nothing written.
+    /// `a=sendrecv`, or no direction attribute.
     SendRecv,
     /// `a=sendonly`.
     SendOnly,

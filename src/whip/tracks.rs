@@ -1,8 +1,8 @@
-//! How many tracks a session may have.
+//! The tracks that a session may have.
 
 use std::fmt;
 
-/// One audio and one video track at most (RFC 9725 4.4.2).
+/// The most tracks of a session: one audio and one video (RFC 9725 4.4.2).
 pub const MAX_TRACKS: usize = 2;
 
 /// The kind of a track.
@@ -23,7 +23,7 @@ impl Track {
         }
     }
 
-    /// The kind of that SDP name.
+    /// The kind with this SDP name, if it is `audio` or `video`.
     pub fn named(name: &str) -> Option<Self> {
         [Self::Audio, Self::Video]
             .into_iter()
@@ -34,8 +34,8 @@ impl Track {
 /// Checks a session's tracks, each with its RTP payload type.
 ///
 /// # Errors
-/// [`TracksError`] when two are of one kind, or share a payload type: within
-/// a bundle the type tells the receiver which is which (RFC 9143 9.1).
+/// [`TracksError`] if two tracks have the same kind or payload type. In a bundle, the
+/// payload type tells the receiver which track a packet belongs to (RFC 9143 9.1).
 pub fn check_tracks(tracks: &[(Track, u8)]) -> Result<(), TracksError> {
     for (index, (track, payload)) in tracks.iter().enumerate() {
         for (other, taken) in &tracks[..index] {
@@ -50,19 +50,19 @@ pub fn check_tracks(tracks: &[(Track, u8)]) -> Result<(), TracksError> {
     Ok(())
 }
 
-/// Why tracks can't make a session.
+/// Why tracks can't form a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TracksError {
-    /// More than [`MAX_TRACKS`], whatever they are.
+    /// More than [`MAX_TRACKS`] tracks, of whatever kind.
     TooMany,
     /// Two tracks of one kind.
     Twice {
-        /// The kind.
+        /// The kind of both.
         track: Track,
     },
-    /// One payload type for both.
+    /// Both tracks have the same payload type.
     Payload {
-        /// The type.
+        /// The payload type.
         payload: u8,
     },
 }

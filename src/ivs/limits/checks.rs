@@ -1,6 +1,6 @@
 //! Which limits a stream violates.
 //!
-//! In: what a stream has measured, or its codec. Out: the violations.
+//! In: a stream's meter, or its codec. Out: the violations.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use super::violation::LimitViolation;
 use crate::media::{AudioMeter, BFrames, Sps, VideoMeter};
 use crate::whip::Track;
 
-/// Checks a track's codec by the encoding name that its RTP caps have.
-/// Documented ("Stream ingest"): H.264 and Opus; refused with code 2014 when
-/// there is no common codec (seen: AWS's browser SDK).
+/// Checks a track's codec by the encoding name in its RTP caps. `None` if IVS accepts
+/// it. Documented ("Stream ingest"): H.264 and Opus. Without a common codec IVS refuses
+/// the offer with code 2014 (seen: AWS's browser SDK).
 pub fn check_codec(track: Track, encoding_name: &str) -> Option<LimitViolation> {
     let taken = match track {
         Track::Audio => "OPUS",
         Track::Video => "H264",
     };
-    // Encoding names know no case (RFC 4855 3).
+    // Encoding names are case-insensitive (RFC 4855 3).
     (!encoding_name.eq_ignore_ascii_case(taken)).then(|| LimitViolation::Codec {
         track,
         encoding: encoding_name.to_owned(),
@@ -29,8 +29,8 @@ pub fn check_codec(track: Track, encoding_name: &str) -> Option<LimitViolation> 
 
 /// The limits that an H.264 stream violates as of `now`.
 ///
-/// Rates need some seconds to show, and none counts during a pause. Profile and
-/// size stand until the stream changes them.
+/// Profile and size are always checked, everything else only while the stream is not
+/// paused. Rates must have been measured for some seconds.
 pub fn video_violations(meter: &VideoMeter, now: Duration) -> Vec<LimitViolation> {
     let mut violations = Vec::new();
     if let Some(sps) = meter.sps() {
@@ -110,7 +110,7 @@ fn check_video_bit_rate(bit_rate: u64) -> Option<LimitViolation> {
 }
 
 fn check_audio_bit_rate(bit_rate: u64) -> Option<LimitViolation> {
-    // A twentieth more, as above: a variable bit rate is met on average only.
+    // 5 % tolerance, as above: a variable bit rate meets its setting only on average.
     (bit_rate > AUDIO_BIT_RATE + AUDIO_BIT_RATE / 20)
         .then_some(LimitViolation::AudioBitRate { bit_rate })
 }
@@ -237,7 +237,7 @@ mod tests {
     fn b_frames() {
         let mut stream = SampleStream::new();
         stream.frame(KEY, 100, 30);
-        // A P-frame goes ahead of the two B-frames shown before it.
+        // In sending order, a P-frame precedes the two B-frames shown before it.
         for unit in [P, B, B, P, B, B] {
             stream.frame(unit, 100, 30);
         }
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(stream.names(), ["key-frame-distance"]);
         let text = video_violations(&stream.meter, stream.now)[0].to_string();
         assert!(text.contains("8.0 s"), "{text}");
-        // It stays one right behind a key frame, and goes with a good distance.
+        // It stays a violation right after a key frame, and ends after a good distance.
         stream.run(1, 30, 30, 100);
         assert_eq!(stream.names(), ["key-frame-distance"]);
         stream.run(1, 30, 30, 100);
@@ -407,7 +407,7 @@ mod tests {
             audio_violations(&audio, stream.now),
             [LimitViolation::AudioBitRate { bit_rate: 240_000 }]
         );
-        // Exactly 160 kbit/s are fine, and so is silence.
+        // Exactly 160 kbit/s is fine, and so is silence.
         for _ in 0..300 {
             audio.packet(&stream.rtp(&[], 400), stream.now);
             stream.now += Duration::from_millis(20);

@@ -1,4 +1,4 @@
-//! The setting that cures a violation, for the encoders that GStreamer has.
+//! The setting that fixes a violation, for GStreamer's encoders.
 //!
 //! In: a violation and the factory name of the encoder. Out: a sentence.
 
@@ -13,7 +13,7 @@ pub fn limit_warning(violation: &LimitViolation, encoder: Option<&str>) -> Strin
 }
 
 impl LimitViolation {
-    /// What to change, by the encoder's own properties if it is a known one.
+    /// What to change, with the encoder's own properties if it is a known one.
     fn cure(&self, encoder: Option<&str>) -> String {
         let settings = encoder.and_then(Settings::of);
         match self {
@@ -55,7 +55,7 @@ impl LimitViolation {
     }
 }
 
-/// Begins a sentence; all of ours begin in ASCII.
+/// Makes the first letter a capital. All of our sentences begin in ASCII.
 fn capitalized(text: &str) -> String {
     let mut text = text.to_owned();
     if let Some(first) = text.get_mut(..1) {
@@ -64,7 +64,7 @@ fn capitalized(text: &str) -> String {
     text
 }
 
-/// Documented ("RTMP publishing"): 6 Mbit/s is safe, whatever overshoots.
+/// Documented ("RTMP publishing"): 6 Mbit/s is safe even where encoders overshoot.
 /// Documented ("WHIP support"): 2.5 Mbit/s where viewers' networks matter.
 fn video_bit_rate(encoder: Option<&str>, settings: Option<Settings>) -> String {
     let setting = match settings.map(|settings| (settings.bit_rate, settings.unit)) {
@@ -90,7 +90,7 @@ fn encoder_for(track: Track) -> &'static str {
     }
 }
 
-/// Keeps a portrait one.
+/// Keeps the orientation.
 fn scale(long: u32, short: u32, shape: Shape) -> String {
     let (width, height) = match shape {
         Shape::Landscape => (long, short),
@@ -118,16 +118,17 @@ impl Shape {
     }
 }
 
-/// The frames of two seconds, down to the whole; of 30 a second when unknown.
+/// The number of frames in two seconds, rounded down; at 30 frames a second if the rate
+/// is unknown.
 fn two_seconds(frame_rate: f64) -> String {
     let frame_rate = if frame_rate >= 1.0 { frame_rate } else { 30.0 };
     format!("{:.0}", (2.0 * frame_rate).floor())
 }
 
-/// An encoder's properties, `{}` standing for the number.
+/// An encoder's property settings, with `{}` in place of the number.
 #[derive(Clone, Copy)]
 struct Settings {
-    /// `None` where it makes none, or has no property for them.
+    /// `None` if the encoder makes no B-frames, or has no property for them.
     b_frames: Option<&'static str>,
     key_frames: &'static str,
     bit_rate: &'static str,
@@ -141,7 +142,7 @@ enum Unit {
 }
 
 impl Settings {
-    /// What most have: a `bitrate` in kbit/s.
+    /// For most encoders: `bitrate` is in kbit/s.
     fn kilobits(b_frames: &'static str, key_frames: &'static str) -> Self {
         Self {
             b_frames: Some(b_frames),
@@ -151,7 +152,7 @@ impl Settings {
         }
     }
 
-    /// What several have: a `bitrate` in bit/s.
+    /// For several encoders: `bitrate` is in bit/s.
     fn bits(b_frames: Option<&'static str>, key_frames: &'static str) -> Self {
         Self {
             b_frames,
@@ -161,8 +162,8 @@ impl Settings {
         }
     }
 
-    /// By factory name, as the elements' sources have them; those of x264enc and
-    /// openh264enc also as GStreamer 1.22 lists them.
+    /// The settings by factory name, from the elements' sources. Those of x264enc and
+    /// openh264enc are also as GStreamer 1.22 lists them.
     fn of(encoder: &str) -> Option<Self> {
         Some(match encoder {
             "x264enc" => Self::kilobits("bframes=0 (or tune=zerolatency)", "key-int-max={}"),

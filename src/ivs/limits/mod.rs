@@ -1,9 +1,11 @@
-//! What IVS accepts of audio and video, and which of it a stream violates.
+//! The limits that IVS has for audio and video, and which of them a stream violates.
 //!
-//! IVS does not say why a publisher vanishes: a WHIP client sees its connection
-//! end (inferred). So the element measures what goes out, and each
-//! [`LimitViolation`] says what is wrong with it and which setting cures it. A
-//! violation is a warning: nothing is enforced here.
+//! In: a stream's meter, or its codec. Out: limit violations, and a warning for each.
+//!
+//! IVS does not say why it drops a publisher: a WHIP client only sees its connection
+//! end (inferred). So the element measures what it sends, and each [`LimitViolation`]
+//! says what is wrong and which setting fixes it. A violation is only a warning:
+//! nothing is enforced here.
 //!
 //! ```text
 //!  VideoMeter, AudioMeter ──► checks ──► LimitViolation ──► limit_warning()
@@ -25,9 +27,9 @@ use url::Url;
 use super::claims::Claims;
 use super::hosts::is_ivs;
 
-/// Whether the limits are those of the server: its host is one of IVS's, or
-/// the token in use is for a stage of IVS, which may be reached by another
-/// name (a proxy) and is imitated by local stages.
+/// Whether IVS's limits apply to a server: its host is IVS's, or the token in use is
+/// for an IVS stage. The token counts too because a stage can be reached through a
+/// proxy, and because local stages imitate IVS.
 pub fn limits_apply(endpoint: &Url, claims: Option<&Claims>) -> bool {
     is_ivs(endpoint) || claims.is_some_and(Claims::is_ivs_stage)
 }

@@ -1,4 +1,4 @@
-//! What a violated limit is called, and what is said of it.
+//! Limit violations: their names and texts.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub enum LimitViolation {
     Codec {
         /// The track's kind.
         track: Track,
-        /// The encoding name that it has instead.
+        /// The encoding name of its codec.
         encoding: String,
     },
     /// Video of a profile above baseline.
@@ -44,21 +44,21 @@ pub enum LimitViolation {
         /// Height in pixels.
         height: u32,
     },
-    /// Fewer than 10 frames a second.
+    /// Video with fewer than 10 frames a second.
     TooSlow {
         /// Frames a second.
         frame_rate: f64,
     },
-    /// More than 60 frames a second.
+    /// Video with more than 60 frames a second.
     TooFast {
         /// Frames a second.
         frame_rate: f64,
     },
-    /// More than 2 s from one key frame to the next.
+    /// Video with more than 2 s from one key frame to the next.
     KeyFrames {
-        /// The distance, in seconds, as far as it is known.
+        /// The distance in seconds, as far as it is known.
         seconds: f64,
-        /// Frames a second, to tell how many frames 2 s are.
+        /// Frames a second, to convert 2 s to frames; 0 if unknown.
         frame_rate: f64,
     },
     /// Video above 8.5 Mbit/s.
@@ -66,7 +66,7 @@ pub enum LimitViolation {
         /// Bits a second.
         bit_rate: u64,
     },
-    /// Video within 15 % of 8.5 Mbit/s.
+    /// Video at most 15 % below 8.5 Mbit/s.
     VideoBitRateNear {
         /// Bits a second.
         bit_rate: u64,
@@ -79,7 +79,7 @@ pub enum LimitViolation {
 }
 
 impl LimitViolation {
-    /// A name that stays, for machines.
+    /// A stable name, for programs.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Codec {
@@ -141,10 +141,10 @@ impl LimitViolation {
         }
     }
 
-    /// What IVS asks for and what it does otherwise, as far as that is known.
-    /// The disconnects of size and bit rate are documented ("WHIP support");
-    /// for B-frames one is, but of RTMP publishers ("RTMP publishing"). Higher
-    /// profiles are offered by AWS's own browser SDK (seen), so they may pass.
+    /// What IVS asks for, and what it does on a violation, as far as that is known.
+    /// Disconnects for size and bit rate are documented ("WHIP support"). For B-frames
+    /// only the disconnect of RTMP publishers is ("RTMP publishing"). AWS's own browser
+    /// SDK offers higher profiles (seen), so IVS may accept them.
     fn rule(&self) -> &'static str {
         match self {
             Self::Codec { track, .. } => match track {
@@ -176,8 +176,8 @@ impl LimitViolation {
     }
 }
 
-/// Bits a second in millions, with one digit behind the point, cut and not
-/// rounded: 8,499,999 is not 8.5 yet; rounded up above the limit.
+/// A bit rate in Mbit/s with one decimal. Up to the limit it is rounded down, so that
+/// 8,499,999 does not show as 8.5; above the limit it is rounded up.
 struct Mega(u64);
 
 impl fmt::Display for Mega {
@@ -195,7 +195,7 @@ impl fmt::Display for Mega {
 pub(super) mod tests {
     use super::*;
 
-    /// One of each.
+    /// One violation of each kind.
     pub(in crate::ivs::limits) fn all() -> Vec<LimitViolation> {
         vec![
             LimitViolation::Codec {
