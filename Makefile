@@ -13,7 +13,7 @@ PACKAGES := \
 MEDIA ?= audio
 DEMO_SECONDS ?= 6
 
-# The three lower modules alone, as on a machine without GStreamer.
+# The lower modules alone, as on a machine without GStreamer.
 LOWER := -p gst-plugin-ivs --no-default-features
 
 .PHONY: help demo test test-long system build fmt clippy lower doc tests demos

@@ -92,7 +92,10 @@ pub(super) fn post_missing_elements(element: &gst::Element, missing: &[&str]) {
 
 /// Posts a warning for a new setting that can't be used; the old one stays in use.
 pub(super) fn post_settings_warning(element: &gst::Element, error: &SettingsError) {
-    post_warning(element, &format!("{error} The one before stays in force."));
+    post_warning(
+        element,
+        &format!("{error} The previous value stays in use."),
+    );
 }
 
 /// Posts a warning; the session goes on.
@@ -188,7 +191,7 @@ pub(super) fn post_retry(element: &gst::Element, failure: &Failure, attempt: u32
 /// explains to a user at a terminal why the session takes long to start.
 pub(super) fn post_filler_fallback(element: &gst::Element, failure: &Failure, to: FillerMode) {
     let text = format!(
-        "{}. The video section can be the reason: trying video-filler={}.",
+        "{}. The server may not accept the video section; trying video-filler={}.",
         failure.what_happened(),
         to.name()
     );

@@ -22,7 +22,7 @@ use crate::session::{Config, ErrorKind};
 use crate::whip::TracksError;
 
 /// webrtcbin and the elements that it makes, without those of GStreamer's core.
-const NEEDED_ELEMENTS: [&str; 8] = [
+const REQUIRED_ELEMENTS: [&str; 8] = [
     "webrtcbin",
     "rtpbin",
     "nicesrc",
@@ -41,17 +41,17 @@ pub struct IvsWhipSink {
     #[property(name = "whip-endpoint", get, set, type = Option<String>, member = whip_endpoint,
         default = Some(GLOBAL_ENDPOINT), mutable_ready,
         nick = "WHIP endpoint",
-        blurb = "URL that takes the offer; the default is the global endpoint of Amazon IVS Real-Time")]
+        blurb = "URL to which the offer is posted; the default is the global endpoint of Amazon IVS Real-Time")]
     /// The file that holds the token, read for each request if `auth-token` is not set.
     #[property(name = "auth-token-file", get, set, type = Option<String>, member = auth_token_file,
         mutable_ready,
         nick = "Token file",
-        blurb = "File that holds the participant token, read anew for each request; used if auth-token is not set")]
+        blurb = "File with the participant token, read for each request; used if auth-token is not set")]
     /// Whether to use the ICE servers of the server's Link headers. Default: false.
     #[property(name = "use-link-headers", get, set, type = bool, member = use_link_headers,
         mutable_ready,
         nick = "Use Link headers",
-        blurb = "Use the STUN and TURN servers that the server names in Link headers; gathering then waits for the answer")]
+        blurb = "Use the STUN and TURN servers of the server's Link headers; ICE gathering then starts after the answer")]
     /// The STUN server, as `stun://host:port`. Default: none.
     #[property(name = "stun-server", get, set, type = Option<String>, member = stun_server,
         mutable_ready,
@@ -61,73 +61,73 @@ pub struct IvsWhipSink {
     #[property(name = "turn-server", set, type = Option<String>, member = turn_server,
         mutable_ready,
         nick = "TURN server",
-        blurb = "TURN server as turn(s)://user:password@host:port, write-only as it holds a password; Amazon IVS needs none")]
+        blurb = "TURN server as turn(s)://user:password@host:port; write-only because of the password; Amazon IVS needs none")]
     /// Which ICE candidates are used: all (the default), or those of the TURN server only.
     #[property(name = "ice-transport-policy", get, set, type = WebRTCICETransportPolicy,
         member = ice_transport_policy, nick = "ICE transport policy",
-        blurb = "Which ICE candidates are used: all, or those of the TURN server only",
+        blurb = "ICE candidates to use: all, or only those of the TURN server",
         builder(WebRTCICETransportPolicy::All).mutable_ready())]
     /// Time limit of an HTTP exchange with its redirects: 0 (no limit) to 3600 s, default 15 s.
     #[property(name = "timeout", get, set, type = u32, member = timeout,
         default = DEFAULT_TIMEOUT, maximum = 3600, mutable_ready,
         nick = "HTTP timeout",
-        blurb = "Seconds for the HTTP exchange, redirects and body included; 0 is without bound")]
+        blurb = "Time limit for the HTTP exchange of an attempt, redirects included, in seconds; 0 = no limit")]
     /// Time limit of ICE and DTLS, from the answer on: 1 to 3600 s, default 10 s.
     #[property(name = "connect-timeout", get, set, type = u32, member = connect_timeout,
         default = DEFAULT_CONNECT_TIMEOUT, minimum = 1, maximum = 3600, mutable_ready,
         nick = "Connect timeout",
-        blurb = "Seconds from the server's answer to a connected media transport")]
+        blurb = "Time limit from the server's answer to a connected media transport, in seconds")]
     /// Silence of the far end after which the session is replaced: 0 (left to ICE) to
     /// 3600 s, default 10 s.
     #[property(name = "silence-timeout", get, set, type = u32, member = silence_timeout,
         default = DEFAULT_SILENCE_TIMEOUT, maximum = 3600, mutable_ready,
         nick = "Silence timeout",
-        blurb = "Seconds without a sign of life from the far end after which the session is replaced; 0 leaves that to ICE, which can take minutes")]
+        blurb = "Seconds without any packet from the far end before the session is replaced; 0 = left to ICE, which can take minutes")]
     /// How long the POST waits for ICE candidates: 0 (the default) to 60000 ms.
     #[property(name = "gathering-timeout", get, set, type = u32, member = gathering_timeout,
         default = 0, maximum = 60_000, mutable_ready,
         nick = "Gathering timeout",
-        blurb = "Milliseconds that the offer waits for ICE candidates, for servers that need them in it; Amazon IVS does not")]
+        blurb = "Milliseconds to wait for ICE candidates before the offer is posted, for servers that need them in the offer; Amazon IVS does not")]
     /// Retries in a row. -1 (the default): 3 before the first success, no limit after it.
     #[property(name = "retries", get, set, type = i32, member = retries,
         default = DEFAULT_RETRIES, minimum = -1, mutable_ready,
         nick = "Retries",
-        blurb = "Attempts in a row after a failed one; -1 is 3 before the first success and without end after it")]
+        blurb = "Retries in a row after a failed attempt; -1 = 3 before the first success, no limit after it")]
     /// The video section of an offer without video. Default: auto.
     #[property(name = "video-filler", get, set, type = VideoFiller, member = video_filler,
         nick = "Video filler",
-        blurb = "The video section that is offered when no video is linked; Amazon IVS refuses an offer without one",
+        blurb = "Video section to offer if no video is linked; Amazon IVS refuses an offer without one",
         builder(VideoFiller::Auto).mutable_ready())]
     /// Hosts that may have the token after a redirect, besides those of the endpoint and
     /// of IVS. Comma-separated; default: none.
     #[property(name = "redirect-hosts", get, set, type = Option<String>, member = redirect_hosts,
         mutable_ready,
         nick = "Redirect hosts",
-        blurb = "Comma-separated hosts, *.domains and host:ports that may have the token after a redirect, besides the endpoint's own and those of Amazon IVS")]
+        blurb = "Hosts that may get the token after a redirect, besides those of the endpoint and of Amazon IVS: comma-separated names, *.domain or host:port")]
     settings: Mutex<Settings>,
 
     /// The participant token. Write-only, because graph dumps print readable properties.
     #[property(name = "auth-token", set = Self::set_auth_token, type = Option<String>,
         mutable_playing,
         nick = "Token",
-        blurb = "Participant token; unset, it comes from auth-token-file or the environment's IVS_STAGE_TOKEN. Can be renewed at any time")]
+        blurb = "Participant token; if not set, auth-token-file, then the environment variable IVS_STAGE_TOKEN is used. Can be changed at any time")]
     /// The state of the session.
     #[property(name = "session-state", get = Self::session_state, type = SessionState,
         nick = "Session state",
-        blurb = "What the session is doing",
+        blurb = "Current state of the session",
         builder(SessionState::Idle))]
     /// The participant's id in the token in use, not verified.
     #[property(name = "participant-id", get = Self::participant_id, type = Option<String>,
         nick = "Participant id",
-        blurb = "Id of the participant that the token in use stands for, if the token says so")]
+        blurb = "Participant id in the current token, if the token has one")]
     /// The stage's ARN in the token in use, not verified.
     #[property(name = "stage-arn", get = Self::stage_arn, type = Option<String>,
         nick = "Stage ARN",
-        blurb = "ARN of the stage that the token in use is for, if the token says so")]
+        blurb = "ARN of the stage in the current token, if the token has one")]
     /// Expiry of the token in use, in seconds since 1970-01-01 UTC; 0 if unknown.
     #[property(name = "token-expiry", get = Self::token_expiry, type = i64,
         nick = "Token expiry",
-        blurb = "When the token in use expires, in seconds since 1970-01-01 UTC; 0 if it does not say so")]
+        blurb = "Expiry of the current token, in seconds since 1970-01-01 UTC; 0 = unknown")]
     state: Arc<ElementState>,
 }
 
@@ -181,7 +181,7 @@ impl IvsWhipSink {
 
     /// NULL→READY: checks the settings and the installed elements.
     fn prepare(&self) -> Result<(), gst::StateChangeError> {
-        let missing: Vec<&str> = NEEDED_ELEMENTS
+        let missing: Vec<&str> = REQUIRED_ELEMENTS
             .into_iter()
             .filter(|name| gst::ElementFactory::find(name).is_none())
             .collect();
@@ -248,7 +248,7 @@ impl IvsWhipSink {
 
     /// Notes that there is no session any more. `was` is the state before.
     fn rest(&self, was: SessionState) {
-        self.state.stopped();
+        self.state.clear_play_time();
         if was != SessionState::Idle {
             self.obj().notify("session-state");
         }
@@ -343,12 +343,12 @@ impl ElementImpl for IvsWhipSink {
             return None;
         }
         let state = Arc::downgrade(&self.state);
-        let news = move |news| {
+        let tell = move |event| {
             if let Some(state) = state.upgrade() {
-                state.pad_news(news);
+                state.pad_event(event);
             }
         };
-        let added = pads.add(element.upcast_ref(), template, name, news);
+        let added = pads.add(element.upcast_ref(), template, name, tell);
         added
             .inspect_err(|error| refuse(format!("The pad could not be made: {}.", error.message)))
             .ok()
@@ -382,7 +382,7 @@ impl ElementImpl for IvsWhipSink {
         match transition {
             gst::StateChange::NullToReady => self.prepare()?,
             gst::StateChange::ReadyToPaused => self.start()?,
-            gst::StateChange::PausedToPlaying => self.state.plays(),
+            gst::StateChange::PausedToPlaying => self.state.play_requested(),
             gst::StateChange::PausedToReady => {
                 let mut changed = Err(gst::StateChangeError);
                 self.stop(|| changed = self.parent_change_state(transition));
@@ -407,7 +407,7 @@ impl BinImpl for IvsWhipSink {
         // an error. An error of an element behind a pad goes to the pipeline.
         if let gst::MessageView::Error(error) = message.view()
             && let Some(child) = message.src()
-            && !is_of_a_pad(child)
+            && !belongs_to_pad(child)
         {
             let text = format!("{}: {}", child.name(), error.error().message());
             gst::debug!(CAT, imp = self, "{text}");
@@ -421,7 +421,7 @@ impl BinImpl for IvsWhipSink {
 
 /// Whether an element belongs to a pad: clocksync. All others in the bin belong to
 /// a peer connection.
-fn is_of_a_pad(child: &gst::Object) -> bool {
+fn belongs_to_pad(child: &gst::Object) -> bool {
     let factory = child
         .downcast_ref::<gst::Element>()
         .and_then(|element| element.factory());

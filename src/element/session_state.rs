@@ -10,7 +10,7 @@ pub enum SessionState {
     #[enum_value(name = "No session", nick = "idle")]
     Idle,
     /// The element waits for PLAYING and for the caps of every linked pad.
-    #[enum_value(name = "Waiting for media", nick = "waiting")]
+    #[enum_value(name = "Waiting for PLAYING and media", nick = "waiting")]
     Waiting,
     /// The offer is made; the answer or the media connection is pending.
     #[enum_value(name = "Connecting", nick = "connecting")]
@@ -19,7 +19,7 @@ pub enum SessionState {
     #[enum_value(name = "Publishing", nick = "publishing")]
     Publishing,
     /// The session failed or was lost, and another attempt follows.
-    #[enum_value(name = "Waiting for another attempt", nick = "retrying")]
+    #[enum_value(name = "Waiting to retry", nick = "retrying")]
     Retrying,
     /// The session is being deleted on the server.
     #[enum_value(name = "Stopping", nick = "stopping")]

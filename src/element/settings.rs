@@ -24,24 +24,24 @@ pub enum VideoFiller {
     /// See [`Filler::Auto`].
     #[default]
     #[enum_value(
-        name = "What the endpoint takes: inactive, then sendonly, then black",
+        name = "The first mode that the server accepts: inactive, sendonly, black",
         nick = "auto"
     )]
     Auto,
     /// See [`FillerMode::Inactive`].
-    #[enum_value(name = "An inactive section, which never sends", nick = "inactive")]
+    #[enum_value(name = "Inactive video section, never sends", nick = "inactive")]
     Inactive,
     /// See [`FillerMode::Sendonly`].
-    #[enum_value(name = "A sending section on which nothing is sent", nick = "sendonly")]
+    #[enum_value(name = "Sendonly video section without media", nick = "sendonly")]
     Sendonly,
     /// See [`FillerMode::Black`].
     #[enum_value(
-        name = "A sending section with a small black picture every second",
+        name = "Sendonly video section with a small black picture every second",
         nick = "black"
     )]
     Black,
     /// See [`Filler::None`].
-    #[enum_value(name = "No video section; Amazon IVS refuses that", nick = "none")]
+    #[enum_value(name = "No video section; refused by Amazon IVS", nick = "none")]
     None,
 }
 
@@ -109,9 +109,10 @@ impl Settings {
         )?;
         self.check_relay()?;
         Ok(Config {
-            endpoint: Endpoint::parse(endpoint).map_err(wrong("whip-endpoint"))?,
+            endpoint: Endpoint::parse(endpoint).map_err(settings_error("whip-endpoint"))?,
             tokens: Tokens::new(self.token_source(auth_token)?),
-            redirect_hosts: RedirectHosts::parse(hosts).map_err(wrong("redirect-hosts"))?,
+            redirect_hosts: RedirectHosts::parse(hosts)
+                .map_err(settings_error("redirect-hosts"))?,
             http_timeout: (self.timeout > 0).then(|| Duration::from_secs(self.timeout.into())),
             connect_timeout: Duration::from_secs(self.connect_timeout.into()),
             silence_timeout: (self.silence_timeout > 0)
@@ -148,7 +149,7 @@ impl Settings {
             // A bad one is no error if `auth-token` is used instead.
             environment: match environment {
                 Err(_) if given.is_some() => None,
-                environment => environment.map_err(wrong(ENVIRONMENT_TOKEN))?,
+                environment => environment.map_err(settings_error(ENVIRONMENT_TOKEN))?,
             },
             given,
         })
@@ -175,7 +176,7 @@ pub(super) struct IceSettings {
 
 /// Parses a value of the property `auth-token`.
 pub(super) fn parse_token(text: &str) -> Result<Token, SettingsError> {
-    Token::parse(text).map_err(wrong("auth-token"))
+    Token::parse(text).map_err(settings_error("auth-token"))
 }
 
 fn check_ice_url(
@@ -192,7 +193,7 @@ fn check_ice_url(
     }
 }
 
-fn wrong<E: fmt::Display>(property: &'static str) -> impl FnOnce(E) -> SettingsError {
+fn settings_error<E: fmt::Display>(property: &'static str) -> impl FnOnce(E) -> SettingsError {
     move |error| SettingsError {
         property,
         text: error.to_string(),

@@ -22,8 +22,8 @@ pub(super) fn property() -> glib::ParamSpec {
     glib::ParamSpecBoxed::builder::<gst::Structure>(STATS)
         .nick("Statistics")
         .blurb(
-            "Times of the connect, traffic, the far end's reports, candidate pair, filler, limits \
-             missed and reconnects; read anew each time",
+            "Times of the connect, traffic, the far end's reports, candidate pair, filler, limit \
+             violations and reconnects; read anew each time",
         )
         .read_only()
         .build()

@@ -12,22 +12,22 @@ use crate::whip::Token;
 
 /// The longest token that is read, in bytes. Documented: at most 1 KB of attributes;
 /// the rest of a token is about ten short claims.
-const MAX_TOKEN: usize = 16 * 1024;
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// The longest text of a claim, in bytes. Documented: at most 64 characters for a
 /// participant id, 128 for a user id. ARNs and URLs are about as long.
-const MAX_TEXT: usize = 512;
+const MAX_CLAIM_BYTES: usize = 512;
 
 /// How long after its expiry a token still counts as valid, since the two clocks may
 /// differ. JWT readers commonly allow as much ("a few minutes" at most,
 /// RFC 7519 4.1.4), and it is the shortest life of an IVS token (documented: one
 /// minute).
-const SKEW: Duration = Duration::from_secs(60);
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// How long before its expiry a token counts as expiring soon: time for a person or an
 /// application to fetch the next one. A session that breaks can still reconnect in that
 /// time, since its attempts are at most half a minute apart.
-const SOON: Duration = Duration::from_secs(5 * 60);
+const EXPIRING_SOON: Duration = Duration::from_secs(5 * 60);
 
 /// JWTs have no padding (RFC 7515 2), but a token that has it is read too.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
@@ -83,7 +83,7 @@ impl Claims {
     /// `now` is from this computer's clock, which may be wrong.
     pub fn status(&self, now: SystemTime) -> TokenStatus {
         if let Some(since) = self.expiry.and_then(|end| now.duration_since(end).ok())
-            && since > SKEW
+            && since > CLOCK_SKEW
         {
             return TokenStatus::Expired { since };
         }
@@ -95,8 +95,8 @@ impl Claims {
             .expiry
             .map(|end| end.duration_since(now).unwrap_or_default())
         {
-            Some(left) if left < SOON => TokenStatus::ExpiringSoon { left },
-            _ => TokenStatus::Fine,
+            Some(left) if left < EXPIRING_SOON => TokenStatus::ExpiringSoon { left },
+            _ => TokenStatus::Usable,
         }
     }
 }
@@ -105,7 +105,7 @@ impl Claims {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenStatus {
     /// Nothing in the claims rules out publishing.
-    Fine,
+    Usable,
     /// The token expires within five minutes.
     ExpiringSoon {
         /// The time left. Zero from the expiry to one minute after it, since the clocks
@@ -124,7 +124,7 @@ pub enum TokenStatus {
 impl fmt::Display for TokenStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fine => f.write_str("nothing in the participant token speaks against it"),
+            Self::Usable => f.write_str("nothing in the participant token speaks against it"),
             Self::ExpiringSoon { left } if left.as_secs() == 0 => f.write_str(
                 "the participant token expires now: create a new one before the next connection",
             ),
@@ -167,7 +167,7 @@ impl fmt::Display for Span {
 
 /// The second of a JWT's three parts, decoded (RFC 7519 3, RFC 7515 7.1).
 fn payload(token: &str) -> Option<Vec<u8>> {
-    if token.len() > MAX_TOKEN {
+    if token.len() > MAX_TOKEN_BYTES {
         return None;
     }
     let mut parts = token.split('.');
@@ -182,7 +182,8 @@ fn payload(token: &str) -> Option<Vec<u8>> {
 /// without control characters.
 fn text(claims: &Map<String, Value>, name: &str) -> Option<String> {
     let text = claims.get(name)?.as_str()?;
-    let shown = !text.is_empty() && text.len() <= MAX_TEXT && !text.contains(char::is_control);
+    let shown =
+        !text.is_empty() && text.len() <= MAX_CLAIM_BYTES && !text.contains(char::is_control);
     shown.then(|| text.to_owned())
 }
 
@@ -285,7 +286,7 @@ mod tests {
         assert_eq!(claims.stage_arn.as_deref(), Some(ARN));
         assert_eq!(claims.allow_publish, Some(true));
         assert!(claims.is_ivs_stage());
-        assert_eq!(claims.status(at(EXP - 3600)), TokenStatus::Fine);
+        assert_eq!(claims.status(at(EXP - 3600)), TokenStatus::Usable);
     }
 
     #[test]
@@ -323,7 +324,7 @@ mod tests {
 
     #[test]
     fn huge_token() {
-        let huge = token(&with("attributes", "x".repeat(MAX_TOKEN).into()));
+        let huge = token(&with("attributes", "x".repeat(MAX_TOKEN_BYTES).into()));
         assert_eq!(Claims::read(&huge), None);
     }
 
@@ -339,7 +340,7 @@ mod tests {
     #[test]
     fn empty_claims_say_nothing() {
         let claims = read(&json!({}));
-        assert_eq!(claims.status(at(EXP)), TokenStatus::Fine);
+        assert_eq!(claims.status(at(EXP)), TokenStatus::Usable);
         assert!(!claims.is_ivs_stage());
         assert_eq!(claims.allow_publish, None);
     }
@@ -348,7 +349,7 @@ mod tests {
     fn no_exp_never_expires() {
         assert_eq!(
             read(&without("exp")).status(at(EXP + 86_400)),
-            TokenStatus::Fine
+            TokenStatus::Usable
         );
     }
 
@@ -406,7 +407,7 @@ mod tests {
         let left = Duration::from_secs(299);
         assert_eq!(status, TokenStatus::ExpiringSoon { left });
         assert!(status.to_string().contains("in 4 min 59 s"), "{status}");
-        assert_eq!(claims.status(at(EXP - 300)), TokenStatus::Fine);
+        assert_eq!(claims.status(at(EXP - 300)), TokenStatus::Usable);
     }
 
     #[test]
@@ -436,7 +437,7 @@ mod tests {
     fn capabilities_of_another_form_are_not_known() {
         let claims = read(&with("capabilities", json!(["PUBLISH"])));
         assert_eq!(claims.allow_publish, None);
-        assert_eq!(claims.status(at(EXP - 3600)), TokenStatus::Fine);
+        assert_eq!(claims.status(at(EXP - 3600)), TokenStatus::Usable);
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn by_code(code: u32) -> Option<Row> {
         2006..=2008 => (
             OpenWrite,
             Later,
-            "IVS could not check the token for reasons of its own",
+            "IVS could not check the token because of an internal problem",
         ),
         2010 => (
             Busy,
@@ -141,12 +141,12 @@ fn by_code(code: u32) -> Option<Row> {
         2011 => (
             NotAuthorized,
             Never,
-            "the participant token is of an old kind that demands TURN: create a new one",
+            "the participant token is of an old type that requires TURN: create a new one",
         ),
         2012 => (
             Busy,
             Later,
-            "an earlier session of this participant is still in the way; it goes by itself",
+            "an earlier session of this participant has not ended yet; it ends by itself",
         ),
         2013 => (
             Busy,
@@ -196,9 +196,9 @@ fn by_status(status: u16) -> Row {
         400..500 => (
             OpenWrite,
             Never,
-            "the server does not take the offer; its words say why",
+            "the server refused the offer; see its message",
         ),
-        _ => (OpenWrite, Later, "the server has trouble of its own"),
+        _ => (OpenWrite, Later, "the server has an internal problem"),
     }
 }
 
@@ -237,7 +237,7 @@ mod tests {
             (2008, OpenWrite, Later, "could not check"),
             (2010, Busy, Later, "already publishing"),
             (2011, NotAuthorized, Never, "TURN"),
-            (2012, Busy, Later, "still in the way"),
+            (2012, Busy, Later, "has not ended yet"),
             (2013, Busy, Later, "throttles"),
             (2014, OpenWrite, Never, "rtph264pay"),
         ] {

@@ -23,11 +23,11 @@ pub struct FillerFallback {
     /// The modes refused since one was accepted.
     refused: Vec<FillerMode>,
     /// Whether the mode has led to a connected session since it was last refused.
-    has_worked: bool,
+    has_connected: bool,
     /// Consecutive sessions with this mode that the far end closed early.
     short_sessions: u32,
     /// Whether short sessions, not a refusal, led to this mode.
-    is_guess: bool,
+    is_unconfirmed: bool,
 }
 
 impl FillerFallback {
@@ -39,9 +39,9 @@ impl FillerFallback {
             mode,
             preferred: mode,
             refused: Vec::new(),
-            has_worked: false,
+            has_connected: false,
             short_sessions: 0,
-            is_guess: false,
+            is_unconfirmed: false,
         }
     }
 
@@ -64,7 +64,7 @@ impl FillerFallback {
         };
         let code = ivs_code(refusal);
         if !matches!(code, Some(CANNOT_PUBLISH | NO_COMMON_CODEC))
-            || std::mem::take(&mut self.has_worked)
+            || std::mem::take(&mut self.has_connected)
         {
             return None;
         }
@@ -76,7 +76,7 @@ impl FillerFallback {
         if next.is_none() {
             self.refused.clear();
         }
-        self.is_guess = false;
+        self.is_unconfirmed = false;
         self.mode = next.unwrap_or(self.preferred);
         next
     }
@@ -97,27 +97,27 @@ impl FillerFallback {
             return None;
         }
         self.short_sessions = 0;
-        self.has_worked = false;
-        self.is_guess = true;
+        self.has_connected = false;
+        self.is_unconfirmed = true;
         self.mode = next;
         Some(next)
     }
 
     /// Notes that something other than the far end's close ended a session.
-    pub fn ended_otherwise(&mut self) {
+    pub fn ended_by_other_cause(&mut self) {
         self.short_sessions = 0;
     }
 
     /// Notes that an offer led to a connected session. Returns the mode to remember;
-    /// `None` for a mode that short sessions led to, until [`FillerFallback::lived`]
+    /// `None` for a mode that short sessions led to, until [`FillerFallback::lasted`]
     /// confirms it.
-    pub fn worked(&mut self, video: OfferedVideo) -> Option<FillerMode> {
+    pub fn connected(&mut self, video: OfferedVideo) -> Option<FillerMode> {
         let OfferedVideo::Filler(mode) = video else {
             return None;
         };
         self.refused.clear();
-        self.has_worked = true;
-        if self.is_guess {
+        self.has_connected = true;
+        if self.is_unconfirmed {
             return None;
         }
         self.preferred = mode;
@@ -126,11 +126,11 @@ impl FillerFallback {
 
     /// Notes how long a session lived. Returns the mode to remember if short sessions
     /// led to it and this session lived for 30 s or more.
-    pub fn lived(&mut self, lived: Duration, video: OfferedVideo) -> Option<FillerMode> {
-        if lived < SHORT_SESSION || !std::mem::take(&mut self.is_guess) {
+    pub fn lasted(&mut self, lived: Duration, video: OfferedVideo) -> Option<FillerMode> {
+        if lived < SHORT_SESSION || !std::mem::take(&mut self.is_unconfirmed) {
             return None;
         }
-        self.worked(video)
+        self.connected(video)
     }
 }
 
@@ -204,7 +204,7 @@ mod tests {
             fallback.after_refusal(&refusal(2001), OfferedVideo::Media),
             None
         );
-        assert_eq!(fallback.worked(OfferedVideo::Media), None);
+        assert_eq!(fallback.connected(OfferedVideo::Media), None);
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
         let mut fallback = FillerFallback::new(Filler::Auto, None);
         fallback.after_refusal(&refusal(2001), fallback.offered());
         assert_eq!(
-            fallback.worked(fallback.offered()),
+            fallback.connected(fallback.offered()),
             Some(FillerMode::Sendonly)
         );
         // A refusal of the mode that worked: it is offered once more, then the others
@@ -286,7 +286,7 @@ mod tests {
         let mut fallback = FillerFallback::new(Filler::Auto, None);
         let video = fallback.offered();
         assert_eq!(fallback.after_close(short, video), None);
-        fallback.ended_otherwise();
+        fallback.ended_by_other_cause();
         assert_eq!(fallback.after_close(short, video), None);
         fallback.after_refusal(&refusal(2001), video);
         let video = fallback.offered();
@@ -301,13 +301,13 @@ mod tests {
         fallback.after_close(short, inactive);
         fallback.after_close(short, inactive);
         let video = fallback.offered();
-        assert_eq!(fallback.worked(video), None);
-        assert_eq!(fallback.lived(short, video), None);
+        assert_eq!(fallback.connected(video), None);
+        assert_eq!(fallback.lasted(short, video), None);
         assert_eq!(
-            fallback.lived(SHORT_SESSION, video),
+            fallback.lasted(SHORT_SESSION, video),
             Some(FillerMode::Sendonly)
         );
-        assert_eq!(fallback.lived(SHORT_SESSION, video), None);
+        assert_eq!(fallback.lasted(SHORT_SESSION, video), None);
     }
 
     #[test]

@@ -27,4 +27,4 @@ pub use hosts::{GLOBAL_ENDPOINT, UDP_ADVICE, is_ivs};
 pub use limits::{
     LimitViolation, audio_violations, check_codec, limit_warning, limits_apply, video_violations,
 };
-pub use token_scope::{HostsError, RedirectHosts, TokenDenied, may_have_token};
+pub use token_scope::{RedirectHosts, RedirectHostsError, TokenDenied, may_have_token};

@@ -51,12 +51,12 @@ impl fmt::Display for TokenDenied {
         match self {
             Self::Downgrade { host } => write!(
                 f,
-                "the server redirects from https to {host}, where the token would go \
-                 unencrypted; that is never done"
+                "the server redirects from https to {host}, where the token would be \
+                 sent unencrypted, so the element does not follow"
             ),
             Self::Host { host } => write!(
                 f,
-                "the server redirects to {host}, which may not have the token; \
+                "the server redirects to {host}, which may not get the token; \
                  if you trust that host, name it in the property redirect-hosts"
             ),
         }
@@ -74,7 +74,7 @@ impl RedirectHosts {
     /// Reads a comma-separated list.
     ///
     /// # Errors
-    /// [`HostsError`] names the first entry that is not a host.
+    /// [`RedirectHostsError`] names the first entry that is not a host.
     ///
     /// ```
     /// use gstivs::ivs::RedirectHosts;
@@ -82,12 +82,12 @@ impl RedirectHosts {
     /// assert!(RedirectHosts::parse("media.example.net, *.example.com:8443, [::1]").is_ok());
     /// assert!(RedirectHosts::parse("https://example.com/whip").is_err());
     /// ```
-    pub fn parse(text: &str) -> Result<Self, HostsError> {
+    pub fn parse(text: &str) -> Result<Self, RedirectHostsError> {
         text.split(',')
             .map(str::trim)
             .filter(|entry| !entry.is_empty())
             .map(|entry| {
-                parse_entry(entry).ok_or_else(|| HostsError {
+                parse_entry(entry).ok_or_else(|| RedirectHostsError {
                     entry: entry.to_owned(),
                 })
             })
@@ -131,12 +131,12 @@ fn parse_entry(entry: &str) -> Option<(String, Option<u16>)> {
 
 /// An entry of a host list that is not a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostsError {
+pub struct RedirectHostsError {
     /// The entry as given.
     pub entry: String,
 }
 
-impl fmt::Display for HostsError {
+impl fmt::Display for RedirectHostsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -146,27 +146,27 @@ impl fmt::Display for HostsError {
     }
 }
 
-impl std::error::Error for HostsError {}
+impl std::error::Error for RedirectHostsError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn travel(from: &str, to: &str, listed: &str) -> Result<(), TokenDenied> {
+    fn check(from: &str, to: &str, listed: &str) -> Result<(), TokenDenied> {
         let url = |text| Url::parse(text).unwrap();
         may_have_token(&url(from), &url(to), &RedirectHosts::parse(listed).unwrap())
     }
 
     #[test]
     fn same_origin_may_have_it() {
-        assert!(travel("https://a.example/x", "https://a.example:443/y", "").is_ok());
-        assert!(travel("http://a.example/x", "http://a.example/y", "").is_ok());
+        assert!(check("https://a.example/x", "https://a.example:443/y", "").is_ok());
+        assert!(check("http://a.example/x", "http://a.example/y", "").is_ok());
     }
 
     #[test]
     fn ivs_to_ivs_may_have_it() {
         assert!(
-            travel(
+            check(
                 "https://global.whip.live-video.net",
                 "https://x.y.live-video.net:8443/",
                 ""
@@ -177,15 +177,15 @@ mod tests {
 
     #[test]
     fn loopback_to_loopback_may_have_it() {
-        assert!(travel("http://127.0.0.1:1/", "http://localhost:2/", "").is_ok());
-        assert!(travel("http://127.0.0.1:1/", "http://[::1]:2/", "").is_ok());
+        assert!(check("http://127.0.0.1:1/", "http://localhost:2/", "").is_ok());
+        assert!(check("http://127.0.0.1:1/", "http://[::1]:2/", "").is_ok());
     }
 
     #[test]
     fn listed_hosts_may_have_it() {
-        assert!(travel("https://a.example/", "https://B.example/", "b.example").is_ok());
+        assert!(check("https://a.example/", "https://B.example/", "b.example").is_ok());
         assert!(
-            travel(
+            check(
                 "https://a.example/",
                 "https://x.b.example:8443/",
                 "*.b.example:8443"
@@ -193,7 +193,7 @@ mod tests {
             .is_ok()
         );
         assert!(
-            travel(
+            check(
                 "http://a.example/",
                 "http://[2001:db8::1]:8080/",
                 "[2001:DB8::1]:8080"
@@ -208,7 +208,7 @@ mod tests {
             for to in ["http://a.example/", "http://localhost/"] {
                 assert!(
                     matches!(
-                        travel("https://a.example/", to, listed),
+                        check("https://a.example/", to, listed),
                         Err(TokenDenied::Downgrade { .. })
                     ),
                     "{to} {listed}"
@@ -239,7 +239,7 @@ mod tests {
             ("https://a.example/", "https://b.example/", "*.b.example"),
             ("http://a.example/", "http://127.0.0.1/", ""),
         ] {
-            let denied = travel(from, to, listed).unwrap_err();
+            let denied = check(from, to, listed).unwrap_err();
             assert!(matches!(&denied, TokenDenied::Host { .. }), "{to}");
             assert!(denied.to_string().contains("redirect-hosts"));
         }

@@ -5,7 +5,7 @@
 pub fn black_picture(number: u64) -> Vec<u8> {
     let mut head = KEY_FRAME_HEAD;
     if number % 2 == 1 {
-        let (index, bit) = OTHER_KEY_FRAME;
+        let (index, bit) = IDR_PIC_ID_BIT;
         head[index] ^= bit;
     }
     let mut bytes = Vec::new();
@@ -13,7 +13,7 @@ pub fn black_picture(number: u64) -> Vec<u8> {
         bytes.extend(START_CODE);
         bytes.extend(unit);
     }
-    bytes.resize(bytes.len() + MACROBLOCKS - 1, SAME_AGAIN);
+    bytes.resize(bytes.len() + MACROBLOCKS - 1, REPEAT_MACROBLOCK);
     bytes.push(STOP);
     bytes
 }
@@ -64,7 +64,7 @@ const PICTURE_PARAMETERS: [u8; 5] = [0x68, 0xce, 0x03, 0x98, 0x80];
 /// 0001000           slice_type = 7: only I slices in the picture
 /// 1                 picture parameter set 0
 /// 0000000           frame_num = 0
-/// 010               idr_pic_id = 1; see [`OTHER_KEY_FRAME`]
+/// 010               idr_pic_id = 1; see [`IDR_PIC_ID_BIT`]
 /// 0 0               dec_ref_pic_marking: nothing kept
 /// 1                 slice_qp_delta = 0
 ///
@@ -84,11 +84,11 @@ const KEY_FRAME_HEAD: [u8; 9] = [0x65, 0x88, 0x80, 0x44, 0x98, 0xa0, 0x00, 0x20,
 
 /// Two key frames in a row must differ in `idr_pic_id` (H.264 7.4.3). This bit, in the
 /// third byte after the header, turns its `010` into `011`.
-const OTHER_KEY_FRAME: (usize, u8) = (3, 0x20);
+const IDR_PIC_ID_BIT: (usize, u8) = (3, 0x20);
 
 /// Every other macroblock: `00100 1 1` as above, and `1` for no coefficient. So it is
 /// the mean of its neighbours, which are black.
-const SAME_AGAIN: u8 = 0b0010_0111;
+const REPEAT_MACROBLOCK: u8 = 0b0010_0111;
 const MACROBLOCKS: usize = 18 * 10;
 
 /// The stop bit that ends a slice.

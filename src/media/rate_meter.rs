@@ -7,7 +7,7 @@ use std::time::Duration;
 const STEPS_A_SECOND: u64 = 4;
 
 /// The number of steps kept: four seconds, and the current step.
-const RING: usize = 17;
+const STEPS_KEPT: usize = 17;
 
 /// No packet for this long is a pause, not a slow stream, and restarts the measurement:
 /// a publisher may mute and resume (seen: AWS's browser SDK).
@@ -54,7 +54,7 @@ impl Window {
 /// Counts over a sliding window, in constant memory and constant time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RateMeter {
-    ring: [Counts; RING],
+    ring: [Counts; STEPS_KEPT],
     /// The current step, and the step in which the measurement began.
     step: u64,
     start: u64,
@@ -63,31 +63,31 @@ pub(super) struct RateMeter {
 
 /// Whether a packet continues the measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
+pub(super) enum Measurement {
     /// The first one, or the first one after a pause.
-    Begins,
+    Restarted,
     /// Any later one.
-    Continues,
+    Continued,
 }
 
 impl RateMeter {
     /// Moves on to `now`. A time before the latest one counts as the latest.
-    pub(super) fn advance(&mut self, now: Duration) -> Flow {
+    pub(super) fn advance(&mut self, now: Duration) -> Measurement {
         let begins = self
             .latest
             .is_none_or(|latest| now.saturating_sub(latest) >= PAUSE);
         self.latest = self.latest.max(Some(now));
         let step = step_of(now);
         if begins {
-            self.ring = [Counts::default(); RING];
+            self.ring = [Counts::default(); STEPS_KEPT];
             (self.start, self.step) = (step, step);
-            return Flow::Begins;
+            return Measurement::Restarted;
         }
         while self.step < step {
             self.step += 1;
             *self.current() = Counts::default();
         }
-        Flow::Continues
+        Measurement::Continued
     }
 
     /// The counts of the current step.
@@ -151,7 +151,7 @@ fn step_of(time: Duration) -> u64 {
 
 fn slot_of(step: u64) -> usize {
     // A remainder below 17 always fits.
-    usize::try_from(step % RING as u64).unwrap_or(0)
+    usize::try_from(step % STEPS_KEPT as u64).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -222,8 +222,8 @@ mod tests {
     fn pause_begins_a_new_measurement() {
         let mut meter = RateMeter::default();
         let end = run(&mut meter, 0, 10, 600);
-        assert_eq!(meter.advance(ms(end + 1000)), Flow::Continues);
-        assert_eq!(meter.advance(ms(end + 3000)), Flow::Begins);
+        assert_eq!(meter.advance(ms(end + 1000)), Measurement::Continued);
+        assert_eq!(meter.advance(ms(end + 3000)), Measurement::Restarted);
         assert!(!meter.is_full(Window::Short));
         assert_eq!(meter.recent(), Counts::default());
     }
@@ -231,12 +231,12 @@ mod tests {
     #[test]
     fn time_that_runs_backwards_or_very_far() {
         let mut meter = RateMeter::default();
-        assert_eq!(meter.advance(ms(5000)), Flow::Begins);
-        assert_eq!(meter.advance(ms(1000)), Flow::Continues);
+        assert_eq!(meter.advance(ms(5000)), Measurement::Restarted);
+        assert_eq!(meter.advance(ms(1000)), Measurement::Continued);
         assert_eq!(meter.latest(), ms(5000));
-        assert_eq!(meter.advance(Duration::MAX), Flow::Begins);
+        assert_eq!(meter.advance(Duration::MAX), Measurement::Restarted);
         assert_eq!(meter.bit_rate(Window::Long, Duration::MAX), 0);
         assert_eq!(meter.bit_rate(Window::Long, Duration::ZERO), 0);
-        assert_eq!(meter.advance(Duration::ZERO), Flow::Continues);
+        assert_eq!(meter.advance(Duration::ZERO), Measurement::Continued);
     }
 }

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_far_end_with_imagination_fills_no_memory() {
+    fn reports_about_unknown_sources_are_bounded() {
         let mut reports = RtcpReports::default();
         for source in 0..100 {
             let packet = ReceiverReport::builder(9).add_report_block(ReportBlock::builder(source));

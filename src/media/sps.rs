@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn baseline_by_profile_or_by_promise() {
+    fn baseline_by_profile_or_constraint_flag() {
         assert!(sps(BASELINE).is_baseline());
         assert!(!sps(MAIN).is_baseline());
         let mut promise = bytes(MAIN);

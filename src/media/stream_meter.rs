@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use rtp_types::RtpPacket;
 
 use super::h264::PayloadStart;
-use super::rate_meter::{Flow, RateMeter, Window};
+use super::rate_meter::{Measurement, RateMeter, Window};
 use super::sps::Sps;
 
 /// How many sequence numbers a late packet may be behind the newest one. A packet
@@ -57,17 +57,17 @@ impl VideoMeter {
             return;
         };
         let gap = now.saturating_sub(self.rates.latest());
-        if self.rates.advance(now) == Flow::Begins || gap >= STALL {
+        if self.rates.advance(now) == Measurement::Restarted || gap >= STALL {
             self.key = KeyTimes::since(now);
         }
         self.count(packet.payload_len());
-        match self.order.place(&packet) {
-            Place::Newest => self.enter_frame(packet.timestamp()),
-            Place::Late if self.frame.timestamp == packet.timestamp() => {}
+        match self.order.classify(&packet) {
+            PacketOrder::Newest => self.enter_frame(packet.timestamp()),
+            PacketOrder::Late if self.frame.timestamp == packet.timestamp() => {}
             // Belongs to a frame that is already counted.
-            Place::Late => return,
+            PacketOrder::Late => return,
         }
-        self.look_into(PayloadStart::read(packet.payload()));
+        self.inspect(PayloadStart::read(packet.payload()));
     }
 
     /// Reads the parameter sets that an RTP stream's caps carry as
@@ -187,7 +187,7 @@ impl VideoMeter {
     }
 
     /// A frame may have several slices, but counts once.
-    fn look_into(&mut self, start: PayloadStart<'_>) {
+    fn inspect(&mut self, start: PayloadStart<'_>) {
         if start.key_frame && !self.frame.is_key {
             self.frame.is_key = true;
             self.key_frames += 1;
@@ -304,7 +304,7 @@ impl KeyTimes {
 
 /// A packet's place relative to the newest one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum PacketOrder {
     Newest,
     /// Reordered, retransmitted or duplicated.
     Late,
@@ -317,15 +317,15 @@ struct Order {
 }
 
 impl Order {
-    fn place(&mut self, packet: &RtpPacket<'_>) -> Place {
+    fn classify(&mut self, packet: &RtpPacket<'_>) -> PacketOrder {
         if let Some((ssrc, newest)) = self.newest
             && ssrc == packet.ssrc()
             && newest.wrapping_sub(packet.sequence_number()) <= MAX_MISORDER
         {
-            return Place::Late;
+            return PacketOrder::Late;
         }
         self.newest = Some((packet.ssrc(), packet.sequence_number()));
-        Place::Newest
+        PacketOrder::Newest
     }
 }
 
@@ -337,12 +337,12 @@ mod tests {
 
     #[test]
     fn sps_of_the_caps() {
-        let mut watch = VideoMeter::default();
+        let mut meter = VideoMeter::default();
         let set = STANDARD.encode(samples::bytes(samples::HIGH));
-        watch.parameter_sets(&format!("aOvjyyLA, !!,{set},"));
-        assert_eq!(watch.size(), Some((1920, 1080)));
-        watch.parameter_sets("");
-        assert_eq!(watch.size(), Some((1920, 1080)));
+        meter.parameter_sets(&format!("aOvjyyLA, !!,{set},"));
+        assert_eq!(meter.size(), Some((1920, 1080)));
+        meter.parameter_sets("");
+        assert_eq!(meter.size(), Some((1920, 1080)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::connect_times::Stopwatch;
 use super::deletion::{Ended, delete};
 use super::driver::{Driver, Outcome};
-use super::event::{Event, Input, PeerNews, State};
+use super::event::{Event, Input, PeerEvent, State};
 use super::failure::{Cause, Failure, Phase};
 use super::media_connection::{Offered, publish};
 use super::post_exchange::{CreatedSession, Exchange};
@@ -85,8 +85,8 @@ async fn offered(driver: &mut Driver) -> Result<Offered, Outcome> {
         };
         match input {
             Input::Peer {
-                news:
-                    PeerNews::Offer {
+                event:
+                    PeerEvent::Offer {
                         offer,
                         video,
                         heard,

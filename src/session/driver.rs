@@ -11,7 +11,7 @@ use super::backoff::Backoff;
 use super::config::Config;
 use super::connect_times::Stopwatch;
 use super::deletion::{EndReporter, Ended};
-use super::event::{Event, Input, PeerNews};
+use super::event::{Event, Input, PeerEvent};
 use super::failure::{Cause, Failure, Phase};
 use super::liveness::SilenceHistory;
 use super::process::Process;
@@ -120,7 +120,7 @@ impl Driver {
             Input::Stop => Some(Outcome::Stopped),
             Input::Replace => Some(Outcome::Replaced),
             Input::Peer {
-                news: PeerNews::Broken(cause),
+                event: PeerEvent::Broken(cause),
                 ..
             } => Some(self.failed(cause)),
             Input::Peer { .. } | Input::NewToken | Input::NoNewToken => None,
@@ -158,7 +158,7 @@ impl Driver {
         let input = tokio::select! {
             input = self.inputs.recv() => input.unwrap_or(Input::Stop),
             Some(Ok(trickled)) = self.trickles.join_next() => {
-                self.emit(Event::Trickled(trickled));
+                self.emit(Event::CandidatesSent(trickled));
                 return None;
             }
         };
@@ -167,13 +167,13 @@ impl Driver {
             Input::NoNewToken => self.token_answer = Some(false),
             Input::Peer { peer, .. } if peer != self.peer => {}
             Input::Peer {
-                news: PeerNews::Candidate(candidate),
+                event: PeerEvent::Candidate(candidate),
                 ..
             } => {
                 self.gathered.candidates.push(candidate);
             }
             Input::Peer {
-                news: PeerNews::GatheringComplete,
+                event: PeerEvent::GatheringComplete,
                 ..
             } => self.all_gathered(),
             input => return Some(input),

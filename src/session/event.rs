@@ -9,7 +9,7 @@ use super::connect_times::Times;
 use super::deletion::Ended;
 use super::failure::{Cause, Failure};
 use crate::ivs::{Claims, FillerMode, OfferedVideo, TokenDenied, TokenStatus};
-use crate::whip::{Answer, IceServer, Oddity, Offer};
+use crate::whip::{Answer, Deviation, IceServer, Offer};
 
 /// A message to the driver.
 #[derive(Debug)]
@@ -19,11 +19,11 @@ pub enum Input {
         /// Its number, from [`Event::MakeOffer`].
         peer: u64,
         /// What happened.
-        news: PeerNews,
+        event: PeerEvent,
     },
     /// [`Config::tokens`](super::Config::tokens) has a new token.
     NewToken,
-    /// The application has no new token; a reply to [`Event::TokenWanted`].
+    /// The application has no new token; a reply to [`Event::NewTokenWanted`].
     NoNewToken,
     /// The media has changed: replace the session by one for the new media.
     Replace,
@@ -33,7 +33,7 @@ pub enum Input {
 
 /// What happened to a peer connection.
 #[derive(Debug)]
-pub enum PeerNews {
+pub enum PeerEvent {
     /// The offer is ready to be published.
     Offer {
         /// The offer for the POST.
@@ -85,7 +85,7 @@ pub enum Event {
     /// The token in use has expired or does not allow publishing. Reply with
     /// [`Input::NewToken`] or [`Input::NoNewToken`]; no reply within 10 s counts
     /// as the latter.
-    TokenWanted,
+    NewTokenWanted,
     /// The server redirected the POST.
     Redirected {
         /// Scheme, host and port that redirected.
@@ -106,7 +106,7 @@ pub enum Event {
     /// known, if that is later.
     Times(Times),
     /// Result of the PATCH: how many candidates were sent, or why it failed.
-    Trickled(Result<usize, String>),
+    CandidatesSent(Result<usize, String>),
     /// The attempt failed; another one follows after the wait.
     Retry {
         /// Why it failed.
@@ -139,7 +139,7 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
     /// A reply that deviates from RFC 9725.
-    Oddity(Oddity),
+    Deviation(Deviation),
     /// The session's resource is on a host that may not receive the token, so
     /// the DELETE is sent without it.
     ResourceElsewhere(TokenDenied),
@@ -153,7 +153,7 @@ impl Warning {
     /// A fixed name for programs, such as `odd-reply`.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Oddity(_) => "odd-reply",
+            Self::Deviation(_) => "odd-reply",
             Self::ResourceElsewhere(_) => "resource-elsewhere",
             Self::NotDeleted(_) => "not-deleted",
             Self::Token(_) => "token",
@@ -164,7 +164,7 @@ impl Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Oddity(oddity) => write!(f, "{oddity}."),
+            Self::Deviation(deviation) => write!(f, "{deviation}."),
             Self::ResourceElsewhere(denied) => write!(
                 f,
                 "The session's URL is on a host that may not have the token, so the DELETE goes \

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::connect_times::Stopwatch;
 use super::driver::{Driver, Outcome};
-use super::event::{Event, Input, PeerNews, State};
+use super::event::{Event, Input, PeerEvent, State};
 use super::failure::{Cause, Phase};
 use super::ice_checks::IceChecks;
 use super::liveness::{CheckSender, Liveliness, Liveness};
@@ -55,7 +55,7 @@ pub(super) async fn publish(
             .map(|trickle| trickle.when(&driver.gathered));
         tokio::select! {
             input = driver.next_input() => match input {
-                Input::Peer { news: PeerNews::Connected, .. } if active.is_none() => {
+                Input::Peer { event: PeerEvent::Connected, .. } if active.is_none() => {
                     active = Some(connected(driver, offered));
                 }
                 input => if let Some(outcome) = driver.outcome_of(input) {
@@ -82,7 +82,7 @@ pub(super) async fn publish(
 fn connected(driver: &mut Driver, offered: &Offered) -> ActiveConnection {
     driver.phase = Phase::Publish;
     driver.asked_for_token_since_publishing = false;
-    let mode = driver.fallback.worked(offered.video);
+    let mode = driver.fallback.connected(offered.video);
     remember(driver, mode);
     let times = driver.stopwatch.as_mut().map(Stopwatch::connected);
     if let Some(times) = times {
@@ -97,7 +97,7 @@ fn connected(driver: &mut Driver, offered: &Offered) -> ActiveConnection {
 fn published(driver: &mut Driver, video: OfferedVideo, lived: Duration) {
     driver.backoff.published(lived);
     driver.lived = Some((lived, video));
-    let mode = driver.fallback.lived(lived, video);
+    let mode = driver.fallback.lasted(lived, video);
     remember(driver, mode);
 }
 

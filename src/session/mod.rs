@@ -43,7 +43,7 @@ pub use backoff::Retries;
 pub use config::{Config, NoToken};
 pub use connect_times::Times;
 pub use deletion::{Ended, Ending};
-pub use event::{Event, Input, PeerNews, State, Warning};
+pub use event::{Event, Input, PeerEvent, State, Warning};
 pub use failure::{Cause, ErrorKind, Failure, Phase};
 pub use http_io::SendError;
 pub use process::{Process, ProcessError};

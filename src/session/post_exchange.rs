@@ -74,8 +74,8 @@ impl Exchange {
                 Ok(Step::Again(redirect.to))
             }
             Reply::Created(created) => {
-                for oddity in &created.oddities {
-                    emit(Event::Warning(Warning::Oddity(oddity.clone())));
+                for deviation in &created.deviations {
+                    emit(Event::Warning(Warning::Deviation(deviation.clone())));
                 }
                 let mut token = token;
                 if let Some(resource) = &created.resource
@@ -131,7 +131,7 @@ fn refused(
     asked: &url::Url,
 ) -> Cause {
     if let PostError::Refused(refusal) = &mut error {
-        refusal.hide_request(token, asked);
+        refusal.redact_request(token, asked);
     }
     Cause::Post {
         error,

@@ -54,7 +54,7 @@ impl Driver {
                     return None;
                 }
                 Outcome::Replaced => {
-                    self.fallback.ended_otherwise();
+                    self.fallback.ended_by_other_cause();
                     let until = self
                         .replaced
                         .map(|replaced| replaced + BETWEEN_REPLACEMENTS);
@@ -86,7 +86,7 @@ impl Driver {
         match (&failure.cause, self.lived) {
             (Cause::Closed, Some((lived, video))) => self.fallback.after_close(lived, video),
             _ => {
-                self.fallback.ended_otherwise();
+                self.fallback.ended_by_other_cause();
                 None
             }
         }

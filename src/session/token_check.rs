@@ -25,7 +25,7 @@ pub(super) async fn check_token(driver: &mut Driver) -> Result<(), Outcome> {
         status = token_status(driver).await?;
     }
     match status {
-        TokenStatus::Fine => Ok(()),
+        TokenStatus::Usable => Ok(()),
         TokenStatus::ExpiringSoon { .. } => {
             driver.emit(Event::Warning(Warning::Token(status)));
             Ok(())
@@ -64,13 +64,13 @@ async fn token_status(driver: &mut Driver) -> Result<TokenStatus, Outcome> {
         .as_ref()
         .map(|claims| claims.status(SystemTime::now()));
     driver.emit(Event::Claims(claims));
-    Ok(status.unwrap_or(TokenStatus::Fine))
+    Ok(status.unwrap_or(TokenStatus::Usable))
 }
 
 /// Asks the application for a new token. Returns whether it gave one.
 async fn renew(driver: &mut Driver) -> Result<bool, Outcome> {
     driver.token_answer = None;
-    driver.emit(Event::TokenWanted);
+    driver.emit(Event::NewTokenWanted);
     let until = Instant::now() + NEW_TOKEN_TIMEOUT;
     loop {
         if let Some(has_token) = driver.token_answer {

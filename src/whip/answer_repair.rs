@@ -35,8 +35,8 @@ impl fmt::Display for Repair {
         f.write_str(match self {
             Self::Mid => "a section had no mid",
             Self::Transport => "a section had no transport of its own",
-            Self::Setup => "setup stood at session level only",
-            Self::Fingerprint => "the fingerprint stood at both levels",
+            Self::Setup => "setup was only at session level",
+            Self::Fingerprint => "the fingerprint was at both levels",
             Self::Bundle => "there was no BUNDLE group",
         })
     }

@@ -34,10 +34,12 @@ impl Token {
         }
         for (position, character) in text.chars().enumerate() {
             match character {
-                '"' | '\'' if position == 0 => return Err(TokenError::Character { position }),
+                '"' | '\'' if position == 0 => {
+                    return Err(TokenError::InvalidCharacter { position });
+                }
                 '\n' | '\r' => return Err(TokenError::LineBreak { position }),
                 '!'..='~' => {}
-                _ => return Err(TokenError::Character { position }),
+                _ => return Err(TokenError::InvalidCharacter { position }),
             }
         }
         Ok(Self(text.to_owned()))
@@ -78,7 +80,7 @@ pub enum TokenError {
     },
     /// A space, a control or a non-ASCII character inside the token, or a quote at its
     /// start.
-    Character {
+    InvalidCharacter {
         /// Position of the character.
         position: usize,
     },
@@ -92,7 +94,7 @@ impl fmt::Display for TokenError {
                 f,
                 "the token holds a line break at character {position}; give it on one line"
             ),
-            Self::Character { position } => write!(
+            Self::InvalidCharacter { position } => write!(
                 f,
                 "the token holds a space or a character outside ASCII at character {position}; \
                  copy it again, without quotes or blanks"
@@ -129,7 +131,7 @@ mod tests {
     fn character_outside_visible_ascii_is_an_error() {
         for bad in ["a b", "a\u{7f}", "é", "a\tb", "\"a\"", "'a'"] {
             assert!(
-                matches!(Token::parse(bad), Err(TokenError::Character { .. })),
+                matches!(Token::parse(bad), Err(TokenError::InvalidCharacter { .. })),
                 "{bad:?}"
             );
         }

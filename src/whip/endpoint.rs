@@ -47,7 +47,7 @@ impl Endpoint {
     }
 
     /// Whether requests leave this machine unencrypted.
-    pub fn is_open_to_listeners(&self) -> bool {
+    pub fn is_unencrypted(&self) -> bool {
         self.0.scheme() == "http" && !is_loopback(&self.0)
     }
 }
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn plain_http_is_open_to_listeners_unless_it_stays_on_this_machine() {
-        let open = |text: &str| Endpoint::parse(text).unwrap().is_open_to_listeners();
+        let open = |text: &str| Endpoint::parse(text).unwrap().is_unencrypted();
         assert!(open("http://192.0.2.7/whip"));
         assert!(open("http://localhost.example.com/"));
         for local in [

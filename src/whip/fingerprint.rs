@@ -32,16 +32,19 @@ impl FromStr for Fingerprint {
     type Err = FingerprintError;
 
     fn from_str(text: &str) -> Result<Self, FingerprintError> {
-        let (name, bytes) = text.trim().split_once(' ').ok_or(FingerprintError::Form)?;
+        let (name, bytes) = text
+            .trim()
+            .split_once(' ')
+            .ok_or(FingerprintError::Syntax)?;
         let algorithm = Algorithm::named(name).ok_or(FingerprintError::Algorithm)?;
         let digest: Vec<u8> = bytes
             .trim()
             .split(':')
             .map(|pair| u8::from_str_radix(pair, 16))
             .collect::<Result<_, _>>()
-            .map_err(|_| FingerprintError::Form)?;
+            .map_err(|_| FingerprintError::Syntax)?;
         if digest.len() != algorithm.ring().output_len() {
-            return Err(FingerprintError::Form);
+            return Err(FingerprintError::Syntax);
         }
         Ok(Self { algorithm, digest })
     }
@@ -61,7 +64,7 @@ impl fmt::Display for Fingerprint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FingerprintError {
     /// The value is not `algorithm AB:CD:…` with the length that the algorithm has.
-    Form,
+    Syntax,
     /// The hash is not SHA-256, SHA-384 or SHA-512. RFC 8122 5 also lists weaker ones,
     /// which must not be trusted.
     Algorithm,
@@ -70,7 +73,7 @@ pub enum FingerprintError {
 impl fmt::Display for FingerprintError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Form => "expected a fingerprint as 'sha-256 AB:CD:…'",
+            Self::Syntax => "expected a fingerprint as 'sha-256 AB:CD:…'",
             Self::Algorithm => "expected a fingerprint by sha-256, sha-384 or sha-512",
         })
     }
@@ -138,7 +141,7 @@ mod tests {
         for bad in ["", "sha-256", "sha-256 AB:CD", "sha-256 GG:00"] {
             assert_eq!(
                 bad.parse::<Fingerprint>(),
-                Err(FingerprintError::Form),
+                Err(FingerprintError::Syntax),
                 "{bad:?}"
             );
         }

@@ -63,7 +63,7 @@
 //! // Delete the session.
 //! let request = created.resource.unwrap().delete(Some(&token));
 //! assert_eq!(request.uri(), "https://region.example.net/session/1");
-//! assert_eq!(read_delete(StatusCode::OK), Ok(Deleted::Now));
+//! assert_eq!(read_delete(StatusCode::OK), Ok(Deleted::Done));
 //! ```
 
 mod answer;
@@ -73,7 +73,7 @@ mod body;
 mod endpoint;
 mod fingerprint;
 mod fragment;
-mod link;
+mod link_header;
 mod offer;
 mod post;
 mod refusal;
@@ -88,9 +88,9 @@ pub use body::Body;
 pub use endpoint::{Endpoint, EndpointError, is_loopback, origin};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use fragment::Fragment;
-pub use link::IceServer;
+pub use link_header::IceServer;
 pub use offer::{Offer, OfferError};
-pub use post::{Created, MAX_HOPS, Oddity, Post, PostError, Redirect, Reply};
+pub use post::{Created, Deviation, MAX_HOPS, Post, PostError, Redirect, Reply};
 pub use refusal::{Refusal, RetryAfter};
 pub use resource::{
     DeleteError, Deleted, Resource, TrickleError, Trickling, read_delete, read_trickle,

@@ -10,7 +10,7 @@ use super::answer::{Answer, AnswerError};
 use super::bearer_token::Token;
 use super::body::Body;
 use super::endpoint::{Endpoint, origin};
-use super::link::{IceServer, ice_servers};
+use super::link_header::{IceServer, ice_servers};
 use super::offer::Offer;
 use super::refusal::Refusal;
 use super::resource::Resource;
@@ -87,18 +87,18 @@ impl Post {
     fn created(&self, response: &Response<Body>) -> Created {
         let (status, headers) = (response.status(), response.headers());
         let resource = self.resource(status, headers);
-        let mut oddities = Vec::new();
+        let mut deviations = Vec::new();
         if status != StatusCode::CREATED {
-            oddities.push(Oddity::Status(status));
+            deviations.push(Deviation::Status(status));
         }
         if resource.is_none() {
-            oddities.push(Oddity::NoLocation);
+            deviations.push(Deviation::NoLocation);
         }
         Created {
             answer: Answer::read(response.body(), &self.offer),
             ice_servers: ice_servers(headers),
             resource,
-            oddities,
+            deviations,
         }
     }
 
@@ -159,19 +159,19 @@ pub struct Created {
     /// STUN and TURN servers from the `Link` headers.
     pub ice_servers: Vec<IceServer>,
     /// Deviations from the RFC that do not prevent publishing.
-    pub oddities: Vec<Oddity>,
+    pub deviations: Vec<Deviation>,
 }
 
 /// A tolerable deviation of a reply from the RFC.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Oddity {
+pub enum Deviation {
     /// A success status other than 201 (Monibuca and early Broadcast Box send 200).
     Status(StatusCode),
     /// No usable `Location` (Twitch, go2rtc): the session can't be deleted.
     NoLocation,
 }
 
-impl fmt::Display for Oddity {
+impl fmt::Display for Deviation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => {
@@ -246,10 +246,10 @@ impl fmt::Display for PostError {
             }
             Self::BadLocation { status } => write!(
                 f,
-                "the server redirects (HTTP {}) to something that is no http or https URL",
+                "the server redirects (HTTP {}) to something that is not an http or https URL",
                 status.as_u16()
             ),
-            Self::Loop { host } => write!(f, "the redirects go round in a circle through {host}"),
+            Self::Loop { host } => write!(f, "the redirects form a loop through {host}"),
             Self::TooManyHops => write!(f, "there are more than {MAX_HOPS} redirects"),
             Self::OtherRedirect { status } => write!(
                 f,

@@ -192,7 +192,7 @@ fn every_error_says_something_else() {
 fn success_without_location_is_usable_but_odd() {
     let session = created(post("https://a.example/"), &reply(201, &[], &answer()));
     assert!(session.answer.is_ok() && session.resource.is_none());
-    assert_eq!(session.oddities, [Oddity::NoLocation]);
+    assert_eq!(session.deviations, [Deviation::NoLocation]);
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn success_with_200_is_usable_but_odd() {
         post("https://a.example/"),
         &reply(200, &[("location", "/s")], &answer()),
     );
-    assert_eq!(session.oddities, [Oddity::Status(StatusCode::OK)]);
+    assert_eq!(session.deviations, [Deviation::Status(StatusCode::OK)]);
 }
 
 #[test]
@@ -273,8 +273,8 @@ fn replies_of_real_servers() {
             "{name}"
         );
         assert_eq!(
-            session.oddities.len().to_string().as_str(),
-            fixture.expected("oddities").unwrap(),
+            session.deviations.len().to_string().as_str(),
+            fixture.expected("deviations").unwrap(),
             "{name}"
         );
         assert_eq!(

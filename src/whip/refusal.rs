@@ -44,8 +44,8 @@ impl Refusal {
 
     /// Replaces with `…` what the server may have repeated from the request: the token,
     /// and the URL's path and query, which hold the stream key on other servers.
-    pub fn hide_request(&mut self, token: Option<&Token>, asked: &Url) {
-        let parts = parts(asked);
+    pub fn redact_request(&mut self, token: Option<&Token>, asked: &Url) {
+        let parts = secret_parts(asked);
         let token = token.map(Token::reveal).into_iter();
         let secrets: Vec<&str> = parts.iter().map(String::as_str).chain(token).collect();
         self.hide(&secrets);
@@ -61,10 +61,10 @@ impl Refusal {
         // first.
         self.body = match serde_json::from_slice::<Value>(&self.body) {
             Ok(mut json) => {
-                blot_json(&mut json, &secrets);
+                redact_json(&mut json, &secrets);
                 json.to_string().into()
             }
-            Err(_) => blot(&String::from_utf8_lossy(&self.body), &secrets).into(),
+            Err(_) => redact_text(&String::from_utf8_lossy(&self.body), &secrets).into(),
         };
     }
 
@@ -125,10 +125,10 @@ impl RetryAfter {
 }
 
 /// Shorter parts of a path or query are words like `whip`, not secrets.
-const SHORTEST_KEY: usize = 8;
+const MIN_SECRET_LENGTH: usize = 8;
 
 /// The parts of a URL that may be secret, as written and decoded.
-fn parts(url: &Url) -> Vec<String> {
+fn secret_parts(url: &Url) -> Vec<String> {
     let whole = [url.path(), url.query().unwrap_or_default()];
     let whole = whole.into_iter().filter(|text| text.len() > 1);
     let keys = [
@@ -137,7 +137,7 @@ fn parts(url: &Url) -> Vec<String> {
     ]
     .into_iter()
     .flatten()
-    .filter(|text| text.len() >= SHORTEST_KEY);
+    .filter(|text| text.len() >= MIN_SECRET_LENGTH);
     whole
         .chain(keys)
         .flat_map(|text| {
@@ -147,19 +147,19 @@ fn parts(url: &Url) -> Vec<String> {
         .collect()
 }
 
-fn blot(text: &str, secrets: &[&str]) -> String {
+fn redact_text(text: &str, secrets: &[&str]) -> String {
     secrets
         .iter()
         .fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
 }
 
-fn blot_json(json: &mut Value, secrets: &[&str]) {
+fn redact_json(json: &mut Value, secrets: &[&str]) {
     match json {
-        Value::String(text) => *text = blot(text, secrets),
-        Value::Array(items) => items.iter_mut().for_each(|item| blot_json(item, secrets)),
+        Value::String(text) => *text = redact_text(text, secrets),
+        Value::Array(items) => items.iter_mut().for_each(|item| redact_json(item, secrets)),
         Value::Object(fields) => fields
             .values_mut()
-            .for_each(|value| blot_json(value, secrets)),
+            .for_each(|value| redact_json(value, secrets)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_that_the_server_repeats_are_blotted_out() {
+    fn secrets_that_the_server_repeats_are_redacted() {
         let token = Token::parse("eyJ0").unwrap();
         let asked = Url::parse("https://h.example/app/s3cret%20Key?k=anotherKey").unwrap();
         for (body, shown) in [
@@ -228,11 +228,11 @@ mod tests {
             (r#"{"code":2003,"message":"an app"}"#, "an app"),
         ] {
             let mut refusal = refusal(body);
-            refusal.hide_request(Some(&token), &asked);
+            refusal.redact_request(Some(&token), &asked);
             assert_eq!(refusal.message().as_deref(), Some(shown), "{body}");
         }
         let mut root = refusal("a/b");
-        root.hide_request(None, &Url::parse("https://h.example/").unwrap());
+        root.redact_request(None, &Url::parse("https://h.example/").unwrap());
         assert_eq!(root.message().as_deref(), Some("a/b"));
     }
 

@@ -103,8 +103,8 @@ impl fmt::Debug for Trickling {
 /// [`DeleteError`] for any other status: the session may still exist on the server.
 pub fn read_delete(status: StatusCode) -> Result<Deleted, DeleteError> {
     match status.as_u16() {
-        200..300 => Ok(Deleted::Now),
-        404 | 410 => Ok(Deleted::Before),
+        200..300 => Ok(Deleted::Done),
+        404 | 410 => Ok(Deleted::AlreadyGone),
         _ => Err(DeleteError { status }),
     }
 }
@@ -113,9 +113,9 @@ pub fn read_delete(status: StatusCode) -> Result<Deleted, DeleteError> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deleted {
     /// The DELETE ended the session.
-    Now,
+    Done,
     /// The session had ended before.
-    Before,
+    AlreadyGone,
 }
 
 /// A DELETE that the server refused.
@@ -179,7 +179,9 @@ impl fmt::Display for TrickleError {
             Self::Gone { status } => ("the server does not know the session", status),
             Self::Precondition { status } => ("the server expects another ETag", status),
             Self::Unsupported { status } => ("the server takes no trickled candidates", status),
-            Self::Failed { status } => ("the trickled candidates were not taken", status),
+            Self::Failed { status } => {
+                ("the server did not accept the trickled candidates", status)
+            }
         };
         write!(f, "{words} (HTTP {})", status.as_u16())
     }
@@ -251,9 +253,9 @@ mod tests {
 
     #[test]
     fn delete_replies() {
-        assert_eq!(read_delete(StatusCode::OK), Ok(Deleted::Now));
-        assert_eq!(read_delete(StatusCode::NO_CONTENT), Ok(Deleted::Now));
-        assert_eq!(read_delete(StatusCode::NOT_FOUND), Ok(Deleted::Before));
+        assert_eq!(read_delete(StatusCode::OK), Ok(Deleted::Done));
+        assert_eq!(read_delete(StatusCode::NO_CONTENT), Ok(Deleted::Done));
+        assert_eq!(read_delete(StatusCode::NOT_FOUND), Ok(Deleted::AlreadyGone));
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         assert_eq!(read_delete(status), Err(DeleteError { status }));
     }

@@ -40,10 +40,10 @@ pub fn check_tracks(tracks: &[(Track, u8)]) -> Result<(), TracksError> {
     for (index, (track, payload)) in tracks.iter().enumerate() {
         for (other, taken) in &tracks[..index] {
             if other == track {
-                return Err(TracksError::Twice { track: *track });
+                return Err(TracksError::DuplicateKind { track: *track });
             }
             if taken == payload {
-                return Err(TracksError::Payload { payload: *payload });
+                return Err(TracksError::SamePayloadType { payload: *payload });
             }
         }
     }
@@ -56,12 +56,12 @@ pub enum TracksError {
     /// More than [`MAX_TRACKS`] tracks, of whatever kind.
     TooMany,
     /// Two tracks of one kind.
-    Twice {
+    DuplicateKind {
         /// The kind of both.
         track: Track,
     },
     /// Both tracks have the same payload type.
-    Payload {
+    SamePayloadType {
         /// The payload type.
         payload: u8,
     },
@@ -73,12 +73,12 @@ impl fmt::Display for TracksError {
             Self::TooMany => f.write_str(
                 "a third pad was requested; WHIP takes one audio and one video stream at most",
             ),
-            Self::Twice { track } => write!(
+            Self::DuplicateKind { track } => write!(
                 f,
                 "a second {} stream is linked; WHIP takes one audio and one video at most",
                 track.name()
             ),
-            Self::Payload { payload } => write!(
+            Self::SamePayloadType { payload } => write!(
                 f,
                 "audio and video both use RTP payload type {payload}; give one of the payloaders \
                  another, such as pt=97"
@@ -106,7 +106,10 @@ mod tests {
     fn twice() {
         let track = Track::Audio;
         let tracks = [(track, 96), (track, 97)];
-        assert_eq!(check_tracks(&tracks), Err(TracksError::Twice { track }));
+        assert_eq!(
+            check_tracks(&tracks),
+            Err(TracksError::DuplicateKind { track })
+        );
     }
 
     #[test]
@@ -114,7 +117,7 @@ mod tests {
         let tracks = [(Track::Audio, 96), (Track::Video, 96)];
         assert_eq!(
             check_tracks(&tracks),
-            Err(TracksError::Payload { payload: 96 })
+            Err(TracksError::SamePayloadType { payload: 96 })
         );
     }
 }

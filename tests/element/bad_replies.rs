@@ -122,7 +122,7 @@ fn redirects_that_lead_nowhere() {
     expect(
         &error_from(|_| redirect("/whip")),
         OpenWrite,
-        &["in a circle"],
+        &["redirects form a loop"],
     );
     let endless = |request: &crate::common::Request| redirect(&format!("{}/x", request.path));
     expect(&error_from(endless), OpenWrite, &["more than 10 redirects"]);

@@ -145,7 +145,7 @@ fn a_bad_token_while_running_leaves_the_old_one_in_force() {
     publisher.play();
     publisher.wait_state("publishing");
     publisher.whip.set_property("auth-token", "two\nlines");
-    assert!(publisher.wait_warning().contains("stays in force"));
+    assert!(publisher.wait_warning().contains("stays in use"));
     publisher.stop();
     assert_eq!(stage.live_sessions(), 0);
 }

@@ -173,7 +173,7 @@ fn audio_that_is_not_opus() {
     assert_eq!(warning.limit, "audio-codec");
     assert_eq!(
         warning.text,
-        "The audio is PCMU, and IVS takes Opus only: expect a refusal. Encode it with opusenc ! \
+        "The audio is PCMU, and IVS accepts only Opus: expect a refusal. Encode it with opusenc ! \
          rtpopuspay."
     );
 }

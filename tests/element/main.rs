@@ -11,9 +11,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod finding;
 mod harness;
-mod sessions;
+mod recorded_sessions;
+mod secret_search;
 
 mod bad_replies;
 mod bad_settings;
@@ -23,10 +23,10 @@ mod missing_elements;
 mod pads;
 mod publishing;
 mod quirks;
+mod reconnecting;
 mod resilience;
 mod restarting;
 mod secrets;
 mod stats;
-mod staying;
 mod stopping;
 mod tokens;

@@ -140,9 +140,9 @@ fn what_is_waited_for_is_told_after_a_while() {
     nothing_linked.play();
     let warning = nothing_comes.wait_warning();
     assert!(
-        warning.contains("10 s nothing has come to sink_0"),
+        warning.contains("no media has arrived at sink_0 for 10 s"),
         "{warning}"
     );
     let warning = nothing_linked.wait_warning();
-    assert!(warning.contains("No pad is linked"), "{warning}");
+    assert!(warning.contains("no pad is linked"), "{warning}");
 }

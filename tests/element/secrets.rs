@@ -10,9 +10,9 @@ use std::process::{Command, Stdio};
 use gst::prelude::*;
 use ivs_stage::{Kind, SessionReport};
 
-use crate::finding::Secrets;
 use crate::harness::{BOUND, plugin_folder, stage};
-use crate::sessions::{self, Shown};
+use crate::recorded_sessions::{self, Shown};
+use crate::secret_search::Secrets;
 
 /// GStreamer prints these in messages, graphs and its log (README, "Secrets").
 const KEYS: [&str; 2] = ["DTLS key", "SRTP key"];
@@ -34,7 +34,7 @@ fn assert_hidden(secrets: &Secrets, what: &str, shown: &Shown, but_for: &[&str])
 
 #[test]
 fn graphs_properties_and_messages_in_every_state() {
-    let seen = sessions::run();
+    let seen = recorded_sessions::run();
     let states: BTreeSet<&str> = seen
         .graphs
         .iter()
@@ -130,7 +130,7 @@ fn sessions_in_a_process_of_their_own() {
     let Some(path) = std::env::var_os(SAVE_TO) else {
         return;
     };
-    sessions::run().secrets.save(Path::new(&path));
+    recorded_sessions::run().secrets.save(Path::new(&path));
 }
 
 #[test]

@@ -38,7 +38,11 @@ fn gone_before_is_as_good() {
         };
         let (events, _) = stop_at(reply);
         assert_eq!(names(&events), ["stopping", "ended"]);
-        assert_eq!(ended(&events), Ended::Deleted(Deleted::Before), "{status}");
+        assert_eq!(
+            ended(&events),
+            Ended::Deleted(Deleted::AlreadyGone),
+            "{status}"
+        );
     }
 }
 
@@ -78,7 +82,7 @@ fn unanswered_is_given_up_in_time() {
 fn body_of_the_reply_is_not_waited_for() {
     let (events, took) = stop_at(|| Reply::new(200).body("ok").stalling().into());
     assert!(took < PROMPT, "{took:?}");
-    assert_eq!(ended(&events), Ended::Deleted(Deleted::Now));
+    assert_eq!(ended(&events), Ended::Deleted(Deleted::Done));
 }
 
 #[test]

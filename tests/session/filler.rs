@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gstivs::ivs::{Filler, FillerMode, OfferedVideo};
-use gstivs::session::{Cause, Config, Event, Input, PeerNews, Retries, State};
+use gstivs::session::{Cause, Config, Event, Input, PeerEvent, Retries, State};
 
 use crate::common::{Reply, Server, created};
 use crate::publisher::{Publisher, config};
@@ -48,8 +48,8 @@ fn offered(config: Config) -> Vec<OfferedVideo> {
         }) {
             Next::FillerFallback => offered.push(publisher.offer_next()),
             Next::Answered(peer) => {
-                let news = PeerNews::Connected;
-                publisher.tell(Input::Peer { peer, news });
+                let event = PeerEvent::Connected;
+                publisher.tell(Input::Peer { peer, event });
                 publisher
                     .until(|event| matches!(event, Event::State(State::Publishing)).then_some(()));
                 publisher.stop_and_delete();
@@ -120,15 +120,15 @@ fn publish_next(publisher: &Publisher, mode: FillerMode) {
         Event::Answer { peer, .. } => Some(*peer),
         _ => None,
     });
-    let news = PeerNews::Connected;
-    publisher.tell(Input::Peer { peer, news });
+    let event = PeerEvent::Connected;
+    publisher.tell(Input::Peer { peer, event });
     publisher.until(|event| matches!(event, Event::State(State::Publishing)).then_some(()));
 }
 
 /// Ends this peer connection. Returns the wait before the next attempt.
 fn lose(publisher: &Publisher, peer: u64, cause: Cause) -> Duration {
-    let news = PeerNews::Broken(cause);
-    publisher.tell(Input::Peer { peer, news });
+    let event = PeerEvent::Broken(cause);
+    publisher.tell(Input::Peer { peer, event });
     publisher.until(|event| match event {
         Event::Retry { wait, .. } => Some(*wait),
         _ => None,

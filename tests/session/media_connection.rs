@@ -51,7 +51,7 @@ fn media_that_never_connects_is_a_failure_and_deleted() {
         failure.is_retryable() && failure.to_string().contains("UDP"),
         "{failure}"
     );
-    assert_eq!(ended, Ended::Deleted(Deleted::Now));
+    assert_eq!(ended, Ended::Deleted(Deleted::Done));
     assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
 }
 
@@ -99,7 +99,7 @@ fn broken_after_connected_is_lost_media() {
         failure.is_retryable() && failure.to_string().contains("DTLS closed"),
         "{failure}"
     );
-    assert_eq!(ended, Ended::Deleted(Deleted::Now));
+    assert_eq!(ended, Ended::Deleted(Deleted::Done));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn another_certificate_than_announced_ends_the_session() {
     assert_eq!(failure.phase, Phase::Connect);
     assert_eq!(failure.kind(), ErrorKind::NotAuthorized);
     assert!(!failure.is_retryable());
-    assert_eq!(ended, Ended::Deleted(Deleted::Now));
+    assert_eq!(ended, Ended::Deleted(Deleted::Done));
     assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
 }
 
@@ -143,6 +143,6 @@ fn broken_while_the_post_is_unanswered_still_deletes() {
     assert_eq!(names(&events).last(), Some(&"ended"));
     assert!(!names(&events).contains(&"answer"));
     // The script answers the DELETE with 201 too, which also counts as success.
-    assert_eq!(ended(&events), Ended::Deleted(Deleted::Now));
+    assert_eq!(ended(&events), Ended::Deleted(Deleted::Done));
     assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
 }

@@ -73,7 +73,7 @@ fn in_namespace(hosts: &std::ffi::OsStr) {
     std::fs::write(hosts, "127.0.0.1 stage.test\n").unwrap();
     let peer = publisher.next_offer_wanted();
     publisher.tell(match offer() {
-        Input::Peer { news, .. } => Input::Peer { peer, news },
+        Input::Peer { event, .. } => Input::Peer { peer, event },
         other => other,
     });
     publisher.answer();

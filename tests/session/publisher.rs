@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use gstivs::ivs::{Filler, FillerMode, OfferedVideo};
 use gstivs::session::{
-    Cause, Config, Ended, Ending, Event, Failure, Input, PeerNews, Process, Retries, Session,
+    Cause, Config, Ended, Ending, Event, Failure, Input, PeerEvent, Process, Retries, Session,
     State, TokenSource, Tokens, Warning,
 };
 use gstivs::whip::{Answer, Deleted, Endpoint, Offer, Token};
@@ -68,9 +68,9 @@ pub(crate) fn given(token: &str) -> Tokens {
     })
 }
 
-/// News of the first attempt's peer connection.
-pub(crate) fn news(news: PeerNews) -> Input {
-    Input::Peer { peer: 1, news }
+/// An event of the first attempt's peer connection.
+pub(crate) fn peer_event(event: PeerEvent) -> Input {
+    Input::Peer { peer: 1, event }
 }
 
 /// The offer of the first peer connection, as input.
@@ -80,23 +80,23 @@ pub(crate) fn offer() -> Input {
 
 /// The offer of the peer connection with this number, with this video, as input.
 pub(crate) fn offer_with(peer: u64, video: OfferedVideo) -> Input {
-    let news = PeerNews::Offer {
+    let event = PeerEvent::Offer {
         offer: Offer::new(OFFER, "stream", None).unwrap(),
         video,
         heard: Arc::default(),
         took: Duration::from_millis(7),
     };
-    Input::Peer { peer, news }
+    Input::Peer { peer, event }
 }
 
 /// The media connection that is up, as input.
 pub(crate) fn connected() -> Input {
-    news(PeerNews::Connected)
+    peer_event(PeerEvent::Connected)
 }
 
 /// The peer connection that can't continue, as input.
 pub(crate) fn broken(cause: Cause) -> Input {
-    news(PeerNews::Broken(cause))
+    peer_event(PeerEvent::Broken(cause))
 }
 
 /// A running session under test.
@@ -319,7 +319,7 @@ impl Publisher {
     pub(crate) fn stop_and_delete(&self) {
         let (over, took) = self.stop();
         assert!(over && took < PROMPT, "over: {over} after {took:?}");
-        assert_eq!(ended(&self.to_the_end()), Ended::Deleted(Deleted::Now));
+        assert_eq!(ended(&self.to_the_end()), Ended::Deleted(Deleted::Done));
     }
 }
 
@@ -362,9 +362,9 @@ pub(crate) fn names(events: &[Event]) -> Vec<&'static str> {
         Event::FillerFallback { .. } => "filler fallback",
         Event::NoOffer { .. } => "no offer",
         Event::Times(_) => "times",
-        Event::Trickled(_) => "trickled",
+        Event::CandidatesSent(_) => "trickled",
         Event::Claims(_) => "claims",
-        Event::TokenWanted => "token wanted",
+        Event::NewTokenWanted => "token wanted",
         Event::Retry { .. } => "retry",
         Event::State(State::Connecting) => "connecting",
         Event::State(State::Publishing) => "publishing",

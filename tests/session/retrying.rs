@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use gstivs::session::{Cause, Config, Event, Input, PeerNews, Retries};
+use gstivs::session::{Cause, Config, Event, Input, PeerEvent, Retries};
 
 use crate::common::{Action, Reply, Request, Server, created};
 use crate::publisher::{BOUND, PROMPT, Publisher, broken, config, offer};
@@ -18,7 +18,7 @@ fn retrying(endpoint: &str) -> Config {
 /// The offer of the peer connection with this number.
 fn offer_of(peer: u64) -> Input {
     match offer() {
-        Input::Peer { news, .. } => Input::Peer { peer, news },
+        Input::Peer { event, .. } => Input::Peer { peer, event },
         other => other,
     }
 }
@@ -41,7 +41,7 @@ fn a_lost_session_is_replaced_at_once_and_its_resource_deleted_alongside() {
     publisher.answer();
     publisher.tell(Input::Peer {
         peer,
-        news: PeerNews::Connected,
+        event: PeerEvent::Connected,
     });
     publisher.stop_and_delete();
     let deletes = server
@@ -65,7 +65,7 @@ fn news_of_an_older_peer_connection_are_dropped() {
     publisher.answer();
     publisher.tell(Input::Peer {
         peer,
-        news: PeerNews::Connected,
+        event: PeerEvent::Connected,
     });
     publisher.until(|event| matches!(event, Event::State(_)).then_some(()));
     // The transport of the first peer connection closes only now.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use gstivs::session::{Cause, Config, Event, Input, PeerNews, Retries, State};
+use gstivs::session::{Cause, Config, Event, Input, PeerEvent, Retries, State};
 
 use crate::publisher::{Publisher, config, offer, whip_server};
 
@@ -16,22 +16,22 @@ const INTERVAL: Duration = Duration::from_secs(2);
 fn publish(publisher: &Publisher, peer: u64) -> Arc<AtomicU64> {
     let counter = Arc::new(AtomicU64::new(0));
     if let Input::Peer {
-        news: PeerNews::Offer { offer, video, .. },
+        event: PeerEvent::Offer { offer, video, .. },
         ..
     } = offer()
     {
-        let news = PeerNews::Offer {
+        let event = PeerEvent::Offer {
             offer,
             video,
             heard: counter.clone(),
             took: Duration::ZERO,
         };
-        publisher.tell(Input::Peer { peer, news });
+        publisher.tell(Input::Peer { peer, event });
     }
     publisher.answer();
     publisher.tell(Input::Peer {
         peer,
-        news: PeerNews::Connected,
+        event: PeerEvent::Connected,
     });
     counter
 }

@@ -64,7 +64,7 @@ fn while_the_post_is_unanswered() {
         assert_eq!(delete.authorization(), Some(BEARER));
         let events = publisher.to_the_end();
         assert_eq!(names(&events), ["connecting", "stopping", "ended"]);
-        assert_eq!(ended(&events), Ended::Deleted(Deleted::Now));
+        assert_eq!(ended(&events), Ended::Deleted(Deleted::Done));
         assert_prompt(publisher.wait(), true);
     }
 }
@@ -120,7 +120,10 @@ fn after_a_redirect() {
     next.wait_for_line(BOUND, "POST /").unwrap();
     assert_prompt(publisher.stop(), false);
     gate.open();
-    assert_eq!(ended(&publisher.to_the_end()), Ended::Deleted(Deleted::Now));
+    assert_eq!(
+        ended(&publisher.to_the_end()),
+        Ended::Deleted(Deleted::Done)
+    );
     assert_eq!(next.lines(), ["POST /", "DELETE /session/1"]);
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use gstivs::session::{Cause, Config, Ended, Event, Failure, Phase, Warning};
-use gstivs::whip::{AnswerError, Deleted, Oddity};
+use gstivs::whip::{AnswerError, Deleted, Deviation};
 
 use crate::common::{Reply, Server, answer_for};
 use crate::publisher::{Publisher, config, ended, names, warnings};
@@ -24,7 +24,7 @@ fn failure_at(make: impl Fn(Reply, String) -> Reply + Send + Sync + 'static) -> 
         ..config(&server.url("/"))
     });
     let (failure, ended) = publisher.failed();
-    assert_eq!(ended, Ended::Deleted(Deleted::Now));
+    assert_eq!(ended, Ended::Deleted(Deleted::Done));
     assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
     assert_eq!(
         (failure.phase, failure.host.clone()),
@@ -119,9 +119,9 @@ fn without_location_it_works_with_a_warning() {
     let publisher = Publisher::offering(config(&server.url("/")));
     let events: Vec<Event> = (0..3).map(|_| publisher.next()).collect();
     assert_eq!(names(&events), ["connecting", "warning", "answer"]);
-    let oddity = Warning::Oddity(Oddity::NoLocation);
-    assert!(oddity.to_string().contains("Location"));
-    assert_eq!(warnings(&events), [oddity]);
+    let deviation = Warning::Deviation(Deviation::NoLocation);
+    assert!(deviation.to_string().contains("Location"));
+    assert_eq!(warnings(&events), [deviation]);
     assert!(publisher.stop().0);
     assert_eq!(ended(&publisher.to_the_end()), Ended::NothingToDelete);
     assert_eq!(server.lines(), ["POST /"]);

@@ -37,7 +37,7 @@ fn redirected_published_and_deleted_where_it_was_made() {
             "ended"
         ]
     );
-    assert_eq!(ended(&events), Ended::Deleted(Deleted::Now));
+    assert_eq!(ended(&events), Ended::Deleted(Deleted::Done));
     assert!(
         matches!(&events[1], Event::Redirected { from, to }
             if *from == global.origin() && *to == regional.origin()),

@@ -18,7 +18,7 @@ fn the_token_is_not_sent_to_other_hosts() {
     assert_eq!(run.status.code(), Some(1), "{run:?}");
     assert_eq!(server.lines(), ["OPTIONS /", "POST /"]);
     for line in [
-        "redirects to http://[address], which may not have the token",
+        "redirects to http://[address], which may not get the token",
         "Offers sent: 1. Sessions opened: 0, deleted: 0.",
     ] {
         assert!(run.output.contains(line), "{line}\n{}", run.output);

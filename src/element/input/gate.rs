@@ -40,7 +40,7 @@ impl Gate {
     pub(crate) fn passes(&self, begins: impl FnOnce() -> bool) -> bool {
         match self.mode.load(Ordering::Acquire) {
             OPEN => true,
-            AWAITS_KEY_FRAME if begins() || self.has_waited_enough() => {
+            AWAITS_KEY_FRAME if begins() || self.key_frame_wait_is_over() => {
                 // If the gate was closed meanwhile, it stays closed.
                 let (waiting, open) = (AWAITS_KEY_FRAME, OPEN);
                 let order = (Ordering::AcqRel, Ordering::Acquire);
@@ -52,7 +52,7 @@ impl Gate {
         }
     }
 
-    fn has_waited_enough(&self) -> bool {
+    fn key_frame_wait_is_over(&self) -> bool {
         let opened = *self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         opened.is_some_and(|opened| opened.elapsed() >= KEY_FRAME_WAIT)
     }

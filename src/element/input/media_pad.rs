@@ -21,7 +21,7 @@ use crate::element::log::CAT;
 use crate::ivs::LimitViolation;
 
 /// News of a pad's stream, told on its streaming thread.
-pub(crate) enum PadNews {
+pub(crate) enum PadEvent {
     /// [`MediaPad::state`] has changed.
     Changed,
     /// There is a new limit violation, see [`MediaPad::violations`].
@@ -50,7 +50,7 @@ impl MediaPad {
     pub(crate) fn new(
         name: &str,
         template: &gst::PadTemplate,
-        news: impl Fn(PadNews) + Send + Sync + 'static,
+        tell: impl Fn(PadEvent) + Send + Sync + 'static,
     ) -> Result<Self, glib::BoolError> {
         // Named after the pad, so that a graph dump shows which belong together.
         let sync = gst::ElementFactory::make("clocksync")
@@ -58,10 +58,10 @@ impl MediaPad {
             .build()?;
         let ghost = gst::GhostPad::builder_from_template(template)
             .chain_function(|pad, parent, buffer| {
-                own_flow(pad, gst::ProxyPad::chain_default(pad, parent, buffer))
+                flow_for_upstream(pad, gst::ProxyPad::chain_default(pad, parent, buffer))
             })
             .chain_list_function(|pad, parent, list| {
-                own_flow(pad, gst::ProxyPad::chain_list_default(pad, parent, list))
+                flow_for_upstream(pad, gst::ProxyPad::chain_list_default(pad, parent, list))
             })
             .name(name)
             .build();
@@ -70,7 +70,7 @@ impl MediaPad {
             sync,
             inner: Arc::default(),
         };
-        pad.watch(news)?;
+        pad.watch(tell)?;
         pad.advise_caps();
         Ok(pad)
     }
@@ -161,7 +161,10 @@ impl MediaPad {
         let _ = self.ghost.push_event(event);
     }
 
-    fn watch(&self, news: impl Fn(PadNews) + Send + Sync + 'static) -> Result<(), glib::BoolError> {
+    fn watch(
+        &self,
+        tell: impl Fn(PadEvent) + Send + Sync + 'static,
+    ) -> Result<(), glib::BoolError> {
         let inner = self.inner.clone();
         let mask = gst::PadProbeType::BUFFER
             | gst::PadProbeType::BUFFER_LIST
@@ -172,14 +175,14 @@ impl MediaPad {
         source.add_probe(mask, move |_, info| {
             let passes = match &info.data {
                 Some(gst::PadProbeData::Event(event)) => {
-                    pace_anew_after_flush(event, &sync);
-                    return inner.event(event, &news);
+                    restart_pacing_after_flush(event, &sync);
+                    return inner.event(event, &tell);
                 }
                 Some(gst::PadProbeData::Buffer(buffer)) => {
-                    inner.pass(Some(buffer), std::iter::once(buffer.as_ref()), &news)
+                    inner.pass(Some(buffer), std::iter::once(buffer.as_ref()), &tell)
                 }
                 Some(gst::PadProbeData::BufferList(list)) => {
-                    inner.pass(list.get(0), list.iter(), &news)
+                    inner.pass(list.get(0), list.iter(), &tell)
                 }
                 _ => true,
             };
@@ -223,17 +226,17 @@ impl Inner {
         &self,
         first: Option<&gst::BufferRef>,
         packets: impl Iterator<Item = &'a gst::BufferRef>,
-        news: &impl Fn(PadNews),
+        tell: &impl Fn(PadEvent),
     ) -> bool {
         let begins = || first.is_some_and(begins_a_key_frame);
         let passes = self.gate.passes(begins);
         if passes && self.traffic.take(packets) {
-            news(PadNews::LimitViolated);
+            tell(PadEvent::LimitViolated);
         }
         passes
     }
 
-    fn event(&self, event: &gst::Event, news: &impl Fn(PadNews)) -> gst::PadProbeReturn {
+    fn event(&self, event: &gst::Event, tell: &impl Fn(PadEvent)) -> gst::PadProbeReturn {
         match event.view() {
             gst::EventView::Caps(caps) => {
                 gst::debug!(CAT, "stream with {}", caps.caps());
@@ -242,15 +245,15 @@ impl Inner {
                     .as_ref()
                     .is_ok_and(|format| self.traffic.begin(format));
                 self.change(|state| state.format = Some(format));
-                news(PadNews::Changed);
+                tell(PadEvent::Changed);
                 if is_of_wrong_codec {
-                    news(PadNews::LimitViolated);
+                    tell(PadEvent::LimitViolated);
                 }
                 gst::PadProbeReturn::Ok
             }
             gst::EventView::Eos(_) => {
                 self.change(|state| state.has_ended = true);
-                news(PadNews::Changed);
+                tell(PadEvent::Changed);
                 // webrtcbin ignores it. Not Drop: with that, GStreamer 1.22 unrefs
                 // the event once too often.
                 gst::PadProbeReturn::Handled
@@ -259,7 +262,7 @@ impl Inner {
             gst::EventView::FlushStart(_) => gst::PadProbeReturn::Handled,
             gst::EventView::FlushStop(_) => {
                 self.change(|state| state.has_ended = false);
-                news(PadNews::Changed);
+                tell(PadEvent::Changed);
                 gst::PadProbeReturn::Handled
             }
             _ => gst::PadProbeReturn::Ok,
@@ -279,7 +282,7 @@ impl Inner {
 /// After a flush, upstream's running time restarts, but the pipeline's goes on: it
 /// restarts only if a sink prerolls. So clocksync starts again from the next buffer;
 /// otherwise all buffers would be late and go out at once.
-fn pace_anew_after_flush(event: &gst::Event, sync: &glib::WeakRef<gst::Element>) {
+fn restart_pacing_after_flush(event: &gst::Event, sync: &glib::WeakRef<gst::Element>) {
     if let (gst::EventType::FlushStop, Some(sync)) = (event.type_(), sync.upgrade()) {
         sync.set_property("sync-to-first", true);
     }
@@ -287,7 +290,7 @@ fn pace_anew_after_flush(event: &gst::Event, sync: &glib::WeakRef<gst::Element>)
 
 /// The flow return for upstream. Errors of a webrtcbin that is being replaced are
 /// hidden, since a source would stop for good. Only the pad's own flushing counts.
-fn own_flow(
+fn flow_for_upstream(
     pad: &gst::GhostPad,
     flow: Result<gst::FlowSuccess, gst::FlowError>,
 ) -> Result<gst::FlowSuccess, gst::FlowError> {

@@ -12,7 +12,7 @@ mod stream_format;
 mod traffic_meter;
 mod upstream_encoder;
 
-pub(super) use media_pad::{MediaPad, PadNews};
+pub(super) use media_pad::{MediaPad, PadEvent};
 pub(super) use pad_list::PadList;
 pub(super) use stream_format::{CapsError, PadState, StreamFormat};
 pub(super) use traffic_meter::Traffic;

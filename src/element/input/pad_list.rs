@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gst::prelude::*;
 
-use super::media_pad::{MediaPad, PadNews};
+use super::media_pad::{MediaPad, PadEvent};
 use crate::whip::MAX_TRACKS;
 
 /// The sink pads that are requested and not released.
@@ -31,14 +31,14 @@ impl PadList {
         bin: &gst::Bin,
         template: &gst::PadTemplate,
         name: Option<&str>,
-        news: impl Fn(PadNews) + Send + Sync + 'static,
+        tell: impl Fn(PadEvent) + Send + Sync + 'static,
     ) -> Result<gst::Pad, glib::BoolError> {
         let name = name.map(str::to_owned);
         let name = name.unwrap_or_else(|| self.free_name());
         if bin.static_pad(&name).is_some() {
             return Err(glib::bool_error!("there is a pad {name} already"));
         }
-        let pad = MediaPad::new(&name, template, news)?;
+        let pad = MediaPad::new(&name, template, tell)?;
         // Listed before it is in the bin, where a caps event can come at once.
         self.lock().push(pad.clone());
         if let Err(error) = pad.enter(bin) {

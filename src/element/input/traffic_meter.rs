@@ -13,10 +13,10 @@ use crate::whip::Track;
 
 /// Time between two checks for violations. A violation counts if two checks in a
 /// row find it, so that a burst or a hiccup of a second does not count.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Size of the largest packet of a usual network, in bytes.
-const ROOM: usize = 1500;
+const COPY_SIZE: usize = 1500;
 
 /// What a pad has sent since PAUSED.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,7 +88,7 @@ impl TrafficMeter {
         for packet in packets {
             stream.take(packet, now);
         }
-        stream.look(now)
+        stream.check(now)
     }
 
     /// The limits that the stream violates now.
@@ -114,13 +114,13 @@ struct Stream {
     codec: Option<LimitViolation>,
     before: Totals,
     began: Instant,
-    next_look: Duration,
+    next_check: Duration,
     source: Option<u32>,
     /// The violations of the last check, and those that the check before found too.
     seen: Vec<&'static str>,
-    standing: Vec<LimitViolation>,
+    confirmed: Vec<LimitViolation>,
     /// Buffer to which a packet of several memories is copied.
-    room: Box<[u8; ROOM]>,
+    copy_buffer: Box<[u8; COPY_SIZE]>,
 }
 
 enum Kind {
@@ -146,9 +146,9 @@ impl Stream {
         let codec = encoding.and_then(|encoding| check_codec(format.track, encoding));
         let is_h264 = format.track == Track::Video && encoding.is_some() && codec.is_none();
         let kind = if is_h264 {
-            let mut watch = VideoMeter::default();
-            watch.parameter_sets(format.parameter_sets.as_deref().unwrap_or_default());
-            Kind::Video(watch)
+            let mut meter = VideoMeter::default();
+            meter.parameter_sets(format.parameter_sets.as_deref().unwrap_or_default());
+            Kind::Video(meter)
         } else {
             Kind::Packets(AudioMeter::default())
         };
@@ -157,57 +157,57 @@ impl Stream {
             codec,
             before,
             began: Instant::now(),
-            next_look: Duration::ZERO,
+            next_check: Duration::ZERO,
             source: None,
             seen: Vec::new(),
-            standing: Vec::new(),
-            room: Box::new([0; ROOM]),
+            confirmed: Vec::new(),
+            copy_buffer: Box::new([0; COPY_SIZE]),
         }
     }
 
     fn resume(&mut self) {
         match &mut self.kind {
-            Kind::Video(watch) => watch.resume(),
-            Kind::Packets(watch) => watch.resume(),
+            Kind::Video(meter) => meter.resume(),
+            Kind::Packets(meter) => meter.resume(),
         }
         self.seen.clear();
-        self.standing.clear();
+        self.confirmed.clear();
     }
 
     fn take(&mut self, packet: &gst::BufferRef, now: Duration) {
         let (kind, source) = (&mut self.kind, &mut self.source);
-        with_bytes(packet, &mut self.room[..], |rtp| {
+        with_bytes(packet, &mut self.copy_buffer[..], |rtp| {
             // The SSRC (RFC 3550 5.1).
             if let Some([a, b, c, d]) = rtp.get(8..12) {
                 *source = Some(u32::from_be_bytes([*a, *b, *c, *d]));
             }
             match kind {
-                Kind::Video(watch) => watch.packet(rtp, now),
-                Kind::Packets(watch) => watch.packet(rtp, now),
+                Kind::Video(meter) => meter.packet(rtp, now),
+                Kind::Packets(meter) => meter.packet(rtp, now),
             }
         });
     }
 
     /// Checks for violations if a check is due. Returns whether there is a new one.
-    fn look(&mut self, now: Duration) -> bool {
-        if now < self.next_look {
+    fn check(&mut self, now: Duration) -> bool {
+        if now < self.next_check {
             return false;
         }
-        self.next_look = now + LOOK_EVERY;
+        self.next_check = now + CHECK_INTERVAL;
         let measured = self.measured(now);
         let names = measured.iter().map(LimitViolation::name).collect();
         let seen = std::mem::replace(&mut self.seen, names);
-        let stood: Vec<_> = self.standing.iter().map(LimitViolation::name).collect();
-        let standing = measured.into_iter();
-        self.standing = standing
+        let stood: Vec<_> = self.confirmed.iter().map(LimitViolation::name).collect();
+        let confirmed = measured.into_iter();
+        self.confirmed = confirmed
             .filter(|violation| seen.contains(&violation.name()))
             .collect();
-        let mut standing = self.standing.iter();
-        standing.any(|violation| !stood.contains(&violation.name()))
+        let mut confirmed = self.confirmed.iter();
+        confirmed.any(|violation| !stood.contains(&violation.name()))
     }
 
     fn violations(&self) -> Vec<LimitViolation> {
-        self.codec.iter().chain(&self.standing).cloned().collect()
+        self.codec.iter().chain(&self.confirmed).cloned().collect()
     }
 
     /// The violations at this moment, without that of the codec.
@@ -222,15 +222,15 @@ impl Stream {
     fn traffic(&self) -> Traffic {
         let (now, totals) = (self.now(), self.totals());
         let (bit_rate, video) = match &self.kind {
-            Kind::Packets(watch) => (watch.bit_rate(now), None),
-            Kind::Video(watch) => {
+            Kind::Packets(meter) => (meter.bit_rate(now), None),
+            Kind::Video(meter) => {
                 let video = VideoTraffic {
                     frames: totals.frames,
                     key_frames: totals.key_frames,
-                    frame_rate: watch.frame_rate(now),
-                    size: watch.size(),
+                    frame_rate: meter.frame_rate(now),
+                    size: meter.size(),
                 };
-                (watch.bit_rate(now), Some(video))
+                (meter.bit_rate(now), Some(video))
             }
         };
         Traffic {
@@ -245,12 +245,12 @@ impl Stream {
 
     fn totals(&self) -> Totals {
         let (packets, bytes, frames, key_frames) = match &self.kind {
-            Kind::Packets(watch) => (watch.packets(), watch.bytes(), 0, 0),
-            Kind::Video(watch) => (
-                watch.packets(),
-                watch.bytes(),
-                watch.frames(),
-                watch.key_frames(),
+            Kind::Packets(meter) => (meter.packets(), meter.bytes(), 0, 0),
+            Kind::Video(meter) => (
+                meter.packets(),
+                meter.bytes(),
+                meter.frames(),
+                meter.key_frames(),
             ),
         };
         Totals {
@@ -267,14 +267,14 @@ impl Stream {
 }
 
 /// Calls `look` with a packet's bytes. Payloaders make packets of two memories, a
-/// header and a slice of the frame. They are copied to `room`, since mapping them
+/// header and a slice of the frame. They are copied to `copy_buffer`, since mapping them
 /// would allocate memory to merge them.
-fn with_bytes(packet: &gst::BufferRef, room: &mut [u8], look: impl FnOnce(&[u8])) {
+fn with_bytes(packet: &gst::BufferRef, copy_buffer: &mut [u8], look: impl FnOnce(&[u8])) {
     if packet.n_memory() > 1
-        && let Some(room) = room.get_mut(..packet.size())
-        && packet.copy_to_slice(0, room).is_ok()
+        && let Some(copy_buffer) = copy_buffer.get_mut(..packet.size())
+        && packet.copy_to_slice(0, copy_buffer).is_ok()
     {
-        look(room);
+        look(copy_buffer);
     } else if let Ok(map) = packet.map_readable() {
         look(&map);
     }
@@ -316,30 +316,30 @@ mod tests {
         packet
     }
 
-    fn counted(watch: &TrafficMeter) -> (u64, u64, u64) {
-        let traffic = watch.traffic().unwrap();
+    fn counted(meter: &TrafficMeter) -> (u64, u64, u64) {
+        let traffic = meter.traffic().unwrap();
         let key_frames = traffic.video.map_or(0, |video| video.key_frames);
         (traffic.packets, traffic.bytes, key_frames)
     }
 
     #[test]
     fn nothing_is_counted_before_caps() {
-        let watch = TrafficMeter::default();
-        assert!(!watch.take(once(packet(&KEY_FRAME, 12).as_ref())));
-        assert_eq!(watch.traffic(), None);
+        let meter = TrafficMeter::default();
+        assert!(!meter.take(once(packet(&KEY_FRAME, 12).as_ref())));
+        assert_eq!(meter.traffic(), None);
     }
 
     #[test]
     fn packets_of_one_and_of_several_memories() {
-        let watch = TrafficMeter::default();
-        watch.begin(&video(""));
-        watch.take(once(packet(&KEY_FRAME, 12).as_ref()));
-        watch.take(once(gst::Buffer::from_slice(KEY_FRAME).as_ref()));
-        // Larger than `ROOM`.
+        let meter = TrafficMeter::default();
+        meter.begin(&video(""));
+        meter.take(once(packet(&KEY_FRAME, 12).as_ref()));
+        meter.take(once(gst::Buffer::from_slice(KEY_FRAME).as_ref()));
+        // Larger than `COPY_SIZE`.
         let mut large = KEY_FRAME.to_vec();
         large.resize(2012, 0xff);
-        watch.take(once(packet(&large, 12).as_ref()));
-        let traffic = watch.traffic().unwrap();
+        meter.take(once(packet(&large, 12).as_ref()));
+        let traffic = meter.traffic().unwrap();
         assert_eq!((traffic.packets, traffic.bytes), (3, 2 + 2 + 2000));
         assert_eq!(traffic.source, Some(1));
         let frames = traffic.video.unwrap();
@@ -348,26 +348,26 @@ mod tests {
 
     #[test]
     fn counts_go_on_through_other_caps_until_they_are_cleared() {
-        let watch = TrafficMeter::default();
-        watch.begin(&video(""));
-        watch.take(once(packet(&KEY_FRAME, 12).as_ref()));
-        watch.begin(&video(""));
-        watch.take(once(packet(&KEY_FRAME, 12).as_ref()));
-        watch.resume();
-        watch.take(once(packet(&KEY_FRAME, 12).as_ref()));
-        assert_eq!(counted(&watch), (3, 6, 2), "the third is the same frame");
-        watch.clear();
-        assert_eq!(watch.traffic(), None);
+        let meter = TrafficMeter::default();
+        meter.begin(&video(""));
+        meter.take(once(packet(&KEY_FRAME, 12).as_ref()));
+        meter.begin(&video(""));
+        meter.take(once(packet(&KEY_FRAME, 12).as_ref()));
+        meter.resume();
+        meter.take(once(packet(&KEY_FRAME, 12).as_ref()));
+        assert_eq!(counted(&meter), (3, 6, 2), "the third is the same frame");
+        meter.clear();
+        assert_eq!(meter.traffic(), None);
     }
 
     #[test]
     fn codec_is_a_violation_at_once_and_hides_all_others() {
-        let watch = TrafficMeter::default();
-        assert!(!watch.begin(&format(Track::Audio, Some("OPUS"))));
-        assert!(!watch.begin(&format(Track::Video, None)), "not known");
-        assert!(watch.begin(&format(Track::Video, Some("VP8"))));
-        watch.take(once(packet(&KEY_FRAME, 12).as_ref()));
-        let traffic = watch.traffic().unwrap();
+        let meter = TrafficMeter::default();
+        assert!(!meter.begin(&format(Track::Audio, Some("OPUS"))));
+        assert!(!meter.begin(&format(Track::Video, None)), "not known");
+        assert!(meter.begin(&format(Track::Video, Some("VP8"))));
+        meter.take(once(packet(&KEY_FRAME, 12).as_ref()));
+        let traffic = meter.traffic().unwrap();
         assert_eq!((traffic.packets, traffic.video), (1, None));
         assert_eq!(traffic.violations, ["video-codec"]);
     }
@@ -379,17 +379,17 @@ mod tests {
         let sprop = "Z2QAKqzZQHgCJ+XAWoCAgKAAAAMAIAAADxHjBjLA,aOvjyyLA";
         let mut stream = Stream::new(&video(sprop), Totals::default());
         let at = Duration::from_millis;
-        assert!(!stream.look(at(0)), "the first look");
+        assert!(!stream.check(at(0)), "the first look");
         assert!(stream.violations().is_empty());
-        assert!(!stream.look(at(900)), "too early for the second");
-        assert!(stream.look(at(1000)));
+        assert!(!stream.check(at(900)), "too early for the second");
+        assert!(stream.check(at(1000)));
         let names: Vec<_> = stream
             .violations()
             .iter()
             .map(LimitViolation::name)
             .collect();
         assert_eq!(names, ["profile", "size-large"]);
-        assert!(!stream.look(at(2000)), "known by now");
+        assert!(!stream.check(at(2000)), "known by now");
         stream.resume();
         assert!(stream.violations().is_empty());
     }

@@ -3,17 +3,17 @@
 use gst::prelude::*;
 
 /// How many elements are searched at most.
-const FARTHEST: usize = 32;
+const MAX_ELEMENTS: usize = 32;
 
 /// The factory name of the nearest encoder upstream, such as `x264enc`.
 pub(crate) fn encoder(pad: &gst::Pad) -> Option<String> {
     let mut ahead = vec![pad.clone()];
-    for _ in 0..FARTHEST {
+    for _ in 0..MAX_ELEMENTS {
         if ahead.is_empty() {
             return None;
         }
         // Breadth first, so that the nearest is found.
-        let Some(element) = feeder(&ahead.remove(0)) else {
+        let Some(element) = upstream_element(&ahead.remove(0)) else {
             continue;
         };
         let factory = element.factory();
@@ -31,9 +31,9 @@ fn is_encoder(factory: &gst::ElementFactory) -> bool {
 }
 
 /// The element that feeds a sink pad, also across the borders of bins.
-fn feeder(sink: &gst::Pad) -> Option<gst::Element> {
+fn upstream_element(sink: &gst::Pad) -> Option<gst::Element> {
     let mut peer = sink.peer()?;
-    for _ in 0..FARTHEST {
+    for _ in 0..MAX_ELEMENTS {
         peer = if let Some(ghost) = peer.downcast_ref::<gst::GhostPad>() {
             // Into a bin.
             ghost.target()?

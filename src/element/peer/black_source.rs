@@ -15,7 +15,7 @@ use gst_base::subclass::base_src::CreateSuccess;
 use gst_base::subclass::prelude::*;
 use gst_webrtc::{WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection};
 
-use super::element_removal::discard;
+use super::element_removal::remove_element;
 use crate::ivs::{BLACK_INTERVAL, BLACK_SIZE};
 use crate::media::black_picture;
 
@@ -54,7 +54,9 @@ impl Black {
                 .property("ssrc", ssrc)
                 .build()?,
         };
-        black.link(bin, &sink).inspect_err(|_| black.discard())?;
+        black
+            .link(bin, &sink)
+            .inspect_err(|_| black.remove_element())?;
         Ok(black)
     }
 
@@ -84,8 +86,8 @@ impl Black {
     }
 
     /// Removes both elements from the bin. Can be called more than once.
-    pub(crate) fn discard(&self) {
-        self.elements().into_iter().for_each(discard);
+    pub(crate) fn remove_element(&self) {
+        self.elements().into_iter().for_each(remove_element);
     }
 
     pub(crate) fn owns(&self, object: &gst::Object) -> bool {

@@ -3,7 +3,7 @@
 use gst::prelude::*;
 
 /// Sets an element to NULL and removes it from its bin. Can be called more than once.
-pub(super) fn discard(element: &gst::Element) {
+pub(super) fn remove_element(element: &gst::Element) {
     // So that a state change of the bin does not change its state again.
     element.set_locked_state(true);
     // Its last messages are of no use, and each would keep the element and its

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use gst::DebugLevel;
 
 /// Environment variable; 1 leaves every debug category as it is.
-const LIFTED_BY: &str = "IVSWHIPSINK_LOG_SECRETS";
+const ALLOW_SECRETS: &str = "IVSWHIPSINK_LOG_SECRETS";
 
 /// Categories that print secrets, each with the highest level that prints none.
 const LIMITS: [(&str, DebugLevel); 5] = [
@@ -48,7 +48,7 @@ static SDP_LOG: Mutex<(usize, DebugLevel)> = Mutex::new((0, DebugLevel::None));
 
 impl SdpLogPause {
     pub(super) fn begin() -> Option<Self> {
-        let category = gst::DebugCategory::get("default").filter(|_| !is_lifted())?;
+        let category = gst::DebugCategory::get("default").filter(|_| !allows_secrets())?;
         let mut sdp_log = SDP_LOG.lock().unwrap_or_else(PoisonError::into_inner);
         if sdp_log.0 == 0 {
             sdp_log.1 = category.threshold();
@@ -69,15 +69,15 @@ impl Drop for SdpLogPause {
     }
 }
 
-fn is_lifted() -> bool {
-    std::env::var_os(LIFTED_BY).is_some_and(|value| value == "1")
+fn allows_secrets() -> bool {
+    std::env::var_os(ALLOW_SECRETS).is_some_and(|value| value == "1")
 }
 
 fn limit(webrtcbin: &gst::Element, name: &str, level: DebugLevel) {
     let Some(category) = gst::DebugCategory::get(name) else {
         return;
     };
-    if category.threshold() <= level || is_lifted() {
+    if category.threshold() <= level || allows_secrets() {
         return;
     }
     gst::log_with_level!(
@@ -85,7 +85,7 @@ fn limit(webrtcbin: &gst::Element, name: &str, level: DebugLevel) {
         level,
         obj = webrtcbin,
         "{name} prints secrets of the session above this level, so it is silent there from now \
-         on; {LIFTED_BY}=1 in the environment lets it print them"
+         on; {ALLOW_SECRETS}=1 in the environment lets it print them"
     );
     category.set_threshold(level);
 }

@@ -7,7 +7,7 @@
 //! - It writes the wrong fingerprint if the certificate is set from outside
 //!   ([`watch_children`]), so [`Offer::new`] corrects it.
 //! - It does not check the peer's certificate for a sender
-//!   ([`Inner::certificate_fits`]).
+//!   ([`Inner::certificate_matches`]).
 //! - 1.22 stays connected to a dead peer, so [`watch_children`] counts the packets
 //!   that arrive.
 
@@ -24,7 +24,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::black_source::Black;
-use super::element_removal::discard;
+use super::element_removal::remove_element;
 use super::ice_server::{IceUrl, ice_url};
 use super::log_redaction::{SdpLogPause, limit_logs, limit_logs_of_turn};
 use super::promises::{Promises, Reply, description, structure};
@@ -35,12 +35,12 @@ use crate::element::settings::IceSettings;
 use crate::ivs::{FillerMode, OfferedVideo};
 
 use crate::media::{DtlsCertificate, RtcpReports};
-use crate::session::{Cause, PeerNews};
+use crate::session::{Cause, PeerEvent};
 use crate::whip::{Answer, Fingerprint, IceServer, Offer};
 
 /// What a peer connection is made from.
 pub(crate) struct PeerParts {
-    /// The number of the peer connection, told with its news.
+    /// The number of the peer connection, told with its events.
     pub(crate) number: u64,
     pub(crate) sources: Vec<Source>,
     pub(crate) ice: IceSettings,
@@ -71,7 +71,7 @@ struct Inner {
     reports: Arc<Mutex<RtcpReports>>,
     /// When [`Peer::new`] was called.
     begun: Instant,
-    tell: Box<dyn Fn(PeerNews) + Send + Sync>,
+    tell: Box<dyn Fn(PeerEvent) + Send + Sync>,
     promises: Arc<Promises>,
     shared: Mutex<Shared>,
 }
@@ -98,7 +98,7 @@ impl Peer {
         bin: &gst::Bin,
         parts: PeerParts,
         ready: impl FnOnce(&gst::Element),
-        tell: impl Fn(PeerNews) + Send + Sync + 'static,
+        tell: impl Fn(PeerEvent) + Send + Sync + 'static,
     ) -> Result<Self, glib::BoolError> {
         let begun = Instant::now();
         let certificate = Arc::new(parts.certificate);
@@ -121,7 +121,7 @@ impl Peer {
             links,
             sender,
             black,
-        } = assembled.inspect_err(|_| discard(&webrtcbin))?;
+        } = assembled.inspect_err(|_| remove_element(&webrtcbin))?;
         let inner = Arc::new(Inner {
             number: parts.number,
             webrtcbin,
@@ -141,7 +141,7 @@ impl Peer {
         Ok(Self { inner })
     }
 
-    /// The number of the peer connection, told with its news.
+    /// The number of the peer connection, told with its events.
     pub(crate) fn number(&self) -> u64 {
         self.inner.number
     }
@@ -192,7 +192,7 @@ impl Peer {
             black.start();
             // A stop meanwhile has removed it, perhaps before it was started.
             if self.inner.promises.is_closed() {
-                black.discard();
+                black.remove_element();
             }
         }
     }
@@ -204,7 +204,7 @@ impl Peer {
         let promise = self.promise(move |inner, reply| {
             let offered =
                 description(reply, "offer").and_then(|offer| inner.offered(offer, &stream));
-            inner.tell(offered.unwrap_or_else(PeerNews::Broken));
+            inner.tell(offered.unwrap_or_else(PeerEvent::Broken));
         });
         if let Some(promise) = promise {
             self.inner
@@ -213,7 +213,7 @@ impl Peer {
         }
     }
 
-    /// Applies the answer. A failure is told as [`PeerNews::Broken`].
+    /// Applies the answer. A failure is told as [`PeerEvent::Broken`].
     pub(crate) fn apply(&self, answer: &Answer, ice_servers: &[IceServer]) {
         let inner = &self.inner;
         gst::debug!(CAT, obj = inner.webrtcbin, "answer:\n{}", answer.redacted());
@@ -230,7 +230,7 @@ impl Peer {
             Ok(sdp) => sdp,
             Err(error) => {
                 let text = format!("the answer does not parse: {error}");
-                return inner.tell(PeerNews::Broken(Cause::Peer(text)));
+                return inner.tell(PeerEvent::Broken(Cause::Peer(text)));
             }
         };
         let description = WebRTCSessionDescription::new(WebRTCSDPType::Answer, sdp);
@@ -238,7 +238,7 @@ impl Peer {
         let promise = self.promise(move |inner, reply| {
             drop(pause);
             if let Err(cause) = structure(reply) {
-                inner.tell(PeerNews::Broken(cause));
+                inner.tell(PeerEvent::Broken(cause));
             }
         });
         if let Some(promise) = promise {
@@ -277,9 +277,9 @@ impl Peer {
             let _ = source.unlink(sink);
         }
         // webrtcbin first: a streaming thread can be inside it.
-        discard(&self.inner.webrtcbin);
+        remove_element(&self.inner.webrtcbin);
         if let Some(black) = &self.inner.black {
-            black.discard();
+            black.remove_element();
         }
     }
 }
@@ -289,7 +289,7 @@ impl Inner {
         self: &Arc<Self>,
         description: WebRTCSessionDescription,
         stream: &str,
-    ) -> Result<PeerNews, Cause> {
+    ) -> Result<PeerEvent, Cause> {
         let text = description
             .sdp()
             .as_text()
@@ -305,7 +305,7 @@ impl Inner {
         } else {
             self.set_local(&description);
         }
-        Ok(PeerNews::Offer {
+        Ok(PeerEvent::Offer {
             offer,
             video: self.video,
             heard: self.heard.clone(),
@@ -338,7 +338,7 @@ impl Inner {
         }
     }
 
-    /// Connects the handlers that tell the connection's news. The transport exists
+    /// Connects the handlers that report on the connection. The transport exists
     /// once the offer is made. Weak references, because webrtcbin holds the handlers.
     fn watch(self: &Arc<Self>) -> Result<(), Cause> {
         let transport = self.transport();
@@ -357,8 +357,8 @@ impl Inner {
                 if let Some(inner) = inner.upgrade()
                     && state == WebRTCICEConnectionState::Failed
                 {
-                    let text = "ICE found no way through".to_owned();
-                    inner.tell(PeerNews::Broken(Cause::Lost(text)));
+                    let text = "ICE found no working candidate pair".to_owned();
+                    inner.tell(PeerEvent::Broken(Cause::Lost(text)));
                 }
             });
         self.watch_gathering();
@@ -377,8 +377,8 @@ impl Inner {
                     (inner.upgrade(), section, candidate)
                 {
                     inner.tell(match candidate.is_empty() {
-                        true => PeerNews::GatheringComplete,
-                        false => PeerNews::Candidate(candidate),
+                        true => PeerEvent::GatheringComplete,
+                        false => PeerEvent::Candidate(candidate),
                     });
                 }
                 None
@@ -390,7 +390,7 @@ impl Inner {
                 if let Some(inner) = inner.upgrade()
                     && state == WebRTCICEGatheringState::Complete
                 {
-                    inner.tell(PeerNews::GatheringComplete);
+                    inner.tell(PeerEvent::GatheringComplete);
                 }
             });
     }
@@ -404,21 +404,21 @@ impl Inner {
 
     fn dtls_changed(&self, transport: &WebRTCDTLSTransport) {
         self.tell(match transport.state() {
-            WebRTCDTLSTransportState::Connected if self.certificate_fits(transport) => {
-                PeerNews::Connected
+            WebRTCDTLSTransportState::Connected if self.certificate_matches(transport) => {
+                PeerEvent::Connected
             }
-            WebRTCDTLSTransportState::Connected => PeerNews::Broken(Cause::Certificate),
+            WebRTCDTLSTransportState::Connected => PeerEvent::Broken(Cause::Certificate),
             WebRTCDTLSTransportState::Failed => {
-                PeerNews::Broken(Cause::Lost("the DTLS transport failed".to_owned()))
+                PeerEvent::Broken(Cause::Lost("the DTLS transport failed".to_owned()))
             }
-            WebRTCDTLSTransportState::Closed => PeerNews::Broken(Cause::Closed),
+            WebRTCDTLSTransportState::Closed => PeerEvent::Broken(Cause::Closed),
             _ => return,
         });
     }
 
     /// Whether the answer announced the certificate of the handshake (RFC 8122 6.2).
     /// A certificate that can't be read counts as wrong.
-    fn certificate_fits(&self, transport: &WebRTCDTLSTransport) -> bool {
+    fn certificate_matches(&self, transport: &WebRTCDTLSTransport) -> bool {
         let Some(pem) = transport.remote_certificate() else {
             return false;
         };
@@ -431,8 +431,8 @@ impl Inner {
             .any(|fingerprint| fingerprint.matches(&der))
     }
 
-    fn tell(&self, news: PeerNews) {
-        (self.tell)(news);
+    fn tell(&self, event: PeerEvent) {
+        (self.tell)(event);
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {

@@ -36,7 +36,7 @@ pub(crate) fn make_webrtcbin(ice: &IceSettings) -> Result<gst::Element, glib::Bo
         // Not the property `turn-server`: graph dumps would print it.
         if !webrtcbin.emit_by_name::<bool>("add-turn-server", &[url]) {
             return Err(glib::bool_error!(
-                "webrtcbin does not take the URL in turn-server"
+                "webrtcbin does not accept the URL in turn-server"
             ));
         }
     }

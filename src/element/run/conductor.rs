@@ -25,7 +25,7 @@ use crate::element::bus_messages;
 use crate::element::session_state::SessionState;
 use crate::element::settings::{IceSettings, SettingsError};
 use crate::ivs::OfferedVideo;
-use crate::session::{Cause, Config, ErrorKind, Input, PeerNews, Process};
+use crate::session::{Cause, Config, ErrorKind, Input, PeerEvent, Process};
 
 /// Why a run can't start.
 pub(crate) enum StartError {
@@ -47,9 +47,9 @@ pub(crate) fn start(
     config
         .check()
         .map_err(|error| StartError::Other(ErrorKind::Settings, format!("{error}.")))?;
-    if config.endpoint.is_open_to_listeners() {
+    if config.endpoint.is_unencrypted() {
         let host = config.endpoint.host();
-        let text = format!("The token and the session travel unencrypted to {host}; use https.");
+        let text = format!("The token and the session are sent unencrypted to {host}; use https.");
         bus_messages::post_warning(element.upcast_ref(), &text);
     }
     let process = Process::get()
@@ -74,10 +74,10 @@ pub(crate) fn start(
         session,
         lineup: Lineup::default(),
         without_video: OfferedVideo::Nothing,
-        told_waiting: false,
-        told_filler: None,
+        has_warned_of_missing_media: false,
+        posted_filler: None,
     };
-    run.tell_limits();
+    run.show_whether_limits_apply();
     state.set_run(handle);
     run.enter(element.upcast_ref(), SessionState::Waiting);
     let spawned = spawn(element.downgrade(), run, queue);
@@ -93,7 +93,7 @@ fn spawn(
     queue: Receiver<Message>,
 ) -> Result<(), StartError> {
     let conduct = move || {
-        run.view.conduct();
+        run.view.set_conductor_thread();
         for message in queue {
             let Some(element) = element.upgrade() else {
                 return;
@@ -105,7 +105,7 @@ fn spawn(
         .name("ivswhipsink:run".to_owned())
         .spawn(conduct);
     spawned.map(drop).map_err(|error| {
-        let text = format!("The system gives no thread: {error}.");
+        let text = format!("No thread could be started: {error}.");
         StartError::Other(ErrorKind::OpenWrite, text)
     })
 }
@@ -132,7 +132,7 @@ fn child_failed(run: &Run, child: &gst::Object, text: String) {
     {
         run.session.tell(Input::Peer {
             peer: peer.number(),
-            news: PeerNews::Broken(Cause::Lost(text)),
+            event: PeerEvent::Broken(Cause::Lost(text)),
         });
     }
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::conductor_message::Message;
 use super::run_view::RunView;
-use crate::element::input::{PadList, PadNews};
+use crate::element::input::{PadEvent, PadList};
 use crate::element::session_state::SessionState;
 use crate::ivs::Claims;
 use crate::session::{Input, Tokens};
@@ -80,19 +80,19 @@ impl ElementState {
     }
 
     /// Passes news of a pad to the conductor.
-    pub(crate) fn pad_news(&self, news: PadNews) {
-        self.tell(match news {
-            PadNews::Changed => Message::PadsChanged,
-            PadNews::LimitViolated => Message::LimitViolated,
+    pub(crate) fn pad_event(&self, event: PadEvent) {
+        self.tell(match event {
+            PadEvent::Changed => Message::PadsChanged,
+            PadEvent::LimitViolated => Message::LimitViolated,
         });
     }
 
     /// Notes that PLAYING was requested.
-    pub(crate) fn plays(&self) {
+    pub(crate) fn play_requested(&self) {
         self.lock().playing_since.get_or_insert_with(Instant::now);
     }
 
-    pub(crate) fn stopped(&self) {
+    pub(crate) fn clear_play_time(&self) {
         self.lock().playing_since = None;
     }
 

@@ -22,7 +22,7 @@ impl LimitWarnings {
 
     /// Reads the claims of the token in use: a token for an IVS stage shows that the
     /// limits apply.
-    pub(super) fn judge(&mut self, claims: Option<&Claims>) {
+    pub(super) fn update_claims(&mut self, claims: Option<&Claims>) {
         self.apply = limits_apply(&self.endpoint, claims);
     }
 
@@ -53,7 +53,7 @@ mod tests {
         let mut warnings = LimitWarnings::new(&ivs);
         assert!(warnings.is_due(&violation(200_000)));
         assert!(!warnings.is_due(&violation(300_000)));
-        assert!(warnings.is_due(&LimitViolation::TooFast { frame_rate: 75.0 }));
+        assert!(warnings.is_due(&LimitViolation::FrameRateHigh { frame_rate: 75.0 }));
         let other = Url::parse("https://example.net/whip").unwrap();
         let mut warnings = LimitWarnings::new(&other);
         assert!(!warnings.is_due(&violation(200_000)));

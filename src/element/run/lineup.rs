@@ -40,7 +40,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Caps(error) => write!(f, "A pad's caps can't be published: {error}."),
-            Self::Tracks(error) => write!(f, "These pads make no session: {error}."),
+            Self::Tracks(error) => write!(f, "These pads can't be published together: {error}."),
         }
     }
 }
@@ -50,22 +50,22 @@ impl fmt::Display for Refused {
 pub(super) struct Lineup {
     has_played: bool,
     /// The peer connection that the driver waits for.
-    wanted: Option<u64>,
+    requested: Option<u64>,
     /// The streams of the session that exists or is being made.
     published: Vec<StreamFormat>,
-    session: Session,
+    session: SessionPhase,
     /// Whether the stream of every linked pad has ended.
     has_ended: bool,
     is_refused: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Session {
+enum SessionPhase {
     #[default]
-    Runs,
+    Running,
     /// It was told to end, because the streams have ended.
-    Ends,
-    IsOver,
+    Ending,
+    Over,
 }
 
 impl Lineup {
@@ -81,15 +81,15 @@ impl Lineup {
     }
 
     /// Notes that the driver waits for this peer connection.
-    pub(super) fn want(&mut self, peer: u64) {
-        self.wanted = Some(peer);
+    pub(super) fn request_offer(&mut self, peer: u64) {
+        self.requested = Some(peer);
     }
 
     /// Notes that the session is over, for whatever reason.
     pub(super) fn session_over(&mut self) -> Option<Change> {
         let ended_with_streams =
-            std::mem::replace(&mut self.session, Session::IsOver) == Session::Ends;
-        self.wanted = None;
+            std::mem::replace(&mut self.session, SessionPhase::Over) == SessionPhase::Ending;
+        self.requested = None;
         match (self.has_ended, ended_with_streams) {
             (true, _) => Some(Change::PostEndOfStream),
             (false, true) => Some(self.start_again()),
@@ -113,7 +113,7 @@ impl Lineup {
         // Not when a pad was only released: that brings no media back.
         if self.has_ended && linked.iter().any(|pad| !pad.has_ended) {
             self.has_ended = false;
-            if self.session == Session::IsOver {
+            if self.session == SessionPhase::Over {
                 return Some(self.start_again());
             }
         }
@@ -123,32 +123,32 @@ impl Lineup {
     fn streams_ended(&mut self) -> Option<Change> {
         self.has_ended = true;
         match self.session {
-            Session::Runs => {
-                self.session = Session::Ends;
+            SessionPhase::Running => {
+                self.session = SessionPhase::Ending;
                 Some(Change::End)
             }
-            Session::Ends => None,
+            SessionPhase::Ending => None,
             // A failed session must not keep the pipeline from its end.
-            Session::IsOver => Some(Change::PostEndOfStream),
+            SessionPhase::Over => Some(Change::PostEndOfStream),
         }
     }
 
     fn start_again(&mut self) -> Change {
-        self.session = Session::Runs;
+        self.session = SessionPhase::Running;
         self.published.clear();
         self.is_refused = false;
         Change::StartAgain
     }
 
     fn line_up(&mut self, linked: &[&PadState]) -> Option<Change> {
-        if !self.has_played || self.session == Session::IsOver {
+        if !self.has_played || self.session == SessionPhase::Over {
             return None;
         }
         // Complete once each linked pad has caps.
         let streams = linked.iter().map(|pad| pad.format.clone()?.ok());
         let mut streams: Vec<StreamFormat> = streams.collect::<Option<_>>()?;
         streams.sort_by_key(|stream| stream.track);
-        match self.wanted {
+        match self.requested {
             Some(peer) if !streams.is_empty() => {
                 let tracks = streams
                     .iter()
@@ -156,7 +156,7 @@ impl Lineup {
                 if let Err(error) = check_tracks(&tracks.collect::<Vec<_>>()) {
                     return self.refuse(Refused::Tracks(error));
                 }
-                self.wanted = None;
+                self.requested = None;
                 self.published = streams;
                 Some(Change::Open(peer))
             }
@@ -175,7 +175,7 @@ impl Lineup {
 
     fn refuse(&mut self, refused: Refused) -> Option<Change> {
         let is_first = !std::mem::replace(&mut self.is_refused, true);
-        (is_first && self.session != Session::IsOver).then_some(Change::Refuse(refused))
+        (is_first && self.session != SessionPhase::Over).then_some(Change::Refuse(refused))
     }
 }
 
@@ -236,7 +236,7 @@ mod tests {
     fn waiting() -> Lineup {
         let mut lineup = Lineup::default();
         lineup.playing();
-        lineup.want(1);
+        lineup.request_offer(1);
         lineup
     }
 
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn opens_once_playing_offer_and_caps_are_there_in_whatever_order() {
         type Step = fn(&mut Lineup);
-        let steps: [Step; 2] = [|lineup| lineup.playing(), |lineup| lineup.want(7)];
+        let steps: [Step; 2] = [|lineup| lineup.playing(), |lineup| lineup.request_offer(7)];
         for order in [[0, 1], [1, 0]] {
             let mut lineup = Lineup::default();
             assert_eq!(lineup.update(&[audio()]), None);
@@ -295,7 +295,7 @@ mod tests {
         }
         let mut lineup = on_air(&[audio()]);
         lineup.update(std::slice::from_ref(&other));
-        lineup.want(2);
+        lineup.request_offer(2);
         assert_eq!(lineup.update(&[other]), Some(Change::Open(2)));
     }
 
@@ -309,16 +309,16 @@ mod tests {
     #[test]
     fn another_attempt_opens_with_the_same_media() {
         let mut lineup = on_air(&[audio()]);
-        lineup.want(2);
+        lineup.request_offer(2);
         assert_eq!(lineup.update(&[audio()]), Some(Change::Open(2)));
     }
 
     #[test]
     fn what_does_not_go_together_is_refused_once() {
-        let twice = TracksError::Twice {
+        let twice = TracksError::DuplicateKind {
             track: Track::Audio,
         };
-        let payload = TracksError::Payload { payload: 111 };
+        let payload = TracksError::SamePayloadType { payload: 111 };
         for (pads, error) in [
             ([audio(), pad(stream(Track::Audio, 96))], twice),
             ([audio(), pad(stream(Track::Video, 111))], payload),
@@ -353,7 +353,9 @@ mod tests {
         assert!(
             matches!(
                 change,
-                Some(Change::Refuse(Refused::Tracks(TracksError::Twice { .. })))
+                Some(Change::Refuse(Refused::Tracks(
+                    TracksError::DuplicateKind { .. }
+                )))
             ),
             "{change:?}"
         );
@@ -398,7 +400,7 @@ mod tests {
         lineup.update(&[ended(audio())]);
         lineup.session_over();
         assert_eq!(lineup.update(&[audio()]), Some(Change::StartAgain));
-        lineup.want(1);
+        lineup.request_offer(1);
         assert_eq!(lineup.update(&[audio()]), Some(Change::Open(1)));
         assert_eq!(lineup.update(&[ended(audio())]), Some(Change::End));
     }
@@ -409,7 +411,7 @@ mod tests {
         lineup.update(&[ended(audio())]);
         assert_eq!(lineup.update(&[audio()]), None);
         assert_eq!(lineup.session_over(), Some(Change::StartAgain));
-        lineup.want(1);
+        lineup.request_offer(1);
         assert_eq!(lineup.update(&[audio()]), Some(Change::Open(1)));
     }
 

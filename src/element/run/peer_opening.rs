@@ -7,7 +7,7 @@ use crate::element::peer::{Peer, PeerParts, Source};
 use crate::element::signals;
 use crate::ivs::OfferedVideo;
 use crate::media::DtlsCertificate;
-use crate::session::{Cause, Input, PeerNews};
+use crate::session::{Cause, Input, PeerEvent};
 use crate::whip::Track;
 
 /// Makes a peer connection and requests its offer. A failure is told to the session.
@@ -23,7 +23,7 @@ pub(super) fn open(run: &Run, element: &gst::Bin, number: u64) {
         Ok(peer) => peer.close(),
         Err(cause) => run.session.tell(Input::Peer {
             peer: number,
-            news: PeerNews::Broken(cause),
+            event: PeerEvent::Broken(cause),
         }),
     }
     run.view.end_opening();
@@ -60,6 +60,11 @@ fn make_peer(run: &Run, element: &gst::Bin, number: u64) -> Result<Peer, Cause> 
         element.emit_by_name::<()>(signals::WEBRTCBIN_READY, &[webrtcbin]);
     };
     let session = run.session.clone();
-    let tell = move |news| session.tell(Input::Peer { peer: number, news });
+    let tell = move |event| {
+        session.tell(Input::Peer {
+            peer: number,
+            event,
+        })
+    };
     Peer::new(element, parts, ready, tell).map_err(|error| Cause::Peer(error.to_string()))
 }

@@ -33,9 +33,9 @@ pub(super) struct Run {
     pub(super) without_video: OfferedVideo,
     pub(super) limits: LimitWarnings,
     /// Whether the run has warned of missing media.
-    pub(super) told_waiting: bool,
+    pub(super) has_warned_of_missing_media: bool,
     /// The filler mode that was last posted on the bus.
-    pub(super) told_filler: Option<FillerMode>,
+    pub(super) posted_filler: Option<FillerMode>,
 }
 
 impl Run {
@@ -55,7 +55,7 @@ impl Run {
         }
     }
 
-    pub(super) fn tell_limits(&self) {
+    pub(super) fn show_whether_limits_apply(&self) {
         self.change_statistics(|statistics| statistics.limits_apply = self.limits.apply());
     }
 

@@ -60,7 +60,7 @@ impl RunView {
     }
 
     /// Notes that the calling thread is the conductor.
-    pub(super) fn conduct(&self) {
+    pub(super) fn set_conductor_thread(&self) {
         // Each run has one conductor, which calls this once.
         let _ = self.conductor.set(thread::current().id());
     }
@@ -227,7 +227,7 @@ mod tests {
         thread::scope(|scope| {
             let view = &view;
             scope.spawn(move || {
-                view.conduct();
+                view.set_conductor_thread();
                 assert!(view.begin_opening());
                 view.wait_while_opening();
                 begin.send(()).unwrap();

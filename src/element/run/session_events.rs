@@ -25,16 +25,16 @@ pub(super) fn on_event(run: &mut Run, bin: &gst::Bin, event: Event) {
         Event::Redirected { from, to } => {
             gst::info!(CAT, obj = element, "{from} redirects to {to}");
         }
-        Event::Trickled(Ok(count)) => {
+        Event::CandidatesSent(Ok(count)) => {
             gst::debug!(CAT, obj = element, "{count} candidates sent");
         }
-        Event::Trickled(Err(reason)) => {
+        Event::CandidatesSent(Err(reason)) => {
             gst::info!(CAT, obj = element, "no candidates were sent: {reason}");
         }
         _ if run.view.is_stopped() => {}
         Event::State(state) => on_state(run, element, state),
-        Event::MakeOffer { .. } | Event::Answer { .. } | Event::TokenWanted => {
-            on_wish(run, bin, event);
+        Event::MakeOffer { .. } | Event::Answer { .. } | Event::NewTokenWanted => {
+            on_request(run, bin, event);
         }
         Event::Claims(claims) => on_claims(run, element, claims),
         Event::Times(times) => {
@@ -84,7 +84,7 @@ fn on_state(run: &mut Run, element: &gst::Element, state: State) {
 
 /// Handles an event with which the driver requests something of webrtcbin or the
 /// application.
-fn on_wish(run: &mut Run, bin: &gst::Bin, event: Event) {
+fn on_request(run: &mut Run, bin: &gst::Bin, event: Event) {
     let element = bin.upcast_ref::<gst::Element>();
     match event {
         Event::MakeOffer {
@@ -93,7 +93,7 @@ fn on_wish(run: &mut Run, bin: &gst::Bin, event: Event) {
         } => {
             run.close_peer();
             run.without_video = without_video;
-            run.lineup.want(peer);
+            run.lineup.request_offer(peer);
             run.enter(element, SessionState::Waiting);
             line_up(run, bin);
         }
@@ -110,7 +110,7 @@ fn on_wish(run: &mut Run, bin: &gst::Bin, event: Event) {
                 current.apply(&answer, &ice_servers);
             }
         }
-        Event::TokenWanted => request_token(run, element),
+        Event::NewTokenWanted => request_token(run, element),
         _ => {}
     }
 }
@@ -138,11 +138,11 @@ fn on_claims(run: &mut Run, element: &gst::Element, claims: Option<Claims>) {
         gst::info!(
             CAT,
             obj = element,
-            "the token is no JWT, so nothing is known of it"
+            "the token is not a JWT, so its claims are unknown"
         );
     }
-    run.limits.judge(claims.as_ref());
-    run.tell_limits();
+    run.limits.update_claims(claims.as_ref());
+    run.show_whether_limits_apply();
     run.warn_of_limits(element);
     if run.view.set_claims(claims) {
         for property in ["participant-id", "stage-arn", "token-expiry"] {
@@ -166,7 +166,7 @@ fn open_gates(run: &Run) {
 /// Posts the session's filler mode if it has changed.
 fn tell_filler(run: &mut Run, element: &gst::Element) {
     let mode = run.view.peer().as_ref().and_then(Peer::filler);
-    let told = std::mem::replace(&mut run.told_filler, mode);
+    let told = std::mem::replace(&mut run.posted_filler, mode);
     if let Some(mode) = mode.filter(|mode| told != Some(*mode)) {
         bus_messages::post_filler(element, mode);
     }
@@ -175,7 +175,7 @@ fn tell_filler(run: &mut Run, element: &gst::Element) {
 /// Warns once in a run of the pads that have no media yet. Not before PLAYING: in
 /// PAUSED it is the pipeline that waits.
 fn explain_waiting(run: &mut Run, element: &gst::Element, after: Duration) {
-    if !run.lineup.has_played() || std::mem::replace(&mut run.told_waiting, true) {
+    if !run.lineup.has_played() || std::mem::replace(&mut run.has_warned_of_missing_media, true) {
         return;
     }
     let pads = run.state.pads.get();
@@ -184,15 +184,15 @@ fn explain_waiting(run: &mut Run, element: &gst::Element, after: Duration) {
     let silent = linked.iter().filter(|(_, state)| state.format.is_none());
     let silent: Vec<&str> = silent.map(|(name, _)| name.as_str()).collect();
     let text = if linked.is_empty() {
-        "No pad is linked, so that there is nothing to publish.".to_owned()
+        "Nothing is published yet: no pad is linked.".to_owned()
     } else if silent.is_empty() {
         return;
     } else {
         format!(
-            "Nothing is published yet: in {} s nothing has come to {}. Look at what should give \
-             media there.",
-            after.as_secs(),
-            silent.join(" and ")
+            "Nothing is published yet: no media has arrived at {} for {} s. Check the elements \
+             upstream.",
+            silent.join(" and "),
+            after.as_secs()
         )
     };
     bus_messages::post_warning(element, &text);

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use super::thresholds::{
-    AUDIO_BIT_RATE, FEWEST_LINES, FRAME_RATES, KEY_FRAME_SECONDS, KEY_FRAME_TOLERANCE, LONG_SIDE,
-    NEAR_BIT_RATE, RATE_TOLERANCE, SHORT_SIDE, VIDEO_BIT_RATE,
+    AUDIO_BIT_RATE, FRAME_RATES, KEY_FRAME_SECONDS, KEY_FRAME_TOLERANCE, LONG_SIDE, MIN_SHORT_SIDE,
+    NEAR_VIDEO_BIT_RATE, RATE_TOLERANCE, SHORT_SIDE, VIDEO_BIT_RATE,
 };
 use super::violation::LimitViolation;
 use crate::media::{AudioMeter, BFrames, Sps, VideoMeter};
@@ -78,15 +78,15 @@ fn check_size(sps: &Sps) -> Option<LimitViolation> {
     if short > SHORT_SIDE || long > LONG_SIDE {
         Some(LimitViolation::TooLarge { width, height })
     } else {
-        (short < FEWEST_LINES).then_some(LimitViolation::TooSmall { width, height })
+        (short < MIN_SHORT_SIDE).then_some(LimitViolation::TooSmall { width, height })
     }
 }
 
 fn check_frame_rate(frame_rate: f64) -> Option<LimitViolation> {
     if frame_rate < FRAME_RATES.0 * (1.0 - RATE_TOLERANCE) {
-        Some(LimitViolation::TooSlow { frame_rate })
+        Some(LimitViolation::FrameRateLow { frame_rate })
     } else if frame_rate > FRAME_RATES.1 * (1.0 + RATE_TOLERANCE) {
-        Some(LimitViolation::TooFast { frame_rate })
+        Some(LimitViolation::FrameRateHigh { frame_rate })
     } else {
         None
     }
@@ -105,7 +105,7 @@ fn check_video_bit_rate(bit_rate: u64) -> Option<LimitViolation> {
     if bit_rate > VIDEO_BIT_RATE {
         Some(LimitViolation::VideoBitRate { bit_rate })
     } else {
-        (bit_rate >= NEAR_BIT_RATE).then_some(LimitViolation::VideoBitRateNear { bit_rate })
+        (bit_rate >= NEAR_VIDEO_BIT_RATE).then_some(LimitViolation::VideoBitRateNear { bit_rate })
     }
 }
 
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn rightful_stream_violates_nothing() {
+    fn compliant_stream_violates_nothing() {
         let mut stream = parameter_set(samples::BASELINE);
         stream.run(20, 30, 60, 10_000);
         assert_eq!(stream.names(), [""; 0]);
@@ -275,7 +275,7 @@ mod tests {
         stream.run(3, 5, 5, 100);
         assert_eq!(
             video_violations(&stream.meter, stream.now),
-            [LimitViolation::TooSlow { frame_rate: 5.0 }]
+            [LimitViolation::FrameRateLow { frame_rate: 5.0 }]
         );
     }
 

@@ -20,7 +20,7 @@ impl LimitViolation {
             Self::Codec { track, .. } => encoder_for(*track).to_owned(),
             Self::Profile { .. } => {
                 let encoder = encoder.unwrap_or("the encoder");
-                format!("put the caps video/x-h264,profile=constrained-baseline behind {encoder}")
+                format!("put the caps video/x-h264,profile=constrained-baseline after {encoder}")
             }
             Self::BFrames { .. } => match settings.and_then(|settings| settings.b_frames) {
                 Some(setting) => set(encoder, setting),
@@ -32,7 +32,7 @@ impl LimitViolation {
             },
             Self::TooLarge { width, height } => scale(1280, 720, Shape::of(*width, *height)),
             Self::TooSmall { width, height } => scale(640, 360, Shape::of(*width, *height)),
-            Self::TooSlow { .. } | Self::TooFast { .. } => {
+            Self::FrameRateLow { .. } | Self::FrameRateHigh { .. } => {
                 "put videorate ! video/x-raw,framerate=30/1 ahead of the encoder".to_owned()
             }
             Self::KeyFrames { frame_rate, .. } => {
@@ -74,7 +74,7 @@ fn video_bit_rate(encoder: Option<&str>, settings: Option<Settings>) -> String {
         }
         None => "set the encoder's bit rate to 6 Mbit/s".to_owned(),
     };
-    setting + " or less; AWS advises 2.5 Mbit/s for the sake of viewers' networks"
+    setting + " or less; AWS recommends 2.5 Mbit/s for viewers on slow networks"
 }
 
 fn set(encoder: Option<&str>, setting: &str) -> String {
@@ -319,7 +319,7 @@ mod tests {
                     profile: "high",
                     idc: 100,
                 },
-                "Put the caps video/x-h264,profile=constrained-baseline behind x264enc.",
+                "Put the caps video/x-h264,profile=constrained-baseline after x264enc.",
             ),
             (
                 LimitViolation::BFrames {
@@ -336,11 +336,11 @@ mod tests {
             ),
             (size(160, 120), "width=640,height=360 ahead of the encoder"),
             (
-                LimitViolation::TooSlow { frame_rate: 5.0 },
+                LimitViolation::FrameRateLow { frame_rate: 5.0 },
                 "Put videorate ! video/x-raw,framerate=30/1",
             ),
             (
-                LimitViolation::TooFast { frame_rate: 75.0 },
+                LimitViolation::FrameRateHigh { frame_rate: 75.0 },
                 "Put videorate ! video/x-raw,framerate=30/1",
             ),
             (
@@ -362,7 +362,7 @@ mod tests {
                 LimitViolation::VideoBitRateNear {
                     bit_rate: 7_850_000,
                 },
-                "which encoders set to less can overshoot. Set x264enc bitrate=6000 (kbit/s)",
+                "and an encoder set to less can overshoot that. Set x264enc bitrate=6000 (kbit/s)",
             ),
         ] {
             let warning = limit_warning(&violation, Some(x264));
@@ -377,8 +377,8 @@ mod tests {
                 &LimitViolation::AudioBitRate { bit_rate: 256_000 },
                 Some("opusenc")
             ),
-            "The audio has 256 kbit/s, and IVS asks for 160 kbit/s at most: what it does \
-             otherwise is not known. Set opusenc bitrate=128000 (bit/s)."
+            "The audio has 256 kbit/s, and IVS asks for 160 kbit/s at most: what it does with \
+             others is not known. Set opusenc bitrate=128000 (bit/s)."
         );
         for violation in all() {
             let warning = limit_warning(&violation, None);

@@ -45,12 +45,12 @@ pub enum LimitViolation {
         height: u32,
     },
     /// Video with fewer than 10 frames a second.
-    TooSlow {
+    FrameRateLow {
         /// Frames a second.
         frame_rate: f64,
     },
     /// Video with more than 60 frames a second.
-    TooFast {
+    FrameRateHigh {
         /// Frames a second.
         frame_rate: f64,
     },
@@ -94,8 +94,8 @@ impl LimitViolation {
             Self::BFrames { .. } => "b-frames",
             Self::TooLarge { .. } => "size-large",
             Self::TooSmall { .. } => "size-small",
-            Self::TooSlow { .. } => "frame-rate-low",
-            Self::TooFast { .. } => "frame-rate-high",
+            Self::FrameRateLow { .. } => "frame-rate-low",
+            Self::FrameRateHigh { .. } => "frame-rate-high",
             Self::KeyFrames { .. } => "key-frame-distance",
             Self::VideoBitRate { .. } => "video-bit-rate",
             Self::VideoBitRateNear { .. } => "video-bit-rate-near",
@@ -126,7 +126,7 @@ impl LimitViolation {
             Self::TooLarge { width, height } | Self::TooSmall { width, height } => {
                 write!(f, "the video has {width}x{height} pixels")
             }
-            Self::TooSlow { frame_rate } | Self::TooFast { frame_rate } => {
+            Self::FrameRateLow { frame_rate } | Self::FrameRateHigh { frame_rate } => {
                 write!(f, "the video has {frame_rate:.1} frames a second")
             }
             Self::KeyFrames { seconds, .. } => {
@@ -148,29 +148,29 @@ impl LimitViolation {
     fn rule(&self) -> &'static str {
         match self {
             Self::Codec { track, .. } => match track {
-                Track::Audio => "takes Opus only: expect a refusal",
-                Track::Video => "takes H.264 only: expect a refusal",
+                Track::Audio => "accepts only Opus: expect a refusal",
+                Track::Video => "accepts only H.264: expect a refusal",
             },
-            Self::Profile { .. } => "asks for baseline: what it does otherwise is not known",
+            Self::Profile { .. } => "asks for baseline: what it does with others is not known",
             Self::BFrames { .. } => {
-                "takes none: it disconnects RTMP publishers for them, so expect the same"
+                "accepts none: it disconnects RTMP publishers for them, so expect the same"
             }
             Self::TooLarge { .. } => "disconnects publishers above 720p (1280x720)",
             Self::TooSmall { .. } => {
-                "asks for 160 lines at least: what it does otherwise is not known"
+                "asks for 160 lines at least: what it does with others is not known"
             }
-            Self::TooSlow { .. } | Self::TooFast { .. } => {
-                "asks for 10 to 60: what it does otherwise is not known"
+            Self::FrameRateLow { .. } | Self::FrameRateHigh { .. } => {
+                "asks for 10 to 60: what it does with others is not known"
             }
             Self::KeyFrames { .. } => {
                 "asks for one every 1 to 2 s: viewers who join see nothing until one comes"
             }
             Self::VideoBitRate { .. } => "disconnects publishers above 8.5 Mbit/s",
             Self::VideoBitRateNear { .. } => {
-                "disconnects publishers above 8.5 Mbit/s, which encoders set to less can overshoot"
+                "disconnects publishers above 8.5 Mbit/s, and an encoder set to less can overshoot that"
             }
             Self::AudioBitRate { .. } => {
-                "asks for 160 kbit/s at most: what it does otherwise is not known"
+                "asks for 160 kbit/s at most: what it does with others is not known"
             }
         }
     }
@@ -222,8 +222,8 @@ pub(super) mod tests {
                 width: 128,
                 height: 96,
             },
-            LimitViolation::TooSlow { frame_rate: 5.0 },
-            LimitViolation::TooFast { frame_rate: 90.0 },
+            LimitViolation::FrameRateLow { frame_rate: 5.0 },
+            LimitViolation::FrameRateHigh { frame_rate: 90.0 },
             LimitViolation::KeyFrames {
                 seconds: 10.0,
                 frame_rate: 29.97,
@@ -241,8 +241,14 @@ pub(super) mod tests {
     #[test]
     fn names_and_sentences() {
         for (violation, (name, words)) in all().iter().zip([
-            ("audio-codec", "the audio is PCMU, and IVS takes Opus only"),
-            ("video-codec", "the video is VP8, and IVS takes H.264 only"),
+            (
+                "audio-codec",
+                "the audio is PCMU, and IVS accepts only Opus",
+            ),
+            (
+                "video-codec",
+                "the video is VP8, and IVS accepts only H.264",
+            ),
             ("profile", "profile is high (profile_idc 100)"),
             ("b-frames", "60 of the last 90 video frames are B-frames"),
             ("size-large", "1920x1080 pixels, and IVS disconnects"),

@@ -146,7 +146,7 @@ fn the_network_gone_and_back() {
         .expect("two seconds of audio");
     stage.drop_media();
     let reason = retry_reason(&mut publisher);
-    assert!(reason.contains("nothing has been heard of it"), "{reason}");
+    assert!(reason.contains("nothing was received from it"), "{reason}");
     let reason = retry_reason(&mut publisher);
     assert!(reason.contains("no media connection came up"), "{reason}");
     stage.restore_media();

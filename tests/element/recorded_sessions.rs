@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use gst::prelude::*;
 use ivs_stage::{Kind, Refusal, Rules, SessionReport, Stage};
 
-use crate::finding::Secrets;
 use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, stage};
+use crate::secret_search::Secrets;
 
 const TURN_PASSWORD: &str = "turnPassword";
 /// The path of a stage's session URLs.
