@@ -8,6 +8,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_webrtc::WebRTCICETransportPolicy;
 
+use super::input::{Latency, MediaPad};
 use super::log::CAT;
 use super::peer::plugin_preload;
 use super::run::{self, ElementState, Message, StartError};
@@ -354,17 +355,35 @@ impl ElementImpl for IvsWhipSink {
             .ok()
     }
 
-    /// Sends a seek upstream through the pads. A bin's default is to send it to the
-    /// sinks inside, which exist only during a session and are webrtcbin's own.
+    /// Sends a seek upstream through the pads. A bin's default is to send events to
+    /// the sinks inside, which exist only during a session and are webrtcbin's own.
     fn send_event(&self, event: gst::Event) -> bool {
-        if event.type_() != gst::EventType::Seek {
-            return self.parent_send_event(event);
+        match event.type_() {
+            gst::EventType::Seek => {
+                let mut was_taken = false;
+                for pad in self.state.pads.get() {
+                    was_taken |= pad.ghost.push_event(event.clone());
+                }
+                was_taken
+            }
+            // Media are sent as they come, whatever the pipeline's latency is.
+            gst::EventType::Latency => true,
+            _ => self.parent_send_event(event),
         }
-        let mut was_taken = false;
-        for pad in self.state.pads.get() {
-            was_taken |= pad.ghost.push_event(event.clone());
+    }
+
+    /// Answers for latency as a live sink does, with what the pads' sources say.
+    fn query(&self, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Latency(latency) => {
+                let pads = self.state.pads.get();
+                let answers = pads.iter().filter_map(MediaPad::upstream_latency);
+                let answer = answers.fold(Latency::default(), Latency::with);
+                latency.set(answer.is_live, answer.min, answer.max);
+                true
+            }
+            _ => self.parent_query(query),
         }
-        was_taken
     }
 
     fn release_pad(&self, pad: &gst::Pad) {
@@ -413,6 +432,10 @@ impl BinImpl for IvsWhipSink {
             gst::debug!(CAT, imp = self, "{text}");
             let child = child.clone();
             self.state.tell(Message::ChildFailed { child, text });
+            return;
+        }
+        let is_stream_start = message.type_() == gst::MessageType::StreamStart;
+        if is_stream_start && !self.state.is_first_stream_start() {
             return;
         }
         self.parent_handle_message(message);

@@ -18,6 +18,7 @@ impl Offer {
     /// Makes the POSTed form of `text`, a peer connection's offer:
     /// - Every section has `a=msid` with the stream id `stream` (RFC 9725 4.4.2).
     ///   `a=ssrc` lines that repeat an msid have the same id.
+    /// - A section that sends nothing announces no SSRC.
     /// - Every fingerprint is that of `certificate`, if given: the handshake shows that
     ///   certificate, even if the peer connection wrote another fingerprint.
     ///
@@ -40,6 +41,10 @@ impl Offer {
             let track = format!("{}-{}", stream, section.kind());
             section.remove("msid");
             section.push(&format!("msid:{stream} {track}"));
+            if !sends(section.direction()) {
+                // webrtcbin wants an SSRC for every section, and announces it.
+                section.remove("ssrc");
+            }
             for line in &mut section.0 {
                 rename_source(line, stream, &track);
             }

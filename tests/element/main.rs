@@ -17,7 +17,9 @@ mod secret_search;
 
 mod bad_replies;
 mod bad_settings;
+mod clean_log;
 mod filler;
+mod latency;
 mod limits;
 mod missing_elements;
 mod pads;

@@ -446,3 +446,19 @@ fn audio_released_while_publishing_leaves_video() {
         .wait_for_sessions(BOUND, video_only)
         .expect("video only");
 }
+
+#[test]
+fn the_start_of_the_stream_is_told_once_through_reconnects() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(AUDIO, &stage);
+    publisher.play();
+    for _ in 0..2 {
+        publisher.wait_state("publishing");
+        stage.close_sessions();
+        publisher.wait_state("retrying");
+    }
+    publisher.wait_state("publishing");
+    let messages = publisher.messages().iter();
+    let starts = messages.filter(|message| message.type_() == gst::MessageType::StreamStart);
+    assert_eq!(starts.count(), 1);
+}

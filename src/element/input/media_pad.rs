@@ -15,6 +15,7 @@ use gst::prelude::*;
 
 use super::caps::{advised_caps, read_caps};
 use super::gate::Gate;
+use super::latency::Latency;
 use super::stream_format::{PadState, StreamFormat};
 use super::traffic_meter::{Traffic, TrafficMeter};
 use crate::element::log::CAT;
@@ -99,7 +100,18 @@ impl MediaPad {
         if self.ghost.parent().is_some() {
             let _ = bin.remove_pad(&self.ghost);
         }
-        let _ = bin.remove(&self.sync);
+        // A bin that is disposed of has removed it before it releases its pads.
+        if self.sync.parent().as_ref() == Some(bin.upcast_ref()) {
+            let _ = bin.remove(&self.sync);
+        }
+    }
+
+    /// What upstream says of its latency; `None` if nobody answers.
+    pub(crate) fn upstream_latency(&self) -> Option<Latency> {
+        let mut query = gst::query::Latency::new();
+        let answered = self.ghost.peer_query(&mut query);
+        let (is_live, min, max) = query.result();
+        answered.then_some(Latency { is_live, min, max })
     }
 
     /// The pad to link to webrtcbin's sink pad.

@@ -6,12 +6,14 @@
 
 mod caps;
 mod gate;
+mod latency;
 mod media_pad;
 mod pad_list;
 mod stream_format;
 mod traffic_meter;
 mod upstream_encoder;
 
+pub(super) use latency::Latency;
 pub(super) use media_pad::{MediaPad, PadEvent};
 pub(super) use pad_list::PadList;
 pub(super) use stream_format::{CapsError, PadState, StreamFormat};

@@ -17,6 +17,11 @@ pub(crate) fn watch_reports(webrtcbin: &gst::Element, reports: &Arc<Mutex<RtcpRe
     rtpbin.connect_pad_added(move |_, pad| {
         if pad.name().starts_with("recv_rtcp_sink") {
             read_reports(pad, &reports);
+        } else if pad.name().starts_with("send_rtp_src") {
+            // The RTP session warns of each packet, and its sender reports tell no
+            // time, until it knows a latency. That of the pipeline is kept from it,
+            // since elements behind it would hold media for as long.
+            pad.send_event(gst::event::Latency::new(gst::ClockTime::ZERO));
         }
     });
 }

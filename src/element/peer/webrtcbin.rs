@@ -73,10 +73,34 @@ pub(crate) fn watch_children(
             "dtlssrtpdec" => element.set_property("pem", certificate.pem()),
             // Its log category does not exist before the first srtpenc.
             "srtpenc" => limit_logs(element),
-            "nicesrc" => count_arrivals(element, &heard),
+            "nicesrc" => {
+                hold_events_for_inactive_peer(element);
+                count_arrivals(element, &heard);
+            }
             _ => {}
         }
     });
+}
+
+/// webrtcbin starts nicesrc before the element behind it, so that its first event
+/// meets a flushing pad, of which GStreamer warns. A sticky event that is dropped
+/// here is sent again with the first buffer.
+fn hold_events_for_inactive_peer(source: &gst::Element) {
+    if let Some(pad) = source.static_pad("src") {
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |pad, info| {
+            let is_flushing = pad
+                .peer()
+                .is_some_and(|peer| peer.pad_flags().contains(gst::PadFlags::FLUSHING));
+            // GStreamer 1.22 unrefs an EOS that a probe drops once too often.
+            let is_eos = info
+                .event()
+                .is_some_and(|event| event.type_() == gst::EventType::Eos);
+            match is_flushing && !is_eos {
+                true => gst::PadProbeReturn::Drop,
+                false => gst::PadProbeReturn::Ok,
+            }
+        });
+    }
 }
 
 fn count_arrivals(source: &gst::Element, heard: &Arc<AtomicU64>) {
@@ -125,18 +149,17 @@ pub(crate) fn assemble(
         None => None,
         Some(FillerMode::Inactive) => {
             let direction = WebRTCRTPTransceiverDirection::Inactive;
-            add_filler(webrtcbin, direction, &filler_caps(&taken, None));
+            add_filler(webrtcbin, direction, &filler_caps(&taken, random_ssrc()));
             None
         }
         Some(FillerMode::Sendonly) => {
             let direction = WebRTCRTPTransceiverDirection::Sendonly;
-            let caps = filler_caps(&taken, Some(random_ssrc()));
-            add_filler(webrtcbin, direction, &caps);
+            add_filler(webrtcbin, direction, &filler_caps(&taken, random_ssrc()));
             None
         }
         Some(FillerMode::Black) => {
             let ssrc = random_ssrc();
-            let caps = filler_caps(&taken, Some(ssrc));
+            let caps = filler_caps(&taken, ssrc);
             Some(Black::new(bin, webrtcbin, &caps, ssrc)?)
         }
     };
@@ -181,8 +204,8 @@ fn connect(
     Ok(((source.pad.clone(), sink), transceiver))
 }
 
-/// `ssrc` makes webrtcbin announce a source in the section.
-fn filler_caps(taken: &[u8], ssrc: Option<u32>) -> gst::Caps {
+/// webrtcbin logs a warning about caps without an SSRC.
+fn filler_caps(taken: &[u8], ssrc: u32) -> gst::Caps {
     let codec = filler_codec(taken);
     gst::Caps::builder("application/x-rtp")
         .field("media", "video")
@@ -192,7 +215,7 @@ fn filler_caps(taken: &[u8], ssrc: Option<u32>) -> gst::Caps {
         .field("profile-level-id", codec.profile_level_id)
         .field("packetization-mode", codec.packetization_mode)
         .field("level-asymmetry-allowed", "1")
-        .field_if_some("ssrc", ssrc)
+        .field("ssrc", ssrc)
         .build()
 }
 

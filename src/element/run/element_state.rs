@@ -28,6 +28,8 @@ struct State {
     run: Option<RunHandle>,
     /// When PLAYING was first requested since the last stop.
     playing_since: Option<Instant>,
+    /// Whether the bus has been told of a stream since the last start.
+    has_told_stream_start: bool,
     /// The property `auth-token`, or the token that a handler returned later.
     auth_token: Option<String>,
     /// The claims of the last run's token.
@@ -93,7 +95,15 @@ impl ElementState {
     }
 
     pub(crate) fn clear_play_time(&self) {
-        self.lock().playing_since = None;
+        let mut state = self.lock();
+        state.playing_since = None;
+        state.has_told_stream_start = false;
+    }
+
+    /// Whether this is the first STREAM_START since the last start: each webrtcbin
+    /// posts one.
+    pub(crate) fn is_first_stream_start(&self) -> bool {
+        !std::mem::replace(&mut self.lock().has_told_stream_start, true)
     }
 
     /// The time since PLAYING was requested; zero before that.
