@@ -19,7 +19,7 @@ use super::settings::{
 };
 use super::{bus_messages, signals, stats};
 use crate::ivs::GLOBAL_ENDPOINT;
-use crate::session::{Config, ErrorKind};
+use crate::session::Config;
 use crate::whip::TracksError;
 
 /// webrtcbin and the elements that it makes, without those of GStreamer's core.
@@ -334,10 +334,7 @@ impl ElementImpl for IvsWhipSink {
         _caps: Option<&gst::Caps>,
     ) -> Option<gst::Pad> {
         let element = self.obj();
-        let refuse = |text: String| {
-            let kind = ErrorKind::Settings;
-            bus_messages::post_error(element.upcast_ref(), kind, "start", &text);
-        };
+        let refuse = |text: String| bus_messages::post_warning(element.upcast_ref(), &text);
         let pads = &self.state.pads;
         if pads.is_full() {
             refuse(format!("No more pads: {}.", TracksError::TooMany));

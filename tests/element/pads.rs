@@ -2,7 +2,9 @@
 
 use gst::prelude::*;
 
-use crate::harness::{AUDIO, Publisher, VIDEO, stage};
+use ivs_stage::{Kind, SessionReport};
+
+use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, stage};
 
 /// A live source with these RTP caps.
 fn source(caps: &str) -> String {
@@ -30,13 +32,8 @@ fn a_third_pad_is_refused() {
     let stage = stage();
     let mut publisher = Publisher::to_stage(&format!("{AUDIO} {VIDEO}"), &stage);
     assert!(publisher.whip.request_pad_simple("sink_%u").is_none());
-    let error = publisher.wait_error();
-    assert!(error.is(gst::ResourceError::Settings));
-    assert!(
-        error.text().contains("one audio and one video"),
-        "{}",
-        error.text()
-    );
+    let warning = publisher.wait_warning();
+    assert!(warning.contains("one audio and one video"), "{warning}");
     assert_eq!(publisher.whip.num_sink_pads(), 2);
 }
 
@@ -45,6 +42,44 @@ fn a_second_audio_is_refused() {
     let second = AUDIO.replace("audio-pay", "audio-pay-2");
     let text = settings_error(&format!("{AUDIO} {second}"));
     assert!(text.contains("a second audio stream"), "{text}");
+}
+
+/// Links a second source to an element that is on air.
+fn link_while_on_air(publisher: &Publisher, description: &str) {
+    let source = gst::parse::bin_from_description(description, true).unwrap();
+    publisher.pipeline.add(&source).unwrap();
+    source.link(&publisher.whip).unwrap();
+    source.sync_state_with_parent().unwrap();
+}
+
+#[test]
+fn on_air_a_pad_that_can_not_be_published_is_a_warning_and_hurts_nothing() {
+    for (description, words) in [
+        (
+            "audiotestsrc is-live=true ! opusenc ! rtpopuspay",
+            "Pad sink_1 is not published. These pads can't be published together: a second audio",
+        ),
+        (
+            "fakesrc is-live=true format=time ! capsfilter caps=application/x-rtp,media=audio",
+            "Pad sink_1 is not published. A pad's caps can't be published: expected RTP caps with",
+        ),
+    ] {
+        let stage = stage();
+        let mut publisher = Publisher::to_stage(AUDIO, &stage);
+        publisher.play();
+        publisher.wait_state("publishing");
+        link_while_on_air(&publisher, description);
+        let warning = publisher.wait_warning();
+        assert!(warning.contains(words), "{warning}");
+        let before = stage.sessions()[0].packets(Kind::Audio);
+        let more = |sessions: &[SessionReport]| {
+            (sessions[0].packets(Kind::Audio) > before + 25).then_some(())
+        };
+        stage.wait_for_sessions(BOUND, more).expect("packets");
+        assert_eq!(publisher.session_state(), "publishing");
+        publisher.stop();
+        assert_eq!(stage.sessions().len(), 1);
+    }
 }
 
 #[test]

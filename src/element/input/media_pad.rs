@@ -32,6 +32,8 @@ pub(crate) enum PadEvent {
 /// One sink pad of the bin.
 #[derive(Clone)]
 pub(crate) struct MediaPad {
+    /// Tells it apart from the other pads of the element, also from former ones.
+    pub(crate) id: u32,
     pub(crate) ghost: gst::GhostPad,
     sync: gst::Element,
     inner: Arc<Inner>,
@@ -49,6 +51,7 @@ struct Inner {
 impl MediaPad {
     /// Makes the pad and its elements; [`Self::enter`] adds them to the bin.
     pub(crate) fn new(
+        id: u32,
         name: &str,
         template: &gst::PadTemplate,
         tell: impl Fn(PadEvent) + Send + Sync + 'static,
@@ -67,6 +70,7 @@ impl MediaPad {
             .name(name)
             .build();
         let pad = Self {
+            id,
             ghost,
             sync,
             inner: Arc::default(),
@@ -136,6 +140,7 @@ impl MediaPad {
 
     pub(crate) fn state(&self) -> PadState {
         PadState {
+            id: self.id,
             is_linked: self.ghost.is_linked(),
             ..self.inner.state()
         }
@@ -361,7 +366,7 @@ mod tests {
         let any = gst::Caps::new_empty_simple("application/x-rtp");
         let (to, always) = (gst::PadDirection::Sink, gst::PadPresence::Always);
         let template = gst::PadTemplate::new("sink", to, always, &any).unwrap();
-        let pad = MediaPad::new("sink", &template, |_| {}).unwrap();
+        let pad = MediaPad::new(0, "sink", &template, |_| {}).unwrap();
         let bin = gst::Pipeline::new();
         let end = gst::ElementFactory::make("fakesink").build().unwrap();
         bin.add(&end).unwrap();

@@ -1,5 +1,6 @@
 //! The list of requested sink pads.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gst::prelude::*;
@@ -9,7 +10,10 @@ use crate::whip::MAX_TRACKS;
 
 /// The sink pads that are requested and not released.
 #[derive(Default)]
-pub(crate) struct PadList(Mutex<Vec<MediaPad>>);
+pub(crate) struct PadList {
+    pads: Mutex<Vec<MediaPad>>,
+    made: AtomicU32,
+}
 
 impl PadList {
     /// A copy of the list, to use without its lock.
@@ -38,7 +42,8 @@ impl PadList {
         if bin.static_pad(&name).is_some() {
             return Err(glib::bool_error!("there is a pad {name} already"));
         }
-        let pad = MediaPad::new(&name, template, tell)?;
+        let id = self.made.fetch_add(1, Ordering::Relaxed);
+        let pad = MediaPad::new(id, &name, template, tell)?;
         // Listed before it is in the bin, where a caps event can come at once.
         self.lock().push(pad.clone());
         if let Err(error) = pad.enter(bin) {
@@ -74,6 +79,6 @@ impl PadList {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<MediaPad>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,6 +7,8 @@ use crate::whip::Track;
 /// The state of a pad and its stream.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PadState {
+    /// Tells the pads of an element apart.
+    pub(crate) id: u32,
     pub(crate) is_linked: bool,
     /// What its caps say; `None` before they come.
     pub(crate) format: Option<Result<StreamFormat, CapsError>>,
@@ -40,6 +42,13 @@ impl StreamFormat {
             && self.encoding == other.encoding
             && self.clock_rate == other.clock_rate
             && same_parameter_sets
+    }
+}
+
+impl PadState {
+    /// Why its caps can't be published, if they can't be.
+    pub(crate) fn caps_error(&self) -> Option<&CapsError> {
+        self.format.as_ref()?.as_ref().err()
     }
 }
 

@@ -51,13 +51,25 @@ pub(super) struct Lineup {
     has_played: bool,
     /// The peer connection that the driver waits for.
     requested: Option<u64>,
-    /// The streams of the session that exists or is being made.
-    published: Vec<StreamFormat>,
+    /// The streams of the session that exists or is being made, by pad.
+    published: Vec<Stream>,
+    /// Whether a session was opened since the run began: from then on a pad that
+    /// can't be published is left out, and ends nothing.
+    has_opened: bool,
+    /// The pads that are left out, and those of them that nobody was told of.
+    left_out: Vec<u32>,
+    untold: Vec<LeftOut>,
     session: SessionPhase,
     /// Whether the stream of every linked pad has ended.
     has_ended: bool,
     is_refused: bool,
 }
+
+/// A stream, and the pad that it is on.
+type Stream = (u32, StreamFormat);
+
+/// A pad that is not published.
+pub(super) type LeftOut = (u32, Refused);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum SessionPhase {
@@ -99,11 +111,10 @@ impl Lineup {
 
     /// Compares the pads as they are now with the session.
     pub(super) fn update(&mut self, pads: &[PadState]) -> Option<Change> {
-        let linked: Vec<&PadState> = pads.iter().filter(|pad| pad.is_linked).collect();
-        if let Some(error) = linked
-            .iter()
-            .find_map(|pad| pad.format.as_ref()?.as_ref().err())
-        {
+        let mut linked: Vec<&PadState> = pads.iter().filter(|pad| pad.is_linked).collect();
+        if self.has_opened {
+            self.leave_out(&mut linked);
+        } else if let Some(error) = linked.iter().find_map(|pad| pad.caps_error()) {
             return self.refuse(Refused::Caps(error.clone()));
         }
         let has_ended = !linked.is_empty() && linked.iter().all(|pad| pad.has_ended);
@@ -118,6 +129,44 @@ impl Lineup {
             }
         }
         self.line_up(&linked)
+    }
+
+    /// The pads that were left out since this was last asked.
+    pub(super) fn take_left_out(&mut self) -> Vec<LeftOut> {
+        std::mem::take(&mut self.untold)
+    }
+
+    /// The pads whose streams are published.
+    pub(super) fn published_pads(&self) -> impl Iterator<Item = u32> {
+        self.published.iter().map(|(pad, _)| *pad)
+    }
+
+    /// Leaves out the pads that can't be published beside those that are.
+    fn leave_out(&mut self, linked: &mut Vec<&PadState>) {
+        // Published pads first, so that a later pad displaces none of them.
+        linked.sort_by_key(|pad| !self.published_pads().any(|published| published == pad.id));
+        let mut tracks = Vec::new();
+        let mut left_out = Vec::new();
+        linked.retain(|pad| {
+            let refused = match &pad.format {
+                None => return true,
+                Some(Err(error)) => Refused::Caps(error.clone()),
+                Some(Ok(format)) => {
+                    tracks.push((format.track, format.payload_type));
+                    let Err(error) = check_tracks(&tracks) else {
+                        return true;
+                    };
+                    tracks.pop();
+                    Refused::Tracks(error)
+                }
+            };
+            left_out.push((pad.id, refused));
+            false
+        });
+        let known = std::mem::take(&mut self.left_out);
+        self.left_out = left_out.iter().map(|(pad, _)| *pad).collect();
+        let news = left_out.into_iter().filter(|(pad, _)| !known.contains(pad));
+        self.untold.extend(news);
     }
 
     fn streams_ended(&mut self) -> Option<Change> {
@@ -145,19 +194,22 @@ impl Lineup {
             return None;
         }
         // Complete once each linked pad has caps.
-        let streams = linked.iter().map(|pad| pad.format.clone()?.ok());
-        let mut streams: Vec<StreamFormat> = streams.collect::<Option<_>>()?;
-        streams.sort_by_key(|stream| stream.track);
+        let streams = linked
+            .iter()
+            .map(|pad| Some((pad.id, pad.format.clone()?.ok()?)));
+        let mut streams: Vec<Stream> = streams.collect::<Option<_>>()?;
+        streams.sort_by_key(|(_, stream)| stream.track);
         match self.requested {
             Some(peer) if !streams.is_empty() => {
                 let tracks = streams
                     .iter()
-                    .map(|stream| (stream.track, stream.payload_type));
+                    .map(|(_, stream)| (stream.track, stream.payload_type));
                 if let Err(error) = check_tracks(&tracks.collect::<Vec<_>>()) {
                     return self.refuse(Refused::Tracks(error));
                 }
                 self.requested = None;
                 self.published = streams;
+                self.has_opened = true;
                 Some(Change::Open(peer))
             }
             None if !self.published.is_empty() && !self.fit(&streams) => {
@@ -168,9 +220,10 @@ impl Lineup {
         }
     }
 
-    fn fit(&self, streams: &[StreamFormat]) -> bool {
+    fn fit(&self, streams: &[Stream]) -> bool {
         let mut pairs = self.published.iter().zip(streams);
-        self.published.len() == streams.len() && pairs.all(|(old, new)| old.fits_session_of(new))
+        self.published.len() == streams.len()
+            && pairs.all(|((_, old), (_, new))| old.fits_session_of(new))
     }
 
     fn refuse(&mut self, refused: Refused) -> Option<Change> {
@@ -194,8 +247,10 @@ mod tests {
         }
     }
 
+    /// On the pad with the number of its payload type.
     fn pad(format: StreamFormat) -> PadState {
         PadState {
+            id: format.payload_type.into(),
             is_linked: true,
             format: Some(Ok(format)),
             has_ended: false,
@@ -359,6 +414,59 @@ mod tests {
             ),
             "{change:?}"
         );
+    }
+
+    #[test]
+    fn on_air_a_pad_that_can_not_be_published_is_left_out_and_told_once() {
+        let second = pad(stream(Track::Audio, 96));
+        let twice = Refused::Tracks(TracksError::DuplicateKind {
+            track: Track::Audio,
+        });
+        let not_rtp = PadState {
+            id: 9,
+            ..wrong(CapsError::NotRtp)
+        };
+        for (other, expected) in [
+            (second, (96, twice)),
+            (not_rtp, (9, Refused::Caps(CapsError::NotRtp))),
+        ] {
+            let mut lineup = on_air(&[audio()]);
+            // Before the one on air, as its number may be the lower one.
+            let pads = [other.clone(), audio()];
+            assert_eq!(lineup.update(&pads), None);
+            assert_eq!(lineup.take_left_out(), [expected]);
+            assert_eq!(lineup.update(&pads), None);
+            assert_eq!(lineup.take_left_out(), []);
+            // Nor does it keep the end of the stream away.
+            let pads = [other, ended(audio())];
+            assert_eq!(lineup.update(&pads), Some(Change::End));
+        }
+    }
+
+    #[test]
+    fn a_pad_that_was_left_out_is_published_once_it_can_be() {
+        let second = pad(stream(Track::Audio, 96));
+        let mut lineup = on_air(&[audio()]);
+        lineup.update(&[audio(), second.clone()]);
+        let alone = [second];
+        assert_eq!(lineup.update(&alone), Some(Change::Replace));
+        lineup.request_offer(2);
+        assert_eq!(lineup.update(&alone), Some(Change::Open(2)));
+        assert_eq!(lineup.published_pads().collect::<Vec<_>>(), [96]);
+    }
+
+    #[test]
+    fn published_pads_with_wrong_caps_are_left_out_and_the_others_go_on() {
+        let mut lineup = on_air(&[audio(), video()]);
+        let broken = PadState {
+            id: 102,
+            ..wrong(CapsError::NotRtp)
+        };
+        let pads = [audio(), broken];
+        assert_eq!(lineup.update(&pads), Some(Change::Replace));
+        lineup.request_offer(2);
+        assert_eq!(lineup.update(&pads), Some(Change::Open(2)));
+        assert_eq!(lineup.published_pads().collect::<Vec<_>>(), [111]);
     }
 
     #[test]

@@ -15,7 +15,14 @@ use crate::session::{ErrorKind, Input};
 pub(super) fn line_up(run: &mut Run, element: &gst::Bin) {
     let pads = run.state.pads.get();
     let states: Vec<PadState> = pads.iter().map(|pad| pad.state()).collect();
-    if let Some(change) = run.lineup.update(&states) {
+    let change = run.lineup.update(&states);
+    for (id, refused) in run.lineup.take_left_out() {
+        if let Some(pad) = pads.iter().find(|pad| pad.id == id) {
+            let text = format!("Pad {} is not published. {refused}", pad.ghost.name());
+            bus_messages::post_warning(element.upcast_ref(), &text);
+        }
+    }
+    if let Some(change) = change {
         apply(run, element, change);
     }
 }

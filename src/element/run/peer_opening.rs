@@ -33,7 +33,7 @@ fn make_peer(run: &Run, element: &gst::Bin, number: u64) -> Result<Peer, Cause> 
     let pads = run.state.pads.get();
     let sources: Vec<Source> = pads
         .iter()
-        .filter(|pad| pad.state().is_linked)
+        .filter(|pad| run.lineup.published_pads().any(|id| id == pad.id))
         .filter_map(|pad| {
             Some(Source {
                 format: pad.format()?,

@@ -155,7 +155,8 @@ fn open_gates(run: &Run) {
     if let Some(peer) = run.view.peer() {
         peer.start_filler();
     }
-    for pad in run.state.pads.get() {
+    let pads = run.state.pads.get().into_iter();
+    for pad in pads.filter(|pad| run.lineup.published_pads().any(|id| id == pad.id)) {
         let is_video = pad
             .format()
             .is_some_and(|format| format.track == Track::Video);
