@@ -72,6 +72,11 @@ impl Publisher {
         let pipeline = gst::parse::launch(launch).unwrap();
         let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
         let whip = pipeline.by_name("whip").unwrap();
+        Self::of(pipeline, whip)
+    }
+
+    /// Takes a pipeline that has the element.
+    pub fn of(pipeline: gst::Pipeline, whip: gst::Element) -> Self {
         let bus = pipeline.bus().unwrap();
         Self {
             pipeline,

@@ -115,6 +115,24 @@ fn anything_but_rtp_does_not_link() {
 }
 
 #[test]
+fn no_inner_pad_is_ghosted_by_a_bin_around_the_element() {
+    crate::harness::init();
+    let stage = stage();
+    let description = "audiotestsrc is-live=true ! opusenc ! rtpopuspay ! ivswhipsink name=whip";
+    let bin = gst::parse::bin_from_description(description, true).unwrap();
+    assert_eq!(bin.num_pads(), 0);
+    let whip = bin.by_name("whip").unwrap();
+    whip.set_property("whip-endpoint", stage.endpoint());
+    whip.set_property("auth-token", stage.token());
+    let pipeline = gst::Pipeline::new();
+    pipeline.add(&bin).unwrap();
+    let mut publisher = Publisher::of(pipeline, whip);
+    publisher.play();
+    publisher.wait_state("publishing");
+    publisher.stop();
+}
+
+#[test]
 fn names_count_for_the_pad_only() {
     let stage = stage();
     let launch = AUDIO.replace("whip. ", "whip.sink_1 ");

@@ -8,6 +8,7 @@
 //! while the gate drops it; live media passes it as it comes. The gate drops
 //! buffers until the session publishes, so a session never blocks upstream.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -36,6 +37,9 @@ pub(crate) struct MediaPad {
     pub(crate) id: u32,
     pub(crate) ghost: gst::GhostPad,
     sync: gst::Element,
+    /// What clocksync is linked to without a session. GStreamer ghosts pads that are
+    /// unlinked in a bin (`gst_parse_bin_from_description`, playbin), ours included.
+    idle: gst::Pad,
     inner: Arc<Inner>,
 }
 
@@ -73,6 +77,7 @@ impl MediaPad {
             id,
             ghost,
             sync,
+            idle: idle_pad()?,
             inner: Arc::default(),
         };
         pad.watch(tell)?;
@@ -83,6 +88,8 @@ impl MediaPad {
     /// Adds the pad and its elements to the bin, and brings them to its state.
     pub(crate) fn enter(&self, bin: &gst::Bin) -> Result<(), glib::BoolError> {
         bin.add(&self.sync)?;
+        self.idle.set_active(true)?;
+        link(&self.source()?, &self.idle)?;
         // Only now, because a bin unlinks each element that it adds.
         self.ghost
             .set_target(Some(&static_pad(&self.sync, "sink")?))?;
@@ -118,9 +125,36 @@ impl MediaPad {
         answered.then_some(Latency { is_live, min, max })
     }
 
-    /// The pad to link to webrtcbin's sink pad.
-    pub(crate) fn source(&self) -> Option<gst::Pad> {
-        self.sync.static_pad("src")
+    /// Links it to webrtcbin's sink pad.
+    ///
+    /// # Errors
+    /// When webrtcbin's pad does not link.
+    pub(crate) fn link_to(&self, sink: &gst::Pad) -> Result<(), glib::BoolError> {
+        let source = self.source()?;
+        let _ = source.unlink(&self.idle);
+        // webrtcbin writes its section from the caps, SSRC included. Without this they
+        // would arrive only with the next buffer that passes the gate.
+        source.sticky_events_foreach(|event| {
+            sink.send_event(event.clone());
+            ControlFlow::Continue(gst::EventForeachAction::Keep)
+        });
+        link(&source, sink).inspect_err(|_| {
+            let _ = source.link(&self.idle);
+        })
+    }
+
+    /// Unlinks it from a pad of webrtcbin, unless it is linked elsewhere by now.
+    pub(crate) fn unlink_from(&self, sink: &gst::Pad) {
+        if let Ok(source) = self.source()
+            && source.peer().as_ref() == Some(sink)
+        {
+            let _ = source.unlink(sink);
+            let _ = source.link(&self.idle);
+        }
+    }
+
+    fn source(&self) -> Result<gst::Pad, glib::BoolError> {
+        static_pad(&self.sync, "src")
     }
 
     /// Lets media flow. Video begins with a key frame, which is requested.
@@ -187,7 +221,7 @@ impl MediaPad {
             | gst::PadProbeType::BUFFER_LIST
             | gst::PadProbeType::EVENT_DOWNSTREAM
             | gst::PadProbeType::EVENT_FLUSH;
-        let source = static_pad(&self.sync, "src")?;
+        let source = self.source()?;
         let sync = self.sync.downgrade();
         source.add_probe(mask, move |_, info| {
             let passes = match &info.data {
@@ -322,6 +356,26 @@ fn begins_a_key_frame(buffer: &gst::BufferRef) -> bool {
     !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
 }
 
+/// Takes everything and keeps nothing. The template is for caps queries: without one
+/// a pad answers with the caps that it had last.
+fn idle_pad() -> Result<gst::Pad, glib::BoolError> {
+    let (direction, presence) = (gst::PadDirection::Sink, gst::PadPresence::Always);
+    let template = gst::PadTemplate::new("idle", direction, presence, &gst::Caps::new_any())?;
+    let pad = gst::Pad::builder_from_template(&template)
+        .chain_function(|_, _, _| Ok(gst::FlowSuccess::Ok))
+        .chain_list_function(|_, _, _| Ok(gst::FlowSuccess::Ok))
+        .event_function(|_, _, _| true)
+        .build();
+    Ok(pad)
+}
+
+fn link(source: &gst::Pad, sink: &gst::Pad) -> Result<(), glib::BoolError> {
+    let linked = source.link(sink);
+    linked
+        .map(drop)
+        .map_err(|error| glib::bool_error!("{} does not link: {error}", sink.name()))
+}
+
 fn static_pad(element: &gst::Element, name: &str) -> Result<gst::Pad, glib::BoolError> {
     element
         .static_pad(name)
@@ -373,7 +427,7 @@ mod tests {
         bin.set_state(gst::State::Playing).unwrap();
         pad.enter(bin.upcast_ref()).unwrap();
         let end = end.static_pad("sink").unwrap();
-        pad.source().unwrap().link(&end).unwrap();
+        pad.link_to(&end).unwrap();
         let feed = gst::Pad::builder(gst::PadDirection::Src).build();
         feed.set_active(true).unwrap();
         feed.link(&pad.ghost).unwrap();

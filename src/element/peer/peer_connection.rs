@@ -273,8 +273,8 @@ impl Peer {
     /// Removes webrtcbin and the filler from the bin. Can be called more than once.
     pub(crate) fn close(&self) {
         self.inner.promises.close();
-        for (source, sink) in &self.inner.links {
-            let _ = source.unlink(sink);
+        for (pad, sink) in &self.inner.links {
+            pad.unlink_from(sink);
         }
         // webrtcbin first: a streaming thread can be inside it.
         remove_element(&self.inner.webrtcbin);

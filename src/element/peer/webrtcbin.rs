@@ -1,6 +1,5 @@
 //! Makes a webrtcbin and sets up its pads, transceivers and certificate.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +8,7 @@ use gst_webrtc::{WebRTCBundlePolicy, WebRTCRTPTransceiver, WebRTCRTPTransceiverD
 
 use super::black_source::Black;
 use super::log_redaction::{limit_logs, limit_logs_of_turn};
-use crate::element::input::StreamFormat;
+use crate::element::input::{MediaPad, StreamFormat};
 use crate::element::settings::IceSettings;
 use crate::ivs::{FillerMode, OfferedVideo, filler_codec};
 use crate::media::DtlsCertificate;
@@ -18,7 +17,7 @@ use crate::whip::Track;
 /// A stream to publish: its format, and the pad that its media comes from.
 pub(crate) struct Source {
     pub(crate) format: StreamFormat,
-    pub(crate) pad: gst::Pad,
+    pub(crate) pad: MediaPad,
 }
 
 pub(crate) fn make_webrtcbin(ice: &IceSettings) -> Result<gst::Element, glib::BoolError> {
@@ -114,7 +113,8 @@ fn count_arrivals(source: &gst::Element, heard: &Arc<AtomicU64>) {
     }
 }
 
-pub(crate) type Link = (gst::Pad, gst::Pad);
+/// A pad of ours, and the one of webrtcbin that it is linked to.
+pub(crate) type Link = (MediaPad, gst::Pad);
 
 /// The parts of an assembled webrtcbin that are needed later.
 pub(crate) struct Assembled {
@@ -191,16 +191,7 @@ fn connect(
         // Lost packets are retransmitted if the far end asks for it (RFC 4588).
         transceiver.set_property("do-nack", true);
     }
-    // webrtcbin writes the section from the caps, SSRC included. Without this they
-    // would arrive only with the next buffer that passes the gate.
-    source.pad.sticky_events_foreach(|event| {
-        sink.send_event(event.clone());
-        ControlFlow::Continue(gst::EventForeachAction::Keep)
-    });
-    source
-        .pad
-        .link(&sink)
-        .map_err(|error| glib::bool_error!("webrtcbin does not link: {error}"))?;
+    source.pad.link_to(&sink)?;
     Ok(((source.pad.clone(), sink), transceiver))
 }
 

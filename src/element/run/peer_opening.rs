@@ -37,7 +37,7 @@ fn make_peer(run: &Run, element: &gst::Bin, number: u64) -> Result<Peer, Cause> 
         .filter_map(|pad| {
             Some(Source {
                 format: pad.format()?,
-                pad: pad.source()?,
+                pad: pad.clone(),
             })
         })
         .collect();
