@@ -18,7 +18,8 @@ enum End {
     Interrupt,
 }
 
-/// Publishes with `gst-launch-1.0` and returns what it logs at WARNING and above.
+/// Publishes with `gst-launch-1.0` and returns what it logs at WARNING and above, GLib's
+/// criticals included, which are not in GStreamer's log.
 fn logged(name: &str, media: &[&str], section: Kind, end: &End) -> String {
     let stage = stage();
     let folder = plugin_folder(name);
@@ -31,7 +32,7 @@ fn logged(name: &str, media: &[&str], section: Kind, end: &End) -> String {
     if let End::EndOfStream = end {
         launch = launch.replace("is-live=true", "is-live=true num-buffers=100");
     }
-    let mut child = Command::new("gst-launch-1.0")
+    let child = Command::new("gst-launch-1.0")
         .arg("-e")
         .args(launch.split_whitespace())
         .env("GST_PLUGIN_PATH", &folder)
@@ -40,6 +41,7 @@ fn logged(name: &str, media: &[&str], section: Kind, end: &End) -> String {
         .env("GST_DEBUG_FILE", &log)
         .env("GST_DEBUG_NO_COLOR", "1")
         .stdout(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     wait_for_packets(&stage, section);
@@ -49,9 +51,13 @@ fn logged(name: &str, media: &[&str], section: Kind, end: &End) -> String {
             .status();
         assert!(killed.unwrap().success());
     }
-    assert!(child.wait().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
     assert_eq!(stage.live_sessions(), 0);
-    let logged = std::fs::read_to_string(log).unwrap();
+    let mut logged = std::fs::read_to_string(log).unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
+    let of_glib = printed.lines().filter(|line| line.contains(" **: "));
+    of_glib.for_each(|line| logged.push_str(line));
     std::fs::remove_dir_all(folder).unwrap();
     logged
 }

@@ -82,20 +82,17 @@ pub(crate) fn watch_children(
 }
 
 /// webrtcbin starts nicesrc before the element behind it, so that its first event
-/// meets a flushing pad, of which GStreamer warns. A sticky event that is dropped
+/// meets a flushing pad, of which GStreamer warns. A sticky event that is held back
 /// here is sent again with the first buffer.
 fn hold_events_for_inactive_peer(source: &gst::Element) {
     if let Some(pad) = source.static_pad("src") {
-        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |pad, info| {
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |pad, _| {
             let is_flushing = pad
                 .peer()
                 .is_some_and(|peer| peer.pad_flags().contains(gst::PadFlags::FLUSHING));
-            // GStreamer 1.22 unrefs an EOS that a probe drops once too often.
-            let is_eos = info
-                .event()
-                .is_some_and(|event| event.type_() == gst::EventType::Eos);
-            match is_flushing && !is_eos {
-                true => gst::PadProbeReturn::Drop,
+            // Not Drop: with that, GStreamer 1.22 unrefs the event once too often.
+            match is_flushing {
+                true => gst::PadProbeReturn::Handled,
                 false => gst::PadProbeReturn::Ok,
             }
         });
