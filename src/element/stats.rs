@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use glib::prelude::*;
 
-use super::input::{StreamFormat, Traffic};
+use super::input::{MediaPad, StreamFormat, Traffic};
 use super::run::ElementState;
 use crate::media::RtcpReports;
 use crate::session::Times;
@@ -44,7 +44,7 @@ pub(super) fn stats(state: &ElementState) -> gst::Structure {
         stats = with_times(stats, &times);
     }
     let mut reports = RtcpReports::default();
-    if let Some(peer) = view.and_then(|view| view.peer()) {
+    if let Some(peer) = view.as_ref().and_then(|view| view.peer()) {
         reports = peer.reports();
         stats = stats
             .field_if_some("video-filler", peer.filler().map(|mode| mode.name()))
@@ -53,7 +53,11 @@ pub(super) fn stats(state: &ElementState) -> gst::Structure {
             .field_if_some("candidate-pair", peer.candidate_pair());
     }
     let mut violations = Vec::new();
+    let is_left_out = |pad: &MediaPad| view.as_ref().is_some_and(|view| view.is_left_out(pad.id));
     for pad in state.pads.get() {
+        if is_left_out(&pad) {
+            continue;
+        }
         if let (Some(format), Some(traffic)) = (pad.format(), pad.traffic()) {
             violations.extend_from_slice(&traffic.violations);
             let name = format.track.name();

@@ -26,6 +26,8 @@ use crate::ivs::LimitViolation;
 pub(crate) enum PadEvent {
     /// [`MediaPad::state`] has changed.
     Changed,
+    /// The pad with this id was flushed.
+    Flushed(u32),
     /// There is a new limit violation, see [`MediaPad::violations`].
     LimitViolated,
 }
@@ -45,6 +47,7 @@ pub(crate) struct MediaPad {
 
 #[derive(Default)]
 struct Inner {
+    id: u32,
     gate: Gate,
     traffic: TrafficMeter,
     /// What the stream's events say. `is_linked` is not used here;
@@ -78,7 +81,10 @@ impl MediaPad {
             ghost,
             sync,
             idle: idle_pad()?,
-            inner: Arc::default(),
+            inner: Arc::new(Inner {
+                id,
+                ..Inner::default()
+            }),
         };
         pad.watch(tell)?;
         pad.advise_caps();
@@ -223,11 +229,11 @@ impl MediaPad {
             | gst::PadProbeType::EVENT_FLUSH;
         let source = self.source()?;
         let sync = self.sync.downgrade();
-        source.add_probe(mask, move |_, info| {
+        source.add_probe(mask, move |source, info| {
             let passes = match &info.data {
                 Some(gst::PadProbeData::Event(event)) => {
                     restart_pacing_after_flush(event, &sync);
-                    return inner.event(event, &tell);
+                    return inner.event(source, event, &tell);
                 }
                 Some(gst::PadProbeData::Buffer(buffer)) => {
                     inner.pass(Some(buffer), std::iter::once(buffer.as_ref()), &tell)
@@ -287,10 +293,15 @@ impl Inner {
         passes
     }
 
-    fn event(&self, event: &gst::Event, tell: &impl Fn(PadEvent)) -> gst::PadProbeReturn {
+    fn event(
+        &self,
+        source: &gst::Pad,
+        event: &gst::Event,
+        tell: &impl Fn(PadEvent),
+    ) -> gst::PadProbeReturn {
         match event.view() {
             gst::EventView::Caps(caps) => {
-                gst::debug!(CAT, "stream with {}", caps.caps());
+                gst::debug!(CAT, obj = source, "stream with {}", caps.caps());
                 let format = read_caps(caps.caps());
                 let is_of_wrong_codec = format
                     .as_ref()
@@ -313,7 +324,7 @@ impl Inner {
             gst::EventView::FlushStart(_) => gst::PadProbeReturn::Handled,
             gst::EventView::FlushStop(_) => {
                 self.change(|state| state.has_ended = false);
-                tell(PadEvent::Changed);
+                tell(PadEvent::Flushed(self.id));
                 gst::PadProbeReturn::Handled
             }
             _ => gst::PadProbeReturn::Ok,

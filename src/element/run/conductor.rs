@@ -17,7 +17,7 @@ use super::conductor_message::Message;
 use super::element_state::{ElementState, RunHandle};
 use super::limit_warnings::LimitWarnings;
 use super::lineup::Lineup;
-use super::pad_changes::line_up;
+use super::pad_changes::{flushed, line_up};
 use super::run_state::{Run, start_session};
 use super::run_view::{RunView, Stopped};
 use super::session_events::on_event;
@@ -115,6 +115,7 @@ fn on_message(run: &mut Run, element: &gst::Bin, message: Message) {
         Message::Session(event) => on_event(run, element, event),
         _ if run.view.is_stopped() => {}
         Message::PadsChanged => line_up(run, element),
+        Message::PadFlushed(pad) => flushed(run, element, pad),
         Message::Playing => {
             run.lineup.playing();
             line_up(run, element);

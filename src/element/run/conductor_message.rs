@@ -7,6 +7,8 @@ use crate::session::Event;
 pub(crate) enum Message {
     /// A pad or its stream has changed.
     PadsChanged,
+    /// The pad with this id was flushed.
+    PadFlushed(u32),
     /// The element has reached PLAYING.
     Playing,
     /// A pad's stream violates an IVS limit.

@@ -10,7 +10,7 @@ use std::fmt;
 use crate::element::input::{CapsError, PadState, StreamFormat};
 use crate::whip::{TracksError, check_tracks};
 
-/// The change to make.
+/// A change to make.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// Make the peer connection with this number.
@@ -19,6 +19,8 @@ pub(super) enum Change {
     Replace,
     /// These pads can't be published: end the session with an error.
     Refuse(Refused),
+    /// The pad with this id can't be published beside the others: warn of it.
+    LeaveOut(u32, Refused),
     /// The stream of every pad has ended: end the session.
     End,
     /// The session and the streams have ended: post the end of stream.
@@ -51,14 +53,14 @@ pub(super) struct Lineup {
     has_played: bool,
     /// The peer connection that the driver waits for.
     requested: Option<u64>,
-    /// The streams of the session that exists or is being made, by pad.
+    /// The streams of the last session that was opened, by pad.
     published: Vec<Stream>,
+    /// Whether that session is over or being replaced.
+    is_replaced: bool,
     /// Whether a session was opened since the run began: from then on a pad that
     /// can't be published is left out, and ends nothing.
     has_opened: bool,
-    /// The pads that are left out, and those of them that nobody was told of.
     left_out: Vec<u32>,
-    untold: Vec<LeftOut>,
     session: SessionPhase,
     /// Whether the stream of every linked pad has ended.
     has_ended: bool,
@@ -67,9 +69,6 @@ pub(super) struct Lineup {
 
 /// A stream, and the pad that it is on.
 type Stream = (u32, StreamFormat);
-
-/// A pad that is not published.
-pub(super) type LeftOut = (u32, Refused);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum SessionPhase {
@@ -109,31 +108,48 @@ impl Lineup {
         }
     }
 
-    /// Compares the pads as they are now with the session.
-    pub(super) fn update(&mut self, pads: &[PadState]) -> Option<Change> {
-        let mut linked: Vec<&PadState> = pads.iter().filter(|pad| pad.is_linked).collect();
-        if self.has_opened {
-            self.leave_out(&mut linked);
-        } else if let Some(error) = linked.iter().find_map(|pad| pad.caps_error()) {
-            return self.refuse(Refused::Caps(error.clone()));
+    /// Notes that a pad was flushed, after which its stream goes on. The stream may
+    /// have ended once more when [`Self::update`] sees the pad.
+    pub(super) fn flushed(&mut self, pad: u32) -> Option<Change> {
+        if self.is_left_out(pad) || !std::mem::take(&mut self.has_ended) {
+            return None;
         }
-        let has_ended = !linked.is_empty() && linked.iter().all(|pad| pad.has_ended);
-        if has_ended && !self.has_ended {
-            return self.streams_ended();
-        }
-        // Not when a pad was only released: that brings no media back.
-        if self.has_ended && linked.iter().any(|pad| !pad.has_ended) {
-            self.has_ended = false;
-            if self.session == SessionPhase::Over {
-                return Some(self.start_again());
-            }
-        }
-        self.line_up(&linked)
+        (self.session == SessionPhase::Over).then(|| self.start_again())
     }
 
-    /// The pads that were left out since this was last asked.
-    pub(super) fn take_left_out(&mut self) -> Vec<LeftOut> {
-        std::mem::take(&mut self.untold)
+    /// Compares the pads as they are now with the session.
+    pub(super) fn update(&mut self, pads: &[PadState]) -> Vec<Change> {
+        let linked: Vec<&PadState> = pads.iter().filter(|pad| pad.is_linked).collect();
+        let mut changes = Vec::new();
+        let publishable = match self.has_opened {
+            true => self.leave_out(&linked, &mut changes),
+            false => linked.clone(),
+        };
+        let wrong = publishable.iter().find_map(|pad| pad.caps_error());
+        let is_wrong = wrong.is_some();
+        changes.extend(wrong.and_then(|error| self.refuse(Refused::Caps(error.clone()))));
+        // A pad that can't be published ends nothing, unless there are only such pads.
+        let counted = match publishable.is_empty() {
+            true => &linked,
+            false => &publishable,
+        };
+        let has_ended = !counted.is_empty() && counted.iter().all(|pad| pad.has_ended);
+        if has_ended && !self.has_ended {
+            changes.extend(self.streams_ended());
+            return changes;
+        }
+        // Not when a pad was only released: that brings no media back.
+        if self.has_ended && counted.iter().any(|pad| !pad.has_ended) {
+            self.has_ended = false;
+            if self.session == SessionPhase::Over {
+                changes.push(self.start_again());
+                return changes;
+            }
+        }
+        if !is_wrong {
+            changes.extend(self.line_up(&publishable));
+        }
+        changes
     }
 
     /// The pads whose streams are published.
@@ -141,13 +157,29 @@ impl Lineup {
         self.published.iter().map(|(pad, _)| *pad)
     }
 
-    /// Leaves out the pads that can't be published beside those that are.
-    fn leave_out(&mut self, linked: &mut Vec<&PadState>) {
+    /// Whether a pad is not published because it can't be.
+    pub(super) fn is_left_out(&self, pad: u32) -> bool {
+        self.left_out.contains(&pad)
+    }
+
+    /// The pads that are not published because they can't be.
+    pub(super) fn left_out(&self) -> &[u32] {
+        &self.left_out
+    }
+
+    /// Leaves out the pads that can't be published beside the others, and returns the
+    /// others.
+    fn leave_out<'a>(
+        &mut self,
+        linked: &[&'a PadState],
+        changes: &mut Vec<Change>,
+    ) -> Vec<&'a PadState> {
+        let mut publishable = linked.to_vec();
         // Published pads first, so that a later pad displaces none of them.
-        linked.sort_by_key(|pad| !self.published_pads().any(|published| published == pad.id));
+        publishable.sort_by_key(|pad| !self.published_pads().any(|published| published == pad.id));
+        let known = std::mem::take(&mut self.left_out);
         let mut tracks = Vec::new();
-        let mut left_out = Vec::new();
-        linked.retain(|pad| {
+        publishable.retain(|pad| {
             let refused = match &pad.format {
                 None => return true,
                 Some(Err(error)) => Refused::Caps(error.clone()),
@@ -160,13 +192,13 @@ impl Lineup {
                     Refused::Tracks(error)
                 }
             };
-            left_out.push((pad.id, refused));
+            self.left_out.push(pad.id);
+            if !known.contains(&pad.id) {
+                changes.push(Change::LeaveOut(pad.id, refused));
+            }
             false
         });
-        let known = std::mem::take(&mut self.left_out);
-        self.left_out = left_out.iter().map(|(pad, _)| *pad).collect();
-        let news = left_out.into_iter().filter(|(pad, _)| !known.contains(pad));
-        self.untold.extend(news);
+        publishable
     }
 
     fn streams_ended(&mut self) -> Option<Change> {
@@ -184,17 +216,17 @@ impl Lineup {
 
     fn start_again(&mut self) -> Change {
         self.session = SessionPhase::Running;
-        self.published.clear();
+        self.is_replaced = true;
         self.is_refused = false;
         Change::StartAgain
     }
 
-    fn line_up(&mut self, linked: &[&PadState]) -> Option<Change> {
+    fn line_up(&mut self, publishable: &[&PadState]) -> Option<Change> {
         if !self.has_played || self.session == SessionPhase::Over {
             return None;
         }
         // Complete once each linked pad has caps.
-        let streams = linked
+        let streams = publishable
             .iter()
             .map(|pad| Some((pad.id, pad.format.clone()?.ok()?)));
         let mut streams: Vec<Stream> = streams.collect::<Option<_>>()?;
@@ -209,21 +241,26 @@ impl Lineup {
                 }
                 self.requested = None;
                 self.published = streams;
+                self.is_replaced = false;
                 self.has_opened = true;
                 Some(Change::Open(peer))
             }
-            None if !self.published.is_empty() && !self.fit(&streams) => {
-                self.published.clear();
+            None if self.has_opened && !self.is_replaced && !self.fit(&streams) => {
+                self.is_replaced = true;
                 Some(Change::Replace)
             }
             _ => None,
         }
     }
 
+    /// Whether the session that exists can carry these streams. It can't if one is on
+    /// another pad: webrtcbin is linked to the pad that it was made for.
     fn fit(&self, streams: &[Stream]) -> bool {
         let mut pairs = self.published.iter().zip(streams);
         self.published.len() == streams.len()
-            && pairs.all(|((_, old), (_, new))| old.fits_session_of(new))
+            && pairs.all(|((old_pad, old), (new_pad, new))| {
+                old_pad == new_pad && old.fits_session_of(new)
+            })
     }
 
     fn refuse(&mut self, refused: Refused) -> Option<Change> {
@@ -298,7 +335,7 @@ mod tests {
     /// With a session for these pads.
     fn on_air(pads: &[PadState]) -> Lineup {
         let mut lineup = waiting();
-        assert_eq!(lineup.update(pads), Some(Change::Open(1)));
+        assert_eq!(lineup.update(pads), [Change::Open(1)]);
         lineup
     }
 
@@ -308,13 +345,13 @@ mod tests {
         let steps: [Step; 2] = [|lineup| lineup.playing(), |lineup| lineup.request_offer(7)];
         for order in [[0, 1], [1, 0]] {
             let mut lineup = Lineup::default();
-            assert_eq!(lineup.update(&[audio()]), None);
+            assert_eq!(lineup.update(&[audio()]), []);
             steps[order[0]](&mut lineup);
-            assert_eq!(lineup.update(&[audio()]), None);
+            assert_eq!(lineup.update(&[audio()]), []);
             steps[order[1]](&mut lineup);
-            assert_eq!(lineup.update(&[silent()]), None);
-            assert_eq!(lineup.update(&[audio()]), Some(Change::Open(7)));
-            assert_eq!(lineup.update(&[audio()]), None, "once");
+            assert_eq!(lineup.update(&[silent()]), []);
+            assert_eq!(lineup.update(&[audio()]), [Change::Open(7)]);
+            assert_eq!(lineup.update(&[audio()]), [], "once");
         }
     }
 
@@ -322,16 +359,16 @@ mod tests {
     fn waits_for_the_caps_of_every_linked_pad_and_for_no_other() {
         let unlinked = PadState::default();
         let mut lineup = waiting();
-        assert_eq!(lineup.update(&[]), None);
-        assert_eq!(lineup.update(std::slice::from_ref(&unlinked)), None);
-        assert_eq!(lineup.update(&[audio(), silent()]), None);
-        assert_eq!(lineup.update(&[audio(), unlinked]), Some(Change::Open(1)));
+        assert_eq!(lineup.update(&[]), []);
+        assert_eq!(lineup.update(std::slice::from_ref(&unlinked)), []);
+        assert_eq!(lineup.update(&[audio(), silent()]), []);
+        assert_eq!(lineup.update(&[audio(), unlinked]), [Change::Open(1)]);
     }
 
     #[test]
     fn order_of_the_pads_is_of_no_matter() {
         let mut lineup = on_air(&[video(), audio()]);
-        assert_eq!(lineup.update(&[audio(), video()]), None);
+        assert_eq!(lineup.update(&[audio(), video()]), []);
     }
 
     #[test]
@@ -345,27 +382,27 @@ mod tests {
             vec![PadState::default()],
         ] {
             let mut lineup = on_air(&[audio()]);
-            assert_eq!(lineup.update(&pads), Some(Change::Replace), "{pads:?}");
-            assert_eq!(lineup.update(&pads), None);
+            assert_eq!(lineup.update(&pads), [Change::Replace], "{pads:?}");
+            assert_eq!(lineup.update(&pads), []);
         }
         let mut lineup = on_air(&[audio()]);
         lineup.update(std::slice::from_ref(&other));
         lineup.request_offer(2);
-        assert_eq!(lineup.update(&[other]), Some(Change::Open(2)));
+        assert_eq!(lineup.update(&[other]), [Change::Open(2)]);
     }
 
     #[test]
     fn a_linked_pad_without_caps_changes_nothing_yet() {
         let mut lineup = on_air(&[audio()]);
-        assert_eq!(lineup.update(&[audio(), silent()]), None);
-        assert_eq!(lineup.update(&[audio(), video()]), Some(Change::Replace));
+        assert_eq!(lineup.update(&[audio(), silent()]), []);
+        assert_eq!(lineup.update(&[audio(), video()]), [Change::Replace]);
     }
 
     #[test]
     fn another_attempt_opens_with_the_same_media() {
         let mut lineup = on_air(&[audio()]);
         lineup.request_offer(2);
-        assert_eq!(lineup.update(&[audio()]), Some(Change::Open(2)));
+        assert_eq!(lineup.update(&[audio()]), [Change::Open(2)]);
     }
 
     #[test]
@@ -380,8 +417,8 @@ mod tests {
         ] {
             let mut lineup = waiting();
             let refused = Change::Refuse(Refused::Tracks(error));
-            assert_eq!(lineup.update(&pads), Some(refused));
-            assert_eq!(lineup.update(&pads), None);
+            assert_eq!(lineup.update(&pads), [refused]);
+            assert_eq!(lineup.update(&pads), []);
         }
     }
 
@@ -391,29 +428,22 @@ mod tests {
             let mut lineup = Lineup::default();
             let pads = [audio(), wrong(error.clone())];
             let refused = Change::Refuse(Refused::Caps(error));
-            assert_eq!(lineup.update(&pads), Some(refused));
-            assert_eq!(lineup.update(&pads), None);
+            assert_eq!(lineup.update(&pads), [refused]);
+            assert_eq!(lineup.update(&pads), []);
         }
         let unlinked = PadState {
             is_linked: false,
             ..wrong(CapsError::NotRtp)
         };
-        assert_eq!(waiting().update(&[unlinked]), None);
+        assert_eq!(waiting().update(&[unlinked]), []);
     }
 
     #[test]
     fn a_third_pad_is_refused_with_the_tracks() {
         let pads = [audio(), video(), pad(stream(Track::Video, 96))];
-        let change = waiting().update(&pads);
-        assert!(
-            matches!(
-                change,
-                Some(Change::Refuse(Refused::Tracks(
-                    TracksError::DuplicateKind { .. }
-                )))
-            ),
-            "{change:?}"
-        );
+        let track = Track::Video;
+        let refused = Refused::Tracks(TracksError::DuplicateKind { track });
+        assert_eq!(waiting().update(&pads), [Change::Refuse(refused)]);
     }
 
     #[test]
@@ -427,19 +457,20 @@ mod tests {
             ..wrong(CapsError::NotRtp)
         };
         for (other, expected) in [
-            (second, (96, twice)),
-            (not_rtp, (9, Refused::Caps(CapsError::NotRtp))),
+            (second, Change::LeaveOut(96, twice)),
+            (
+                not_rtp,
+                Change::LeaveOut(9, Refused::Caps(CapsError::NotRtp)),
+            ),
         ] {
             let mut lineup = on_air(&[audio()]);
             // Before the one on air, as its number may be the lower one.
             let pads = [other.clone(), audio()];
-            assert_eq!(lineup.update(&pads), None);
-            assert_eq!(lineup.take_left_out(), [expected]);
-            assert_eq!(lineup.update(&pads), None);
-            assert_eq!(lineup.take_left_out(), []);
+            assert_eq!(lineup.update(&pads), [expected]);
+            assert_eq!(lineup.update(&pads), []);
             // Nor does it keep the end of the stream away.
             let pads = [other, ended(audio())];
-            assert_eq!(lineup.update(&pads), Some(Change::End));
+            assert_eq!(lineup.update(&pads), [Change::End]);
         }
     }
 
@@ -449,9 +480,9 @@ mod tests {
         let mut lineup = on_air(&[audio()]);
         lineup.update(&[audio(), second.clone()]);
         let alone = [second];
-        assert_eq!(lineup.update(&alone), Some(Change::Replace));
+        assert_eq!(lineup.update(&alone), [Change::Replace]);
         lineup.request_offer(2);
-        assert_eq!(lineup.update(&alone), Some(Change::Open(2)));
+        assert_eq!(lineup.update(&alone), [Change::Open(2)]);
         assert_eq!(lineup.published_pads().collect::<Vec<_>>(), [96]);
     }
 
@@ -463,27 +494,88 @@ mod tests {
             ..wrong(CapsError::NotRtp)
         };
         let pads = [audio(), broken];
-        assert_eq!(lineup.update(&pads), Some(Change::Replace));
+        let left_out = Change::LeaveOut(102, Refused::Caps(CapsError::NotRtp));
+        assert_eq!(lineup.update(&pads), [left_out, Change::Replace]);
         lineup.request_offer(2);
-        assert_eq!(lineup.update(&pads), Some(Change::Open(2)));
+        assert_eq!(lineup.update(&pads), [Change::Open(2)]);
         assert_eq!(lineup.published_pads().collect::<Vec<_>>(), [111]);
+    }
+
+    #[test]
+    fn a_pad_in_place_of_another_replaces_the_session() {
+        let other = PadState { id: 7, ..audio() };
+        // Released and requested anew, perhaps before anybody looks.
+        assert_eq!(
+            on_air(&[audio()]).update(std::slice::from_ref(&other)),
+            [Change::Replace]
+        );
+        // Left out first, then alone.
+        let mut lineup = on_air(&[audio()]);
+        assert_eq!(lineup.update(&[audio(), other.clone()]).len(), 1);
+        assert_eq!(
+            lineup.update(std::slice::from_ref(&other)),
+            [Change::Replace]
+        );
+        lineup.request_offer(2);
+        assert_eq!(
+            lineup.update(std::slice::from_ref(&other)),
+            [Change::Open(2)]
+        );
+        assert_eq!(lineup.published_pads().collect::<Vec<_>>(), [7]);
+    }
+
+    #[test]
+    fn a_pad_that_is_left_out_displaces_none_in_the_next_session() {
+        let second = PadState { id: 7, ..audio() };
+        let mut lineup = on_air(&[audio()]);
+        lineup.update(&[second.clone(), audio()]);
+        let pads = [second, audio(), video()];
+        assert_eq!(lineup.update(&pads), [Change::Replace]);
+        assert_eq!(lineup.update(&pads), []);
+        lineup.request_offer(2);
+        assert_eq!(lineup.update(&pads), [Change::Open(2)]);
+        assert_eq!(lineup.published_pads().collect::<Vec<_>>(), [111, 102]);
+        assert_eq!(lineup.left_out(), [7]);
+    }
+
+    #[test]
+    fn pads_that_can_not_be_published_still_end() {
+        let broken = || PadState {
+            id: 111,
+            ..wrong(CapsError::NotRtp)
+        };
+        let refused = || Refused::Caps(CapsError::NotRtp);
+        // The only pad on air gets wrong caps.
+        let mut lineup = on_air(&[audio()]);
+        let left_out = Change::LeaveOut(111, refused());
+        assert_eq!(lineup.update(&[broken()]), [left_out, Change::Replace]);
+        assert_eq!(lineup.update(&[ended(broken())]), [Change::End]);
+        // It never had others, and ends before anybody looks, or later.
+        let mut lineup = waiting();
+        let changes = [Change::Refuse(refused()), Change::End];
+        assert_eq!(lineup.update(&[ended(broken())]), changes);
+        let mut lineup = waiting();
+        assert_eq!(lineup.update(&[broken()]), [Change::Refuse(refused())]);
+        assert_eq!(lineup.session_over(), None);
+        let ended = [ended(broken())];
+        assert_eq!(lineup.update(&ended), [Change::PostEndOfStream]);
     }
 
     #[test]
     fn the_session_ends_once_every_linked_pad_has_ended() {
         let mut lineup = on_air(&[audio(), video()]);
-        assert_eq!(lineup.update(&[ended(audio()), video()]), None);
+        assert_eq!(lineup.update(&[ended(audio()), video()]), []);
         let all = [ended(audio()), ended(video()), PadState::default()];
-        assert_eq!(lineup.update(&all), Some(Change::End));
-        assert_eq!(lineup.update(&all), None);
+        assert_eq!(lineup.update(&all), [Change::End]);
+        assert_eq!(lineup.update(&all), []);
         assert_eq!(lineup.session_over(), Some(Change::PostEndOfStream));
     }
 
     #[test]
     fn releasing_the_last_pad_that_has_not_ended_ends_the_session() {
         let mut lineup = on_air(&[audio(), video()]);
-        assert_eq!(lineup.update(&[ended(audio()), video()]), None);
-        assert_eq!(lineup.update(&[ended(audio())]), Some(Change::End));
+        assert_eq!(lineup.update(&[ended(audio()), video()]), []);
+        assert_eq!(lineup.update(&[ended(audio())]), [Change::End]);
     }
 
     #[test]
@@ -491,14 +583,14 @@ mod tests {
         let mut lineup = on_air(&[audio()]);
         assert_eq!(lineup.session_over(), None);
         let over = [ended(audio())];
-        assert_eq!(lineup.update(&over), Some(Change::PostEndOfStream));
-        assert_eq!(lineup.update(&over), None);
+        assert_eq!(lineup.update(&over), [Change::PostEndOfStream]);
+        assert_eq!(lineup.update(&over), []);
     }
 
     #[test]
     fn end_of_stream_before_the_session_has_begun() {
         let mut lineup = Lineup::default();
-        assert_eq!(lineup.update(&[ended(audio())]), Some(Change::End));
+        assert_eq!(lineup.update(&[ended(audio())]), [Change::End]);
         assert_eq!(lineup.session_over(), Some(Change::PostEndOfStream));
     }
 
@@ -507,20 +599,20 @@ mod tests {
         let mut lineup = on_air(&[audio()]);
         lineup.update(&[ended(audio())]);
         lineup.session_over();
-        assert_eq!(lineup.update(&[audio()]), Some(Change::StartAgain));
+        assert_eq!(lineup.update(&[audio()]), [Change::StartAgain]);
         lineup.request_offer(1);
-        assert_eq!(lineup.update(&[audio()]), Some(Change::Open(1)));
-        assert_eq!(lineup.update(&[ended(audio())]), Some(Change::End));
+        assert_eq!(lineup.update(&[audio()]), [Change::Open(1)]);
+        assert_eq!(lineup.update(&[ended(audio())]), [Change::End]);
     }
 
     #[test]
     fn media_that_come_again_before_the_end_begin_another_session_after_it() {
         let mut lineup = on_air(&[audio()]);
         lineup.update(&[ended(audio())]);
-        assert_eq!(lineup.update(&[audio()]), None);
+        assert_eq!(lineup.update(&[audio()]), []);
         assert_eq!(lineup.session_over(), Some(Change::StartAgain));
         lineup.request_offer(1);
-        assert_eq!(lineup.update(&[audio()]), Some(Change::Open(1)));
+        assert_eq!(lineup.update(&[audio()]), [Change::Open(1)]);
     }
 
     #[test]
@@ -528,8 +620,20 @@ mod tests {
         let mut lineup = on_air(&[audio()]);
         lineup.update(&[ended(audio())]);
         lineup.update(&[audio()]);
-        assert_eq!(lineup.update(&[ended(audio())]), None);
+        assert_eq!(lineup.update(&[ended(audio())]), []);
         assert_eq!(lineup.session_over(), Some(Change::PostEndOfStream));
+    }
+
+    #[test]
+    fn flushed_and_ended_again_before_anybody_looks_is_another_end() {
+        let mut lineup = on_air(&[audio()]);
+        assert_eq!(lineup.update(&[ended(audio())]), [Change::End]);
+        lineup.session_over();
+        assert_eq!(lineup.flushed(111), Some(Change::StartAgain));
+        assert_eq!(lineup.update(&[ended(audio())]), [Change::End]);
+        assert_eq!(lineup.session_over(), Some(Change::PostEndOfStream));
+        // On air a flush changes nothing.
+        assert_eq!(on_air(&[audio()]).flushed(111), None);
     }
 
     #[test]
@@ -537,8 +641,8 @@ mod tests {
         let mut lineup = on_air(&[audio()]);
         lineup.update(&[ended(audio())]);
         lineup.session_over();
-        assert_eq!(lineup.update(&[]), None);
-        assert_eq!(lineup.update(&[PadState::default()]), None);
+        assert_eq!(lineup.update(&[]), []);
+        assert_eq!(lineup.update(&[PadState::default()]), []);
     }
 
     #[test]
@@ -546,7 +650,7 @@ mod tests {
         let mut lineup = on_air(&[audio()]);
         lineup.session_over();
         for pads in [vec![audio()], vec![video()], vec![]] {
-            assert_eq!(lineup.update(&pads), None, "{pads:?}");
+            assert_eq!(lineup.update(&pads), [], "{pads:?}");
         }
     }
 }

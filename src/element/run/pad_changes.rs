@@ -2,7 +2,7 @@
 
 use gst::prelude::*;
 
-use super::lineup::Change;
+use super::lineup::{Change, Refused};
 use super::peer_opening::open;
 use super::run_state::Run;
 use crate::element::bus_messages;
@@ -11,20 +11,23 @@ use crate::element::log::CAT;
 use crate::element::session_state::SessionState;
 use crate::session::{ErrorKind, Input};
 
-/// Reads the pads, and applies the change that the line-up derives from them.
+/// Reads the pads, and applies the changes that the line-up derives from them.
 pub(super) fn line_up(run: &mut Run, element: &gst::Bin) {
     let pads = run.state.pads.get();
     let states: Vec<PadState> = pads.iter().map(|pad| pad.state()).collect();
-    let change = run.lineup.update(&states);
-    for (id, refused) in run.lineup.take_left_out() {
-        if let Some(pad) = pads.iter().find(|pad| pad.id == id) {
-            let text = format!("Pad {} is not published. {refused}", pad.ghost.name());
-            bus_messages::post_warning(element.upcast_ref(), &text);
-        }
-    }
-    if let Some(change) = change {
+    let changes = run.lineup.update(&states);
+    run.view.set_left_out(run.lineup.left_out());
+    for change in changes {
         apply(run, element, change);
     }
+}
+
+/// Handles a flush of the pad with this id.
+pub(super) fn flushed(run: &mut Run, element: &gst::Bin, pad: u32) {
+    if let Some(change) = run.lineup.flushed(pad) {
+        apply(run, element, change);
+    }
+    line_up(run, element);
 }
 
 pub(super) fn apply(run: &mut Run, bin: &gst::Bin, change: Change) {
@@ -45,11 +48,19 @@ pub(super) fn apply(run: &mut Run, bin: &gst::Bin, change: Change) {
             let text = refused.to_string();
             bus_messages::post_error(element, ErrorKind::Settings, "offer", &text);
         }
+        Change::LeaveOut(id, refused) => warn_of_left_out(run, element, id, &refused),
         Change::End => {
             gst::info!(CAT, obj = element, "end of stream on every pad");
             run.session.tell(Input::Stop);
         }
         Change::PostEndOfStream => bus_messages::post_end_of_stream(element),
         Change::StartAgain => run.start_again(),
+    }
+}
+
+fn warn_of_left_out(run: &Run, element: &gst::Element, id: u32, refused: &Refused) {
+    if let Some(pad) = run.state.pads.get().iter().find(|pad| pad.id == id) {
+        let text = format!("Pad {} is not published. {refused}", pad.ghost.name());
+        bus_messages::post_warning(element, &text);
     }
 }

@@ -65,7 +65,8 @@ impl Run {
 
     /// Warns of the limits that the pads' streams violate now.
     pub(super) fn warn_of_limits(&mut self, element: &gst::Element) {
-        for pad in self.state.pads.get() {
+        let pads = self.state.pads.get().into_iter();
+        for pad in pads.filter(|pad| !self.lineup.is_left_out(pad.id)) {
             for violation in pad.violations() {
                 if self.limits.is_due(&violation) {
                     let encoder = upstream_encoder(pad.ghost.upcast_ref());

@@ -30,6 +30,8 @@ struct State {
     claims: Option<Claims>,
     statistics: RunStatistics,
     peer: Option<Peer>,
+    /// The pads that are not published because they can't be.
+    left_out: Vec<u32>,
     /// Whether a peer connection is being made.
     is_opening: bool,
     /// `None` once the run is stopped.
@@ -51,6 +53,7 @@ impl RunView {
                 claims: None,
                 statistics: RunStatistics::default(),
                 peer: None,
+                left_out: Vec::new(),
                 is_opening: false,
                 session: Some((session, ending)),
             }),
@@ -96,6 +99,15 @@ impl RunView {
 
     pub(super) fn change_statistics(&self, change: impl FnOnce(&mut RunStatistics)) {
         change(&mut self.lock().statistics);
+    }
+
+    pub(super) fn set_left_out(&self, pads: &[u32]) {
+        self.lock().left_out = pads.to_vec();
+    }
+
+    /// Whether a pad is not published because it can't be.
+    pub(crate) fn is_left_out(&self, pad: u32) -> bool {
+        self.lock().left_out.contains(&pad)
     }
 
     /// The peer connection in use.
