@@ -249,7 +249,7 @@ impl IvsWhipSink {
 
     /// Notes that there is no session any more. `was` is the state before.
     fn rest(&self, was: SessionState) {
-        self.state.clear_play_time();
+        self.state.clear_after_stop();
         if was != SessionState::Idle {
             self.obj().notify("session-state");
         }

@@ -90,14 +90,16 @@ struct Shared {
 impl Peer {
     /// Makes a webrtcbin with a sendonly section for each source, audio first,
     /// then the filler if there is only audio; adds it to the bin and links it.
-    /// `ready` gets it before that. `tell` is called from webrtcbin's threads.
+    /// `ready` gets it before that, and can refuse it. `tell` is called from
+    /// webrtcbin's threads.
     ///
     /// # Errors
-    /// If a part can't be made, started or linked. Nothing is left in the bin then.
+    /// If a part can't be made, started or linked, or `ready`'s error. Nothing is left
+    /// in the bin then.
     pub(crate) fn new(
         bin: &gst::Bin,
         parts: PeerParts,
-        ready: impl FnOnce(&gst::Element),
+        ready: impl FnOnce(&gst::Element) -> Result<(), glib::BoolError>,
         tell: impl Fn(PeerEvent) + Send + Sync + 'static,
     ) -> Result<Self, glib::BoolError> {
         let begun = Instant::now();
@@ -107,7 +109,7 @@ impl Peer {
         let webrtcbin = make_webrtcbin(&parts.ice)?;
         watch_children(&webrtcbin, &certificate, &heard);
         watch_reports(&webrtcbin, &reports);
-        ready(&webrtcbin);
+        ready(&webrtcbin)?;
         // It stays in PLAYING when the pipeline is paused: its ICE source is
         // live, and in PAUSED it would not answer the far end's checks.
         webrtcbin.set_locked_state(true);

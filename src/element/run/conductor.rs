@@ -57,7 +57,7 @@ pub(crate) fn start(
     let (messages, queue) = channel();
     let messages = Arc::new(messages);
     let (session, ending) = start_session(process, config.clone(), messages.clone());
-    let view = Arc::new(RunView::new(session.clone(), ending));
+    let view = Arc::new(RunView::new(session.clone(), ending, state.last_claims()));
     let handle = RunHandle {
         messages: messages.clone(),
         view: view.clone(),
@@ -141,14 +141,19 @@ fn child_failed(run: &Run, child: &gst::Object, text: String) {
 /// Ends the run. The session is stopped first, so that its DELETE goes out while
 /// webrtcbin is closed.
 pub(crate) fn stop(state: &ElementState) -> Option<StoppedRun> {
-    let run = state.take_run();
+    let view = state.take_run().map(|run| run.view);
+    let stopped = view.as_ref().and_then(|view| view.stop());
+    if let Some(stopped) = &stopped {
+        stopped.session.tell(Input::Stop);
+    }
+    // Only now: until the run is stopped, the conductor opens gates.
     for pad in state.pads.get() {
         pad.reset();
     }
-    let view = run?.view;
-    let stopped = view.stop()?;
-    stopped.session.tell(Input::Stop);
-    Some(StoppedRun { stopped, view })
+    Some(StoppedRun {
+        stopped: stopped?,
+        view: view?,
+    })
 }
 
 /// A run that is being ended.
@@ -167,7 +172,7 @@ impl StoppedRun {
 
     /// Waits for the session's end, for a limited time. Returns whether it has ended.
     pub(crate) fn wait(self) -> bool {
-        self.view.wait_while_opening();
+        self.view.wait_while_busy();
         self.stopped.ending.wait()
     }
 }

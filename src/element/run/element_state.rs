@@ -61,6 +61,11 @@ impl ElementState {
         self.lock().run.clone()
     }
 
+    /// The claims of the last run's token.
+    pub(super) fn last_claims(&self) -> Option<Claims> {
+        self.lock().claims.clone()
+    }
+
     pub(super) fn set_run(&self, run: RunHandle) {
         self.lock().run = Some(run);
     }
@@ -95,7 +100,8 @@ impl ElementState {
         self.lock().playing_since.get_or_insert_with(Instant::now);
     }
 
-    pub(crate) fn clear_play_time(&self) {
+    /// Forgets what belongs to one run.
+    pub(crate) fn clear_after_stop(&self) {
         let mut state = self.lock();
         state.playing_since = None;
         state.has_told_stream_start = false;

@@ -26,7 +26,7 @@ pub(super) fn open(run: &Run, element: &gst::Bin, number: u64) {
             event: PeerEvent::Broken(cause),
         }),
     }
-    run.view.end_opening();
+    run.view.end_busy();
 }
 
 fn make_peer(run: &Run, element: &gst::Bin, number: u64) -> Result<Peer, Cause> {
@@ -58,6 +58,11 @@ fn make_peer(run: &Run, element: &gst::Bin, number: u64) -> Result<Peer, Cause> 
     };
     let ready = |webrtcbin: &gst::Element| {
         element.emit_by_name::<()>(signals::WEBRTCBIN_READY, &[webrtcbin]);
+        // A handler may stop the pipeline, and start it again.
+        match run.view.is_stopped() {
+            true => Err(glib::bool_error!("the run was stopped")),
+            false => Ok(()),
+        }
     };
     let session = run.session.clone();
     let tell = move |event| {

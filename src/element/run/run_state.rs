@@ -50,8 +50,9 @@ impl Run {
     pub(super) fn close_peer(&self) {
         self.state.pads.get().iter().for_each(MediaPad::close_gate);
         self.change_statistics(|statistics| statistics.publishing_since = None);
-        if let Some(peer) = self.view.take_peer() {
+        if let Some(peer) = self.view.begin_closing() {
             peer.close();
+            self.view.end_busy();
         }
     }
 

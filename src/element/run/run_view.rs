@@ -14,14 +14,14 @@ use crate::element::session_state::SessionState;
 use crate::ivs::Claims;
 use crate::session::{Ending, Input, Session};
 
-/// Limit of the wait for a webrtcbin: far more than making one takes. A handler of
-/// `webrtcbin-ready` that hangs must not block the stop.
-const OPENING_BOUND: Duration = Duration::from_secs(3);
+/// Limit of the wait for a webrtcbin: far more than making or closing one takes. A
+/// handler of `webrtcbin-ready` that hangs must not block the stop.
+const BUSY_BOUND: Duration = Duration::from_secs(3);
 
 /// One run, as the element's other threads see it.
 pub(crate) struct RunView {
     state: Mutex<State>,
-    opened: Condvar,
+    idle: Condvar,
     conductor: OnceLock<ThreadId>,
 }
 
@@ -32,8 +32,8 @@ struct State {
     peer: Option<Peer>,
     /// The pads that are not published because they can't be.
     left_out: Vec<u32>,
-    /// Whether a peer connection is being made.
-    is_opening: bool,
+    /// Whether a peer connection is being made or closed.
+    is_busy: bool,
     /// `None` once the run is stopped.
     session: Option<(Session, Ending)>,
 }
@@ -46,18 +46,19 @@ pub(crate) struct Stopped {
 }
 
 impl RunView {
-    pub(super) fn new(session: Session, ending: Ending) -> Self {
+    /// `claims` are shown until the session has read its token.
+    pub(super) fn new(session: Session, ending: Ending, claims: Option<Claims>) -> Self {
         Self {
             state: Mutex::new(State {
                 session_state: SessionState::Idle,
-                claims: None,
+                claims,
                 statistics: RunStatistics::default(),
                 peer: None,
                 left_out: Vec::new(),
-                is_opening: false,
+                is_busy: false,
                 session: Some((session, ending)),
             }),
-            opened: Condvar::new(),
+            idle: Condvar::new(),
             conductor: OnceLock::new(),
         }
     }
@@ -72,10 +73,12 @@ impl RunView {
         self.lock().session_state
     }
 
-    /// Enters a state. Returns whether it is new. A session stays in `Failed`.
+    /// Enters a state. Returns whether it is new. A session stays in `Failed`, and a
+    /// stopped run in the state that it had.
     pub(super) fn enter(&self, entered: SessionState) -> bool {
         let mut state = self.lock();
-        if [entered, SessionState::Failed].contains(&state.session_state) {
+        let stays = [entered, SessionState::Failed].contains(&state.session_state);
+        if stays || state.session.is_none() {
             return false;
         }
         state.session_state = entered;
@@ -115,16 +118,20 @@ impl RunView {
         self.lock().peer.clone()
     }
 
-    pub(super) fn take_peer(&self) -> Option<Peer> {
-        self.lock().peer.take()
+    /// Takes the peer connection to close it; [`Self::end_busy`] follows.
+    pub(super) fn begin_closing(&self) -> Option<Peer> {
+        let mut state = self.lock();
+        let peer = state.peer.take()?;
+        state.is_busy = true;
+        Some(peer)
     }
 
-    /// Notes that a peer connection is about to be made. False once the run is stopped;
-    /// then none may be made.
+    /// Notes that a peer connection is about to be made; [`Self::end_busy`] follows.
+    /// False once the run is stopped; then none may be made.
     pub(super) fn begin_opening(&self) -> bool {
         let mut state = self.lock();
-        state.is_opening = state.session.is_some();
-        state.is_opening
+        state.is_busy = state.session.is_some();
+        state.is_busy
     }
 
     /// Stores the new peer connection; false once the run is stopped.
@@ -135,9 +142,10 @@ impl RunView {
         runs
     }
 
-    pub(super) fn end_opening(&self) {
-        self.lock().is_opening = false;
-        self.opened.notify_all();
+    /// Notes that a peer connection was made or closed.
+    pub(super) fn end_busy(&self) {
+        self.lock().is_busy = false;
+        self.idle.notify_all();
     }
 
     pub(super) fn tell_session(&self, input: Input) {
@@ -174,20 +182,17 @@ impl RunView {
         })
     }
 
-    /// Waits until no peer connection is being made, [`OPENING_BOUND`] at most. Does
-    /// not wait on the conductor's thread, on which a signal handler may stop the
+    /// Waits until no peer connection is being made or closed, [`BUSY_BOUND`] at most.
+    /// Does not wait on the conductor's thread, on which a signal handler may stop the
     /// pipeline.
-    pub(super) fn wait_while_opening(&self) {
+    pub(super) fn wait_while_busy(&self) {
         if self.conductor.get() == Some(&thread::current().id()) {
             return;
         }
         let state = self.lock();
-        let opening = |state: &mut State| state.is_opening;
+        let is_busy = |state: &mut State| state.is_busy;
         // After the bound the stop goes on all the same.
-        drop(
-            self.opened
-                .wait_timeout_while(state, OPENING_BOUND, opening),
-        );
+        drop(self.idle.wait_timeout_while(state, BUSY_BOUND, is_busy));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -207,7 +212,7 @@ mod tests {
         let process = Process::get().unwrap();
         let config = Settings::default().config(None).unwrap();
         let (session, ending) = Session::start(process.runtime(), process, config, |_| {});
-        RunView::new(session, ending)
+        RunView::new(session, ending, None)
     }
 
     #[test]
@@ -224,16 +229,19 @@ mod tests {
     fn a_stopped_run_takes_nothing_more() {
         let view = view();
         assert!(view.begin_opening());
-        view.end_opening();
+        view.end_busy();
+        assert!(view.enter(SessionState::Connecting));
         assert!(view.stop().is_some());
         assert!(view.is_stopped() && view.stop().is_none());
         assert!(!view.begin_opening());
+        assert!(!view.enter(SessionState::Retrying));
+        assert_eq!(view.session_state(), SessionState::Connecting);
     }
 
     #[test]
     fn an_opening_is_waited_for_and_not_by_the_conductor() {
         let view = view();
-        view.wait_while_opening();
+        view.wait_while_busy();
         let (begin, begun) = channel();
         let (go_on, wait) = channel();
         thread::scope(|scope| {
@@ -241,15 +249,15 @@ mod tests {
             scope.spawn(move || {
                 view.set_conductor_thread();
                 assert!(view.begin_opening());
-                view.wait_while_opening();
+                view.wait_while_busy();
                 begin.send(()).unwrap();
                 wait.recv().unwrap();
-                view.end_opening();
+                view.end_busy();
             });
             begun.recv().unwrap();
             go_on.send(()).unwrap();
-            view.wait_while_opening();
-            assert!(!view.lock().is_opening);
+            view.wait_while_busy();
+            assert!(!view.lock().is_busy);
         });
     }
 }

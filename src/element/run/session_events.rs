@@ -50,13 +50,18 @@ pub(super) fn on_event(run: &mut Run, bin: &gst::Bin, event: Event) {
             wait,
         } => {
             run.close_peer();
-            run.enter(element, SessionState::Retrying);
-            bus_messages::post_retry(element, &failure, attempt, wait);
+            // The run may have been stopped meanwhile, here and below.
+            if !run.view.is_stopped() {
+                run.enter(element, SessionState::Retrying);
+                bus_messages::post_retry(element, &failure, attempt, wait);
+            }
         }
         Event::Failed(failure) => {
             run.close_peer();
-            run.enter(element, SessionState::Failed);
-            bus_messages::post_failure(element, &failure);
+            if !run.view.is_stopped() {
+                run.enter(element, SessionState::Failed);
+                bus_messages::post_failure(element, &failure);
+            }
         }
         Event::Ended(ended) => {
             gst::info!(CAT, obj = element, "session ended: {ended:?}");
@@ -119,6 +124,10 @@ fn on_request(run: &mut Run, bin: &gst::Bin, event: Event) {
 fn request_token(run: &Run, element: &gst::Element) {
     let given = element.emit_by_name::<Option<String>>(signals::REQUEST_TOKEN, &[]);
     let parsed = given.as_deref().map(parse_token).transpose();
+    // The handler may take long, and the property be newer than what it returns.
+    if run.view.is_stopped() {
+        return;
+    }
     match parsed {
         Ok(Some(token)) => {
             run.state.set_auth_token(given);
