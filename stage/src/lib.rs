@@ -20,6 +20,12 @@
 //! [`Rules`]. Other rules make the stage answer like other WHIP servers: see
 //! [`Profile`].
 //!
+//! # Limits
+//!
+//! What a client sends has bounds far above any publisher's needs. An offer has
+//! at most 64 KiB, 2000 lines, 16 sections and 256 candidates; a larger one gets
+//! 400 with code 2001, and the event [`Happening::Refused`] names the limit.
+//!
 //! # Failures on demand
 //!
 //! A running stage can stop responding ([`Stage::freeze`]), lose its media
@@ -75,6 +81,7 @@ mod request;
 mod request_rules;
 mod resource;
 mod rules;
+mod sdp_limits;
 mod sessions;
 mod stage;
 mod start_error;

@@ -17,6 +17,7 @@ use crate::reply::{Reply, ReplyBody, pairs, reply};
 use crate::request::{bearer, has_type, read_body};
 use crate::resource;
 use crate::rules::LastRedirect;
+use crate::sdp_limits::excess;
 use crate::sessions::SessionInfo;
 use crate::state::StageState;
 use crate::task::spawn;
@@ -68,6 +69,9 @@ async fn create(
     let participant = check_token(state, request.headers())?;
     let uri = request.uri().clone();
     let offer = read_offer(request.into_body()).await?;
+    if let Some(excess) = excess(&offer) {
+        return Err(RefusedPost::code_2001(&excess));
+    }
     let Some(sections) = read_sections(&offer) else {
         return Err(RefusedPost::code_2001("the body isn't SDP"));
     };
