@@ -24,7 +24,9 @@
 //!
 //! What a client sends has bounds far above any publisher's needs. An offer has
 //! at most 64 KiB, 2000 lines, 16 sections and 256 candidates; a larger one gets
-//! 400 with code 2001, and the event [`Happening::Refused`] names the limit.
+//! 400 with code 2001, and the event [`Happening::Refused`] names the limit. A
+//! PATCH has the same limits, and a session takes 256 candidates by PATCH in all;
+//! more get 400.
 //!
 //! # Failures on demand
 //!

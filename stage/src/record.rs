@@ -148,7 +148,8 @@ pub enum Happening {
         status: u16,
         /// Whether the request had an `Authorization` header.
         authorization: bool,
-        /// Number of candidates in the body, also invalid and refused ones.
+        /// Number of candidates in the body, also invalid and refused ones; 0 for
+        /// a body that is not read because it is too large.
         #[serde(default)]
         candidates: usize,
         /// Whether the body had `a=end-of-candidates`.

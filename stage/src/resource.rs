@@ -14,6 +14,7 @@ use crate::reply_rules::LocationForm;
 use crate::request::{bearer, has_type, read_body};
 use crate::request_rules::{DeleteRule, MidRule, PatchEtag, PatchRule, TrickleRule};
 use crate::rules::Refusal;
+use crate::sdp_limits::excess;
 use crate::sessions::SessionInfo;
 use crate::state::StageState;
 use crate::trickle::{FRAGMENT, Fragment, IfMatch};
@@ -157,7 +158,9 @@ pub(crate) async fn patch(
     let (head, body) = request.into_parts();
     let found = find_session(state, hop, secret, &head.uri);
     let body = read_body(body).await.unwrap_or_default();
-    let fragment = std::str::from_utf8(&body).ok().and_then(Fragment::read);
+    let text = std::str::from_utf8(&body).ok();
+    let text = text.filter(|text| excess(text).is_none());
+    let fragment = text.and_then(Fragment::read);
     let if_match = if_match(state, &head.headers);
 
     let mut etag = None;
@@ -176,10 +179,10 @@ pub(crate) async fn patch(
             let checked = check_fragment(&rule, found.as_ref(), if_match, fragment.as_ref());
             RequestOutcome::Reply(match checked {
                 _ if !is_fragment => state.rules.wrong_type_status,
-                Ok(candidates) => {
-                    state.sessions.trickle(secret, candidates);
+                Ok(candidates) if state.sessions.trickle(secret, candidates) => {
                     StatusCode::NO_CONTENT.as_u16()
                 }
+                Ok(_) => StatusCode::BAD_REQUEST.as_u16(),
                 Err(status) => status,
             })
         }

@@ -9,6 +9,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::record::{Ending, Record};
 
+/// How many candidates a session takes by PATCH in all. The far end checks a
+/// hundred pairs, but keeps every candidate.
+const CANDIDATE_LIMIT: usize = 256;
+
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     last_id: AtomicU32,
@@ -19,6 +23,8 @@ pub(crate) struct Sessions {
 struct Entry {
     info: SessionInfo,
     commands: UnboundedSender<Command>,
+    /// How many candidates it still takes.
+    candidates: usize,
 }
 
 /// What a handler tells a far end to do.
@@ -50,7 +56,12 @@ impl Sessions {
     /// Keeps a session; the receiver gets its commands.
     pub(crate) fn keep(&self, secret: String, info: SessionInfo) -> UnboundedReceiver<Command> {
         let (commands, received) = unbounded_channel();
-        self.lock().insert(secret, Entry { info, commands });
+        let entry = Entry {
+            info,
+            commands,
+            candidates: CANDIDATE_LIMIT,
+        };
+        self.lock().insert(secret, entry);
         received
     }
 
@@ -67,13 +78,22 @@ impl Sessions {
         latest.map(|(secret, _)| secret.clone())
     }
 
-    /// Hands candidates to a session.
-    pub(crate) fn trickle(&self, secret: &str, candidates: &[String]) {
-        if let Some(entry) = self.lock().get(secret) {
-            // Fails if the far end has just ended by itself.
-            let candidates = Command::Candidates(candidates.to_vec());
-            let _ = entry.commands.send(candidates);
-        }
+    /// Hands candidates to a session. Returns false if it has too many.
+    pub(crate) fn trickle(&self, secret: &str, candidates: &[String]) -> bool {
+        let mut entries = self.lock();
+        let Some(entry) = entries.get_mut(secret) else {
+            // It has just ended by itself, or there is none under this rule.
+            return true;
+        };
+        let Some(left) = entry.candidates.checked_sub(candidates.len()) else {
+            return false;
+        };
+        entry.candidates = left;
+        // Fails if the far end has just ended by itself.
+        let _ = entry
+            .commands
+            .send(Command::Candidates(candidates.to_vec()));
+        true
     }
 
     /// Forgets a session that ended by itself.

@@ -174,6 +174,21 @@ fn each_unusable_patch_has_its_status() {
 }
 
 #[test]
+fn a_session_takes_so_many_candidates_and_no_more() {
+    let stage = stage(PatchRule::Trickle(TrickleRule::UNCHECKED));
+    let offer = common::offer();
+    let (mid, candidates) = mid_and_candidates(&offer);
+    let (session, _) = Session::new(&stage, &offer);
+    let body = |number| session.fragment(&mid, &candidates.repeat(number));
+    assert_eq!(session.patch(None, &body(257)).status, 400);
+    assert_eq!(session.patch(None, &body(200)).status, 204);
+    assert_eq!(session.patch(None, &body(57)).status, 400);
+    assert_eq!(session.patch(None, &body(56)).status, 204);
+    let counted: Vec<usize> = seen(&stage).iter().map(|patch| patch.1).collect();
+    assert_eq!(counted, [0, 200, 57, 56]);
+}
+
+#[test]
 fn a_server_may_be_strict_about_sections_and_send_an_etag() {
     let stage = stage(PatchRule::Trickle(TrickleRule {
         mid: MidRule::FirstOnly,
