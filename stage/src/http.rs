@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::accept::Acceptor;
 use crate::header_case::CasedStream;
 use crate::publish;
 use crate::record::Happening;
@@ -29,17 +30,14 @@ pub(crate) fn serve(state: &Arc<StageState>, hop: usize, listener: TcpListener) 
 }
 
 async fn accept(state: Arc<StageState>, hop: usize, listener: TcpListener) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
+    let mut acceptor = match Acceptor::new(listener, hop) {
+        Ok(acceptor) => acceptor,
         Err(error) => {
             return state.record.fail(format!("can't use a listener: {error}"));
         }
     };
     loop {
-        // An error is about one connection that was reset before the accept.
-        let Ok((stream, _)) = listener.accept().await else {
-            continue;
-        };
+        let stream = acceptor.accept(&state).await;
         // A reply is one small packet, which Nagle's algorithm would delay.
         let _ = stream.set_nodelay(true);
         let state = Arc::clone(&state);

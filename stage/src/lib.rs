@@ -62,6 +62,7 @@
 //! - The stage shares no code with the publisher under test, so one misreading
 //!   of a standard can't hide another.
 
+mod accept;
 mod addresses;
 mod answer;
 mod counter;

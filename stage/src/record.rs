@@ -48,6 +48,15 @@ pub enum Happening {
         /// Address on which the far end receives media.
         media_address: String,
     },
+    /// A connection could not be accepted, for example because the process has
+    /// too many open files. The stage tries again until it can. Further failures
+    /// are not events until there was none for a minute.
+    AcceptFailed {
+        /// Host and port of the listener.
+        host: String,
+        /// Why, in the system's words.
+        reason: String,
+    },
     /// A POST was redirected.
     Redirect {
         /// Host and port that answered.

@@ -5,11 +5,14 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
-use common::{Publisher, delete, post};
+use common::{BOUND, Publisher, delete, post, request};
 use serde_json::Value;
 
 fn ivs_stage(arguments: &[&str]) -> Command {
@@ -156,6 +159,52 @@ fn a_token_without_the_publish_capability_is_refused() {
     assert_eq!(reply.status, 403);
     terminate(&child);
     assert!(child.wait().unwrap().success());
+}
+
+/// CPU time of a process so far.
+#[cfg(target_os = "linux")]
+fn cpu_time(child: &Child) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    // Fields 14 and 15, in ticks of 10 ms, after the name in parentheses.
+    let fields = stat.rsplit_once(") ").unwrap().1.split(' ');
+    let ticks = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>());
+    Duration::from_millis(ticks.map(Result::unwrap).sum::<u64>() * 10)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn without_free_descriptors_the_stage_waits_and_says_so_once() {
+    let key = Key::new("descriptors");
+    let mut child = Command::new("sh")
+        .args(["-c", r#"ulimit -n 24; exec "$0" "$@""#])
+        .arg(env!("CARGO_BIN_EXE_ivs-stage"))
+        .args(["serve", "--key-file", key.path()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (sender, events) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        lines.for_each(|line| drop(sender.send(line.unwrap())));
+    });
+    let listening: Value = serde_json::from_str(&events.recv_timeout(BOUND).unwrap()).unwrap();
+    let host = listening["hosts"][1].as_str().unwrap();
+
+    let held: Vec<TcpStream> = (0..30).map(|_| TcpStream::connect(host).unwrap()).collect();
+    let event = events.recv_timeout(BOUND);
+    let before = cpu_time(&child);
+    thread::sleep(Duration::from_millis(300));
+    let used = cpu_time(&child) - before;
+    drop(held);
+    let reply = request("GET", &format!("http://{host}/"), &[], "");
+    terminate(&child);
+    assert!(child.wait().unwrap().success());
+    reader.join().unwrap();
+
+    assert!(used <= Duration::from_millis(50), "{used:?}");
+    assert!(event.unwrap().contains(r#""event":"accept_failed""#));
+    assert_eq!(reply.status, 204);
+    assert_eq!(events.iter().count(), 0);
 }
 
 #[test]

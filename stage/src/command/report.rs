@@ -123,7 +123,7 @@ fn describe_request(what: &Happening) -> Option<String> {
     ))
 }
 
-/// The start of the stage, and the life of a session.
+/// The start and the failures of the stage, and the life of a session.
 fn describe_session(what: &Happening) -> Option<String> {
     Some(match what {
         Happening::Listening {
@@ -132,6 +132,9 @@ fn describe_session(what: &Happening) -> Option<String> {
             ..
         } => {
             format!("stage at {endpoint}, media at {media_address}")
+        }
+        Happening::AcceptFailed { host, reason } => {
+            format!("{host} can't accept connections: {reason}")
         }
         Happening::Created { session, host, .. } => {
             format!("session {session}: created by {host}")
