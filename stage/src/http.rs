@@ -23,6 +23,13 @@ use crate::resource;
 use crate::state::StageState;
 use crate::task::spawn;
 
+/// Maximum length of a request's head, in bytes. hyper answers a longer one with
+/// 431, and one with more than 100 headers too.
+const HEAD_LIMIT: usize = 16 * 1024;
+
+/// Maximum length of a URL's path and query, in bytes. Events repeat it.
+const URL_LIMIT: usize = 2048;
+
 /// Starts to serve the listener of a hop. Call it on the stage's runtime.
 pub(crate) fn serve(state: &Arc<StageState>, hop: usize, listener: TcpListener) {
     let record = Arc::clone(&state.record);
@@ -48,6 +55,7 @@ async fn accept(state: Arc<StageState>, hop: usize, listener: TcpListener) {
 async fn connection(state: Arc<StageState>, hop: usize, stream: TcpStream) {
     let case = state.rules.header_case;
     let mut server = http1::Builder::new();
+    server.max_buf_size(HEAD_LIMIT);
     server.title_case_headers(case == HeaderCase::Title);
     server.keep_alive(state.rules.connections == Connections::KeepAlive);
     let routes = service_fn(|request| {
@@ -64,6 +72,10 @@ async fn route(
     hop: usize,
     request: Request<Incoming>,
 ) -> Result<Reply, Dropped> {
+    let url = request.uri().path_and_query();
+    if url.is_some_and(|url| url.as_str().len() > URL_LIMIT) {
+        return Ok(reply(StatusCode::URI_TOO_LONG, &[], ""));
+    }
     let session = resource::session_secret(state, &request);
     Ok(match (request.method(), session) {
         (&Method::DELETE, Some(secret)) => resource::delete(state, hop, &secret, &request).await?,

@@ -26,7 +26,8 @@
 //! at most 64 KiB, 2000 lines, 16 sections and 256 candidates; a larger one gets
 //! 400 with code 2001, and the event [`Happening::Refused`] names the limit. A
 //! PATCH has the same limits, and a session takes 256 candidates by PATCH in all;
-//! more get 400.
+//! more get 400. The head of a request has at most 16 KiB, its path and query
+//! 2 KiB.
 //!
 //! # Failures on demand
 //!
