@@ -7,21 +7,22 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::reply_rules::HeaderCase;
 
 /// A connection that writes header names in upper case if the rules say so.
 #[derive(Debug)]
 pub(crate) struct CasedStream {
-    stream: TcpStream,
+    stream: Pin<Box<TimeoutStream<TcpStream>>>,
     case: HeaderCase,
     in_head: bool,
 }
 
 impl CasedStream {
-    pub(crate) fn new(stream: TcpStream, case: HeaderCase) -> Self {
+    pub(crate) fn new(stream: TimeoutStream<TcpStream>, case: HeaderCase) -> Self {
         Self {
-            stream,
+            stream: Box::pin(stream),
             case,
             in_head: false,
         }
@@ -54,7 +55,7 @@ impl AsyncWrite for CasedStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if self.case != HeaderCase::Upper {
-            return Pin::new(&mut self.stream).poll_write(context, bytes);
+            return self.stream.as_mut().poll_write(context, bytes);
         }
         // No body of this stage starts like a status line.
         let in_head = self.in_head || bytes.starts_with(b"HTTP/1.");
@@ -64,7 +65,7 @@ impl AsyncWrite for CasedStream {
         } else {
             None
         };
-        let written = Pin::new(&mut self.stream).poll_write(context, &changed);
+        let written = self.stream.as_mut().poll_write(context, &changed);
         if let Poll::Ready(Ok(length)) = written {
             self.in_head = in_head && end.is_none_or(|end| length < end);
         }
@@ -72,11 +73,11 @@ impl AsyncWrite for CasedStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        self.stream.as_mut().poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        self.stream.as_mut().poll_shutdown(context)
     }
 }
 
@@ -86,7 +87,7 @@ impl AsyncRead for CasedStream {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, into)
+        self.stream.as_mut().poll_read(context, into)
     }
 }
 

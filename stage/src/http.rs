@@ -10,8 +10,9 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::accept::Acceptor;
 use crate::header_case::CasedStream;
@@ -45,16 +46,27 @@ async fn accept(state: Arc<StageState>, hop: usize, listener: TcpListener) {
     };
     loop {
         let stream = acceptor.accept(&state).await;
+        // After the accept, or a listener would keep others from their permits
+        // while nobody connects. The semaphore is never closed.
+        let permit = Arc::clone(&state.connections).acquire_owned().await;
         // A reply is one small packet, which Nagle's algorithm would delay.
         let _ = stream.set_nodelay(true);
         let state = Arc::clone(&state);
-        spawn(&Arc::clone(&state.record), connection(state, hop, stream));
+        spawn(&Arc::clone(&state.record), async move {
+            connection(state, hop, stream).await;
+            drop(permit);
+        });
     }
 }
 
 async fn connection(state: Arc<StageState>, hop: usize, stream: TcpStream) {
     let case = state.rules.header_case;
+    let bound = state.rules.limits.request_time;
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(bound));
     let mut server = http1::Builder::new();
+    // It also bounds the time between two requests.
+    server.timer(TokioTimer::new()).header_read_timeout(bound);
     server.max_buf_size(HEAD_LIMIT);
     server.title_case_headers(case == HeaderCase::Title);
     server.keep_alive(state.rules.connections == Connections::KeepAlive);

@@ -27,7 +27,7 @@
 //! 400 with code 2001, and the event [`Happening::Refused`] names the limit. A
 //! PATCH has the same limits, and a session takes 256 candidates by PATCH in all;
 //! more get 400. The head of a request has at most 16 KiB, its path and query
-//! 2 KiB.
+//! 2 KiB. For what clients hold open, and for how long, see [`Limits`].
 //!
 //! # Failures on demand
 //!
@@ -71,6 +71,7 @@ mod far_end;
 mod h264;
 mod header_case;
 mod http;
+mod limits;
 mod negotiation;
 mod offer;
 mod participant_token;
@@ -95,6 +96,7 @@ mod trickle;
 mod video_rule;
 
 pub use counter::SectionReport;
+pub use limits::Limits;
 pub use offer::{Direction, Kind, OfferSection};
 pub use participant_token::{KeyError, Lifetime, MintError, SigningKey, TokenWish};
 pub use profile::{Profile, UnknownProfile};

@@ -68,7 +68,7 @@ async fn create(
     check_content_type(state, request.headers())?;
     let participant = check_token(state, request.headers())?;
     let uri = request.uri().clone();
-    let offer = read_offer(request.into_body()).await?;
+    let offer = read_offer(state, request.into_body()).await?;
     if let Some(excess) = excess(&offer) {
         return Err(RefusedPost::code_2001(&excess));
     }
@@ -84,6 +84,9 @@ async fn create(
         return Err(RefusedPost::code_2001(
             "no H.264 video section that the stage's video rule accepts",
         ));
+    }
+    if state.sessions.count() >= state.rules.limits.sessions {
+        return Err(RefusedPost::at_capacity());
     }
     let (secret, answer) =
         start_session(state, session, &uri, &offer, &sections, participant).await?;
@@ -130,10 +133,11 @@ fn check_token(state: &StageState, headers: &HeaderMap) -> Result<Participant, R
     Ok(participant)
 }
 
-async fn read_offer(body: Incoming) -> Result<String, RefusedPost> {
-    let body = read_body(body).await.map_err(|error| {
+async fn read_offer(state: &StageState, body: Incoming) -> Result<String, RefusedPost> {
+    let body = read_body(body, state.rules.limits.request_time);
+    let body = body.await.map_err(|error| {
         let message = format!("can't read the offer: {error}");
-        RefusedPost::plain(400, &message)
+        RefusedPost::plain(error.status(), &message)
     })?;
     String::from_utf8(body.into()).map_err(|_| RefusedPost::code_2001("the offer isn't UTF-8"))
 }

@@ -43,6 +43,12 @@ impl RefusedPost {
         Self { refusal, ..refused }
     }
 
+    /// A POST while there are as many sessions as the stage takes.
+    pub(crate) fn at_capacity() -> Self {
+        let reason = "the stage has as many live sessions as its limit allows";
+        Self::ivs(StatusCode::BAD_REQUEST, 2005, "stage at capacity", reason)
+    }
+
     /// A refusal with an IVS error code.
     pub(crate) fn ivs(status: StatusCode, code: u32, message: &str, reason: &str) -> Self {
         Self {

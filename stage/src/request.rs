@@ -1,12 +1,15 @@
 //! Reads a request's token, content type and body.
 
 use std::error::Error;
+use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 /// Maximum length of a body, in bytes.
 const BODY_LIMIT: usize = 256 * 1024;
@@ -24,8 +27,38 @@ pub(crate) fn has_type(headers: &HeaderMap, kind: &str) -> bool {
     value.is_some_and(|value| value.eq_ignore_ascii_case(kind.as_bytes()))
 }
 
-/// Reads the whole body. Fails if it is longer than [`BODY_LIMIT`].
-pub(crate) async fn read_body(body: Incoming) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
-    let body = Limited::new(body, BODY_LIMIT).collect().await?;
-    Ok(body.to_bytes())
+/// Why there is no body.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    /// It did not arrive in time.
+    Late,
+    /// The connection failed, or it is longer than [`BODY_LIMIT`].
+    Failed(Box<dyn Error + Send + Sync>),
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Late => f.write_str("it did not arrive in time"),
+            Self::Failed(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl BodyError {
+    pub(crate) fn status(&self) -> u16 {
+        let status = match self {
+            Self::Late => StatusCode::REQUEST_TIMEOUT,
+            Self::Failed(_) => StatusCode::BAD_REQUEST,
+        };
+        status.as_u16()
+    }
+}
+
+/// Reads the whole body. It must arrive within `bound`.
+pub(crate) async fn read_body(body: Incoming, bound: Duration) -> Result<Bytes, BodyError> {
+    match timeout(bound, Limited::new(body, BODY_LIMIT).collect()).await {
+        Ok(read) => Ok(read.map_err(BodyError::Failed)?.to_bytes()),
+        Err(_) => Err(BodyError::Late),
+    }
 }

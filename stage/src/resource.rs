@@ -157,10 +157,7 @@ pub(crate) async fn patch(
 ) -> Result<Reply, Dropped> {
     let (head, body) = request.into_parts();
     let found = find_session(state, hop, secret, &head.uri);
-    let body = read_body(body).await.unwrap_or_default();
-    let text = std::str::from_utf8(&body).ok();
-    let text = text.filter(|text| excess(text).is_none());
-    let fragment = text.and_then(Fragment::read);
+    let fragment = read_fragment(state, body).await;
     let if_match = if_match(state, &head.headers);
 
     let mut etag = None;
@@ -201,12 +198,22 @@ pub(crate) async fn patch(
     outcome.into_reply(state, &headers).await
 }
 
+/// The body of a PATCH, or the status for one that can't be read.
+async fn read_fragment(state: &StageState, body: Incoming) -> Result<Fragment, u16> {
+    let body = read_body(body, state.rules.limits.request_time).await;
+    let body = body.map_err(|error| error.status())?;
+    let text = std::str::from_utf8(&body).ok();
+    let text = text.filter(|text| excess(text).is_none());
+    let fragment = text.and_then(Fragment::read);
+    fragment.ok_or(StatusCode::BAD_REQUEST.as_u16())
+}
+
 /// The candidates of a PATCH, or the status that refuses it.
 fn check_fragment<'a>(
     rule: &TrickleRule,
     found: Option<&SessionInfo>,
     if_match: IfMatch,
-    fragment: Option<&'a Fragment>,
+    fragment: Result<&'a Fragment, &u16>,
 ) -> Result<&'a [String], u16> {
     let refusal = match if_match {
         IfMatch::None => rule.without_if_match,
@@ -216,15 +223,14 @@ fn check_fragment<'a>(
     if let Some(status) = refusal {
         return Err(status);
     }
-    let bad = StatusCode::BAD_REQUEST.as_u16();
-    let fragment = fragment.ok_or(bad)?;
+    let fragment = fragment.map_err(|status| *status)?;
     let own = |ufrag: &String| found.is_none_or(|found| found.ufrag.as_ref() == Some(ufrag));
     if !fragment.ufrags.iter().all(own) {
         return Err(StatusCode::UNPROCESSABLE_ENTITY.as_u16());
     }
     let first = |mid: &String| found.is_none_or(|found| found.first_mid.as_ref() == Some(mid));
     if rule.mid == MidRule::FirstOnly && !fragment.mids.iter().all(first) {
-        return Err(bad);
+        return Err(StatusCode::BAD_REQUEST.as_u16());
     }
     Ok(&fragment.candidates)
 }

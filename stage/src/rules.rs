@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use crate::limits::Limits;
 use crate::record::Event;
 use crate::reply_rules::{AnswerForm, Connections, HeaderCase, LocationForm};
 use crate::request_rules::{DeleteRule, PatchRule, Rate, SilenceRule};
@@ -107,6 +108,8 @@ pub struct Rules {
     /// Interval of a session's [`Media`](crate::Happening::Media) events;
     /// `None`, the default, sends none.
     pub media_interval: Option<Duration>,
+    /// How much clients may hold open.
+    pub limits: Limits,
     /// Gets a copy of each event as it happens, from the first on. Default:
     /// nobody does.
     pub follow: Option<Sender<Event>>,
@@ -148,6 +151,7 @@ impl Default for Rules {
             key_frame_on_connect: true,
             patience: Duration::from_secs(30),
             media_interval: None,
+            limits: Limits::default(),
             follow: None,
         }
     }

@@ -65,6 +65,11 @@ impl Sessions {
         received
     }
 
+    /// Number of live sessions.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     pub(crate) fn find(&self, secret: &str, query: Option<&str>) -> Option<SessionInfo> {
         let entries = self.lock();
         let info = entries.get(secret).map(|entry| entry.info.clone());

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
 use crate::offer::OfferSection;
 use crate::participant_token::SigningKey;
 use crate::record::Record;
@@ -24,6 +26,8 @@ pub(crate) struct StageState {
     pub(crate) key: SigningKey,
     pub(crate) record: Arc<Record>,
     pub(crate) sessions: Sessions,
+    /// A permit for each connection that the limits allow.
+    pub(crate) connections: Arc<Semaphore>,
     refusals: Mutex<VecDeque<Refusal>>,
     /// When the POSTs within [`Rules::rate`] were admitted.
     posts: Mutex<VecDeque<Instant>>,
@@ -41,6 +45,9 @@ impl StageState {
         record: Arc<Record>,
     ) -> Self {
         Self {
+            connections: Arc::new(Semaphore::new(
+                rules.limits.connections.clamp(1, Semaphore::MAX_PERMITS),
+            )),
             refusals: Mutex::new(rules.refusals.clone().into()),
             posts: Mutex::default(),
             sending_offers: AtomicU32::new(0),

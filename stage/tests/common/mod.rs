@@ -56,15 +56,26 @@ pub(crate) fn exchange(
 
 /// Sends a request. Read its reply from the connection.
 pub(crate) fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> TcpStream {
+    let length = body.len().to_string();
+    let mut headers = headers.to_vec();
+    headers.push(("Content-Length", &length));
+    let mut stream = send_head(method, url, &headers);
+    stream.write_all(body.as_bytes()).unwrap();
+    stream
+}
+
+/// Sends a request without its body.
+pub(crate) fn send_head(method: &str, url: &str, headers: &[(&str, &str)]) -> TcpStream {
     let rest = url.strip_prefix("http://").expect("an http URL");
     let (host, path) = rest.split_once('/').expect("a URL with a path");
     let mut text = format!("{method} /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
-    text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+    text.push_str("\r\n");
     let mut stream = TcpStream::connect(host).unwrap();
     stream.write_all(text.as_bytes()).unwrap();
+    stream.set_read_timeout(Some(BOUND)).unwrap();
     stream
 }
 
