@@ -1,7 +1,7 @@
 //! Counts the media of one section: RTP packets come in, a report of packets,
 //! losses, media time and H.264 key frames goes out. It decodes nothing.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
@@ -66,11 +66,18 @@ pub(crate) struct Packet<'a> {
     pub(crate) at_ms: u64,
 }
 
+/// Number of SSRCs of a section that are counted at a time. A publisher has one
+/// or two, and another one after each restart of its encoder.
+const SOURCE_LIMIT: usize = 16;
+
 /// The counts of one section so far.
 #[derive(Debug)]
 pub(crate) struct Counter {
     report: SectionReport,
-    sources: HashMap<u32, Source>,
+    /// The last SSRCs, oldest first.
+    sources: VecDeque<Source>,
+    /// The sums of the SSRCs before them.
+    past: Totals,
     key_frame_at: Option<(u32, f64)>,
 }
 
@@ -78,6 +85,7 @@ pub(crate) struct Counter {
 /// own.
 #[derive(Debug)]
 struct Source {
+    ssrc: u32,
     packets: u64,
     /// Lowest and highest.
     sequence: (u64, u64),
@@ -85,11 +93,19 @@ struct Source {
     seconds: (f64, f64),
 }
 
+/// Losses and media time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    lost: u64,
+    seconds: f64,
+}
+
 impl Counter {
     pub(crate) fn new(section: &OfferSection) -> Self {
         Self {
             report: SectionReport::new(section),
-            sources: HashMap::new(),
+            sources: VecDeque::new(),
+            past: Totals::default(),
             key_frame_at: None,
         }
     }
@@ -99,25 +115,36 @@ impl Counter {
     }
 
     pub(crate) fn add(&mut self, packet: &Packet<'_>) {
-        let source = self.sources.entry(packet.ssrc).or_insert(Source {
-            packets: 0,
-            sequence: (packet.sequence, packet.sequence),
-            seconds: (packet.seconds, packet.seconds),
-        });
-        source.add(packet);
+        self.source(packet).add(packet);
+        let mut totals = self.past;
+        self.sources.iter().for_each(|source| totals.add(source));
 
         let report = &mut self.report;
         report.packets += 1;
         report.bytes += packet.payload.len() as u64;
-        report.lost = self.sources.values().map(Source::lost).sum();
-        let seconds: f64 = self.sources.values().map(Source::span).sum();
+        report.lost = totals.lost;
         // Rounds away the error of the floating-point sum.
-        report.seconds = (seconds * 1000.0).round() / 1000.0;
+        report.seconds = (totals.seconds * 1000.0).round() / 1000.0;
         report.first_ms.get_or_insert(packet.at_ms);
         report.last_ms = Some(packet.at_ms);
         if self.report.kind == Kind::Video {
             self.inspect(packet);
         }
+    }
+
+    /// The packet's source; a new one may take the place of the oldest.
+    fn source(&mut self, packet: &Packet<'_>) -> &mut Source {
+        let known = self.sources.iter().position(|one| one.ssrc == packet.ssrc);
+        let place = known.unwrap_or_else(|| {
+            if self.sources.len() >= SOURCE_LIMIT
+                && let Some(oldest) = self.sources.pop_front()
+            {
+                self.past.add(&oldest);
+            }
+            self.sources.push_back(Source::new(packet));
+            self.sources.len() - 1
+        });
+        &mut self.sources[place]
     }
 
     /// A key frame's packets have one timestamp, so it counts once.
@@ -132,7 +159,23 @@ impl Counter {
     }
 }
 
+impl Totals {
+    fn add(&mut self, source: &Source) {
+        self.lost += source.lost();
+        self.seconds += source.span();
+    }
+}
+
 impl Source {
+    fn new(packet: &Packet<'_>) -> Self {
+        Self {
+            ssrc: packet.ssrc,
+            packets: 0,
+            sequence: (packet.sequence, packet.sequence),
+            seconds: (packet.seconds, packet.seconds),
+        }
+    }
+
     fn add(&mut self, packet: &Packet<'_>) {
         self.packets += 1;
         self.sequence.0 = self.sequence.0.min(packet.sequence);
@@ -194,6 +237,24 @@ mod tests {
         });
         assert_eq!(counter.report().lost, 0);
         assert!(counter.report().seconds.abs() < 1e-9);
+    }
+
+    #[test]
+    fn many_sources_are_counted_and_few_are_kept() {
+        let mut counter = counter("audio");
+        for ssrc in 0..1000 {
+            for sequence in [10, 12] {
+                let seconds = sequence as f64 * 0.02;
+                counter.add(&Packet {
+                    ssrc,
+                    ..packet(sequence, seconds, b"abc")
+                });
+            }
+        }
+        let report = counter.report();
+        assert_eq!((report.packets, report.lost), (2000, 1000));
+        assert!((report.seconds - 40.0).abs() < 1e-6, "{}", report.seconds);
+        assert!(counter.sources.len() <= 16, "{}", counter.sources.len());
     }
 
     #[test]
