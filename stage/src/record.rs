@@ -2,7 +2,7 @@
 //! the list of events and a report of each session go out. It holds no secret:
 //! sessions have numbers here and no URLs, and there are no tokens and no SDP.
 
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::counter::SectionReport;
 use crate::offer::{Kind, OfferSection};
 use crate::trickle::IfMatch;
+
+/// Number of events that a stage keeps: the first one and the last ones.
+const EVENT_LIMIT: usize = 4096;
+
+/// Number of ended sessions whose reports a stage keeps.
+const ENDED_LIMIT: usize = 256;
 
 /// Something that happened, with its time. In JSON the fields of
 /// [`what`](Self::what) stand beside `at_ms`.
@@ -168,6 +174,12 @@ pub enum Happening {
         #[serde(default)]
         if_match: IfMatch,
     },
+    /// The follower did not take events in time and has missed some. Only the
+    /// follower gets this.
+    Missed {
+        /// How many.
+        events: u64,
+    },
     /// A session has ended.
     Ended {
         /// Number of the session.
@@ -237,7 +249,7 @@ pub(crate) struct Record {
     start: Instant,
     state: Mutex<State>,
     changed: Condvar,
-    follow: Option<Sender<Event>>,
+    follow: Option<SyncSender<Event>>,
 }
 
 #[derive(Debug, Default)]
@@ -246,10 +258,12 @@ struct State {
     sessions: Vec<SessionReport>,
     failure: Option<String>,
     changes: u64,
+    /// Events that the follower has missed since the last one that it got.
+    missed: u64,
 }
 
 impl Record {
-    pub(crate) fn new(follow: Option<Sender<Event>>) -> Self {
+    pub(crate) fn new(follow: Option<SyncSender<Event>>) -> Self {
         Self {
             start: Instant::now(),
             state: Mutex::default(),
@@ -269,17 +283,44 @@ impl Record {
                 at_ms: self.elapsed_ms(),
                 what,
             };
-            if let Some(follow) = &self.follow {
-                // Fails if the follower is gone.
-                let _ = follow.send(event.clone());
-            }
+            self.tell(&mut state.missed, &event);
             state.events.retain(|old| !event.replaces(old));
+            if state.events.len() >= EVENT_LIMIT {
+                state.events.remove(1);
+            }
             state.events.push(event);
         });
     }
 
+    /// Sends an event to the follower without waiting: the caller has the lock,
+    /// and a follower may read slowly or not at all.
+    fn tell(&self, missed: &mut u64, event: &Event) {
+        let Some(follow) = &self.follow else {
+            return;
+        };
+        let gap = Event {
+            at_ms: event.at_ms,
+            what: Happening::Missed { events: *missed },
+        };
+        if *missed > 0 && follow.try_send(gap).is_ok() {
+            *missed = 0;
+        }
+        if *missed > 0 || follow.try_send(event.clone()).is_err() {
+            *missed += 1;
+        }
+    }
+
     pub(crate) fn open(&self, report: SessionReport) {
-        self.change(|state| state.sessions.push(report));
+        self.change(|state| {
+            state.sessions.push(report);
+            let ended = |report: &SessionReport| report.ended.is_some();
+            let sessions = &mut state.sessions;
+            if sessions.iter().filter(|one| ended(one)).count() > ENDED_LIMIT
+                && let Some(oldest) = sessions.iter().position(ended)
+            {
+                sessions.remove(oldest);
+            }
+        });
     }
 
     /// Changes the report of one session.
@@ -359,4 +400,74 @@ impl Record {
 
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    fn delete(session: u32) -> Happening {
+        Happening::Delete {
+            session: Some(session),
+            host: String::new(),
+            status: 200,
+            authorization: true,
+        }
+    }
+
+    fn report(id: u32, ended: Option<Ending>) -> SessionReport {
+        SessionReport {
+            id,
+            host: String::new(),
+            participant: String::new(),
+            connected_ms: None,
+            peer_lost: false,
+            sections: Vec::new(),
+            ended,
+        }
+    }
+
+    #[test]
+    fn the_first_event_and_the_last_ones_are_kept() {
+        let record = Record::new(None);
+        let number = u32::try_from(EVENT_LIMIT).unwrap() + 10;
+        (0..number).for_each(|session| record.add(delete(session)));
+        let events = record.events();
+        assert_eq!(events.len(), EVENT_LIMIT);
+        assert_eq!(events[0].what, delete(0));
+        assert_eq!(events[1].what, delete(11));
+        assert_eq!(events.last().unwrap().what, delete(number - 1));
+    }
+
+    #[test]
+    fn live_sessions_and_the_last_ended_ones_are_kept() {
+        let record = Record::new(None);
+        record.open(report(1, None));
+        let number = u32::try_from(ENDED_LIMIT).unwrap() + 10;
+        (2..number + 2).for_each(|id| record.open(report(id, Some(Ending::Deleted))));
+        record.open(report(number + 2, None));
+        let sessions = record.sessions();
+        let ids: Vec<u32> = sessions.iter().map(|session| session.id).collect();
+        assert_eq!(ids.len(), ENDED_LIMIT + 2);
+        assert_eq!((ids[0], ids[1]), (1, 12));
+    }
+
+    #[test]
+    fn a_follower_that_is_too_slow_learns_how_much_it_missed() {
+        let (follow, followed) = sync_channel(2);
+        let record = Record::new(Some(follow));
+        (0..5).for_each(|session| record.add(delete(session)));
+        let what = || {
+            followed
+                .try_iter()
+                .map(|event| event.what)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(what(), [delete(0), delete(1)]);
+        record.add(delete(5));
+        assert_eq!(what(), [Happening::Missed { events: 3 }, delete(5)]);
+        assert_eq!(record.events().len(), 6);
+    }
 }

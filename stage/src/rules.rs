@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use crate::limits::Limits;
@@ -110,9 +110,11 @@ pub struct Rules {
     pub media_interval: Option<Duration>,
     /// How much clients may hold open.
     pub limits: Limits,
-    /// Gets a copy of each event as it happens, from the first on. Default:
+    /// Gets a copy of each event as it happens, from the first on. The stage
+    /// doesn't wait for it: if the channel is full, the event is left out, and a
+    /// [`Missed`](crate::Happening::Missed) precedes the next one. Default:
     /// nobody does.
-    pub follow: Option<Sender<Event>>,
+    pub follow: Option<SyncSender<Event>>,
 }
 
 impl Default for Rules {

@@ -126,7 +126,8 @@ impl Stage {
         self.state.key.mint(&wish)
     }
 
-    /// The events so far, in the order of their times.
+    /// The events so far, in the order of their times. Of more than 4096 it has
+    /// the first one and the last ones.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         self.report_panic();
@@ -164,7 +165,7 @@ impl Stage {
         found
     }
 
-    /// All sessions, live and ended, in the order of their POSTs.
+    /// The live sessions and the last 256 that ended, in the order of their POSTs.
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionReport> {
         self.report_panic();

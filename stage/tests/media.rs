@@ -137,7 +137,7 @@ fn a_peer_that_never_connects_is_given_up() {
 
 #[test]
 fn only_the_last_counts_of_a_session_are_kept() {
-    let (follow, followed) = std::sync::mpsc::channel();
+    let (follow, followed) = std::sync::mpsc::sync_channel(100);
     let stage = Stage::start(Rules {
         media_interval: Some(Duration::from_millis(10)),
         follow: Some(follow),

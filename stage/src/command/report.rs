@@ -136,6 +136,9 @@ fn describe_session(what: &Happening) -> Option<String> {
         Happening::AcceptFailed { host, reason } => {
             format!("{host} can't accept connections: {reason}")
         }
+        Happening::Missed { events } => {
+            format!("{events} events were not written: the reader was too slow")
+        }
         Happening::Created { session, host, .. } => {
             format!("session {session}: created by {host}")
         }

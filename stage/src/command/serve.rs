@@ -9,12 +9,15 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use ivs_stage::{Event, Rules, Stage};
+use ivs_stage::{Event, Happening, Rules, Stage};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// Time for all sessions to end.
 const CLOSE_BOUND: Duration = Duration::from_secs(2);
+
+/// Number of events that wait for a slow reader of standard output.
+const UNWRITTEN_LIMIT: usize = 4096;
 
 /// Runs a stage until a signal, or until the events can't be written.
 pub(crate) fn run(mut rules: Rules, events: Option<&Path>) -> Result<(), Box<dyn Error>> {
@@ -37,7 +40,7 @@ pub(crate) fn run(mut rules: Rules, events: Option<&Path>) -> Result<(), Box<dyn
         )
     };
 
-    let (follow, followed) = mpsc::channel();
+    let (follow, followed) = mpsc::sync_channel(UNWRITTEN_LIMIT);
     rules.follow = Some(follow);
     let stage = Stage::start(rules)?;
     let (done, writer_done) = oneshot::channel::<()>();
@@ -72,7 +75,13 @@ fn write_lines(mut out: impl Write, events: &Receiver<Event>) -> io::Result<()> 
 /// Ends the sessions, waits for their last counts, then drops the stage, which
 /// ends the writer's events.
 fn end(stage: Stage) {
-    let mut open: Vec<u32> = stage.sessions().iter().map(|report| report.id).collect();
+    let (events, sessions) = (stage.events(), stage.sessions());
+    let created = events.iter().filter_map(|event| match event.what {
+        Happening::Created { session, .. } => Some(session),
+        _ => None,
+    });
+    let live = sessions.iter().filter(|report| report.ended.is_none());
+    let mut open: Vec<u32> = created.chain(live.map(|report| report.id)).collect();
     stage.close_sessions();
     // The stage ends in any case.
     let _ = stage.wait_for(CLOSE_BOUND, |events| {
@@ -83,5 +92,5 @@ fn end(stage: Stage) {
 }
 
 fn ended(event: &Event, id: u32) -> bool {
-    matches!(event.what, ivs_stage::Happening::Ended { session, .. } if session == id)
+    matches!(event.what, Happening::Ended { session, .. } if session == id)
 }
