@@ -161,6 +161,31 @@ fn a_token_without_the_publish_capability_is_refused() {
     assert!(child.wait().unwrap().success());
 }
 
+#[test]
+fn a_signal_ends_the_stage_though_nobody_reads_its_events() {
+    let key = Key::new("unread");
+    let (mut child, lines, listening) = serve(&key);
+    let endpoint = listening["endpoint"].as_str().unwrap();
+    // More than a pipe holds: each redirect is an event with its URL.
+    let url = format!("{endpoint}{}", "x".repeat(2000));
+    (0..50).for_each(|_| assert_eq!(request("POST", &url, &[], "").status, 307));
+    terminate(&child);
+
+    let (sender, ended) = mpsc::channel();
+    let mut errors = child.stderr.take().unwrap();
+    let waiter = thread::spawn(move || {
+        let mut text = String::new();
+        errors.read_to_string(&mut text).unwrap();
+        sender.send(text).unwrap();
+    });
+    let text = ended.recv_timeout(BOUND);
+    drop(lines);
+    waiter.join().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let text = text.unwrap();
+    assert!(text.contains("events were not written"), "{text}");
+}
+
 /// CPU time of a process so far.
 #[cfg(target_os = "linux")]
 fn cpu_time(child: &Child) -> Duration {

@@ -12,24 +12,22 @@ use std::time::Duration;
 use ivs_stage::{Event, Happening, Rules, Stage};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// Time for all sessions to end.
 const CLOSE_BOUND: Duration = Duration::from_secs(2);
+
+/// Time for the last events to be written.
+const WRITE_BOUND: Duration = Duration::from_secs(1);
 
 /// Number of events that wait for a slow reader of standard output.
 const UNWRITTEN_LIMIT: usize = 4096;
 
 /// Runs a stage until a signal, or until the events can't be written.
 pub(crate) fn run(mut rules: Rules, events: Option<&Path>) -> Result<(), Box<dyn Error>> {
-    let out: Box<dyn Write + Send> = match events {
-        Some(path) => {
-            let file = File::create(path);
-            Box::new(file.map_err(|error| format!("{}: {error}", path.display()))?)
-        }
-        None => Box::new(io::stdout()),
-    };
+    let out = open(events)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
+        .enable_all()
         .build()?;
     // Before the first line goes out: its reader may send a signal at once.
     let mut signals = {
@@ -43,24 +41,36 @@ pub(crate) fn run(mut rules: Rules, events: Option<&Path>) -> Result<(), Box<dyn
     let (follow, followed) = mpsc::sync_channel(UNWRITTEN_LIMIT);
     rules.follow = Some(follow);
     let stage = Stage::start(rules)?;
-    let (done, writer_done) = oneshot::channel::<()>();
+    let (done, mut writer_done) = oneshot::channel::<()>();
     let writer = thread::spawn(move || {
         let written = write_lines(out, &followed);
         drop(done);
         written
     });
-    runtime.block_on(async {
+    let signalled = runtime.block_on(async {
         tokio::select! {
-            _ = signals.0.recv() => {}
-            _ = signals.1.recv() => {}
-            _ = writer_done => {}
+            _ = signals.0.recv() => true,
+            _ = signals.1.recv() => true,
+            _ = &mut writer_done => false,
         }
     });
     end(stage);
+    let unread = async { timeout(WRITE_BOUND, writer_done).await.is_err() };
+    if signalled && runtime.block_on(unread) {
+        return Err("the last events were not written: nobody reads them".into());
+    }
     match writer.join() {
         Ok(written) => Ok(written?),
         Err(_) => Err("the writer of the events panicked".into()),
     }
+}
+
+fn open(events: Option<&Path>) -> Result<Box<dyn Write + Send>, String> {
+    let Some(path) = events else {
+        return Ok(Box::new(io::stdout()));
+    };
+    let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(Box::new(file))
 }
 
 fn write_lines(mut out: impl Write, events: &Receiver<Event>) -> io::Result<()> {
