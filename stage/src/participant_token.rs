@@ -156,9 +156,12 @@ impl SigningKey {
     ///
     /// If OpenSSL fails.
     pub fn mint(&self, wish: &TokenWish) -> Result<String, MintError> {
+        self.sign(&claims(wish, &random_id()?))
+    }
+
+    fn sign(&self, claims: &Value) -> Result<String, MintError> {
         let header = json!({ "alg": "ES384", "typ": "JWT", "kid": KEY_ARN });
-        let claims = claims(wish, &random_id()?);
-        let signed = format!("{}.{}", encode(&header), encode(&claims));
+        let signed = format!("{}.{}", encode(&header), encode(claims));
         let digest = openssl::sha::sha384(signed.as_bytes());
         let signature = EcdsaSig::sign(&digest, &self.0)?;
         let mut raw = signature.r().to_vec_padded(SIGNATURE_HALF)?;
@@ -166,8 +169,9 @@ impl SigningKey {
         Ok(format!("{signed}.{}", BASE64URL.encode(raw)))
     }
 
-    /// Reads a token, also an expired one. `None` if this key did not sign it
-    /// or it is for another stage.
+    /// Reads a token, also an expired one. `None` if this key did not sign it,
+    /// it is for another stage, or its participant id has not the form that IVS
+    /// documents.
     pub(crate) fn read(&self, token: &str) -> Option<Participant> {
         let (signed, signature) = token.rsplit_once('.')?;
         if !self.signed(signed, &BASE64URL.decode(signature).ok()?) {
@@ -175,7 +179,8 @@ impl SigningKey {
         }
         let (_, claims) = signed.split_once('.')?;
         let claims: Claims = serde_json::from_slice(&BASE64URL.decode(claims).ok()?).ok()?;
-        (claims.resource == STAGE_ARN).then(|| Participant {
+        let valid = claims.resource == STAGE_ARN && is_participant_id(&claims.jti);
+        valid.then(|| Participant {
             id: claims.jti,
             expired: claims.exp <= unix_now(),
             may_publish: claims.capabilities.allow_publish,
@@ -204,6 +209,12 @@ pub(crate) struct Participant {
     pub(crate) id: String,
     pub(crate) expired: bool,
     pub(crate) may_publish: bool,
+}
+
+/// Whether this is a `jti` as IVS documents it. Events repeat it.
+fn is_participant_id(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=64).contains(&id.len()) && id.bytes().all(plain)
 }
 
 /// 120 random bits in characters that a URL may have.
@@ -321,6 +332,20 @@ mod tests {
         assert_eq!(claims["capabilities"]["allow_publish"], true);
         let lived = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
         assert_eq!(lived, 3600);
+    }
+
+    #[test]
+    fn a_participant_id_is_short_and_plain() {
+        let key = SigningKey::fresh().unwrap();
+        let read = |id: &str| {
+            let claims = claims(&TokenWish::default(), id);
+            key.read(&key.sign(&claims).unwrap()).map(|read| read.id)
+        };
+        let longest = "aZ0-_".repeat(12) + "aZ0-";
+        assert_eq!(read(&longest).as_deref(), Some(longest.as_str()));
+        for id in [longest + "_", String::new(), "a\nb".into(), "é".into()] {
+            assert_eq!(read(&id), None, "{id}");
+        }
     }
 
     #[test]

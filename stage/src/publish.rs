@@ -109,7 +109,8 @@ fn check_token(state: &StageState, headers: &HeaderMap) -> Result<Participant, R
         ));
     };
     let Some(participant) = state.key.read(token) else {
-        let reason = "the token is not signed with this stage's key, or is for another stage";
+        let reason = "the token is not signed with this stage's key, is for another stage, or has \
+                      a participant id that IVS does not allow";
         return Err(RefusedPost::ivs(forbidden, 2003, "invalid token", reason));
     };
     if participant.expired {
