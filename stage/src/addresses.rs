@@ -4,12 +4,15 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
-use crate::rules::Rules;
+use crate::rules::{HOP_LIMIT, Rules};
 use crate::start_error::StartError;
 
 /// The listeners from the global to the regional one, with host and port of
 /// each. Each has a loopback address of its own if the system has more than one.
 pub(crate) fn listen(rules: &Rules) -> Result<(Vec<TcpListener>, Vec<String>), StartError> {
+    if rules.hops > HOP_LIMIT {
+        return Err(StartError::Hops(rules.hops));
+    }
     let mut listeners = Vec::new();
     let mut hosts = Vec::new();
     for hop in 0..=rules.hops {

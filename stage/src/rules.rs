@@ -13,6 +13,9 @@ use crate::reply_rules::{AnswerForm, Connections, HeaderCase, LocationForm};
 use crate::request_rules::{DeleteRule, PatchRule, Rate, SilenceRule};
 use crate::video_rule::VideoRule;
 
+/// Maximum of [`Rules::hops`]; each has a listener. Publishers follow ten or so.
+pub(crate) const HOP_LIMIT: usize = 32;
+
 /// The settings of a stage, fixed at its start. Each field names its default.
 ///
 /// ```
@@ -32,7 +35,8 @@ pub struct Rules {
     /// Ports of the listeners between those two, in the order of the hops. A
     /// listener without an entry, or with 0, takes a free one. Default: empty.
     pub hop_ports: Vec<u16>,
-    /// Number of redirects from the global to the regional listener. Default: 1.
+    /// Number of redirects from the global to the regional listener, at most 32.
+    /// Default: 1.
     pub hops: usize,
     /// Status of those redirects. Default: 307.
     pub redirect_status: u16,

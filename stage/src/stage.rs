@@ -335,6 +335,17 @@ mod tests {
     }
 
     #[test]
+    fn too_many_hops_are_refused_before_a_port_is_taken() {
+        let rules = |hops| Rules {
+            hops,
+            ..Rules::default()
+        };
+        let error = Stage::start(rules(33)).err().unwrap().to_string();
+        assert!(error.contains("33"), "{error}");
+        assert!(Stage::start(rules(32)).is_ok());
+    }
+
+    #[test]
     fn a_media_address_of_another_host_is_named() {
         let rules = Rules {
             media_address: Some(Ipv4Addr::new(203, 0, 113, 9).into()),

@@ -27,7 +27,7 @@ serve:
                       cloudflare, galene, live777, livepeer, eyevinn,
                       ovenmediaengine, pion-example, twitch, monibuca, go2rtc
   --hops N            redirects from the global endpoint to the regional host
-                      (default: 1, or the profile's)
+                      (at most 32; default: 1, or the profile's)
   --video RULE        the H.264 section that an offer must have
                       (default: any, or the profile's):
                         any                     also an inactive one
