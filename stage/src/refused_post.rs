@@ -70,7 +70,11 @@ impl RefusedPost {
             AnswerError::Codec => {
                 Self::ivs(StatusCode::BAD_REQUEST, 2014, "no matching codec", &reason)
             }
-            AnswerError::Socket(_) | AnswerError::Offer(_) => Self::code_2001(&reason),
+            AnswerError::Offer(_) => Self::code_2001(&reason),
+            // For example too many open files: the next POST may succeed.
+            AnswerError::Socket(_) => {
+                Self::plain(StatusCode::SERVICE_UNAVAILABLE.as_u16(), &reason)
+            }
         }
     }
 
@@ -89,5 +93,22 @@ impl RefusedPost {
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers: Vec<_> = pairs(&self.refusal.headers).collect();
         reply(status, &headers, &self.refusal.body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_socket_that_the_system_denies_is_no_fault_of_the_offer() {
+        let denied = io::Error::from(io::ErrorKind::QuotaExceeded);
+        let refused = RefusedPost::no_answer(&AnswerError::Socket(denied));
+        assert_eq!(
+            (refused.reply().status().as_u16(), refused.code),
+            (503, None)
+        );
     }
 }
