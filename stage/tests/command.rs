@@ -5,7 +5,6 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -199,6 +198,8 @@ fn cpu_time(child: &Child) -> Duration {
 #[test]
 #[cfg(target_os = "linux")]
 fn without_free_descriptors_the_stage_waits_and_says_so_once() {
+    use std::net::TcpStream;
+
     let key = Key::new("descriptors");
     let mut child = Command::new("sh")
         .args(["-c", r#"ulimit -n 24; exec "$0" "$@""#])
