@@ -18,6 +18,7 @@ mod secret_search;
 mod bad_replies;
 mod bad_settings;
 mod clean_log;
+mod descriptors;
 mod filler;
 mod latency;
 mod limits;

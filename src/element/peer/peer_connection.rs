@@ -318,11 +318,12 @@ impl Inner {
     /// Sets the local description. That starts gathering, so every ICE server has to
     /// be set before.
     fn set_local(&self, description: &WebRTCSessionDescription) {
-        // If it fails, so does the remote description.
-        self.webrtcbin.emit_by_name::<()>(
-            "set-local-description",
-            &[description, &None::<gst::Promise>],
-        );
+        // If it fails, so does the remote description. The promise is for the wait in
+        // [`Promises::close`].
+        if let Some(promise) = self.promises.make(|_| {}) {
+            self.webrtcbin
+                .emit_by_name::<()>("set-local-description", &[description, &promise]);
+        }
     }
 
     fn add_ice_servers(&self, servers: &[IceServer]) {

@@ -1,7 +1,8 @@
 //! The promises of one webrtcbin, with which it replies to calls later.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use gst_webrtc::WebRTCSessionDescription;
 
@@ -15,7 +16,14 @@ pub(super) type Reply<'a> = Result<Option<&'a gst::StructureRef>, gst::PromiseEr
 /// A closed webrtcbin drops them, and GStreamer warns of a promise that is freed
 /// without a reply. So they are kept here, to be interrupted first.
 #[derive(Default)]
-pub(super) struct Promises(Mutex<Open>);
+pub(super) struct Promises {
+    open: Mutex<Open>,
+    replied: Condvar,
+}
+
+/// Limit of the wait for replies before webrtcbin is taken down. They come within
+/// some milliseconds.
+const REPLY_BOUND: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 struct Open {
@@ -42,6 +50,7 @@ impl Promises {
         let promise = gst::Promise::with_change_func(move |reply| {
             if let Some(promises) = promises.upgrade() {
                 promises.lock().by_number.remove(&number);
+                promises.replied.notify_all();
             }
             answered(reply);
         });
@@ -49,12 +58,17 @@ impl Promises {
         Some(promise)
     }
 
-    /// Interrupts the open promises: an interrupted promise accepts a late reply and
+    /// Waits for the replies that are due: webrtcbin leaks the descriptors of an ICE
+    /// agent that is taken down while it begins to gather. After [`REPLY_BOUND`] the
+    /// open promises are interrupted: an interrupted promise accepts a late reply and
     /// drops it.
     pub(super) fn close(&self) {
         let promises = {
             let mut open = self.lock();
             open.is_closed = true;
+            let is_due = |open: &mut Open| !open.by_number.is_empty();
+            let waited = self.replied.wait_timeout_while(open, REPLY_BOUND, is_due);
+            let (mut open, _) = waited.unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut open.by_number)
         };
         promises.values().for_each(gst::Promise::interrupt);
@@ -65,7 +79,7 @@ impl Promises {
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
