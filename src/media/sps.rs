@@ -1,7 +1,7 @@
 //! H.264 sequence parameter sets (ITU-T H.264 7.3.2.1.1).
 
-use h264_reader::nal::sps::SeqParameterSet;
-use h264_reader::rbsp::{BitRead, BitReader, ByteReader};
+use h264_reader::nal::sps::{ChromaFormat, ChromaInfo, SpsError};
+use h264_reader::rbsp::{BitRead, BitReader, BitReaderError, ByteReader};
 
 /// The longest side that any level allows (H.264 A.3: 16,880 samples in level 6.2).
 const MAX_SIDE: u32 = 16_880;
@@ -21,23 +21,17 @@ pub struct Sps {
 
 impl Sps {
     /// Parses a NAL unit, with its header and without a start code. `None` if it is not
-    /// a sequence parameter set, is truncated, or has invalid values.
+    /// a sequence parameter set, is truncated before its size ends, or has invalid
+    /// values up to there.
+    ///
+    /// A set that contradicts its level, or is damaged behind the size, does parse.
     pub fn parse(nal: &[u8]) -> Option<Self> {
-        if nal.first()? & 0x1f != 7 {
+        let (header, body) = nal.split_first()?;
+        if header & 0x1f != 7 {
             return None;
         }
-        // Encoders pad units with zeros, which are not part of any syntax element.
-        let end = nal.iter().rposition(|byte| *byte != 0)? + 1;
-        let bits = BitReader::new(ByteReader::skipping_h264_header(nal.get(..end)?));
-        let set = SeqParameterSet::from_bits(bits).ok()?;
-        let (width, height) = set.pixel_dimensions().ok()?;
-        let is_sane = |side| (1..=MAX_SIDE).contains(&side);
-        (is_sane(width) && is_sane(height)).then_some(Self {
-            profile_idc: set.profile_idc.into(),
-            constraints: set.constraint_flags.into(),
-            width,
-            height,
-        })
+        let mut bits = BitReader::new(ByteReader::without_skip(legal(body)));
+        read(&mut bits).ok().flatten()
     }
 
     /// Whether every baseline decoder can play the stream: its profile is baseline, or
@@ -62,6 +56,105 @@ impl Sps {
             _ => "unknown",
         }
     }
+}
+
+/// Reads a set up to its size. The library's own `SeqParameterSet` refuses sets whose
+/// picture exceeds their level, and those with any fault in their VUI.
+fn read(bits: &mut impl BitRead) -> Result<Option<Sps>, SpsError> {
+    let profile_idc: u8 = bits.read::<8, _>("profile_idc")?;
+    let constraints: u8 = bits.read::<8, _>("constraint_set_flags")?;
+    bits.skip(8, "level_idc")?;
+    if bits.read_ue("seq_parameter_set_id")? > 31 {
+        return Ok(None);
+    }
+    let chroma = ChromaInfo::read(bits, profile_idc.into())?;
+    if bits.read_ue("log2_max_frame_num_minus4")? > 12 || !skip_picture_order(bits)? {
+        return Ok(None);
+    }
+    bits.read_ue("max_num_ref_frames")?;
+    bits.skip(1, "gaps_in_frame_num_value_allowed_flag")?;
+    let size = read_size(bits, chroma.chroma_format)?;
+    Ok(size.map(|(width, height)| Sps {
+        profile_idc,
+        constraints,
+        width,
+        height,
+    }))
+}
+
+/// Skips the syntax of picture order counts. `false` if it is invalid.
+fn skip_picture_order(bits: &mut impl BitRead) -> Result<bool, BitReaderError> {
+    match bits.read_ue("pic_order_cnt_type")? {
+        0 => Ok(bits.read_ue("log2_max_pic_order_cnt_lsb_minus4")? <= 12),
+        1 => {
+            bits.skip(1, "delta_pic_order_always_zero_flag")?;
+            bits.read_se("offset_for_non_ref_pic")?;
+            bits.read_se("offset_for_top_to_bottom_field")?;
+            let cycle = bits.read_ue("num_ref_frames_in_pic_order_cnt_cycle")?;
+            if cycle > 255 {
+                return Ok(false);
+            }
+            for _ in 0..cycle {
+                bits.read_se("offset_for_ref_frame")?;
+            }
+            Ok(true)
+        }
+        kind => Ok(kind == 2),
+    }
+}
+
+/// Reads width and height in pixels, after cropping. `None` if no level allows them.
+fn read_size(
+    bits: &mut impl BitRead,
+    chroma: ChromaFormat,
+) -> Result<Option<(u32, u32)>, BitReaderError> {
+    let columns = bits.read_ue("pic_width_in_mbs_minus1")?;
+    let rows = bits.read_ue("pic_height_in_map_units_minus1")?;
+    // Without frame_mbs_only_flag, rows are those of one field.
+    let fields = if bits.read_bit("frame_mbs_only_flag")? {
+        1
+    } else {
+        bits.skip(1, "mb_adaptive_frame_field_flag")?;
+        2
+    };
+    bits.skip(1, "direct_8x8_inference_flag")?;
+    let mut crop = [0; 4];
+    if bits.read_bit("frame_cropping_flag")? {
+        for offset in &mut crop {
+            *offset = bits.read_ue("frame_crop_offset")?;
+        }
+    }
+    let [left, right, top, bottom] = crop;
+    // H.264 table 6-1 and equations 7-19 to 7-22.
+    let (unit_x, unit_y) = match chroma {
+        ChromaFormat::YUV420 => (2, 2),
+        ChromaFormat::YUV422 => (2, 1),
+        ChromaFormat::Monochrome | ChromaFormat::YUV444 => (1, 1),
+        ChromaFormat::Invalid(_) => return Ok(None),
+    };
+    let width = side(columns, 16, [left, right], unit_x);
+    let height = side(rows, 16 * fields, [top, bottom], unit_y * fields);
+    Ok(width.zip(height))
+}
+
+/// The length of a side in pixels: a number of blocks, minus 1, of `block` pixels each,
+/// less what is cropped from its ends, in units of `unit` pixels.
+fn side(blocks_minus1: u32, block: u32, [first, last]: [u32; 2], unit: u32) -> Option<u32> {
+    let coded = blocks_minus1.checked_add(1)?.checked_mul(block)?;
+    let cropped = first.checked_add(last)?.checked_mul(unit)?;
+    let side = coded.checked_sub(cropped)?;
+    (1..=MAX_SIDE).contains(&side).then_some(side)
+}
+
+/// The part of a unit ahead of bytes that no unit may contain (H.264 7.4.1), and ahead
+/// of zeros at its end. `ByteReader` refuses to read the bytes before them as well.
+fn legal(body: &[u8]) -> &[u8] {
+    let illegal = body
+        .windows(3)
+        .position(|bytes| matches!(bytes, [0, 0, 0..=2]));
+    let body = body.get(..illegal.unwrap_or(body.len())).unwrap_or(body);
+    let end = body.iter().rposition(|byte| *byte != 0);
+    body.get(..end.map_or(0, |last| last + 1)).unwrap_or(body)
 }
 
 /// Whether a coded slice is of a B-frame: `slice_type` 1 or 6 (H.264 7.3.3, table 7-6).
@@ -109,8 +202,23 @@ pub(crate) mod samples {
 
 #[cfg(test)]
 mod tests {
+    use h264_reader::nal::sps::{
+        PicOrderCntType, ScalingLists4x4, ScalingLists8x8, SeqParameterSet, SeqScalingMatrix,
+    };
+    use h264_reader::nal::{NalHeader, WritableNal as _};
+
     use super::samples::*;
     use super::*;
+
+    const SAMPLES: [&str; 7] = [
+        BASELINE,
+        OPENH264,
+        MAIN,
+        HIGH,
+        INTERLACED,
+        WIDE_PIXELS,
+        ODD_444,
+    ];
 
     fn sps(hex: &str) -> Sps {
         Sps::parse(&bytes(hex)).unwrap()
@@ -151,16 +259,92 @@ mod tests {
 
     #[test]
     fn cut_off_anywhere() {
-        for hex in [BASELINE, OPENH264, MAIN, HIGH, INTERLACED, ODD_444] {
+        for hex in SAMPLES {
             let whole = bytes(hex);
             for end in 0..whole.len() {
-                // A truncated set can still parse if only zeros are missing.
-                if let Some(cut) = Sps::parse(&whole[..end]) {
-                    assert_eq!(cut.width, sps(hex).width);
-                }
+                // Behind the cropping, nothing is read.
+                let cut = Sps::parse(&whole[..end]);
+                assert!(cut.is_none() || cut == Some(sps(hex)), "{hex} cut to {end}");
             }
             assert_eq!(Sps::parse(&whole[..5]), None);
         }
+    }
+
+    /// Such a stream is to be warned about, so its size has to be known.
+    #[test]
+    fn picture_above_the_stated_level() {
+        let mut set = bytes(HIGH);
+        set[3] = 31;
+        assert_eq!(Sps::parse(&set), Some(sps(HIGH)));
+    }
+
+    #[test]
+    fn set_that_is_damaged_behind_its_size() {
+        for (hex, vui) in [(BASELINE, 10), (HIGH, 11), (INTERLACED, 11), (ODD_444, 12)] {
+            let (whole, expected) = (bytes(hex), Some(sps(hex)));
+            for end in vui..whole.len() {
+                assert_eq!(Sps::parse(&whole[..end]), expected, "{hex} cut to {end}");
+            }
+            for tail in [&[0xff; 40][..], &[0; 40], &[0, 0, 1, 0x68, 0xce]] {
+                for end in [vui, whole.len()] {
+                    let damaged = [&whole[..end], tail].concat();
+                    assert_eq!(Sps::parse(&damaged), expected, "{hex} {end} {tail:?}");
+                }
+            }
+        }
+    }
+
+    /// Syntax that the samples lack.
+    #[test]
+    fn sets_that_the_library_writes() {
+        type Change<'a> = &'a dyn Fn(&mut SeqParameterSet);
+        let lists = |lists8x8| {
+            let mut frozen = [16; 16];
+            frozen[5..].fill(0);
+            let lists4x4 = [Some(frozen), None, Some([9; 16]), None, Some([0; 16]), None];
+            Some(Box::new(SeqScalingMatrix {
+                scaling_lists4x4: ScalingLists4x4(lists4x4),
+                scaling_lists8x8: lists8x8,
+            }))
+        };
+        let cases: [(&str, Change<'_>); 6] = [
+            (HIGH, &|set| {
+                let luma = ScalingLists8x8::Y([Some([30; 64]), Some([0; 64])]);
+                set.chroma_info.scaling_matrix = lists(luma);
+            }),
+            (ODD_444, &|set| {
+                let all = ScalingLists8x8::YCbCr([None, Some([30; 64]), None, None, None, None]);
+                set.chroma_info.scaling_matrix = lists(all);
+            }),
+            (HIGH, &|set| {
+                set.pic_order_cnt = PicOrderCntType::TypeOne {
+                    delta_pic_order_always_zero_flag: true,
+                    offset_for_non_ref_pic: -3,
+                    offset_for_top_to_bottom_field: 70_000,
+                    offsets_for_ref_frame: vec![1, -2, 300],
+                };
+            }),
+            (HIGH, &|set| {
+                set.chroma_info.chroma_format = ChromaFormat::YUV422
+            }),
+            (INTERLACED, &|set| {
+                set.chroma_info.chroma_format = ChromaFormat::Monochrome
+            }),
+            (ODD_444, &|set| {
+                set.chroma_info.separate_colour_plane_flag = true
+            }),
+        ];
+        for (number, (hex, change)) in cases.into_iter().enumerate() {
+            let mut set = library(&bytes(hex)).unwrap();
+            change(&mut set);
+            let nal = set.to_vec_with_header(NalHeader::new(0x67).unwrap());
+            let sps = Sps::parse(&nal).map(|sps| (sps.width, sps.height));
+            assert_eq!(sps, set.pixel_dimensions().ok(), "case {number}");
+        }
+    }
+
+    fn library(nal: &[u8]) -> Option<SeqParameterSet> {
+        SeqParameterSet::from_bits(BitReader::new(ByteReader::skipping_h264_header(nal))).ok()
     }
 
     #[test]
@@ -181,10 +365,42 @@ mod tests {
         }
     }
 
-    /// The library computes with the values it parses. No damaged set may make it
-    /// panic.
     #[test]
     fn damaged_sets_do_no_harm() {
+        let check = |damaged: &[u8]| {
+            let parsed = Sps::parse(damaged);
+            is_b_slice(&damaged[1..]);
+            if let Some(Sps { width, height, .. }) = parsed {
+                assert!((1..=MAX_SIDE).contains(&width.max(height)));
+            }
+            // The library reads on, and so may refuse more.
+            let Some(set) = library(damaged) else { return };
+            let is_sane = |(width, height)| {
+                [width, height]
+                    .iter()
+                    .all(|side| (1..=MAX_SIDE).contains(side))
+                    && !matches!(set.chroma_info.chroma_format, ChromaFormat::Invalid(_))
+            };
+            let size = set.pixel_dimensions().ok().filter(|size| is_sane(*size));
+            assert_eq!(parsed.map(|sps| (sps.width, sps.height)), size);
+        };
+        for hex in SAMPLES {
+            let whole = bytes(hex);
+            for (place, value) in (1..whole.len()).flat_map(|at| (0..=255).map(move |to| (at, to)))
+            {
+                let mut damaged = whole.clone();
+                damaged[place] = value;
+                check(&damaged);
+                check(&damaged[..=place]);
+                damaged[place..].fill(value);
+                check(&damaged);
+            }
+        }
+    }
+
+    /// Damage in several places, the same each time (xorshift).
+    #[test]
+    fn sets_damaged_at_random_do_no_harm() {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut random = || {
             state ^= state << 13;
@@ -192,15 +408,7 @@ mod tests {
             state ^= state << 17;
             state.to_le_bytes()
         };
-        for hex in [
-            BASELINE,
-            OPENH264,
-            MAIN,
-            HIGH,
-            INTERLACED,
-            WIDE_PIXELS,
-            ODD_444,
-        ] {
+        for hex in SAMPLES {
             let whole = bytes(hex);
             for _ in 0..20_000 {
                 let mut damaged = whole.clone();
