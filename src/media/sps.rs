@@ -160,7 +160,9 @@ fn legal(body: &[u8]) -> &[u8] {
 /// Whether a coded slice is of a B-frame: `slice_type` 1 or 6 (H.264 7.3.3, table 7-6).
 /// `body` is the slice without the header of its NAL unit.
 pub(super) fn is_b_slice(body: &[u8]) -> bool {
-    let mut bits = BitReader::new(ByteReader::without_skip(body));
+    // Two numbers of at most 35 and 7 bits, and emulation prevention bytes.
+    let start = body.get(..16).unwrap_or(body);
+    let mut bits = BitReader::new(ByteReader::without_skip(legal(start)));
     bits.read_ue("first_mb_in_slice")
         .and_then(|_| bits.read_ue("slice_type"))
         .is_ok_and(|kind| kind == 1 || kind == 6)
@@ -431,5 +433,18 @@ mod tests {
         assert!(!is_b_slice(&[0b1000_1000]));
         assert!(is_b_slice(&[0b1010_0000]));
         assert!(!is_b_slice(&[]));
+    }
+
+    #[test]
+    fn zeros_behind_a_slice_are_padding() {
+        for (slice, is_b) in [(0x9e, true), (0x9a, false)] {
+            for tail in [&[0x80, 0, 0, 0][..], &[0x80, 0, 0, 3, 0, 0, 3], &[0; 30]] {
+                let body = [&[slice], tail].concat();
+                assert_eq!(is_b_slice(&body), is_b, "{body:02x?}");
+                // Illegal bytes later in a slice do not matter either.
+                let long = [&[slice; 50], tail].concat();
+                assert_eq!(is_b_slice(&long), is_b, "{long:02x?}");
+            }
+        }
     }
 }
