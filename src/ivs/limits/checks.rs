@@ -44,7 +44,9 @@ pub fn video_violations(meter: &VideoMeter, now: Duration) -> Vec<LimitViolation
     let frame_rate = meter.steady_frame_rate();
     violations.extend(frame_rate.and_then(check_frame_rate));
     let seconds = meter.key_frame_distance().as_secs_f64();
-    violations.extend(check_key_frames(seconds, frame_rate.unwrap_or_default()));
+    // Distances are too long before frame rates are steady.
+    let frame_rate = frame_rate.unwrap_or_else(|| meter.frame_rate(now));
+    violations.extend(check_key_frames(seconds, frame_rate));
     violations.extend(meter.steady_bit_rate().and_then(check_video_bit_rate));
     violations
 }
@@ -117,6 +119,7 @@ fn check_audio_bit_rate(bit_rate: u64) -> Option<LimitViolation> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::encoder_advice::limit_warning;
     use super::*;
     use crate::media::sample_stream::{B, KEY, P, SampleStream, parameter_set};
     use crate::media::sps::samples;
@@ -309,6 +312,29 @@ mod tests {
         assert_eq!(stream.names(), ["key-frame-distance"]);
         stream.run(1, 30, 30, 100);
         assert_eq!(stream.names(), [""; 0]);
+    }
+
+    /// Two seconds in frames. The distance is too long before the frame rate is steady.
+    #[test]
+    fn key_frame_advice_has_the_frame_rate_measured_so_far() {
+        let advice = |stream: &SampleStream| {
+            let violations = video_violations(&stream.meter, stream.now);
+            assert_eq!(violations.len(), 1);
+            limit_warning(&violations[0], Some("x264enc"))
+        };
+        for (rate, setting) in [(15, "key-int-max=30."), (60, "key-int-max=120.")] {
+            let mut stream = SampleStream::new();
+            stream.frame(KEY, 100, rate);
+            while stream.names().is_empty() {
+                stream.frame(P, 100, rate);
+            }
+            assert_eq!(stream.meter.steady_frame_rate(), None);
+            let early = advice(&stream);
+            assert!(early.ends_with(setting), "{rate} fps, early: {early}");
+            stream.run(8, rate, 4 * rate, 100);
+            let late = advice(&stream);
+            assert!(late.ends_with(setting), "{rate} fps, late: {late}");
+        }
     }
 
     #[test]
