@@ -1,13 +1,14 @@
 //! The participant token: its claims, and where a newer one comes from.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use gst::prelude::*;
 use ivs_stage::{Lifetime, Refusal, Rules, Stage, TokenWish};
 
-use crate::harness::{AUDIO, Publisher, stage};
+use crate::harness::{AUDIO, BOUND, Publisher, stage};
 
 fn expired(stage: &Stage) -> String {
     let lifetime = Lifetime::ExpiredSince(Duration::from_secs(2 * 3600));
@@ -143,4 +144,26 @@ fn an_application_without_another_gets_the_error() {
     let error = publisher.wait_error();
     assert_eq!(error.detail::<u32>("ivs-code"), Some(2002));
     assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_handler_that_takes_long_holds_up_neither_the_state_nor_the_end() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(AUDIO, &stage);
+    publisher.whip.set_property("auth-token", expired(&stage));
+    let (tell_asked, asked) = channel();
+    let (release, released) = channel::<()>();
+    let released = Mutex::new(released);
+    publisher.whip.connect("request-token", false, move |_| {
+        tell_asked.send(()).unwrap();
+        // Ends when the test drops the other half, also if it fails.
+        let _ = released.lock().unwrap().recv();
+        Some(None::<String>.to_value())
+    });
+    publisher.play();
+    asked.recv_timeout(BOUND).unwrap();
+    assert!(publisher.pipeline.send_event(gst::event::Eos::new()));
+    publisher.wait_eos();
+    assert_eq!(publisher.session_state(), "ended");
+    drop(release);
 }

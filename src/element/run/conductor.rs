@@ -21,6 +21,7 @@ use super::pad_changes::{flushed, line_up};
 use super::run_state::{Run, start_session};
 use super::run_view::{RunView, Stopped};
 use super::session_events::on_event;
+use super::token_request::on_token_reply;
 use crate::element::bus_messages;
 use crate::element::session_state::SessionState;
 use crate::element::settings::{IceSettings, SettingsError};
@@ -76,6 +77,7 @@ pub(crate) fn start(
         without_video: OfferedVideo::Nothing,
         has_warned_of_missing_media: false,
         posted_filler: None,
+        asks_for_token: false,
     };
     run.show_whether_limits_apply();
     state.set_run(handle);
@@ -120,6 +122,7 @@ fn on_message(run: &mut Run, element: &gst::Bin, message: Message) {
             run.lineup.playing();
             line_up(run, element);
         }
+        Message::TokenReply(reply) => on_token_reply(run, element.upcast_ref(), reply),
         Message::LimitViolated => run.warn_of_limits(element.upcast_ref()),
         Message::ChildFailed { child, text } => child_failed(run, &child, text),
     }

@@ -20,6 +20,8 @@ pub(crate) enum Message {
         /// Its error.
         text: String,
     },
+    /// What the application replied to `request-token`.
+    TokenReply(Option<String>),
     /// An event of the session.
     Session(Event),
 }

@@ -36,6 +36,8 @@ pub(super) struct Run {
     pub(super) has_warned_of_missing_media: bool,
     /// The filler mode that was last posted on the bus.
     pub(super) posted_filler: Option<FillerMode>,
+    /// Whether handlers of `request-token` are running.
+    pub(super) asks_for_token: bool,
 }
 
 impl Run {

@@ -7,13 +7,13 @@ use gst::prelude::*;
 use super::pad_changes::{apply, line_up};
 use super::run_state::Run;
 use super::run_statistics::RunStatistics;
+use super::token_request::request_token;
+use crate::element::bus_messages;
 use crate::element::log::CAT;
 use crate::element::peer::Peer;
 use crate::element::session_state::SessionState;
-use crate::element::settings::parse_token;
-use crate::element::{bus_messages, signals};
 use crate::ivs::Claims;
-use crate::session::{Event, Input, State};
+use crate::session::{Event, State};
 use crate::whip::Track;
 
 /// Handles an event. Once the run is stopped, only warnings (of a session that may be
@@ -117,28 +117,6 @@ fn on_request(run: &mut Run, bin: &gst::Bin, event: Event) {
         }
         Event::NewTokenWanted => request_token(run, element),
         _ => {}
-    }
-}
-
-/// Asks the application for a token, and keeps it for later runs too.
-fn request_token(run: &Run, element: &gst::Element) {
-    let given = element.emit_by_name::<Option<String>>(signals::REQUEST_TOKEN, &[]);
-    let parsed = given.as_deref().map(parse_token).transpose();
-    // The handler may take long, and the property be newer than what it returns.
-    if run.view.is_stopped() {
-        return;
-    }
-    match parsed {
-        Ok(Some(token)) => {
-            run.state.set_auth_token(given);
-            run.config.tokens.give(Some(token));
-            run.session.tell(Input::NewToken);
-        }
-        Ok(None) => run.session.tell(Input::NoNewToken),
-        Err(error) => {
-            bus_messages::post_settings_warning(element, &error);
-            run.session.tell(Input::NoNewToken);
-        }
     }
 }
 
