@@ -7,6 +7,10 @@
 //! own connectivity checks (as in RFC 7675). libnice does not pass on replies to
 //! checks that it did not send, so ours use a separate socket. Full and lite ICE
 //! agents answer anybody who knows the password (RFC 8445 7.3).
+//!
+//! A reply to a check shows that the far end lives, not that the media's own
+//! socket still reaches us: after a change of network or of a NAT's table it
+//! does not. So replies only bridge a few late reports.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -25,6 +29,14 @@ const INTERVALS: u32 = 5;
 /// only be late.
 const DOUBTFUL: u32 = 3;
 
+/// Replies to checks bridge a silence of the media's socket of this many times
+/// the silence time-out.
+const BRIDGED: u32 = 2;
+
+/// Shortest silence of the media's socket that is a loss although checks are
+/// answered: reports can be 7 s apart, and two in a row can be lost.
+const MIN_BRIDGED: Duration = Duration::from_secs(20);
+
 /// The result of an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Liveliness {
@@ -41,25 +53,43 @@ pub(super) enum Liveliness {
 #[derive(Debug)]
 pub(super) struct Liveness {
     bound: Duration,
-    heard: u64,
-    ever: bool,
+    counts: Counts,
+    has_ever_heard_media: bool,
+    has_ever_heard: bool,
+    /// Intervals in a row without any packet.
     silent: u32,
+    /// Intervals in a row without a packet on the media's socket.
+    media_silent: u32,
+}
+
+/// Numbers of packets received so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// On the media's socket.
+    pub(super) media: u64,
+    /// Replies to our checks, on their own socket.
+    pub(super) replies: u64,
 }
 
 impl Liveness {
-    /// `heard` is the number of packets received so far.
-    pub(super) fn new(bound: Duration, heard: u64) -> Self {
+    pub(super) fn new(bound: Duration, counts: Counts) -> Self {
         Self {
             bound,
-            heard,
-            ever: false,
+            counts,
+            has_ever_heard_media: false,
+            has_ever_heard: false,
             silent: 0,
+            media_silent: 0,
         }
     }
 
-    /// Length of a silence that is a loss.
-    pub(super) fn bound(&self) -> Duration {
-        self.bound
+    /// Length of the silence so far.
+    pub(super) fn silence(&self) -> Duration {
+        let intervals = match self.silent {
+            0..INTERVALS => self.media_silent,
+            silent => silent,
+        };
+        self.interval() * intervals
     }
 
     pub(super) fn interval(&self) -> Duration {
@@ -68,23 +98,38 @@ impl Liveness {
 
     /// Whether any packet was received since [`Liveness::new`].
     pub(super) fn has_ever_heard(&self) -> bool {
-        self.ever
+        self.has_ever_heard
     }
 
-    /// Ends an interval; `heard` is the number of packets received so far.
-    pub(super) fn tick(&mut self, heard: u64) -> Liveliness {
-        if heard != self.heard {
-            self.heard = heard;
-            self.ever = true;
-            self.silent = 0;
-            return Liveliness::Alive;
-        }
+    /// Ends an interval.
+    pub(super) fn tick(&mut self, counts: Counts) -> Liveliness {
+        let before = std::mem::replace(&mut self.counts, counts);
         self.silent = self.silent.saturating_add(1);
+        self.media_silent = self.media_silent.saturating_add(1);
+        if counts != before {
+            self.silent = 0;
+            self.has_ever_heard = true;
+        }
+        if counts.media != before.media {
+            self.media_silent = 0;
+            self.has_ever_heard_media = true;
+        }
+        if self.is_deaf() {
+            return Liveliness::Lost;
+        }
         match self.silent {
             0..DOUBTFUL => Liveliness::Alive,
             DOUBTFUL..INTERVALS => Liveliness::SendCheck,
             _ => Liveliness::Lost,
         }
+    }
+
+    /// Whether the media's socket has been silent for too long, whatever the
+    /// replies say. A socket on which nothing ever came tells nothing: some
+    /// servers send no reports.
+    fn is_deaf(&self) -> bool {
+        let bridged = (self.bound * BRIDGED).max(MIN_BRIDGED);
+        self.has_ever_heard_media && self.interval() * self.media_silent >= bridged
     }
 }
 
@@ -108,24 +153,29 @@ impl SilenceHistory {
     }
 }
 
-/// Sends checks to the far end; a reply counts as a received packet.
+/// Sends checks to the far end and counts the replies.
 #[derive(Debug)]
 pub(super) struct CheckSender {
     ice: IceChecks,
     candidates: Vec<SocketAddr>,
-    heard: Arc<AtomicU64>,
+    replies: Arc<AtomicU64>,
     listening: Vec<JoinHandle<()>>,
 }
 
 impl CheckSender {
     /// `candidates` are those of the answer.
-    pub(super) fn new(ice: IceChecks, candidates: Vec<SocketAddr>, heard: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(ice: IceChecks, candidates: Vec<SocketAddr>) -> Self {
         Self {
             ice,
             candidates,
-            heard,
+            replies: Arc::default(),
             listening: Vec::new(),
         }
+    }
+
+    /// Number of replies so far; one for each round and address family at most.
+    pub(super) fn replies(&self) -> u64 {
+        self.replies.load(Ordering::Relaxed)
     }
 
     /// Sends each candidate a check, twice in case one is lost, and listens for
@@ -144,7 +194,7 @@ impl CheckSender {
                 .filter(is_of_family)
                 .collect();
             if !candidates.is_empty() {
-                let round = round(self.ice.clone(), candidates, self.heard.clone());
+                let round = round(self.ice.clone(), candidates, self.replies.clone());
                 self.listening.push(tokio::spawn(round));
             }
         }
@@ -165,7 +215,7 @@ impl Drop for CheckSender {
 
 /// One round with candidates of one address family. A socket error has the same
 /// effect as a missing reply.
-async fn round(ice: IceChecks, candidates: Vec<SocketAddr>, heard: Arc<AtomicU64>) {
+async fn round(ice: IceChecks, candidates: Vec<SocketAddr>, replies: Arc<AtomicU64>) {
     let any: SocketAddr = match candidates.first() {
         Some(SocketAddr::V6(_)) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         _ => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -184,7 +234,7 @@ async fn round(ice: IceChecks, candidates: Vec<SocketAddr>, heard: Arc<AtomicU64
                 .get(..length)
                 .is_some_and(|packet| ice.is_reply(&check, packet));
         if is_reply {
-            heard.fetch_add(1, Ordering::Relaxed);
+            replies.fetch_add(1, Ordering::Relaxed);
             return;
         }
     }
@@ -195,16 +245,20 @@ mod tests {
     use super::*;
     use crate::whip::{Answer, Offer};
 
+    fn counts(media: u64, replies: u64) -> Counts {
+        Counts { media, replies }
+    }
+
     fn liveness() -> Liveness {
-        Liveness::new(Duration::from_secs(10), 7)
+        Liveness::new(Duration::from_secs(10), counts(7, 0))
     }
 
     #[test]
     fn silence_is_doubtful_first_and_a_loss_at_the_bound() {
         let mut liveness = liveness();
         assert_eq!(liveness.interval() * INTERVALS, Duration::from_secs(10));
-        assert_eq!(liveness.tick(8), Liveliness::Alive);
-        let signs: Vec<Liveliness> = (0..5).map(|_| liveness.tick(8)).collect();
+        assert_eq!(liveness.tick(counts(8, 0)), Liveliness::Alive);
+        let signs: Vec<Liveliness> = (0..5).map(|_| liveness.tick(counts(8, 0))).collect();
         assert_eq!(
             signs,
             [
@@ -221,13 +275,15 @@ mod tests {
     #[test]
     fn reports_every_six_seconds_are_enough() {
         let mut liveness = liveness();
-        assert!((0..100).all(|tick| liveness.tick(8 + tick / 3) == Liveliness::Alive));
+        assert!((0..100).all(|tick| liveness.tick(counts(8 + tick / 3, 0)) == Liveliness::Alive));
     }
 
     #[test]
     fn a_reply_ends_the_doubt() {
         let mut liveness = liveness();
-        let signs: Vec<Liveliness> = [7, 7, 7, 8, 8].map(|heard| liveness.tick(heard)).to_vec();
+        let signs: Vec<Liveliness> = [0, 0, 0, 1, 1]
+            .map(|replies| liveness.tick(counts(7, replies)))
+            .to_vec();
         assert_eq!(
             signs,
             [
@@ -238,6 +294,21 @@ mod tests {
                 Liveliness::Alive
             ]
         );
+    }
+
+    /// The interval that is a loss, if a check is answered in each.
+    fn deaf_after(bound: u64, media: u64) -> Option<u64> {
+        let mut liveness = Liveness::new(Duration::from_secs(bound), counts(7, 0));
+        liveness.tick(counts(media, 0));
+        (1..100).find(|&tick| liveness.tick(counts(media, tick)) == Liveliness::Lost)
+    }
+
+    #[test]
+    fn replies_bridge_two_times_the_bound_and_at_least_two_lost_reports() {
+        assert_eq!(deaf_after(10, 8), Some(10));
+        assert_eq!(deaf_after(2, 8), Some(50));
+        assert_eq!(deaf_after(60, 8), Some(10));
+        assert_eq!(deaf_after(10, 7), None, "never heard");
     }
 
     #[test]
@@ -261,9 +332,8 @@ mod tests {
     #[tokio::test]
     async fn a_far_end_that_answers_is_heard_and_a_stranger_is_not() {
         let far_end = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let heard = Arc::new(AtomicU64::new(0));
         let candidates = vec![far_end.local_addr().unwrap()];
-        let mut sender = CheckSender::new(consent(), candidates, heard.clone());
+        let mut sender = CheckSender::new(consent(), candidates);
         sender.send_checks();
         let mut packet = [0; 1500];
         let (length, from) = far_end.recv_from(&mut packet).await.unwrap();
@@ -272,6 +342,6 @@ mod tests {
         far_end.send_to(&reply, from).await.unwrap();
         let listening = sender.listening.pop().unwrap();
         listening.await.unwrap();
-        assert_eq!(heard.load(Ordering::Relaxed), 1);
+        assert_eq!(sender.replies(), 1);
     }
 }

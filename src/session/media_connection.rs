@@ -13,7 +13,7 @@ use super::driver::{Driver, Outcome};
 use super::event::{Event, Input, PeerEvent, State};
 use super::failure::{Cause, Phase};
 use super::ice_checks::IceChecks;
-use super::liveness::{CheckSender, Liveliness, Liveness};
+use super::liveness::{CheckSender, Counts, Liveliness, Liveness};
 use super::trickle::{Trickle, send_fragment};
 use crate::ivs::{FillerMode, OfferedVideo};
 use crate::whip::{Answer, IceServer, Offer};
@@ -36,7 +36,7 @@ pub(super) async fn publish(
 ) -> Outcome {
     let peer = driver.peer;
     let checks = IceChecks::new(&offered.offer, &answer)
-        .map(|ice| CheckSender::new(ice, answer.udp_candidates(), offered.heard.clone()));
+        .map(|ice| CheckSender::new(ice, answer.udp_candidates()));
     let mut checks = checks.filter(|_| driver.config.silence_timeout.is_some());
     driver.emit(Event::Answer {
         peer,
@@ -89,9 +89,9 @@ fn connected(driver: &mut Driver, offered: &Offered) -> ActiveConnection {
         driver.emit(Event::Times(times));
     }
     driver.emit(Event::State(State::Publishing));
-    let heard = offered.heard.load(Ordering::Relaxed);
     let bound = driver.config.silence_timeout;
-    ActiveConnection::new(bound, heard)
+    // No check has been sent yet.
+    ActiveConnection::new(bound, counts(offered, None))
 }
 
 fn published(driver: &mut Driver, video: OfferedVideo, lived: Duration) {
@@ -116,12 +116,12 @@ fn look(
     checks: &mut Option<CheckSender>,
 ) -> Option<Outcome> {
     let active = active.as_mut()?;
-    let sign = active.look(offered);
+    let sign = active.look(counts(offered, checks.as_ref()));
     let has_heard = active.liveness.has_ever_heard();
     match sign {
         Liveliness::Alive => None,
         Liveliness::Lost if has_heard || driver.silence.counts_as_loss() => {
-            let after = active.liveness.bound();
+            let after = active.liveness.silence();
             driver.silence.lost(has_heard);
             Some(driver.failed(Cause::Silent { after }))
         }
@@ -129,6 +129,13 @@ fn look(
             checks.iter_mut().for_each(CheckSender::send_checks);
             None
         }
+    }
+}
+
+fn counts(offered: &Offered, checks: Option<&CheckSender>) -> Counts {
+    Counts {
+        media: offered.heard.load(Ordering::Relaxed),
+        replies: checks.map_or(0, CheckSender::replies),
     }
 }
 
@@ -154,9 +161,9 @@ struct ActiveConnection {
 }
 
 impl ActiveConnection {
-    fn new(bound: Option<Duration>, heard: u64) -> Self {
+    fn new(bound: Option<Duration>, counts: Counts) -> Self {
         let since = Instant::now();
-        let liveness = Liveness::new(bound.unwrap_or_default(), heard);
+        let liveness = Liveness::new(bound.unwrap_or_default(), counts);
         let look_at = bound.map(|_| since + liveness.interval());
         Self {
             since,
@@ -165,11 +172,11 @@ impl ActiveConnection {
         }
     }
 
-    fn look(&mut self, offered: &Offered) -> Liveliness {
+    fn look(&mut self, counts: Counts) -> Liveliness {
         // Counted from now, not from when it was due: intervals that passed
         // while this process was suspended say nothing about the far end.
         self.look_at = Some(Instant::now() + self.liveness.interval());
-        self.liveness.tick(offered.heard.load(Ordering::Relaxed))
+        self.liveness.tick(counts)
     }
 }
 

@@ -6,7 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod proxy;
+mod far_end;
 mod publisher;
 
 mod application_runtime;
@@ -17,6 +17,7 @@ mod filler;
 mod media_connection;
 mod name_resolution;
 mod no_reply;
+mod proxy;
 mod redirects;
 mod refusals;
 mod retrying;

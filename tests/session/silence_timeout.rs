@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gstivs::session::{Cause, Config, Event, Input, PeerEvent, Retries, State};
 
+use crate::far_end::FarEnd;
 use crate::publisher::{Publisher, config, offer, whip_server};
 
 /// The default of `silence-timeout`; an interval is a fifth of it.
@@ -105,5 +106,47 @@ fn a_server_that_is_always_mute_is_left_alone_until_it_is_heard() {
     publisher.advance(INTERVAL);
     fall_silent(&publisher);
     wait_lost(&publisher);
+    publisher.stop();
+}
+
+#[test]
+fn a_deaf_media_socket_is_lost_although_the_far_end_answers_checks() {
+    let far_end = FarEnd::answering();
+    let server = far_end.server();
+    let publisher = Publisher::paused(watching(&server.url("/")));
+    let heard = publish(&publisher, 1);
+    until_publishing(&publisher);
+    publisher.advance(INTERVAL);
+    heard.fetch_add(1, Ordering::Relaxed);
+    publisher.advance(INTERVAL);
+    // Two times the bound, since checks are answered.
+    for _ in 0..9 {
+        publisher.advance(INTERVAL);
+        assert!(publisher.is_quiet());
+        far_end.settle();
+    }
+    assert!(far_end.checks() > 0);
+    publisher.advance(INTERVAL);
+    let failure = publisher.until(|event| match event {
+        Event::Retry { failure, .. } => Some(failure.clone()),
+        _ => None,
+    });
+    let after = SILENCE * 2;
+    assert_eq!(failure.cause, Cause::Silent { after });
+    publisher.stop();
+}
+
+#[test]
+fn a_media_socket_that_was_never_heard_is_kept_as_long_as_checks_are_answered() {
+    let far_end = FarEnd::answering();
+    let server = far_end.server();
+    let publisher = Publisher::paused(watching(&server.url("/")));
+    publish(&publisher, 1);
+    until_publishing(&publisher);
+    for _ in 0..30 {
+        publisher.advance(INTERVAL);
+        assert!(publisher.is_quiet());
+        far_end.settle();
+    }
     publisher.stop();
 }
