@@ -27,6 +27,7 @@ mod deletion;
 mod driver;
 mod event;
 mod failure;
+mod file_reads;
 mod http_io;
 mod ice_checks;
 mod liveness;

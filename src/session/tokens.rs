@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::file_reads::FileReads;
 use crate::whip::{Token, TokenError};
 
 /// In bytes, far above any token: IVS's hold 1 KB of attributes at most
@@ -20,6 +21,8 @@ const MAX_FILE: u64 = 64 * 1024;
 
 /// Limit for reading the file, which can be a pipe or on a lost network mount.
 const FILE_TIMEOUT: Duration = Duration::from_secs(2);
+
+static FILE_READS: FileReads<Result<Option<Token>, TokenProblem>> = FileReads::new();
 
 /// The sources of a token, in the order in which they are tried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,7 +80,8 @@ impl Tokens {
     }
 
     /// The current token; `None` if no source is set. Reads the file on the
-    /// runtime's pool of blocking threads.
+    /// runtime's pool of blocking threads, or waits for the read of it that is
+    /// under way.
     ///
     /// # Errors
     /// [`TokenProblem`] if the file gives no token, or not within 2 s.
@@ -89,14 +93,13 @@ impl Tokens {
         let Some(path) = source.file.clone() else {
             return source.read();
         };
-        let read = tokio::task::spawn_blocking(move || source.read());
-        let unreadable = |kind| TokenProblem::Unreadable { path, kind };
-        match timeout(FILE_TIMEOUT, read).await {
-            Ok(Ok(read)) => read,
-            // The task is only cancelled when the runtime shuts down.
-            Ok(Err(_)) => Err(unreadable(io::ErrorKind::Interrupted)),
-            Err(_) => Err(unreadable(io::ErrorKind::TimedOut)),
-        }
+        let read = FILE_READS.read(&path, move || source.read());
+        let kind = match timeout(FILE_TIMEOUT, read).await {
+            Ok(Some(read)) => return read,
+            Ok(None) => io::ErrorKind::Interrupted,
+            Err(_) => io::ErrorKind::TimedOut,
+        };
+        Err(TokenProblem::Unreadable { path, kind })
     }
 
     fn lock(&self) -> MutexGuard<'_, TokenSource> {
@@ -270,5 +273,110 @@ mod tests {
         ));
         assert!(!error.to_string().contains("lines"));
         std::fs::remove_file(path).unwrap();
+    }
+
+    /// A named pipe that nobody writes to: to open it blocks, as a file on a lost
+    /// network mount does.
+    #[cfg(unix)]
+    struct Pipe(PathBuf);
+
+    #[cfg(unix)]
+    impl Pipe {
+        fn new(name: &str) -> Self {
+            let name = format!("ivs-token-{}-{name}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            let made = std::process::Command::new("mkfifo").arg(&path).status();
+            assert!(made.unwrap().success());
+            Self(path)
+        }
+
+        fn tokens(&self) -> Tokens {
+            Tokens::new(TokenSource {
+                file: Some(self.0.clone()),
+                ..TokenSource::default()
+            })
+        }
+
+        /// Lets every read end.
+        fn write(&self, text: &str) {
+            std::fs::write(&self.0, text).unwrap();
+        }
+    }
+
+    #[cfg(unix)]
+    impl Drop for Pipe {
+        fn drop(&mut self) {
+            std::fs::remove_file(&self.0).unwrap();
+        }
+    }
+
+    /// A runtime with a clock that stands still, and this many blocking threads.
+    #[cfg(unix)]
+    fn runtime(blocking_threads: usize) -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .max_blocking_threads(blocking_threads)
+            .build()
+            .unwrap()
+    }
+
+    /// A request for a token, while the clock moves by its limit.
+    #[cfg(unix)]
+    async fn outwaited(tokens: &Tokens) -> Result<Option<Token>, TokenProblem> {
+        let wait = async {
+            tokio::task::yield_now().await;
+            tokio::time::advance(FILE_TIMEOUT * 2).await;
+        };
+        tokio::join!(tokens.newest(), wait).0
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_blocks_takes_one_thread_of_the_runtime_however_often_it_is_read() {
+        let pipe = Pipe::new("blocks");
+        let runtime = runtime(2);
+        let (free, told) = std::sync::mpsc::channel();
+        runtime.block_on(async {
+            for _ in 0..3 {
+                // As after a restart of the element.
+                let tokens = pipe.tokens();
+                assert!(matches!(
+                    outwaited(&tokens).await,
+                    Err(TokenProblem::Unreadable {
+                        kind: io::ErrorKind::TimedOut,
+                        ..
+                    })
+                ));
+            }
+            drop(tokio::task::spawn_blocking(move || free.send(())));
+        });
+        let is_free = told.recv_timeout(Duration::from_secs(5));
+        // Before the assertion, or the runtime would wait for ever.
+        pipe.write("late");
+        assert_eq!(is_free, Ok(()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_blocked_is_read_for_all_that_wait_and_then_anew() {
+        let pipe = Pipe::new("shared");
+        let tokens = pipe.tokens();
+        runtime(2).block_on(async {
+            assert!(outwaited(&tokens).await.is_err());
+            let write = async {
+                tokio::task::yield_now().await;
+                pipe.write("late");
+            };
+            let other = pipe.tokens();
+            let (one, other, ()) = tokio::join!(tokens.newest(), other.newest(), write);
+            assert_eq!((one, other), (Ok(token("late")), Ok(token("late"))));
+            let write = async {
+                tokio::task::yield_now().await;
+                pipe.write("later");
+            };
+            let (anew, ()) = tokio::join!(tokens.newest(), write);
+            assert_eq!(anew, Ok(token("later")));
+        });
     }
 }
