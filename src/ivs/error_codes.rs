@@ -69,6 +69,12 @@ pub fn explain_refusal(refusal: &Refusal, video: OfferedVideo) -> Explanation {
     }
 }
 
+/// Whether IVS says by its code that no other attempt can help.
+pub fn is_final_for_ivs(refusal: &Refusal) -> bool {
+    let row = ivs_code(refusal).and_then(by_code);
+    row.is_some_and(|(_, retry, _)| retry == Retry::Never)
+}
+
 /// Advice for a refusal that the video section may have caused.
 fn about_video(video: OfferedVideo) -> Option<String> {
     match video {
@@ -323,6 +329,18 @@ mod tests {
                 (kind, retry),
                 "{status}"
             );
+        }
+    }
+
+    #[test]
+    fn only_known_codes_are_final_for_ivs() {
+        for (status, body, is_final) in [
+            (400, r#"{"code":2004,"message":"m"}"#, true),
+            (400, r#"{"code":2012,"message":"m"}"#, false),
+            (404, r#"{"code":2999,"message":"m"}"#, false),
+            (404, "<html>", false),
+        ] {
+            assert_eq!(is_final_for_ivs(&refusal(status, body)), is_final, "{body}");
         }
     }
 

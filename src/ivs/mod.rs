@@ -17,7 +17,8 @@ mod token_scope;
 
 pub use claims::{Claims, TokenStatus};
 pub use error_codes::{
-    CANNOT_PUBLISH, EXPIRED_TOKEN, Explanation, RefusalKind, Retry, explain_refusal, ivs_code,
+    CANNOT_PUBLISH, EXPIRED_TOKEN, Explanation, RefusalKind, Retry, explain_refusal,
+    is_final_for_ivs, ivs_code,
 };
 pub use filler::{
     BLACK_INTERVAL, BLACK_SIZE, Filler, FillerCodec, FillerMode, OfferedVideo, filler_codec,

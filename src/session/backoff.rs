@@ -71,7 +71,10 @@ impl Backoff {
             Retries::Default if self.had_success => None,
             Retries::Default => Some(FIRST_RETRIES),
         };
-        let can_help = failure.is_retryable() || (self.had_success && failure.may_be_temporary());
+        let can_help = match self.had_success {
+            true => !failure.is_final_on_air(),
+            false => failure.is_retryable(),
+        };
         if !can_help || limit.is_some_and(|limit| self.in_a_row >= limit) {
             return None;
         }
@@ -113,9 +116,9 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::ivs::{FillerMode, OfferedVideo, TokenStatus};
+    use crate::ivs::{FillerMode, OfferedVideo, TokenDenied, TokenStatus};
     use crate::session::{Cause, Phase, SendError};
-    use crate::whip::{PostError, Refusal, RetryAfter};
+    use crate::whip::{AnswerError, PostError, Refusal, RetryAfter};
 
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
@@ -215,6 +218,55 @@ mod tests {
         assert_eq!(backoff.after(&expired, NOW), None);
         backoff.published(GOOD_SESSION);
         assert!(backoff.after(&expired, NOW).is_some());
+    }
+
+    fn refused_with(status: u16, body: &'static str) -> Cause {
+        Cause::Post {
+            error: PostError::Refused(Refusal {
+                status: StatusCode::from_u16(status).unwrap(),
+                retry_after: None,
+                body: body.into(),
+            }),
+            video: OfferedVideo::Media,
+            with_token: true,
+        }
+    }
+
+    fn goes_on_after_a_success(cause: Cause) -> bool {
+        let mut backoff = Backoff::new(Retries::Default);
+        backoff.published(GOOD_SESSION);
+        backoff.after(&failure(Phase::Post, cause), NOW).is_some()
+    }
+
+    #[test]
+    fn on_air_only_a_code_of_ivs_is_final() {
+        let host = "https://b.example".to_owned();
+        for cause in [
+            Cause::Answer(AnswerError::NotSdp),
+            Cause::Answer(AnswerError::Empty),
+            Cause::Peer("webrtcbin does not start".into()),
+            Cause::Certificate,
+            Cause::Claims(TokenStatus::NoPublish),
+            Cause::TokenDenied(TokenDenied::Host { host }),
+            Cause::Send(SendError::Tls("untrusted".into())),
+            Cause::Send(SendError::NoCertificates),
+            refused_with(404, ""),
+            refused_with(403, "<html>maintenance</html>"),
+            refused_with(400, r#"{"code":2999,"message":"m"}"#),
+            refused_with(400, r#"{"code":2001,"message":"m"}"#),
+            refused_with(401, r#"{"code":2002,"message":"m"}"#),
+            Cause::Post {
+                error: PostError::TooManyHops,
+                video: OfferedVideo::Media,
+                with_token: true,
+            },
+        ] {
+            assert!(goes_on_after_a_success(cause.clone()), "{cause:?}");
+        }
+        for code in ["2003", "2004", "2005", "2011", "2014"] {
+            let body: &str = format!(r#"{{"code":{code},"message":"m"}}"#).leak();
+            assert!(!goes_on_after_a_success(refused_with(400, body)), "{code}");
+        }
     }
 
     #[test]

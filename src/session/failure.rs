@@ -7,7 +7,7 @@ use super::http_io::SendError;
 use super::tokens::TokenProblem;
 use crate::ivs::{
     CANNOT_PUBLISH, EXPIRED_TOKEN, OfferedVideo, RefusalKind, Retry, TokenDenied, TokenStatus,
-    UDP_ADVICE, explain_refusal, ivs_code,
+    UDP_ADVICE, explain_refusal, is_final_for_ivs, ivs_code,
 };
 use crate::whip::{AnswerError, PostError, RetryAfter};
 
@@ -67,14 +67,21 @@ impl Failure {
         }
     }
 
-    /// Whether the cause may disappear, so that a publisher that was on air
-    /// keeps trying: a token file is read anew for each attempt, certificates
-    /// are renewed, and IVS's code for unexplained refusals can be temporary if
-    /// IVS accepted the same offer before.
-    pub fn may_be_temporary(&self) -> bool {
+    /// Whether a publisher that was on air must give up: only if IVS itself
+    /// refuses for good. Anything else may pass: a maintenance page, a token
+    /// file that is renewed late, a fault of this machine.
+    pub fn is_final_on_air(&self) -> bool {
         match &self.cause {
-            Cause::Token(_) | Cause::Claims(TokenStatus::Expired { .. }) | Cause::Send(_) => true,
-            _ => matches!(self.ivs_code(), Some(EXPIRED_TOKEN | CANNOT_PUBLISH)),
+            // IVS's code for unexplained refusals can be temporary if IVS accepted
+            // the same offer before.
+            Cause::Post {
+                error: PostError::Refused(refusal),
+                ..
+            } => {
+                is_final_for_ivs(refusal)
+                    && !matches!(ivs_code(refusal), Some(EXPIRED_TOKEN | CANNOT_PUBLISH))
+            }
+            _ => false,
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gstivs::session::{Cause, Config, Event, Input, PeerEvent, Retries};
 
 use crate::common::{Action, Reply, Request, Server, created};
-use crate::publisher::{BOUND, PROMPT, Publisher, broken, config, offer};
+use crate::publisher::{BOUND, PROMPT, Publisher, broken, config, connected, offer};
 
 fn retrying(endpoint: &str) -> Config {
     Config {
@@ -95,6 +95,36 @@ fn a_refusal_that_no_attempt_can_mend_is_final() {
     let (failure, _) = publisher.failed();
     assert_eq!((failure.http_status(), failure.attempt), (Some(403), 1));
     assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn a_maintenance_page_ends_no_publisher_that_was_on_air() {
+    let posts = AtomicUsize::new(0);
+    let server = Server::start("127.0.0.1", move |request| match request.method.as_str() {
+        "POST" => match posts.fetch_add(1, Ordering::SeqCst) {
+            0 => created("/session/1", request),
+            1 => Reply::new(200).body("<html>back soon</html>").into(),
+            2 => Reply::new(404).into(),
+            _ => created("/session/2", request),
+        },
+        _ => Reply::new(200).into(),
+    });
+    let publisher = Publisher::paused(retrying(&server.url("/")));
+    publisher.tell(offer());
+    publisher.answer();
+    publisher.tell(connected());
+    publisher.tell(broken(Cause::Lost("DTLS closed".to_owned())));
+    for _ in 0..3 {
+        let wait = publisher.until(|event| match event {
+            Event::Retry { wait, .. } => Some(*wait),
+            _ => None,
+        });
+        publisher.advance(wait);
+        let peer = next_peer(&publisher);
+        publisher.tell(offer_of(peer));
+    }
+    publisher.answer();
+    publisher.stop_and_delete();
 }
 
 #[test]
