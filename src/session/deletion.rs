@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::http_io::{SendError, send};
 use super::process::Process;
 use super::tokens::SessionToken;
-use crate::whip::{DeleteError, Deleted, Resource, read_delete};
+use crate::whip::{DeleteError, Deleted, Resource, Token, read_delete};
 
 /// Limit for the DELETE: several times the three round trips of a new TLS
 /// connection to a distant region.
@@ -37,14 +38,33 @@ pub enum Ended {
     Unanswered(SendError),
 }
 
-/// Ends a session on its server.
+/// Ends a session on its server. [`DELETE_TIMEOUT`] is the limit for all of it.
 pub(super) async fn delete(
     process: &'static Process,
     resource: Resource,
     token: SessionToken,
 ) -> Ended {
-    let request = resource.delete(token.newest().await.as_ref());
-    let deadline = Some(Instant::now() + DELETE_TIMEOUT);
+    let deadline = Instant::now() + DELETE_TIMEOUT;
+    // Servers that mind whose session it is know it by the token that made it.
+    let ended = delete_with(process, &resource, token.used(), deadline).await;
+    if !is_refused_for_its_token(&ended) {
+        return ended;
+    }
+    // That token may have expired meanwhile.
+    match timeout_at(deadline, token.newer()).await {
+        Ok(Some(newer)) => delete_with(process, &resource, Some(&newer), deadline).await,
+        Ok(None) | Err(_) => ended,
+    }
+}
+
+async fn delete_with(
+    process: &'static Process,
+    resource: &Resource,
+    token: Option<&Token>,
+    deadline: Instant,
+) -> Ended {
+    let request = resource.delete(token);
+    let deadline = Some(deadline);
     // The stop is already set, so the reply's body is not read: it is not needed.
     let (_keep, mut stop) = watch::channel(true);
     let mut reply = send(process, request.clone(), deadline, &mut stop).await;
@@ -58,6 +78,11 @@ pub(super) async fn delete(
         Ok(Err(error)) => Ended::Refused(error),
         Err(error) => Ended::Unanswered(error),
     }
+}
+
+fn is_refused_for_its_token(ended: &Ended) -> bool {
+    matches!(ended, Ended::Refused(error)
+        if matches!(error.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
 }
 
 /// Makes the driver's and the caller's side of a session's end.

@@ -128,13 +128,12 @@ impl SessionToken {
         self.used.as_ref()
     }
 
-    /// The publisher's newest token, or the session's own if there is no newer
-    /// one: a deleted token file must not prevent the DELETE. `None` if the
-    /// host may not receive a token.
-    pub(super) async fn newest(&self) -> Option<Token> {
-        let used = self.used.clone()?;
+    /// The publisher's newest token, if it is another one. `None` if the host may
+    /// not receive a token.
+    pub(super) async fn newer(&self) -> Option<Token> {
+        let used = self.used.as_ref()?;
         let newest = self.tokens.newest().await.ok().flatten();
-        Some(newest.unwrap_or(used))
+        newest.filter(|newest| newest != used)
     }
 }
 

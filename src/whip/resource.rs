@@ -58,8 +58,8 @@ impl Resource {
     }
 
     /// The DELETE that ends the session. It has no `If-Match` (RFC 9725 4.3.1): Galene
-    /// would evaluate it. Consumes the resource, since no request can follow.
-    pub fn delete(self, token: Option<&Token>) -> Request<String> {
+    /// would evaluate it. A refused one can be repeated with another token.
+    pub fn delete(&self, token: Option<&Token>) -> Request<String> {
         request(Method::DELETE, &self.url, token, String::new())
     }
 }

@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gstivs::ivs::TokenDenied;
-use gstivs::session::{Ended, Event, SendError, Warning};
+use gstivs::session::{Config, Ended, Event, SendError, Warning};
 use gstivs::whip::{DeleteError, Deleted};
 use http::StatusCode;
 
 use crate::common::{Action, Reply, Server, created};
 use crate::publisher::{
-    PROMPT, Publisher, config, ended, names, wait_for_driver, warnings, whip_server,
+    PROMPT, Publisher, config, config_without_token, ended, given, names, wait_for_driver,
+    warnings, whip_server,
 };
 
 /// The DELETE's limit, with a margin for a loaded machine.
@@ -112,6 +113,60 @@ fn connection_that_the_server_closed_while_idle_is_replaced() {
     wait_for_driver();
     publisher.stop_and_delete();
     assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
+}
+
+/// Publishes with the token `first`, gives `second`, and stops. The server answers
+/// a DELETE by its token. Returns the tokens that it saw, and the events.
+fn delete_after_a_new_token(
+    answers: impl Fn(&str) -> u16 + Send + Sync + 'static,
+) -> (Vec<String>, Vec<Event>) {
+    let server = Server::start("127.0.0.1", move |request| match request.method.as_str() {
+        "POST" => created("/session/1", request),
+        _ => Reply::new(answers(request.authorization().unwrap())).into(),
+    });
+    let publisher = Publisher::publishing(Config {
+        tokens: given("first"),
+        ..config_without_token(&server.url("/"))
+    });
+    publisher.give_token("second");
+    let (over, took) = publisher.stop();
+    assert!(over && took < PROMPT, "over: {over} after {took:?}");
+    let events = publisher.to_the_end();
+    let requests = server.requests();
+    let deletes = requests.iter().skip(1);
+    let tokens = deletes.map(|delete| delete.authorization().unwrap().to_owned());
+    (tokens.collect(), events)
+}
+
+#[test]
+fn is_sent_with_the_token_that_made_the_session() {
+    let only_its_own = |token: &str| match token {
+        "Bearer first" => 200,
+        _ => 404,
+    };
+    let (tokens, events) = delete_after_a_new_token(only_its_own);
+    assert_eq!(tokens, ["Bearer first"]);
+    assert_eq!(ended(&events), Ended::Deleted(Deleted::Done));
+}
+
+#[test]
+fn is_sent_with_the_newest_token_if_the_first_is_refused() {
+    for refusal in [401, 403] {
+        let answers = move |token: &str| match token {
+            "Bearer first" => refusal,
+            _ => 200,
+        };
+        let (tokens, events) = delete_after_a_new_token(answers);
+        assert_eq!(tokens, ["Bearer first", "Bearer second"]);
+        assert_eq!(ended(&events), Ended::Deleted(Deleted::Done));
+    }
+}
+
+#[test]
+fn is_not_repeated_for_another_reason_than_the_token() {
+    let (tokens, events) = delete_after_a_new_token(|_| 500);
+    assert_eq!(tokens, ["Bearer first"]);
+    assert_eq!(names(&events), ["stopping", "warning", "ended"]);
 }
 
 /// RFC 9110 9.2.2: DELETE is idempotent, so a client may send it again when the
