@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 
 use super::connect_times::Stopwatch;
@@ -12,7 +12,9 @@ use super::deletion::{Ended, delete};
 use super::driver::{Driver, Outcome};
 use super::event::{Event, Input, PeerEvent, State};
 use super::failure::{Cause, Failure, Phase};
+use super::http_io::SendError;
 use super::media_connection::{Offered, publish};
+use super::panics::{Panicked, words};
 use super::post_exchange::{CreatedSession, Exchange};
 use super::token_check::{check_token, renew_after_refusal};
 use super::trickle::Trickle;
@@ -21,10 +23,15 @@ use crate::whip::Offer;
 /// Time without an offer before each [`Event::NoOffer`].
 const NO_OFFER_INTERVAL: Duration = Duration::from_secs(10);
 
-type Posting = JoinHandle<Option<Result<CreatedSession, Failure>>>;
+/// What the task of a POST does.
+const POSTS: &str = "posts the offer";
 
-/// Publishes until it is stopped, replaced or fails. On return, the deletion of
-/// its session is already under way.
+/// `None` if a stop came before a session was made.
+type Posted = Option<Result<CreatedSession, Failure>>;
+type Posting = JoinHandle<Posted>;
+
+/// Publishes until it is stopped, replaced or fails. Leaves a session that the
+/// server has made in [`Driver::session`].
 pub(super) async fn attempt(driver: &mut Driver) -> Outcome {
     let mut offered = match offered(driver).await {
         Ok(offered) => offered,
@@ -48,25 +55,18 @@ pub(super) async fn attempt(driver: &mut Driver) -> Outcome {
         token,
     } = established;
     driver.host = host;
-    let outcome = match created.answer {
-        Ok(answer) => {
-            let trickle = created
-                .resource
-                .as_ref()
-                .and_then(|resource| Trickle::new(resource, token.clone(), offered.offer.clone()));
-            publish(driver, &offered, answer, created.ice_servers, trickle).await
-        }
+    let trickle = created
+        .resource
+        .as_ref()
+        .and_then(|resource| Trickle::new(resource, token.clone(), offered.offer.clone()));
+    driver.session = created.resource.map(|resource| (resource, token));
+    match created.answer {
+        Ok(answer) => publish(driver, &offered, answer, created.ice_servers, trickle).await,
         Err(error) => {
             driver.phase = Phase::Answer;
             driver.failed(Cause::Answer(error))
         }
-    };
-    if let Some(resource) = created.resource {
-        let ending = delete(driver.process, resource, token);
-        let end_reporter = driver.end_reporter.clone();
-        driver.endings.spawn(end_reporter.deleting(ending));
     }
-    outcome
 }
 
 /// Waits for the offer without a time limit, since media may start late.
@@ -135,7 +135,7 @@ async fn post(driver: &mut Driver, offered: &Offered) -> Result<CreatedSession, 
         tokio::select! {
             biased;
             Some(event) = told.recv() => driver.emit(event),
-            posted = &mut posting => return settle(driver, posted.ok().flatten(), &mut told),
+            posted = &mut posting => return settle(driver, posted, &mut told),
             input = driver.next_input() => {
                 if let Some(outcome) = driver.outcome_of(input) {
                     break outcome;
@@ -170,17 +170,22 @@ fn start_posting(
 
 fn settle(
     driver: &mut Driver,
-    posted: Option<Result<CreatedSession, Failure>>,
+    posted: Result<Posted, JoinError>,
     told: &mut UnboundedReceiver<Event>,
 ) -> Result<CreatedSession, Outcome> {
     while let Ok(event) = told.try_recv() {
         driver.emit(event);
     }
     match posted {
-        Some(Ok(established)) => Ok(established),
-        Some(Err(failure)) => Err(Outcome::Failed(failure)),
-        // Neither stopped nor answered: the runtime is shutting down.
-        None => Err(Outcome::Stopped),
+        Ok(Some(Ok(established))) => Ok(established),
+        Ok(Some(Err(failure))) => Err(Outcome::Failed(failure)),
+        // Without a stop it is always answered.
+        Ok(None) => Err(Outcome::Stopped),
+        Err(error) => Err(match Panicked::of(&error, POSTS) {
+            Some(panicked) => driver.failed(Cause::Panicked(panicked)),
+            // The runtime is shutting down.
+            None => Outcome::Stopped,
+        }),
     }
 }
 
@@ -188,8 +193,10 @@ fn delete_once_posted(driver: &mut Driver, posting: Posting) {
     let process = driver.process;
     let end_reporter = driver.end_reporter.clone();
     driver.endings.spawn(async move {
-        let Ok(Some(Ok(established))) = posting.await else {
-            return Ended::NothingToDelete;
+        let established = match posting.await {
+            Ok(Some(Ok(established))) => established,
+            Ok(None | Some(Err(_))) => return Ended::NothingToDelete,
+            Err(error) => return Ended::Unanswered(SendError::Other(words(&error, POSTS))),
         };
         let Some(resource) = established.created.resource else {
             return Ended::NothingToDelete;
@@ -197,4 +204,30 @@ fn delete_once_posted(driver: &mut Driver, posting: Posting) {
         let ending = delete(process, resource, established.token);
         end_reporter.deleting(ending).await
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::driver::tests::driver;
+
+    #[tokio::test]
+    async fn a_post_that_panics_is_a_failure() {
+        let (mut driver, _inputs, _events) = driver();
+        let posted = tokio::spawn(async { panic!("on purpose") }).await;
+        let (_sender, mut told) = unbounded_channel();
+        let Err(Outcome::Failed(failure)) = settle(&mut driver, posted, &mut told) else {
+            panic!("expected a failure");
+        };
+        assert!(matches!(failure.cause, Cause::Panicked(_)), "{failure}");
+        assert!(failure.is_retryable());
+    }
+
+    #[tokio::test]
+    async fn a_post_that_panics_behind_a_stop_may_have_left_a_session() {
+        let (mut driver, _inputs, _events) = driver();
+        delete_once_posted(&mut driver, tokio::spawn(async { panic!("on purpose") }));
+        let ended = driver.endings.join_next().await.unwrap().unwrap();
+        assert!(matches!(ended, Ended::Unanswered(_)), "{ended:?}");
+    }
 }

@@ -14,9 +14,15 @@ use super::deletion::{EndReporter, Ended};
 use super::event::{Event, Input, PeerEvent};
 use super::failure::{Cause, Failure, Phase};
 use super::liveness::SilenceHistory;
+use super::panics::words;
 use super::process::Process;
+use super::tokens::SessionToken;
 use super::trickle::Gathered;
 use crate::ivs::{FillerFallback, OfferedVideo};
+use crate::whip::Resource;
+
+/// What the task of a PATCH does.
+const TRICKLES: &str = "sends the candidates";
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -40,6 +46,8 @@ pub(super) struct Driver {
     /// How long this attempt's media connection lasted, and with what video;
     /// `None` until its end.
     pub(super) lived: Option<(Duration, OfferedVideo)>,
+    /// The session on the server, until its DELETE is under way.
+    pub(super) session: Option<(Resource, SessionToken)>,
     /// The DELETEs under way: of ended sessions, and of abandoned POSTs.
     pub(super) endings: JoinSet<Ended>,
     /// The PATCHes under way.
@@ -79,6 +87,7 @@ impl Driver {
             backoff: Backoff::new(config.retries),
             fallback: FillerFallback::new(config.filler, worked),
             lived: None,
+            session: None,
             endings: JoinSet::new(),
             trickles: JoinSet::new(),
             silence: SilenceHistory::default(),
@@ -106,12 +115,16 @@ impl Driver {
 
     /// The outcome if the current attempt fails for this cause.
     pub(super) fn failed(&self, cause: Cause) -> Outcome {
-        Outcome::Failed(Failure {
+        Outcome::Failed(self.failure(cause))
+    }
+
+    pub(super) fn failure(&self, cause: Cause) -> Failure {
+        Failure {
             phase: self.phase,
             host: self.host.clone(),
             attempt: self.backoff.attempt(),
             cause,
-        })
+        }
     }
 
     /// The outcome if an input ends the attempt while it waits for something else.
@@ -157,7 +170,8 @@ impl Driver {
     pub(super) async fn poll_input(&mut self) -> Option<Input> {
         let input = tokio::select! {
             input = self.inputs.recv() => input.unwrap_or(Input::Stop),
-            Some(Ok(trickled)) = self.trickles.join_next() => {
+            Some(trickled) = self.trickles.join_next() => {
+                let trickled = trickled.unwrap_or_else(|error| Err(words(&error, TRICKLES)));
                 self.emit(Event::CandidatesSent(trickled));
                 return None;
             }
@@ -179,5 +193,51 @@ impl Driver {
             input => return Some(input),
         }
         None
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+    use super::*;
+    use crate::ivs::Filler;
+    use crate::session::deletion::ending;
+    use crate::session::{Retries, TokenSource, Tokens};
+    use crate::whip::Endpoint;
+
+    /// A driver that nothing runs, its inputs and its events.
+    pub(in crate::session) fn driver() -> (Driver, UnboundedSender<Input>, Receiver<Event>) {
+        let config = Config {
+            endpoint: Endpoint::parse("http://127.0.0.1:9/").unwrap(),
+            tokens: Tokens::new(TokenSource::default()),
+            redirect_hosts: Default::default(),
+            http_timeout: None,
+            connect_timeout: Duration::from_secs(10),
+            silence_timeout: None,
+            gathering_timeout: Duration::ZERO,
+            retries: Retries::Default,
+            filler: Filler::Auto,
+        };
+        let (inputs, receiver) = unbounded_channel();
+        let (sender, events) = channel();
+        let emit = Box::new(move |event| drop(sender.send(event)));
+        let process = Process::get().unwrap();
+        let driver = Driver::new(process, config, receiver, emit, ending().0);
+        (driver, inputs, events)
+    }
+
+    #[tokio::test]
+    async fn a_patch_that_panics_is_told() {
+        let (mut driver, _inputs, events) = driver();
+        driver.trickles.spawn(async { panic!("on purpose") });
+        assert!(driver.poll_input().await.is_none());
+        let told = events.try_recv();
+        let Ok(Event::CandidatesSent(Err(words))) = told else {
+            panic!("expected a failed PATCH, found {told:?}");
+        };
+        assert!(words.contains("fault of this plugin"), "{words}");
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::http_io::SendError;
+use super::panics::Panicked;
 use super::tokens::TokenProblem;
 use crate::ivs::{
     CANNOT_PUBLISH, EXPIRED_TOKEN, OfferedVideo, RefusalKind, Retry, TokenDenied, TokenStatus,
@@ -38,8 +39,12 @@ impl Failure {
             Cause::Send(SendError::UnknownHost) => ErrorKind::NotFound,
             Cause::Send(_) | Cause::Answer(_) | Cause::NotConnected { .. } => ErrorKind::OpenWrite,
             Cause::Peer(_) => ErrorKind::OpenWrite,
-            Cause::Lost(_) | Cause::Closed if !self.was_publishing() => ErrorKind::OpenWrite,
-            Cause::Lost(_) | Cause::Closed | Cause::Silent { .. } => ErrorKind::Write,
+            Cause::Lost(_) | Cause::Closed | Cause::Panicked(_) if !self.was_publishing() => {
+                ErrorKind::OpenWrite
+            }
+            Cause::Lost(_) | Cause::Closed | Cause::Silent { .. } | Cause::Panicked(_) => {
+                ErrorKind::Write
+            }
         }
     }
 
@@ -56,7 +61,8 @@ impl Failure {
             | Cause::NotConnected { .. }
             | Cause::Lost(_)
             | Cause::Closed
-            | Cause::Silent { .. } => true,
+            | Cause::Silent { .. }
+            | Cause::Panicked(_) => true,
             Cause::Answer(error) => *error == AnswerError::Broken,
             Cause::Token(_)
             | Cause::Claims(_)
@@ -160,6 +166,7 @@ impl Failure {
                 "the server does not accept this video: use H.264 with rtph264pay".to_owned()
             }
             Cause::Answer(_) => "check that whip-endpoint is a WHIP server".to_owned(),
+            Cause::Panicked(_) => "please report it".to_owned(),
             Cause::Lost(_) | Cause::Closed if self.was_publishing() => return None,
             Cause::NotConnected { .. } | Cause::Lost(_) | Cause::Closed => UDP_ADVICE.to_owned(),
             _ => return None,
@@ -241,6 +248,7 @@ impl Failure {
             )?,
             Cause::Lost(reason) => self.write_loss(f, reason)?,
             Cause::Closed => self.write_loss(f, "the server closed it")?,
+            Cause::Panicked(panicked) => write!(f, "the session with {host} failed: {panicked}")?,
         }
         Ok(())
     }
@@ -316,6 +324,8 @@ pub enum Cause {
     Lost(String),
     /// The server closed the media connection.
     Closed,
+    /// A task of the session panicked.
+    Panicked(Panicked),
 }
 
 /// The kind of error, named after GStreamer's resource and library errors.
@@ -446,6 +456,7 @@ mod tests {
             },
             Cause::Lost("silence".into()),
             Cause::Closed,
+            Cause::Panicked(Panicked { task: "waits" }),
         ];
         let count = causes.len();
         let sentences: HashSet<_> = causes

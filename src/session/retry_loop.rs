@@ -3,13 +3,16 @@
 
 use std::time::{Duration, SystemTime};
 
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until};
 
 use super::attempt::attempt;
-use super::deletion::Ended;
+use super::deletion::{Ended, delete};
 use super::driver::{Driver, Outcome};
 use super::event::{Event, Input, State, Warning};
 use super::failure::{Cause, Failure};
+use super::http_io::SendError;
+use super::panics::{caught, words};
 use crate::ivs::FillerMode;
 use crate::whip::PostError;
 
@@ -20,6 +23,15 @@ const BETWEEN_REPLACEMENTS: Duration = Duration::from_secs(1);
 impl Driver {
     /// Keeps a publisher on air until it is stopped or fails for good.
     pub(super) async fn run(mut self) {
+        if let Err(panicked) = caught("drives the session", self.keep_publishing()).await {
+            let failure = self.failure(Cause::Panicked(panicked));
+            self.emit(Event::Failed(failure));
+        }
+        let ended = self.end().await;
+        self.emit(Event::Ended(ended));
+    }
+
+    async fn keep_publishing(&mut self) {
         while let Some(failure) = self.attempts().await {
             let Some(wait) = self.backoff.after(&failure, SystemTime::now()) else {
                 self.emit(Event::Failed(failure));
@@ -35,8 +47,6 @@ impl Driver {
                 break;
             }
         }
-        let ended = self.end().await;
-        self.emit(Event::Ended(ended));
     }
 
     /// Runs attempts until one fails; `None` if stopped.
@@ -48,7 +58,7 @@ impl Driver {
                 peer: self.peer,
                 without_video: self.fallback.offered(),
             });
-            match attempt(self).await {
+            match self.attempt().await {
                 Outcome::Stopped => {
                     self.emit(Event::State(State::Stopping));
                     return None;
@@ -71,6 +81,17 @@ impl Driver {
                 },
             }
         }
+    }
+
+    /// Runs one attempt. On return, the deletion of its session is under way.
+    async fn attempt(&mut self) -> Outcome {
+        let outcome = caught("drives the session", attempt(self)).await;
+        if let Some((resource, token)) = self.session.take() {
+            let ending = delete(self.process, resource, token);
+            let end_reporter = self.end_reporter.clone();
+            self.endings.spawn(end_reporter.deleting(ending));
+        }
+        outcome.unwrap_or_else(|panicked| self.failed(Cause::Panicked(panicked)))
     }
 
     /// The filler mode to offer next, if the failed one can be the reason.
@@ -126,7 +147,7 @@ impl Driver {
     async fn end(&mut self) -> Ended {
         let mut worst = Ended::NothingToDelete;
         while let Some(ended) = self.endings.join_next().await {
-            let Ok(ended) = ended else { continue };
+            let ended = unless_panicked(ended);
             self.warn_if_not_deleted(&ended);
             if !matches!(worst, Ended::Refused(_) | Ended::Unanswered(_)) {
                 worst = ended;
@@ -138,9 +159,7 @@ impl Driver {
     /// Warns of DELETEs that have failed meanwhile.
     fn warn_of_failed_deletes(&mut self) {
         while let Some(ended) = self.endings.try_join_next() {
-            if let Ok(ended) = ended {
-                self.warn_if_not_deleted(&ended);
-            }
+            self.warn_if_not_deleted(&unless_panicked(ended));
         }
     }
 
@@ -148,5 +167,30 @@ impl Driver {
         if matches!(ended, Ended::Refused(_) | Ended::Unanswered(_)) {
             self.emit(Event::Warning(Warning::NotDeleted(ended.clone())));
         }
+    }
+}
+
+/// How a session ended, also if its DELETE's task did not.
+fn unless_panicked(ended: Result<Ended, JoinError>) -> Ended {
+    ended.unwrap_or_else(|error| {
+        Ended::Unanswered(SendError::Other(words(&error, "deletes the session")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::driver::tests::driver;
+
+    #[tokio::test]
+    async fn a_delete_that_panics_is_a_warning() {
+        let (mut driver, _inputs, events) = driver();
+        driver.endings.spawn(async { panic!("on purpose") });
+        assert!(matches!(driver.end().await, Ended::Unanswered(_)));
+        let told = events.try_recv();
+        assert!(
+            matches!(told, Ok(Event::Warning(Warning::NotDeleted(_)))),
+            "{told:?}"
+        );
     }
 }

@@ -17,6 +17,7 @@ mod filler;
 mod media_connection;
 mod name_resolution;
 mod no_reply;
+mod panics;
 mod proxy;
 mod redirects;
 mod refusals;
