@@ -29,6 +29,14 @@ const INTERVALS: u32 = 5;
 /// only be late.
 const DOUBTFUL: u32 = 3;
 
+/// Checks in a row without a reply after which we stop asking: the far end does
+/// not answer them, or they do not reach it.
+const MAX_ROUNDS: u32 = 5;
+
+/// How many of the answer's candidates of an address family are asked. A server
+/// has one or two; more can be other people's addresses.
+const MAX_CANDIDATES: usize = 8;
+
 /// Replies to checks bridge a silence of the media's socket of this many times
 /// the silence time-out.
 const BRIDGED: u32 = 2;
@@ -99,6 +107,11 @@ impl Liveness {
     /// Whether any packet was received since [`Liveness::new`].
     pub(super) fn has_ever_heard(&self) -> bool {
         self.has_ever_heard
+    }
+
+    /// Whether another check can tell anything, if the far end is in doubt.
+    pub(super) fn is_worth_a_check(&self) -> bool {
+        self.silent < DOUBTFUL + MAX_ROUNDS
     }
 
     /// Ends an interval.
@@ -192,6 +205,7 @@ impl CheckSender {
                 .iter()
                 .copied()
                 .filter(is_of_family)
+                .take(MAX_CANDIDATES)
                 .collect();
             if !candidates.is_empty() {
                 let round = round(self.ice.clone(), candidates, self.replies.clone());
@@ -327,6 +341,24 @@ mod tests {
         let offer = Offer::new(offer, "s", None).unwrap();
         let answer = Answer::unchecked("v=0\r\na=ice-ufrag:theirs\r\na=ice-pwd:their-password\r\n");
         IceChecks::new(&offer, &answer).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_handful_of_candidates_is_asked() {
+        let far_end = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let candidates = vec![far_end.local_addr().unwrap(); 100];
+        let mut sender = CheckSender::new(consent(), candidates);
+        sender.send_checks();
+        far_end.readable().await.unwrap();
+        // Behind all checks: they are sent in one go.
+        let address = far_end.local_addr().unwrap();
+        far_end.send_to(b"end", address).await.unwrap();
+        let mut packet = [0; 1500];
+        let mut asked = 0;
+        while far_end.recv_from(&mut packet).await.unwrap().0 > 3 {
+            asked += 1;
+        }
+        assert_eq!(asked, 2 * MAX_CANDIDATES);
     }
 
     #[tokio::test]

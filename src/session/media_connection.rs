@@ -126,7 +126,9 @@ fn look(
             Some(driver.failed(Cause::Silent { after }))
         }
         Liveliness::SendCheck | Liveliness::Lost => {
-            checks.iter_mut().for_each(CheckSender::send_checks);
+            let is_worth_it = active.liveness.is_worth_a_check();
+            let checks = checks.as_mut().filter(|_| is_worth_it);
+            checks.into_iter().for_each(CheckSender::send_checks);
             None
         }
     }

@@ -150,3 +150,33 @@ fn a_media_socket_that_was_never_heard_is_kept_as_long_as_checks_are_answered() 
     }
     publisher.stop();
 }
+
+#[test]
+fn a_far_end_that_never_answers_checks_is_not_asked_for_ever() {
+    let far_end = FarEnd::mute();
+    let server = far_end.server();
+    let publisher = Publisher::paused(watching(&server.url("/")));
+    for peer in 1..=2 {
+        publish(&publisher, peer);
+        until_publishing(&publisher);
+        fall_silent(&publisher);
+        wait_lost(&publisher);
+        assert_eq!(publisher.next_offer_wanted(), peer + 1);
+    }
+    let before = far_end.checks();
+    let heard = publish(&publisher, 3);
+    until_publishing(&publisher);
+    for _ in 0..100 {
+        publisher.advance(INTERVAL);
+        assert!(publisher.is_quiet());
+    }
+    let asked = far_end.checks() - before;
+    assert!((1..=10).contains(&asked), "{asked} checks");
+    // Once it is heard, silence is a doubt again.
+    heard.fetch_add(1, Ordering::Relaxed);
+    publisher.advance(INTERVAL);
+    fall_silent(&publisher);
+    wait_lost(&publisher);
+    assert!(far_end.checks() > before + asked);
+    publisher.stop();
+}
