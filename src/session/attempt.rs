@@ -191,19 +191,19 @@ fn settle(
 
 fn delete_once_posted(driver: &mut Driver, posting: Posting) {
     let process = driver.process;
-    let end_reporter = driver.end_reporter.clone();
-    driver.endings.spawn(async move {
+    let ending = async move {
         let established = match posting.await {
             Ok(Some(Ok(established))) => established,
             Ok(None | Some(Err(_))) => return Ended::NothingToDelete,
             Err(error) => return Ended::Unanswered(SendError::Other(words(&error, POSTS))),
         };
-        let Some(resource) = established.created.resource else {
-            return Ended::NothingToDelete;
-        };
-        let ending = delete(process, resource, established.token);
-        end_reporter.deleting(ending).await
-    });
+        match established.created.resource {
+            Some(resource) => delete(process, resource, established.token).await,
+            None => Ended::NothingToDelete,
+        }
+    };
+    let end_reporter = driver.end_reporter.clone();
+    driver.endings.spawn(end_reporter.waited_for(ending));
 }
 
 #[cfg(test)]

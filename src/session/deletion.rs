@@ -18,11 +18,16 @@ use crate::whip::{DeleteError, Deleted, Resource, Token, read_delete};
 /// connection to a distant region.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a stop waits for an unanswered POST. If the answer comes later, its
-/// session is still deleted, in the background.
-const UNANSWERED_WAIT: Duration = Duration::from_millis(800);
+/// How long a stop waits for what is under way: the DELETE's limit and a little
+/// more. If a POST is answered later, its session is still deleted, in the
+/// background.
+const UNDER_WAY_WAIT: Duration = Duration::from_millis(3_200);
 
-/// By how much the wait for a DELETE exceeds [`DELETE_TIMEOUT`].
+/// How long a stop waits for a driver with nothing under way. It ends at once;
+/// this is for a loaded machine.
+const IDLE_WAIT: Duration = Duration::from_secs(1);
+
+/// How long the news of one end may take behind that of another.
 const SLACK: Duration = Duration::from_millis(200);
 
 /// How a session ended on its server.
@@ -104,14 +109,13 @@ pub(super) struct EndReporter {
 }
 
 impl EndReporter {
-    /// Runs a DELETE. Meanwhile a stop waits longer than for a POST.
-    pub(super) async fn deleting(self, delete: impl Future<Output = Ended>) -> Ended {
+    /// Runs what a stop has to wait for: an abandoned POST, a DELETE.
+    pub(super) async fn waited_for(self, work: impl Future<Output = Ended>) -> Ended {
         self.under_way.fetch_add(1, Ordering::SeqCst);
         // Fails if the owner did not wait and dropped its side.
         let _ = self.sender.send(());
-        let ended = delete.await;
+        let ended = work.await;
         self.under_way.fetch_sub(1, Ordering::SeqCst);
-        // A POST may still be under way, for which the limit is shorter.
         let _ = self.sender.send(());
         ended
     }
@@ -131,8 +135,9 @@ impl Ending {
     /// Waits for the end of the session, and returns whether it has ended. If
     /// not, the end goes on in the background.
     ///
-    /// Waits at most 0.8 s for an unanswered POST. While a DELETE is under way,
-    /// waits at most 3.2 s: the limit of the DELETE (3 s) and a little more.
+    /// Waits at most 3.2 s for an unanswered POST and for a DELETE: a process
+    /// that ends right after would leave the participant on the stage. With
+    /// nothing under way it returns as soon as the driver has noticed the stop.
     pub fn wait(&self) -> bool {
         use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
 
@@ -140,11 +145,9 @@ impl Ending {
         // The disconnect follows the last message at once; allow it SLACK.
         let mut at_least = Duration::ZERO;
         loop {
-            let is_deleting = self.under_way.load(Ordering::SeqCst) > 0;
-            let bound = if is_deleting {
-                DELETE_TIMEOUT + SLACK
-            } else {
-                UNANSWERED_WAIT
+            let bound = match self.under_way.load(Ordering::SeqCst) {
+                0 => IDLE_WAIT,
+                _ => UNDER_WAY_WAIT,
             };
             let left = bound.saturating_sub(since.elapsed());
             match self.changes.recv_timeout(left.max(at_least)) {

@@ -39,14 +39,12 @@ impl Exchange {
         let deadline = self.config.http_timeout.map(|bound| Instant::now() + bound);
         let mut post = Post::new(&self.config.endpoint, offer);
         loop {
-            if *self.stop.borrow() {
-                return None;
-            }
             let host = origin(post.url());
             let step = self.step(post, deadline, &mut emit).await;
             match step {
                 Ok(Step::Again(next)) => post = next,
                 Ok(Step::Done(established)) => return Some(Ok(*established)),
+                Ok(Step::Stopped) => return None,
                 Err(cause) => return Some(Err(self.failure(host, cause))),
             }
         }
@@ -59,7 +57,11 @@ impl Exchange {
         emit: &mut (impl FnMut(Event) + Send),
     ) -> Result<Step, Cause> {
         let tokens = &self.config.tokens;
-        let token = tokens.newest().await.map_err(Cause::Token)?;
+        let token = tokio::select! {
+            biased;
+            _ = self.stop.wait_for(|stop| *stop) => return Ok(Step::Stopped),
+            token = tokens.newest() => token.map_err(Cause::Token)?,
+        };
         let request = post.request(token.as_ref());
         let reply = send(self.process, request, deadline, &mut self.stop).await;
         let asked = post.url().clone();
@@ -122,6 +124,8 @@ impl Exchange {
 enum Step {
     Again(Post),
     Done(Box<CreatedSession>),
+    /// A stop came before the request was sent.
+    Stopped,
 }
 
 fn refused(

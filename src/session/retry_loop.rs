@@ -89,7 +89,7 @@ impl Driver {
         if let Some((resource, token)) = self.session.take() {
             let ending = delete(self.process, resource, token);
             let end_reporter = self.end_reporter.clone();
-            self.endings.spawn(end_reporter.deleting(ending));
+            self.endings.spawn(end_reporter.waited_for(ending));
         }
         outcome.unwrap_or_else(|panicked| self.failed(Cause::Panicked(panicked)))
     }

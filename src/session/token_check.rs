@@ -3,6 +3,7 @@
 //! The claims are read, not verified: they only save a request that would be
 //! refused. The server decides.
 
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep_until};
@@ -10,7 +11,9 @@ use tokio::time::{Instant, sleep_until};
 use super::driver::{Driver, Outcome};
 use super::event::{Event, Warning};
 use super::failure::Cause;
+use super::tokens::TokenProblem;
 use crate::ivs::{Claims, EXPIRED_TOKEN, TokenStatus};
+use crate::whip::Token;
 
 /// How long the application may take to give a new token. It may have to ask
 /// its own server for one.
@@ -56,7 +59,7 @@ pub(super) async fn renew_after_refusal(driver: &mut Driver, outcome: Outcome) -
 }
 
 async fn token_status(driver: &mut Driver) -> Result<TokenStatus, Outcome> {
-    let token = driver.config.tokens.newest().await;
+    let token = newest(driver).await?;
     let token = token.map_err(|problem| driver.failed(Cause::Token(problem)))?;
     // Only the server can check a token that is no JWT.
     let claims = token.as_ref().and_then(Claims::read);
@@ -65,6 +68,21 @@ async fn token_status(driver: &mut Driver) -> Result<TokenStatus, Outcome> {
         .map(|claims| claims.status(SystemTime::now()));
     driver.emit(Event::Claims(claims));
     Ok(status.unwrap_or(TokenStatus::Usable))
+}
+
+/// Reads the newest token, which can take a while from a file.
+async fn newest(driver: &mut Driver) -> Result<Result<Option<Token>, TokenProblem>, Outcome> {
+    let tokens = driver.config.tokens.clone();
+    let mut newest = pin!(tokens.newest());
+    loop {
+        tokio::select! {
+            token = &mut newest => return Ok(token),
+            input = driver.poll_input() => {
+                let outcome_of = input.and_then(|input| driver.outcome_of(input));
+                outcome_of.map_or(Ok(()), Err)?;
+            }
+        }
+    }
 }
 
 /// Asks the application for a new token. Returns whether it gave one.

@@ -10,12 +10,9 @@ use http::StatusCode;
 
 use crate::common::{Action, Reply, Server, created};
 use crate::publisher::{
-    PROMPT, Publisher, config, config_without_token, ended, given, names, wait_for_driver,
-    warnings, whip_server,
+    PROMPT, Publisher, UNANSWERED, config, config_without_token, ended, given, names,
+    wait_for_driver, warnings, whip_server,
 };
-
-/// The DELETE's limit, with a margin for a loaded machine.
-const LONG: Duration = Duration::from_secs(6);
 
 /// Publishes to a server that handles the DELETE with this action, and stops.
 /// Returns the events from the stop on and how long the stop took.
@@ -73,7 +70,7 @@ fn redirected_is_not_followed_and_a_warning() {
 #[test]
 fn unanswered_is_given_up_in_time() {
     let (events, took) = stop_at(|| Action::Silence);
-    assert!(took < LONG, "{took:?}");
+    assert!(took < UNANSWERED, "{took:?}");
     let unanswered = Ended::Unanswered(SendError::Timeout);
     assert_eq!(ended(&events), unanswered);
     assert_eq!(warnings(&events), [Warning::NotDeleted(unanswered)]);

@@ -17,9 +17,12 @@ use crate::common::{Reply, Server, created};
 /// Limit for a wait in a test, far above the usual time.
 pub(crate) const BOUND: Duration = Duration::from_secs(10);
 
-/// Limit for a stop, unless the DELETE is left unanswered: 0.8 s, and a margin for
-/// a loaded machine.
+/// Limit for a stop, unless a POST or DELETE is left unanswered.
 pub(crate) const PROMPT: Duration = Duration::from_secs(2);
+
+/// Limit for a stop that leaves a POST or DELETE unanswered: 3.2 s, and a margin
+/// for a loaded machine.
+pub(crate) const UNANSWERED: Duration = Duration::from_secs(6);
 
 /// A token that appears in no other text.
 pub(crate) const TOKEN: &str = "participantTokenThatNobodyMaySee";

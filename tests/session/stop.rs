@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use gstivs::session::{Config, Ended, Input};
+use gstivs::session::{Config, Ended, Input, TokenSource, Tokens};
 use gstivs::whip::Deleted;
 
 use crate::common::{Action, Gate, Reply, Server, answer_for, created, redirect};
 use crate::publisher::{
-    BEARER, BOUND, PROMPT, Publisher, config, ended, names, wait_for_driver, whip_server,
+    BEARER, BOUND, PROMPT, Publisher, UNANSWERED, config, ended, names, wait_for_driver,
+    whip_server,
 };
 
 /// A server that holds back its answer to the POST until the gate opens.
@@ -19,16 +20,19 @@ fn held_back(gate: &Gate) -> Server {
     })
 }
 
-fn assert_prompt((over, took): (bool, Duration), expected: bool) {
-    assert_eq!(over, expected, "after {took:?}");
-    assert!(took < PROMPT, "{took:?}");
+fn assert_prompt((over, took): (bool, Duration)) {
+    assert!(over && took < PROMPT, "over: {over} after {took:?}");
+}
+
+fn assert_given_up((over, took): (bool, Duration)) {
+    assert!(!over && took < UNANSWERED, "over: {over} after {took:?}");
 }
 
 #[test]
 fn before_the_offer() {
     let server = whip_server("127.0.0.1");
     let publisher = Publisher::start(config(&server.url("/")));
-    assert_prompt(publisher.stop(), true);
+    assert_prompt(publisher.stop());
     assert_eq!(ended(&publisher.to_the_end()), Ended::NothingToDelete);
     assert_eq!(server.connections(), 0);
 }
@@ -56,7 +60,7 @@ fn while_the_post_is_unanswered() {
             ..config(&server.url("/"))
         });
         server.wait_for_line(BOUND, "POST /").unwrap();
-        assert_prompt(publisher.stop(), false);
+        assert_given_up(publisher.stop());
 
         // The wait is over by now; the session that is made late is still deleted.
         gate.open();
@@ -65,8 +69,49 @@ fn while_the_post_is_unanswered() {
         let events = publisher.to_the_end();
         assert_eq!(names(&events), ["connecting", "stopping", "ended"]);
         assert_eq!(ended(&events), Ended::Deleted(Deleted::Done));
-        assert_prompt(publisher.wait(), true);
+        assert_prompt(publisher.wait());
     }
+}
+
+/// As with gst-launch, whose process ends right after the wait.
+#[test]
+fn while_the_post_is_answered_late_waits_for_the_delete() {
+    let gate = Gate::default();
+    let server = held_back(&gate);
+    let publisher = Publisher::offering(config(&server.url("/")));
+    server.wait_for_line(BOUND, "POST /").unwrap();
+    let answer = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(1_200));
+        gate.open();
+    });
+    let (over, took) = publisher.stop();
+    assert!(over, "not over after {took:?}");
+    assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
+    answer.join().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn while_the_token_file_blocks_waits_for_nothing() {
+    let path = std::env::temp_dir().join(format!("ivs-stop-test-{}", std::process::id()));
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let tokens = Tokens::new(TokenSource {
+        file: Some(path.clone()),
+        ..TokenSource::default()
+    });
+    let server = whip_server("127.0.0.1");
+    let publisher = Publisher::offering(Config {
+        tokens,
+        ..config(&server.url("/"))
+    });
+    publisher.until(|event| (names(std::slice::from_ref(event)) == ["connecting"]).then_some(()));
+    let (over, took) = publisher.stop();
+    // Ends the read.
+    std::fs::write(&path, "late").unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(over, "not over after {took:?}");
+    assert_eq!(server.connections(), 0);
 }
 
 #[test]
@@ -105,7 +150,7 @@ fn before_a_redirect_which_is_then_not_followed() {
     let server = Server::in_order("127.0.0.1", vec![hop]);
     let publisher = Publisher::offering(config(&server.url("/")));
     server.wait_for_line(BOUND, "POST /").unwrap();
-    assert_prompt(publisher.stop(), false);
+    assert_given_up(publisher.stop());
     gate.open();
     assert_eq!(ended(&publisher.to_the_end()), Ended::NothingToDelete);
     assert_eq!(next.connections(), 0);
@@ -118,7 +163,7 @@ fn after_a_redirect() {
     let server = Server::in_order("127.0.0.1", vec![redirect(&next.url("/"))]);
     let publisher = Publisher::offering(config(&server.url("/")));
     next.wait_for_line(BOUND, "POST /").unwrap();
-    assert_prompt(publisher.stop(), false);
+    assert_given_up(publisher.stop());
     gate.open();
     assert_eq!(
         ended(&publisher.to_the_end()),
@@ -163,7 +208,7 @@ fn while_publishing_twice_deletes_once() {
     publisher.tell(Input::Stop);
     publisher.tell(Input::Stop);
     publisher.drop_handle();
-    assert_prompt(publisher.wait(), true);
+    assert_prompt(publisher.wait());
     assert_eq!(names(&publisher.to_the_end()), ["stopping", "ended"]);
     assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
 }
@@ -173,6 +218,6 @@ fn after_the_end() {
     let server = whip_server("127.0.0.1");
     let publisher = Publisher::publishing(config(&server.url("/")));
     publisher.stop_and_delete();
-    assert_prompt(publisher.stop(), true);
+    assert_prompt(publisher.stop());
     assert_eq!(server.lines(), ["POST /", "DELETE /session/1"]);
 }
