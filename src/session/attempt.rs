@@ -20,6 +20,10 @@ use super::token_check::{check_token, renew_after_refusal};
 use super::trickle::Trickle;
 use crate::whip::Offer;
 
+/// Limit for making a peer connection and its offer, far above what the slowest
+/// board needs.
+const OFFER_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Time without an offer before each [`Event::NoOffer`].
 const NO_OFFER_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -69,13 +73,20 @@ pub(super) async fn attempt(driver: &mut Driver) -> Outcome {
     }
 }
 
-/// Waits for the offer without a time limit, since media may start late.
+/// Waits for the offer: without a time limit for the media, which may start
+/// late, with one from [`PeerEvent::Making`] on.
 async fn offered(driver: &mut Driver) -> Result<Offered, Outcome> {
     let since = Instant::now();
     let mut told = since;
+    let mut offer_by: Option<Instant> = None;
     loop {
+        let until = offer_by.unwrap_or(told + NO_OFFER_INTERVAL);
         let input = tokio::select! {
-            () = sleep_until(told + NO_OFFER_INTERVAL) => {
+            () = sleep_until(until), if offer_by.is_some() => {
+                let after = OFFER_TIMEOUT;
+                return Err(driver.failed(Cause::NoOffer { after }));
+            }
+            () = sleep_until(until), if offer_by.is_none() => {
                 told = Instant::now();
                 let after = told - since;
                 driver.emit(Event::NoOffer { after });
@@ -84,6 +95,10 @@ async fn offered(driver: &mut Driver) -> Result<Offered, Outcome> {
             input = driver.next_input() => input,
         };
         match input {
+            Input::Peer {
+                event: PeerEvent::Making,
+                ..
+            } => offer_by = Some(Instant::now() + OFFER_TIMEOUT),
             Input::Peer {
                 event:
                     PeerEvent::Offer {

@@ -34,6 +34,8 @@ pub enum Input {
 /// What happened to a peer connection.
 #[derive(Debug)]
 pub enum PeerEvent {
+    /// The peer connection is being made; its offer must follow within 10 s.
+    Making,
     /// The offer is ready to be published.
     Offer {
         /// The offer for the POST.
@@ -73,7 +75,8 @@ pub enum Event {
         /// The next filler mode.
         to: FillerMode,
     },
-    /// No offer has come since [`Event::MakeOffer`]. Repeated every 10 s.
+    /// Nothing has come since [`Event::MakeOffer`], so there is no media yet.
+    /// Repeated every 10 s.
     NoOffer {
         /// Time since the request.
         after: Duration,

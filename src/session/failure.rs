@@ -38,7 +38,7 @@ impl Failure {
             },
             Cause::Send(SendError::UnknownHost) => ErrorKind::NotFound,
             Cause::Send(_) | Cause::Answer(_) | Cause::NotConnected { .. } => ErrorKind::OpenWrite,
-            Cause::Peer(_) => ErrorKind::OpenWrite,
+            Cause::Peer(_) | Cause::NoOffer { .. } => ErrorKind::OpenWrite,
             Cause::Lost(_) | Cause::Closed | Cause::Panicked(_) if !self.was_publishing() => {
                 ErrorKind::OpenWrite
             }
@@ -58,6 +58,7 @@ impl Failure {
             } => explain_refusal(refusal, *video).retry == Retry::Later,
             Cause::Send(SendError::NoCertificates | SendError::Tls(_)) => false,
             Cause::Send(_)
+            | Cause::NoOffer { .. }
             | Cause::NotConnected { .. }
             | Cause::Lost(_)
             | Cause::Closed
@@ -231,6 +232,9 @@ impl Failure {
             Cause::TokenDenied(denied) => write!(f, "{denied}")?,
             Cause::Answer(error) => write!(f, "the answer of {host} can't be used: {error}")?,
             Cause::Peer(reason) => write!(f, "no media session with {host}: {reason}")?,
+            Cause::NoOffer { after } => {
+                write!(f, "webrtcbin made no offer within {} s", after.as_secs())?;
+            }
             Cause::NotConnected { after } => write!(
                 f,
                 "{host} answered, but no media connection came up within {} s",
@@ -308,6 +312,11 @@ pub enum Cause {
     Answer(AnswerError),
     /// The peer connection reported this error.
     Peer(String),
+    /// The peer connection made no offer.
+    NoOffer {
+        /// The time limit.
+        after: Duration,
+    },
     /// ICE or DTLS did not finish in time.
     NotConnected {
         /// The time limit.
@@ -447,6 +456,9 @@ mod tests {
                 kind: "video".into(),
             }),
             Cause::Peer("no".into()),
+            Cause::NoOffer {
+                after: Duration::from_secs(10),
+            },
             Cause::NotConnected {
                 after: Duration::from_secs(10),
             },

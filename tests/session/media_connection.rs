@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use gstivs::session::{Cause, Config, Ended, ErrorKind, Event, Phase, State};
+use gstivs::session::{Cause, Config, Ended, ErrorKind, Event, PeerEvent, Phase, State};
 use gstivs::whip::Deleted;
 
 use crate::common::{Gate, Server, created};
 use crate::publisher::{
-    BOUND, Publisher, broken, config, connected, ended, names, offer, whip_server,
+    BOUND, Publisher, broken, config, connected, ended, names, offer, peer_event, whip_server,
 };
 
 /// A short time before something is due.
@@ -27,6 +27,33 @@ fn media_that_do_not_come_are_told_of_every_ten_seconds() {
         assert_eq!(missed[0].as_secs(), (ten * round).as_secs());
     }
     publisher.stop();
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn a_peer_connection_that_makes_no_offer_is_a_failure() {
+    let server = whip_server("127.0.0.1");
+    let publisher = Publisher::paused(config(&server.url("/")));
+    let after = Duration::from_secs(10);
+    // Media comes late, which is no failure.
+    for _ in 0..6 {
+        publisher.advance(after);
+    }
+    assert_eq!(publisher.offer_waits().len(), 6);
+    publisher.tell(peer_event(PeerEvent::Making));
+    publisher.advance(after - MOMENT);
+    assert!(publisher.events_so_far().is_empty());
+    publisher.advance(MOMENT);
+    let (failure, ended) = publisher.failed();
+    assert_eq!(failure.cause, Cause::NoOffer { after });
+    assert_eq!(failure.phase, Phase::Offer);
+    assert!(failure.is_retryable());
+    let text = failure.to_string();
+    assert!(
+        text.contains("webrtcbin made no offer within 10 s"),
+        "{text}"
+    );
+    assert_eq!(ended, Ended::NothingToDelete);
     assert_eq!(server.connections(), 0);
 }
 

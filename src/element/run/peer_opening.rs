@@ -15,6 +15,10 @@ pub(super) fn open(run: &Run, element: &gst::Bin, number: u64) {
     if !run.view.begin_opening() {
         return;
     }
+    run.session.tell(Input::Peer {
+        peer: number,
+        event: PeerEvent::Making,
+    });
     match make_peer(run, element, number) {
         Ok(peer) if run.view.keep_peer(&peer) => {
             peer.offer(format!("ivswhipsink-{}", glib::uuid_string_random()));
