@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::http_io::SendError;
 use super::panics::Panicked;
+use super::proxy::ProxyProblem;
 use super::tokens::TokenProblem;
 use crate::ivs::{
     CANNOT_PUBLISH, EXPIRED_TOKEN, OfferedVideo, RefusalKind, Retry, TokenDenied, TokenStatus,
@@ -56,7 +57,14 @@ impl Failure {
                 video,
                 ..
             } => explain_refusal(refusal, *video).retry == Retry::Later,
-            Cause::Send(SendError::NoCertificates | SendError::Tls(_)) => false,
+            Cause::Send(
+                SendError::NoCertificates
+                | SendError::Tls(_)
+                | SendError::Proxy {
+                    problem: ProxyProblem::NotAuthorized,
+                    ..
+                },
+            ) => false,
             Cause::Send(_)
             | Cause::NoOffer { .. }
             | Cause::NotConnected { .. }
@@ -155,6 +163,9 @@ impl Failure {
             }
             Cause::Send(SendError::Timeout) => {
                 "check the network; the property timeout sets how long to wait".to_owned()
+            }
+            Cause::Send(SendError::Proxy { proxy, .. }) => {
+                format!("check {}, or name the host in no_proxy", proxy.variable)
             }
             Cause::Send(SendError::Tls(_)) => {
                 "check that the server speaks https, and that its certificate is trusted here"
@@ -373,6 +384,7 @@ mod tests {
 
     use super::*;
     use crate::ivs::FillerMode;
+    use crate::session::Proxy;
     use crate::whip::Refusal;
 
     fn failure(cause: Cause) -> Failure {
@@ -440,6 +452,13 @@ mod tests {
             Cause::Send(SendError::NoCertificates),
             Cause::Send(SendError::Tls("bad".into())),
             Cause::Send(SendError::Closed),
+            Cause::Send(SendError::Proxy {
+                proxy: Proxy {
+                    address: "http://p".into(),
+                    variable: "http_proxy",
+                },
+                problem: ProxyProblem::Refused,
+            }),
             Cause::Post {
                 error: PostError::TooManyHops,
                 video: OfferedVideo::Filler(FillerMode::Inactive),

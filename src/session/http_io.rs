@@ -5,11 +5,12 @@ use std::fmt;
 use std::io;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::process::Process;
+use super::proxy::{self, Proxy, ProxyProblem};
 use crate::whip::Body;
 
 /// The longest body that is read, in bytes. A WHIP answer has a few KB; the limit
@@ -27,12 +28,22 @@ pub(super) async fn send(
     deadline: Option<Instant>,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<Response<Body>, SendError> {
-    let request = reqwest::Request::try_from(request).map_err(|error| process.explain(error))?;
+    let request = reqwest::Request::try_from(request);
+    let request = request.map_err(|error| process.explain(error, None))?;
     let client = process.client_for(request.url());
+    let proxy = process.proxy_for(request.url());
     let answered = bounded(deadline, client.execute(request)).await;
-    let reply = answered
-        .ok_or(SendError::Timeout)?
-        .map_err(|error| process.explain(error))?;
+    let reply = match (answered, proxy) {
+        (Some(Ok(reply)), Some(proxy))
+            if reply.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED =>
+        {
+            let problem = ProxyProblem::NotAuthorized;
+            return Err(SendError::Proxy { proxy, problem });
+        }
+        (Some(Ok(reply)), _) => reply,
+        (Some(Err(error)), proxy) => return Err(process.explain(error, proxy)),
+        (None, proxy) => return Err(SendError::timeout(proxy)),
+    };
 
     let mut response = Response::builder().status(reply.status());
     if let Some(headers) = response.headers_mut() {
@@ -89,6 +100,13 @@ pub enum SendError {
     CertificateNotValidNow(String),
     /// The connection ended before a reply came.
     Closed,
+    /// The request went to a proxy, and came no further.
+    Proxy {
+        /// The proxy.
+        proxy: Proxy,
+        /// What went wrong.
+        problem: ProxyProblem,
+    },
     /// Any other error, as the HTTP client's text.
     Other(String),
 }
@@ -109,6 +127,7 @@ impl fmt::Display for SendError {
             ),
             Self::Tls(reason) => write!(f, "the TLS handshake failed: {reason}"),
             Self::Closed => f.write_str("the server closed the connection without a reply"),
+            Self::Proxy { proxy, problem } => write!(f, "{proxy} {problem}"),
             Self::Other(reason) => f.write_str(reason),
         }
     }
@@ -116,15 +135,26 @@ impl fmt::Display for SendError {
 
 impl Error for SendError {}
 
+impl SendError {
+    fn timeout(proxy: Option<Proxy>) -> Self {
+        let problem = ProxyProblem::Timeout;
+        proxy.map_or(Self::Timeout, |proxy| Self::Proxy { proxy, problem })
+    }
+}
+
 impl Process {
     /// Finds the cause in the client's error chain that a user can act on.
-    /// The URL is removed, since its path can be a secret.
-    fn explain(&self, error: reqwest::Error) -> SendError {
+    /// The URL is removed, since its path can be a secret. `proxy` is the one
+    /// that the request went to.
+    fn explain(&self, error: reqwest::Error, proxy: Option<Proxy>) -> SendError {
         let error = error.without_url();
         if error.is_timeout() {
-            return SendError::Timeout;
+            return SendError::timeout(proxy);
         }
         let causes = causes(&error);
+        if let (Some(proxy), Some(problem)) = (proxy, proxy::problem(&causes)) {
+            return SendError::Proxy { proxy, problem };
+        }
         for cause in &causes {
             if cause.to_string().starts_with("dns error") {
                 return SendError::UnknownHost;

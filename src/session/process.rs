@@ -11,6 +11,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Handle, Runtime};
 use url::Url;
 
+use super::proxy::{Proxies, Proxy};
 use crate::ivs::FillerMode;
 use crate::whip::{Endpoint, is_loopback};
 
@@ -27,6 +28,7 @@ pub struct Process {
     client: reqwest::Client,
     /// For servers on this machine. It uses no proxy: a proxy is another machine.
     loopback: reqwest::Client,
+    proxies: Proxies,
     pub(super) has_certificates: bool,
     /// The filler mode that each server last accepted, by origin: a path can
     /// contain a stream key and differ for each token.
@@ -53,12 +55,13 @@ impl Process {
             .map_err(|error| ProcessError(format!("no runtime: {error}")))?;
         let roots = certificates();
         let has_certificates = !roots.is_empty();
-        let client = build(roots.clone(), Proxies::OfTheSystem)?;
-        let loopback = build(roots, Proxies::None)?;
+        let client = build(roots.clone(), ProxyUse::OfTheEnvironment)?;
+        let loopback = build(roots, ProxyUse::None)?;
         Ok(Self {
             runtime,
             client,
             loopback,
+            proxies: Proxies::of_the_environment(),
             has_certificates,
             filler_modes: Mutex::default(),
         })
@@ -82,6 +85,11 @@ impl Process {
         self.filler_modes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The proxy through which a request to this URL goes, if any.
+    pub(super) fn proxy_for(&self, url: &Url) -> Option<Proxy> {
+        self.proxies.of(url).filter(|_| !is_loopback(url))
     }
 
     pub(super) fn client_for(&self, url: &Url) -> &reqwest::Client {
@@ -109,13 +117,12 @@ fn certificates() -> RootCertStore {
     roots
 }
 
-enum Proxies {
-    /// The proxies that the environment names.
-    OfTheSystem,
+enum ProxyUse {
+    OfTheEnvironment,
     None,
 }
 
-fn build(roots: RootCertStore, proxies: Proxies) -> Result<reqwest::Client, ProcessError> {
+fn build(roots: RootCertStore, proxies: ProxyUse) -> Result<reqwest::Client, ProcessError> {
     // Set for this client only: the process's default provider belongs to the
     // application.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -125,8 +132,8 @@ fn build(roots: RootCertStore, proxies: Proxies) -> Result<reqwest::Client, Proc
         .with_root_certificates(roots)
         .with_no_client_auth();
     let builder = match proxies {
-        Proxies::OfTheSystem => reqwest::Client::builder(),
-        Proxies::None => reqwest::Client::builder().no_proxy(),
+        ProxyUse::OfTheEnvironment => reqwest::Client::builder(),
+        ProxyUse::None => reqwest::Client::builder().no_proxy(),
     };
     builder
         .tls_backend_preconfigured(tls)
