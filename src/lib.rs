@@ -43,7 +43,7 @@
 //! ```text
 //!  READY→PAUSED    the run begins: its driver and its conductor            waiting
 //!       │
-//!       ▼          the driver asks for an offer
+//!       ▼          the driver connects to the endpoint, and asks for an offer
 //!  PLAYING, and the caps of every linked pad  ◄───────────────────────────────────┐
 //!       │          a certificate, a webrtcbin, its offer                          │
 //!       ▼                                                                         │

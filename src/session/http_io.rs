@@ -9,6 +9,7 @@ use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::early_connection::with_early;
 use super::process::Process;
 use super::proxy::{self, Proxy, ProxyProblem};
 use crate::whip::Body;
@@ -32,7 +33,9 @@ pub(super) async fn send(
     let request = request.map_err(|error| process.explain(error, None))?;
     let client = process.client_for(request.url());
     let proxy = process.proxy_for(request.url());
-    let answered = bounded(deadline, client.execute(request)).await;
+    let url = request.url().clone();
+    let answered = with_early(&url, client.execute(request));
+    let answered = bounded(deadline, answered).await;
     let reply = match (answered, proxy) {
         (Some(Ok(reply)), Some(proxy))
             if reply.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED =>

@@ -25,6 +25,7 @@ mod config;
 mod connect_times;
 mod deletion;
 mod driver;
+mod early_connection;
 mod event;
 mod failure;
 mod file_reads;

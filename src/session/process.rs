@@ -11,6 +11,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Handle, Runtime};
 use url::Url;
 
+use super::early_connection::{self, EarlyLayer};
 use super::proxy::{Proxies, Proxy};
 use crate::ivs::FillerMode;
 use crate::whip::{Endpoint, is_loopback};
@@ -26,6 +27,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Process {
     runtime: Runtime,
     client: reqwest::Client,
+    /// Opens early connections for `client`.
+    opener: reqwest::Client,
     /// For servers on this machine. It uses no proxy: a proxy is another machine.
     loopback: reqwest::Client,
     proxies: Proxies,
@@ -55,12 +58,15 @@ impl Process {
             .map_err(|error| ProcessError(format!("no runtime: {error}")))?;
         let roots = certificates();
         let has_certificates = !roots.is_empty();
-        let client = build(roots.clone(), ProxyUse::OfTheEnvironment)?;
-        let loopback = build(roots, ProxyUse::None)?;
+        let early = EarlyLayer::new();
+        let client = client_builder(&roots)?.connector_layer(early.clone());
+        let opener = client_builder(&roots)?.connector_layer(early);
+        let loopback = client_builder(&roots)?.no_proxy();
         Ok(Self {
             runtime,
-            client,
-            loopback,
+            client: build(client)?,
+            opener: build(opener)?,
+            loopback: build(loopback)?,
             proxies: Proxies::of_the_environment(),
             has_certificates,
             filler_modes: Mutex::default(),
@@ -92,6 +98,14 @@ impl Process {
         self.proxies.of(url).filter(|_| !is_loopback(url))
     }
 
+    /// Opens the connection for the next request to this URL, in the background.
+    /// On this machine that gains nothing.
+    pub(super) fn connect_early(&'static self, url: &Url) {
+        if !is_loopback(url) {
+            tokio::spawn(early_connection::open(&self.opener, url.clone()));
+        }
+    }
+
     pub(super) fn client_for(&self, url: &Url) -> &reqwest::Client {
         if is_loopback(url) {
             &self.loopback
@@ -117,29 +131,24 @@ fn certificates() -> RootCertStore {
     roots
 }
 
-enum ProxyUse {
-    OfTheEnvironment,
-    None,
-}
-
-fn build(roots: RootCertStore, proxies: ProxyUse) -> Result<reqwest::Client, ProcessError> {
+fn client_builder(roots: &RootCertStore) -> Result<reqwest::ClientBuilder, ProcessError> {
     // Set for this client only: the process's default provider belongs to the
     // application.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| ProcessError(format!("no TLS: {error}")))?
-        .with_root_certificates(roots)
+        .with_root_certificates(roots.clone())
         .with_no_client_auth();
-    let builder = match proxies {
-        ProxyUse::OfTheEnvironment => reqwest::Client::builder(),
-        ProxyUse::None => reqwest::Client::builder().no_proxy(),
-    };
-    builder
+    Ok(reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        .user_agent(concat!("ivswhipsink/", env!("CARGO_PKG_VERSION")))
+        .user_agent(concat!("ivswhipsink/", env!("CARGO_PKG_VERSION"))))
+}
+
+fn build(client: reqwest::ClientBuilder) -> Result<reqwest::Client, ProcessError> {
+    client
         .build()
         .map_err(|error| ProcessError(format!("no HTTP client: {error}")))
 }

@@ -161,6 +161,18 @@ impl Server {
         self.shared.healthy().connections
     }
 
+    /// Waits for the first connection.
+    pub(crate) fn wait_for_connection(&self, bound: Duration) -> Option<()> {
+        let state = self.shared.healthy();
+        let is_none = |state: &mut State| state.connections == 0;
+        let (state, _) = self
+            .shared
+            .changed
+            .wait_timeout_while(state, bound, is_none)
+            .unwrap();
+        (state.connections > 0).then_some(())
+    }
+
     /// Waits until `look` finds something in the requests so far; `None` after
     /// `bound`.
     pub(crate) fn wait_for<T>(

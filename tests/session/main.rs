@@ -13,6 +13,7 @@ mod application_runtime;
 mod clock;
 mod commands;
 mod deletion;
+mod early_connection;
 mod filler;
 mod media_connection;
 mod name_resolution;
