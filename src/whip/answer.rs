@@ -9,6 +9,13 @@ use super::fingerprint::Fingerprint;
 use super::offer::{Offer, sends};
 use super::sdp::{Direction, Lines, Sdp};
 
+/// The most lines of an answer. Those of known servers have up to about 200.
+const MAX_LINES: usize = 1000;
+
+/// The longest line of an answer, in bytes. The longest known lines are parameter sets
+/// in `a=fmtp`, with some hundred bytes.
+const MAX_LINE: usize = 8 * 1024;
+
 /// An SDP answer that fits its offer: it has a section for each offered one, accepts
 /// every section that sends, and has the attributes that a transport needs. Its `Debug`
 /// hides the server's ICE password.
@@ -34,7 +41,12 @@ impl Answer {
             return Err(AnswerError::Empty);
         }
         let text = std::str::from_utf8(bytes).map_err(|_| AnswerError::NotSdp)?;
+        if !Sdp::begins(text) {
+            return Err(AnswerError::NotSdp);
+        }
+        check_size(text)?;
         let mut sdp = Sdp::parse(text).ok_or(AnswerError::NotSdp)?;
+        check_count(&sdp, offer)?;
         let repairs = repair(&mut sdp, offer.sdp());
         let answer = Self { sdp, repairs };
         answer.fits(offer)?;
@@ -93,12 +105,6 @@ impl Answer {
     fn fits(&self, offer: &Offer) -> Result<(), AnswerError> {
         let offered = &offer.sdp().sections;
         let answered = &self.sdp.sections;
-        if offered.len() != answered.len() {
-            return Err(AnswerError::Sections {
-                offered: offered.len(),
-                answered: answered.len(),
-            });
-        }
         for (index, (asked, got)) in offered.iter().zip(answered).enumerate() {
             if asked.kind() != got.kind() {
                 return Err(AnswerError::Kind { index });
@@ -137,6 +143,26 @@ impl fmt::Debug for Answer {
     }
 }
 
+/// Bounds what the repairs and webrtcbin have to go through.
+fn check_size(text: &str) -> Result<(), AnswerError> {
+    let mut lines = text.lines();
+    if lines.clone().nth(MAX_LINES).is_some() {
+        return Err(AnswerError::TooManyLines);
+    }
+    match lines.any(|line| line.len() > MAX_LINE) {
+        true => Err(AnswerError::LineTooLong),
+        false => Ok(()),
+    }
+}
+
+fn check_count(answer: &Sdp, offer: &Offer) -> Result<(), AnswerError> {
+    let (offered, answered) = (offer.sdp().sections.len(), answer.sections.len());
+    match offered == answered {
+        true => Ok(()),
+        false => Err(AnswerError::Sections { offered, answered }),
+    }
+}
+
 /// The address in `foundation component protocol priority address port …`
 /// (RFC 8839 5.1).
 fn address(candidate: &str) -> Option<SocketAddr> {
@@ -164,6 +190,10 @@ pub enum AnswerError {
     NotSdp,
     /// The body is longer than the size limit for an answer.
     TooLong,
+    /// The answer has more than 1000 lines.
+    TooManyLines,
+    /// A line of the answer has more than 8 KB.
+    LineTooLong,
     /// The connection ended in the middle of the body.
     Broken,
     /// The answer does not have as many sections as the offer (RFC 3264 6).
@@ -196,6 +226,15 @@ impl fmt::Display for AnswerError {
             Self::Empty => f.write_str("expected an SDP answer, found an empty body"),
             Self::NotSdp => f.write_str("expected an SDP answer, found something else"),
             Self::TooLong => f.write_str("expected an SDP answer, found a body too long for one"),
+            Self::TooManyLines => write!(
+                f,
+                "expected an SDP answer of at most {MAX_LINES} lines, found more"
+            ),
+            Self::LineTooLong => write!(
+                f,
+                "expected an SDP answer with lines of at most {} KB, found a longer one",
+                MAX_LINE / 1024
+            ),
             Self::Broken => f.write_str("the connection ended in the middle of the SDP answer"),
             Self::Sections { offered, answered } => write!(
                 f,
@@ -297,6 +336,10 @@ mod tests {
     #[test]
     fn not_sdp() {
         assert_eq!(read("<html>hello</html>"), Err(AnswerError::NotSdp));
+        assert_eq!(
+            read(&"<html>\n".repeat(2 * MAX_LINES)),
+            Err(AnswerError::NotSdp)
+        );
         let offer = Offer::new(OFFER, "s", None).unwrap();
         let binary = Body::Whole(Bytes::from_static(b"\xff\xfe"));
         assert_eq!(Answer::read(&binary, &offer), Err(AnswerError::NotSdp));
@@ -326,6 +369,51 @@ mod tests {
                 answered: 1
             })
         );
+    }
+
+    /// The longest body that is read, in the shape that costs the most.
+    #[test]
+    fn hostile_answers_cost_nothing() {
+        const BODY: usize = 512 * 1024;
+        let transport = answer_text().replace("m=video", "m=audio");
+        let filled = |head: &str, line: &str| {
+            let count = (BODY - head.len()) / line.len();
+            head.to_owned() + &line.repeat(count)
+        };
+        let session = format!("v=0\n{}", "x\n".repeat(131_072));
+        for text in [
+            filled(&format!("{session}{transport}m=a 9\n"), "m=\n"),
+            filled("v=0\n", "m=audio 9\n"),
+            filled(&answer_text(), "a=x\n"),
+            filled(&answer_text(), "a=fingerprint:sha-256 00\n"),
+            filled(&answer_text(), " "),
+            filled(&answer_text(), "\n"),
+            filled(&answer_text().replace("s=-", "s=-\na=ice-pwd:"), "p"),
+        ] {
+            let since = std::time::Instant::now();
+            let answer = read(&text);
+            if let Ok(answer) = &answer {
+                answer.redacted();
+            }
+            let took = since.elapsed();
+            // 10 ms at most, even without optimisation on a slow machine.
+            assert!(took.as_millis() < 500, "{took:?}: {answer:?}");
+        }
+    }
+
+    #[test]
+    fn too_many_lines() {
+        let lines = |count: usize| answer_text() + &"a=x\r\n".repeat(count);
+        let rest = MAX_LINES - answer_text().lines().count();
+        assert!(read(&lines(rest)).is_ok());
+        assert_eq!(read(&lines(rest + 1)), Err(AnswerError::TooManyLines));
+    }
+
+    #[test]
+    fn too_long_a_line() {
+        let line = |length: usize| answer_text() + "a=" + &"x".repeat(length - 2);
+        assert!(read(&line(MAX_LINE)).is_ok());
+        assert_eq!(read(&line(MAX_LINE + 1)), Err(AnswerError::LineTooLong));
     }
 
     #[test]

@@ -11,14 +11,16 @@ pub(crate) struct Sdp {
 }
 
 impl Sdp {
+    /// Whether the first line of a text is `v=0` (RFC 8866 5).
+    pub(crate) fn begins(text: &str) -> bool {
+        lines(text).next().is_some_and(is_version)
+    }
+
     /// Splits a text at its `m=` lines. `None` if the first line is not `v=0`
     /// (RFC 8866 5). Accepts LF and CRLF.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut lines = text
-            .lines()
-            .map(|line| line.trim_end_matches('\r'))
-            .filter(|line| !line.is_empty());
-        let first = lines.next().filter(|line| line.trim_end() == "v=0")?;
+        let mut lines = lines(text);
+        let first = lines.next().filter(|line| is_version(line))?;
         let mut session = Lines(vec![first.to_owned()]);
         let mut sections: Vec<Lines> = Vec::new();
         for line in lines {
@@ -77,6 +79,16 @@ impl Sdp {
             self.inherited(first, "ice-pwd")?,
         ))
     }
+}
+
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .map(|line| line.trim_end_matches('\r'))
+        .filter(|line| !line.is_empty())
+}
+
+fn is_version(line: &str) -> bool {
+    line.trim_end() == "v=0"
 }
 
 /// Hides the lines, since they hold an ICE password.
