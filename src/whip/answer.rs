@@ -1,7 +1,9 @@
 //! The SDP answer in a 2xx reply to the POST, checked against its offer.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use url::Host;
 
 use super::answer_repair::{Repair, repair};
 use super::body::Body;
@@ -15,6 +17,9 @@ const MAX_LINES: usize = 1000;
 /// The longest line of an answer, in bytes. The longest known lines are parameter sets
 /// in `a=fmtp`, with some hundred bytes.
 const MAX_LINE: usize = 8 * 1024;
+
+/// The most candidates that are used. Known servers have up to four.
+const MAX_CANDIDATES: usize = 8;
 
 /// An SDP answer that fits its offer: it has a section for each offered one, accepts
 /// every section that sends, and has the attributes that a transport needs. Its `Debug`
@@ -63,15 +68,31 @@ impl Answer {
         self.sdp.redacted()
     }
 
-    /// The addresses of the UDP candidates. Candidates with a host name are left out,
-    /// since it would have to be looked up.
+    /// The addresses of the UDP candidates, each once, and 8 at most: who sends to all
+    /// of them must not be made to flood a network.
     pub fn udp_candidates(&self) -> Vec<SocketAddr> {
+        handful(self.candidates().filter_map(|(host, port)| match host {
+            Host::Ipv4(address) => Some(SocketAddr::new(address.into(), port)),
+            Host::Ipv6(address) => Some(SocketAddr::new(address.into(), port)),
+            Host::Domain(_) => None,
+        }))
+    }
+
+    /// Host name and port of the UDP candidates that have a name in place of an address
+    /// (RFC 8839 5.1), each once, and 8 at most. Their addresses have to be looked up.
+    pub fn udp_candidate_names(&self) -> Vec<(String, u16)> {
+        handful(self.candidates().filter_map(|(host, port)| match host {
+            Host::Domain(name) => Some((name, port)),
+            Host::Ipv4(_) | Host::Ipv6(_) => None,
+        }))
+    }
+
+    fn candidates(&self) -> impl Iterator<Item = (Host, u16)> {
         self.sdp
             .sections
             .iter()
             .flat_map(|section| section.values("candidate"))
-            .filter_map(address)
-            .collect()
+            .filter_map(udp_candidate)
     }
 
     /// The repairs that were made, for the log.
@@ -163,17 +184,38 @@ fn check_count(answer: &Sdp, offer: &Offer) -> Result<(), AnswerError> {
     }
 }
 
-/// The address in `foundation component protocol priority address port …`
-/// (RFC 8839 5.1).
-fn address(candidate: &str) -> Option<SocketAddr> {
-    let words: Vec<&str> = candidate.split(' ').collect();
-    let [_, "1", protocol, _, address, port, ..] = words[..] else {
+/// Host and port in `foundation component protocol priority address port …`
+/// (RFC 8839 5.1), if the protocol is UDP and the component RTP.
+fn udp_candidate(candidate: &str) -> Option<(Host, u16)> {
+    let words: Vec<&str> = candidate.split_ascii_whitespace().take(6).collect();
+    let [_, "1", protocol, _, address, port] = words[..] else {
         return None;
     };
+    let port = port.parse().ok().filter(|port| *port != 0)?;
     if !protocol.eq_ignore_ascii_case("udp") {
         return None;
     }
-    Some(SocketAddr::new(address.parse().ok()?, port.parse().ok()?))
+    let host = match address.parse::<IpAddr>() {
+        Ok(address) if address.is_unspecified() => return None,
+        Ok(IpAddr::V4(address)) => Host::Ipv4(address),
+        Ok(IpAddr::V6(address)) => Host::Ipv6(address),
+        Err(_) => Host::parse(address).ok()?,
+    };
+    Some((host, port))
+}
+
+/// The first [`MAX_CANDIDATES`] different items.
+fn handful<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut kept = Vec::new();
+    for item in items {
+        if kept.len() == MAX_CANDIDATES {
+            break;
+        }
+        if !kept.contains(&item) {
+            kept.push(item);
+        }
+    }
+    kept
 }
 
 /// Whether a section of the server's answer with this direction accepts our media.
@@ -326,6 +368,45 @@ mod tests {
             .map(ToString::to_string)
             .collect();
         assert_eq!(found, ["192.0.2.1:5000", "[2001:db8::1]:5001"]);
+        assert_eq!(
+            read(&text).unwrap().udp_candidate_names(),
+            [("name.local".to_owned(), 5004)]
+        );
+    }
+
+    #[test]
+    fn many_candidates_are_a_handful() {
+        let with = |candidate: &dyn Fn(u32) -> String| {
+            let lines: String = (0..900).map(candidate).collect();
+            read(&answer_text().replace("m=video", &format!("{lines}m=video"))).unwrap()
+        };
+        let line =
+            |address: &str, port| format!("a=candidate:1 1 udp 7 {address} {port} typ host\r\n");
+        assert_eq!(with(&|_| line("192.0.2.1", 9)).udp_candidates().len(), 1);
+        assert_eq!(
+            with(&|n| line("192.0.2.1", n + 1)).udp_candidates().len(),
+            8
+        );
+        assert_eq!(
+            with(&|_| line("a.example", 9)).udp_candidate_names().len(),
+            1
+        );
+        assert_eq!(
+            with(&|n| line("a.example", n + 1))
+                .udp_candidate_names()
+                .len(),
+            8
+        );
+    }
+
+    #[test]
+    fn addresses_that_nobody_has_are_no_candidates() {
+        for address in ["0.0.0.0", "::", "192.0.2.1.9", "fe80::1%eth0", "", "a b"] {
+            let line = format!("a=candidate:1 1 udp 7 {address} 9 typ host\r\nm=video");
+            let answer = read(&answer_text().replace("m=video", &line)).unwrap();
+            assert_eq!(answer.udp_candidates(), [], "{address}");
+            assert_eq!(answer.udp_candidate_names(), [], "{address}");
+        }
     }
 
     #[test]

@@ -5,6 +5,9 @@ use std::fmt;
 use http::HeaderMap;
 use http::header::LINK;
 
+/// The most servers that are used. ICE gathers candidates from each of them.
+const MAX_SERVERS: usize = 8;
+
 /// A STUN or TURN server that the WHIP server names.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IceServer {
@@ -23,16 +26,20 @@ impl fmt::Debug for IceServer {
     }
 }
 
-/// Reads every `rel="ice-server"` link, from one header or several. Ignores links of
-/// other relations.
+/// Reads the `rel="ice-server"` links of one header or several, each once, and 8 at
+/// most. Ignores links of other relations.
 pub(super) fn ice_servers(headers: &HeaderMap) -> Vec<IceServer> {
-    headers
-        .get_all(LINK)
-        .iter()
+    let mut servers = Vec::new();
+    let values = headers.get_all(LINK).iter();
+    let links = values
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| split_outside_quotes(value, ','))
-        .filter_map(|link| ice_server(&link))
-        .collect()
+        .flat_map(|value| split_outside_quotes(value, ','));
+    for server in links.filter_map(|link| ice_server(&link)) {
+        if servers.len() < MAX_SERVERS && !servers.contains(&server) {
+            servers.push(server);
+        }
+    }
+    servers
 }
 
 fn ice_server(link: &str) -> Option<IceServer> {
@@ -153,6 +160,17 @@ mod tests {
             ]),
             []
         );
+    }
+
+    #[test]
+    fn many_servers_are_a_handful() {
+        let link = |n| format!("<stun:s.example:{n}>; rel=\"ice-server\"");
+        let links = |port: fn(usize) -> usize| {
+            let links: Vec<String> = (1..=500).map(|n| link(port(n))).collect();
+            read(&[&links.join(", ")]).len()
+        };
+        assert_eq!(links(|_| 1), 1);
+        assert_eq!(links(|n| n), 8);
     }
 
     #[test]
