@@ -25,6 +25,10 @@ pub enum Repair {
     Setup,
     /// `a=fingerprint` was at both levels, which webrtcbin 1.24 refuses.
     Fingerprint,
+    /// `a=ice-ufrag` and `a=ice-pwd` were at different levels, which RFC 8839 5.4
+    /// allows, but webrtcbin reads both from one level. Or one was repeated at session
+    /// level, at which webrtcbin aborts the process.
+    Credentials,
     /// There was no BUNDLE group. Without one, webrtcbin from 1.26 on never reports
     /// that it is connected.
     Bundle,
@@ -37,6 +41,7 @@ impl fmt::Display for Repair {
             Self::Transport => "a section had no transport of its own",
             Self::Setup => "setup was only at session level",
             Self::Fingerprint => "the fingerprint was at both levels",
+            Self::Credentials => "the ICE credentials were at two levels or repeated",
             Self::Bundle => "there was no BUNDLE group",
         })
     }
@@ -45,11 +50,12 @@ impl fmt::Display for Repair {
 /// Makes every repair that the answer needs, and returns which it made.
 pub(super) fn repair(answer: &mut Sdp, offer: &Sdp) -> Vec<Repair> {
     type Mend = fn(&mut Sdp, &Sdp) -> bool;
-    let repairs: [(Repair, Mend); 5] = [
+    let repairs: [(Repair, Mend); 6] = [
         (Repair::Mid, add_mids),
         (Repair::Transport, fill_transport),
         (Repair::Setup, spread_setup),
         (Repair::Fingerprint, drop_doubled_fingerprint),
+        (Repair::Credentials, join_credentials),
         (Repair::Bundle, add_bundle),
     ];
     let needed = repairs.into_iter().filter(|(_, mend)| mend(answer, offer));
@@ -115,6 +121,26 @@ fn drop_doubled_fingerprint(answer: &mut Sdp, _: &Sdp) -> bool {
         answer.session.remove("fingerprint");
     }
     doubled
+}
+
+fn join_credentials(answer: &mut Sdp, _: &Sdp) -> bool {
+    const NAMES: [&str; 2] = ["ice-ufrag", "ice-pwd"];
+    let mut mended = false;
+    for name in NAMES {
+        mended |= answer.session.remove_repeated(name);
+    }
+    for section in &mut answer.sections {
+        for (there, missing) in [(NAMES[0], NAMES[1]), (NAMES[1], NAMES[0])] {
+            if section.value(there).is_none() || section.value(missing).is_some() {
+                continue;
+            }
+            if let Some(inherited) = answer.session.value(missing) {
+                section.push(&format!("{missing}:{inherited}"));
+                mended = true;
+            }
+        }
+    }
+    mended
 }
 
 fn add_bundle(answer: &mut Sdp, offer: &Sdp) -> bool {
@@ -214,5 +240,47 @@ mod tests {
             repaired(include_str!("../../tests/fixtures/answers/no-bundle.sdp"));
         assert_eq!(repairs, [Repair::Mid, Repair::Bundle]);
         assert_eq!(answer.session.value("group"), Some("BUNDLE audio0 video1"));
+    }
+
+    #[test]
+    fn credentials_split_over_the_levels() {
+        let split = include_str!("../../tests/fixtures/answers/split-credentials.sdp");
+        let reverse = split
+            .replace("ice-ufrag:serverUfrag", "x")
+            .replace(
+                "ice-pwd:serverPasswordOfEnoughLength",
+                "ice-ufrag:serverUfrag",
+            )
+            .replace("a=x", "a=ice-pwd:serverPasswordOfEnoughLength");
+        for text in [split.to_owned(), reverse] {
+            let (repairs, answer) = repaired(&text);
+            assert_eq!(repairs, [Repair::Credentials], "{text}");
+            for section in &answer.sections {
+                assert_eq!(section.value("ice-ufrag"), Some("serverUfrag"));
+                let password = section.value("ice-pwd");
+                assert_eq!(password, Some("serverPasswordOfEnoughLength"));
+            }
+        }
+    }
+
+    #[test]
+    fn section_that_overrides_one_credential_of_the_session() {
+        let text = include_str!("../../tests/fixtures/answers/split-credentials.sdp");
+        let text = text.replace("a=mid:audio0", "a=mid:audio0\na=ice-ufrag:own");
+        let (_, answer) = repaired(&text);
+        assert_eq!(answer.ice_credentials().unwrap().0, "own");
+        assert_eq!(answer.sections[0].values("ice-ufrag").count(), 1);
+    }
+
+    #[test]
+    fn repeated_credentials() {
+        let text = include_str!("../../tests/fixtures/answers/good.sdp");
+        let text = text.replace(
+            "t=0 0",
+            "t=0 0\na=ice-ufrag:1\na=ice-ufrag:2\na=ice-pwd:3\na=ice-pwd:4",
+        );
+        let (repairs, answer) = repaired(&text);
+        assert_eq!(repairs, [Repair::Credentials]);
+        assert_eq!(answer.session.values("ice-pwd").collect::<Vec<_>>(), ["3"]);
     }
 }

@@ -151,6 +151,20 @@ impl Lines {
         });
     }
 
+    /// Removes every line of an attribute but the first, and returns whether there was
+    /// another.
+    pub(crate) fn remove_repeated(&mut self, name: &'static str) -> bool {
+        let Some(first) = self.value(name).map(str::to_owned) else {
+            return false;
+        };
+        let repeated = self.values(name).count() > 1;
+        if repeated {
+            self.remove(name);
+            self.push(&format!("{name}:{first}"));
+        }
+        repeated
+    }
+
     /// Adds `a=attribute` at the end.
     pub(crate) fn push(&mut self, attribute: &str) {
         self.0.push(format!("a={attribute}"));
