@@ -5,6 +5,7 @@
 //! function on the answer's lines. It leaves an answer that does not need it unchanged.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use super::sdp::{Lines, Sdp};
 
@@ -29,6 +30,9 @@ pub enum Repair {
     /// allows, but webrtcbin reads both from one level. Or one was repeated at session
     /// level, at which webrtcbin aborts the process.
     Credentials,
+    /// An `a=ssrc` line had no id or the id 0, for which webrtcbin logs a CRITICAL. It was
+    /// dropped: an SSRC of the server has no meaning for us, since it sends nothing.
+    Source,
     /// There was no BUNDLE group. Without one, webrtcbin from 1.26 on never reports
     /// that it is connected.
     Bundle,
@@ -42,6 +46,7 @@ impl fmt::Display for Repair {
             Self::Setup => "setup was only at session level",
             Self::Fingerprint => "the fingerprint was at both levels",
             Self::Credentials => "the ICE credentials were at two levels or repeated",
+            Self::Source => "an ssrc line had no possible id",
             Self::Bundle => "there was no BUNDLE group",
         })
     }
@@ -50,12 +55,13 @@ impl fmt::Display for Repair {
 /// Makes every repair that the answer needs, and returns which it made.
 pub(super) fn repair(answer: &mut Sdp, offer: &Sdp) -> Vec<Repair> {
     type Mend = fn(&mut Sdp, &Sdp) -> bool;
-    let repairs: [(Repair, Mend); 6] = [
+    let repairs: [(Repair, Mend); 7] = [
         (Repair::Mid, add_mids),
         (Repair::Transport, fill_transport),
         (Repair::Setup, spread_setup),
         (Repair::Fingerprint, drop_doubled_fingerprint),
         (Repair::Credentials, join_credentials),
+        (Repair::Source, drop_impossible_sources),
         (Repair::Bundle, add_bundle),
     ];
     let needed = repairs.into_iter().filter(|(_, mend)| mend(answer, offer));
@@ -141,6 +147,25 @@ fn join_credentials(answer: &mut Sdp, _: &Sdp) -> bool {
         }
     }
     mended
+}
+
+fn drop_impossible_sources(answer: &mut Sdp, _: &Sdp) -> bool {
+    let mut mended = false;
+    for section in &mut answer.sections {
+        let count = section.0.len();
+        section.0.retain(|line| !has_impossible_source(line));
+        mended |= section.0.len() != count;
+    }
+    mended
+}
+
+/// webrtcbin reads the id with `sscanf("%u")`, so an overflow may become 0 too.
+fn has_impossible_source(line: &str) -> bool {
+    let Some(source) = line.strip_prefix("a=ssrc:") else {
+        return false;
+    };
+    let id = source.split(' ').next().unwrap_or_default();
+    id.parse::<NonZeroU32>().is_err()
 }
 
 fn add_bundle(answer: &mut Sdp, offer: &Sdp) -> bool {
@@ -282,5 +307,25 @@ mod tests {
         let (repairs, answer) = repaired(&text);
         assert_eq!(repairs, [Repair::Credentials]);
         assert_eq!(answer.session.values("ice-pwd").collect::<Vec<_>>(), ["3"]);
+    }
+
+    #[test]
+    fn sources_with_an_impossible_id() {
+        let good = include_str!("../../tests/fixtures/answers/good.sdp");
+        for id in ["0", "00", "-0", "x", "", "4294967296", "0x0"] {
+            let line = format!("a=mid:audio0\na=ssrc:{id} cname:c\na=ssrc:7 cname:c");
+            let (repairs, answer) = repaired(&good.replace("a=mid:audio0", &line));
+            assert_eq!(repairs, [Repair::Source], "{id}");
+            let sources: Vec<&str> = answer.sections[0].values("ssrc").collect();
+            assert_eq!(sources, ["7 cname:c"], "{id}");
+        }
+    }
+
+    #[test]
+    fn sources_with_a_possible_id_stay() {
+        let text = include_str!("../../tests/fixtures/answers/good.sdp");
+        let lines = "a=mid:audio0\na=ssrc:1\na=ssrc:4294967295 cname:c";
+        let (repairs, _) = repaired(&text.replace("a=mid:audio0", lines));
+        assert_eq!(repairs, []);
     }
 }
