@@ -46,9 +46,6 @@ impl Answer {
             return Err(AnswerError::Empty);
         }
         let text = std::str::from_utf8(bytes).map_err(|_| AnswerError::NotSdp)?;
-        if !Sdp::begins(text) {
-            return Err(AnswerError::NotSdp);
-        }
         check_size(text)?;
         let mut sdp = Sdp::parse(text).ok_or(AnswerError::NotSdp)?;
         check_count(&sdp, offer)?;
@@ -166,14 +163,16 @@ impl fmt::Debug for Answer {
 
 /// Bounds what the repairs and webrtcbin have to go through.
 fn check_size(text: &str) -> Result<(), AnswerError> {
-    let mut lines = text.lines();
-    if lines.clone().nth(MAX_LINES).is_some() {
-        return Err(AnswerError::TooManyLines);
+    let lines = Sdp::lines_of(text).ok_or(AnswerError::NotSdp)?;
+    for (index, line) in lines.enumerate() {
+        if index == MAX_LINES {
+            return Err(AnswerError::TooManyLines);
+        }
+        if line.len() > MAX_LINE {
+            return Err(AnswerError::LineTooLong);
+        }
     }
-    match lines.any(|line| line.len() > MAX_LINE) {
-        true => Err(AnswerError::LineTooLong),
-        false => Ok(()),
-    }
+    Ok(())
 }
 
 fn check_count(answer: &Sdp, offer: &Offer) -> Result<(), AnswerError> {
@@ -341,6 +340,40 @@ mod tests {
     }
 
     #[test]
+    fn byte_order_mark_blanks_and_line_ends_are_forgiven() {
+        let text = answer_text();
+        for (name, odd) in [
+            ("mark", format!("\u{feff}{text}")),
+            ("line end", text.replace("\r\n", " \t\r\n")),
+            ("line start", text.replace("a=", " \ta=")),
+            ("LF", text.replace("\r\n", "\n")),
+            ("CR", text.replace("\r\n", "\r")),
+            ("CR CR LF", text.replace('\n', "\r\n")),
+            (
+                "blanks at =",
+                text.replace("a=", "a = ").replace("m=", "m= "),
+            ),
+            ("blanks at :", text.replace("ice-pwd:", "ice-pwd : ")),
+            ("before v=0", format!(" \r\n {text}")),
+        ] {
+            let answer = read(&odd).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(answer.text(), text, "{name}");
+            assert_eq!(answer.repairs(), [], "{name}");
+            assert!(!answer.redacted().contains("hidden\n"), "{name}");
+            let (ufrag, pwd) = answer.ice_credentials().unwrap();
+            assert_eq!((ufrag, pwd), ("u", "hidden"), "{name}");
+        }
+    }
+
+    #[test]
+    fn null_bytes_are_no_text() {
+        assert_eq!(
+            read(&answer_text().replace("s=-", "s=\0")),
+            Err(AnswerError::NotSdp)
+        );
+    }
+
+    #[test]
     fn refused_filler_is_no_error() {
         assert!(read(&answer_text().replace("m=video 9", "m=video 0")).is_ok());
     }
@@ -477,8 +510,10 @@ mod tests {
                 answer.redacted();
             }
             let took = since.elapsed();
-            // 10 ms at most, even without optimisation on a slow machine.
-            assert!(took.as_millis() < 500, "{took:?}: {answer:?}");
+
+            // Without optimisation it costs fifty times as much.
+            let bound = if cfg!(debug_assertions) { 2500 } else { 50 };
+            assert!(took.as_millis() < bound, "{took:?}: {answer:?}");
         }
     }
 

@@ -1,7 +1,16 @@
 //! SDP as lines, grouped by section. An edit changes single lines and leaves all others
 //! untouched.
 
+use std::borrow::Cow;
 use std::fmt;
+
+/// Beginnings of the lines that hold a secret. `crypto` belongs to SDES (RFC 4568),
+/// `key-mgmt` to RFC 4567 and `k` to RFC 2327; no WebRTC server should write them.
+const SECRET_LINES: [&str; 4] = ["a=ice-pwd:", "a=crypto:", "a=key-mgmt:", "k="];
+
+/// Shorter passwords are only hidden on their own line: they could be part of any word.
+/// Valid ones have 22 characters at least (RFC 8839 5.4).
+const MIN_PASSWORD: usize = 8;
 
 /// Session lines and media sections, each line without its line end.
 #[derive(Clone, PartialEq, Eq)]
@@ -11,27 +20,32 @@ pub(crate) struct Sdp {
 }
 
 impl Sdp {
-    /// Whether the first line of a text is `v=0` (RFC 8866 5).
-    pub(crate) fn begins(text: &str) -> bool {
-        lines(text).next().is_some_and(is_version)
+    /// The lines of a text that are not blank, without the blanks around them. `None` if
+    /// the first is not `v=0` (RFC 8866 5), or the text has a NUL, where GStreamer's
+    /// parser would end.
+    pub(crate) fn lines_of(text: &str) -> Option<impl Iterator<Item = &str> + Clone> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let lines = text
+            .split(['\n', '\r'])
+            .map(|line| line.trim_matches(is_blank))
+            .filter(|line| !line.is_empty());
+        let is_sdp = !text.contains('\0') && canonical(lines.clone().next()?) == "v=0";
+        is_sdp.then_some(lines)
     }
 
-    /// Splits a text at its `m=` lines. `None` if the first line is not `v=0`
-    /// (RFC 8866 5). Accepts LF and CRLF.
+    /// Splits a text at its `m=` lines. `None` if it is no SDP.
+    ///
+    /// Accepts a byte order mark, LF, CRLF and CR, and blanks around a line and its
+    /// parts, and keeps none of them: what we read is then also what webrtcbin reads,
+    /// whose parser skips some blanks and not others.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut lines = lines(text);
-        let first = lines.next().filter(|line| is_version(line))?;
-        let mut session = Lines(vec![first.to_owned()]);
+        let mut session = Lines(Vec::new());
         let mut sections: Vec<Lines> = Vec::new();
-        for line in lines {
+        for line in Self::lines_of(text)?.map(canonical) {
             if line.starts_with("m=") {
                 sections.push(Lines(Vec::new()));
             }
-            sections
-                .last_mut()
-                .unwrap_or(&mut session)
-                .0
-                .push(line.to_owned());
+            sections.last_mut().unwrap_or(&mut session).0.push(line);
         }
         Some(Self { session, sections })
     }
@@ -45,21 +59,22 @@ impl Sdp {
         section.value(name).or_else(|| self.session.value(name))
     }
 
-    /// The text for a log, with the values of secret attributes hidden. `crypto`
-    /// belongs to SDES (RFC 4568), which no WebRTC server should write.
+    /// The text for a log. It hides the secret lines, and the ICE passwords wherever else
+    /// they stand.
     pub(crate) fn redacted(&self) -> String {
-        let hidden = |line: &str| {
-            ["a=ice-pwd:", "a=crypto:"].into_iter().find(|name| {
-                line.get(..name.len())
-                    .is_some_and(|start| start.eq_ignore_ascii_case(name))
-            })
-        };
+        let passwords: Vec<&str> = std::iter::once(&self.session)
+            .chain(&self.sections)
+            .filter_map(|part| part.value("ice-pwd"))
+            .filter(|password| password.len() >= MIN_PASSWORD)
+            .collect();
         let mut text = String::new();
         for line in self.lines() {
-            match hidden(line) {
-                Some(name) => text.push_str(&format!("{name}(hidden)")),
-                None => text.push_str(line),
-            }
+            let shown = passwords
+                .iter()
+                .fold(redacted_line(line), |line, password| {
+                    line.replace(password, "(hidden)").into()
+                });
+            text.push_str(&shown);
             text.push('\n');
         }
         text
@@ -81,14 +96,42 @@ impl Sdp {
     }
 }
 
-fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines()
-        .map(|line| line.trim_end_matches('\r'))
-        .filter(|line| !line.is_empty())
+/// A control character can't be part of a value, and GStreamer's parser skips some.
+fn is_blank(character: char) -> bool {
+    character == ' ' || character.is_control()
 }
 
-fn is_version(line: &str) -> bool {
-    line.trim_end() == "v=0"
+/// The line without blanks around its `=` and, in an attribute, its `:`.
+fn canonical(line: &str) -> String {
+    let Some((letter, value)) = line.split_once('=') else {
+        return line.to_owned();
+    };
+    let (letter, value) = (
+        letter.trim_end_matches(is_blank),
+        value.trim_matches(is_blank),
+    );
+    match value.split_once(':') {
+        Some((name, value)) if letter == "a" => format!(
+            "a={}:{}",
+            name.trim_end_matches(is_blank),
+            value.trim_start_matches(is_blank)
+        ),
+        _ => format!("{letter}={value}"),
+    }
+}
+
+/// The line without its secret, by what the most lenient parser would read.
+fn redacted_line(line: &str) -> Cow<'_, str> {
+    let letters = line.chars().filter(char::is_ascii_graphic);
+    let letters = letters.collect::<String>().to_ascii_lowercase();
+    let secret = SECRET_LINES
+        .into_iter()
+        .find(|name| letters.starts_with(name));
+    match secret {
+        Some(name) => format!("{name}(hidden)").into(),
+        None if letters.contains("ice-pwd") || letters.contains("inline:") => "(hidden)".into(),
+        None => line.into(),
+    }
 }
 
 /// Hides the lines, since they hold an ICE password.
@@ -221,15 +264,68 @@ mod tests {
         assert_eq!(Sdp::parse(&line_feeds).unwrap().to_string(), TEXT);
     }
 
+    const PASSWORD: &str = "pwd4567890123456789012";
+
     #[test]
-    fn redacted_has_no_password_at_any_level() {
-        let text = "v=0\r\na=ice-pwd:one\r\nm=audio 9 x 96\r\na=ice-ufrag:u\r\na=ICE-PWD:two\r\n\
-            a=ice-pwd:\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:three\r\na=x:\u{e9}\r\n";
-        assert_eq!(
-            Sdp::parse(text).unwrap().redacted(),
-            "v=0\na=ice-pwd:(hidden)\nm=audio 9 x 96\na=ice-ufrag:u\na=ice-pwd:(hidden)\n\
-             a=ice-pwd:(hidden)\na=crypto:(hidden)\na=x:\u{e9}\n"
+    fn redacted_has_no_password_in_any_spelling() {
+        for line in [
+            "a=ice-pwd:#",
+            "a=ICE-PWD:#",
+            " a=ice-pwd:#",
+            "\t a=ice-pwd:# \t",
+            "a =ice-pwd:#",
+            "a= ice-pwd:#",
+            "a=ice-pwd :#",
+            "a=ice-pwd: #",
+            " A = Ice-Pwd : #",
+            "a=ice-pwd #",
+            "a=ice-pwd=#",
+            "ice-pwd:#",
+            "a=ice\u{7f}-pwd:#",
+            "a=ice-pwd:# a=ice-pwd:#",
+            "a=ice-ufrag:u\ra=ice-pwd:#",
+            "a=ice-ufrag:u\u{c}a=ice-pwd:#",
+            "i=a=ice-pwd:#",
+            "a=x:1\ta=ice-pwd:#",
+            "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:#",
+            "a=Crypto :1 x inline:#",
+            "a=key-mgmt:mikey #",
+            "k=clear:#",
+            " k = base64:#",
+        ] {
+            for text in [
+                format!("v=0\r\n{line}\r\nm=audio 9 x 96\r\na=ice-ufrag:u\r\n"),
+                format!("v=0\r\nm=audio 9 x 96\r\n{line}\r\na=ice-ufrag:u\r\n"),
+            ] {
+                let redacted = Sdp::parse(&text.replace('#', PASSWORD)).unwrap().redacted();
+                assert!(!redacted.contains(PASSWORD), "{line:?}: {redacted}");
+                assert!(redacted.contains("(hidden)"), "{line:?}: {redacted}");
+                assert!(
+                    redacted.ends_with("a=ice-ufrag:u\n"),
+                    "{line:?}: {redacted}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn redacted_has_no_password_that_another_line_repeats() {
+        let text = format!(
+            "v=0\r\ni=try {PASSWORD} here\r\na=ice-pwd:{PASSWORD}\r\n\
+             m=audio 9 x 96\r\na=x-debug:pwd={PASSWORD}\r\na=ice-pwd:p\r\n"
         );
+        assert_eq!(
+            Sdp::parse(&text).unwrap().redacted(),
+            "v=0\ni=try (hidden) here\na=ice-pwd:(hidden)\nm=audio 9 x 96\n\
+             a=x-debug:pwd=(hidden)\na=ice-pwd:(hidden)\n"
+        );
+    }
+
+    #[test]
+    fn redacted_keeps_every_other_line() {
+        let text = TEXT.replace("a=mid-extra:x", "a=x:\u{e9}\r\na=ice-options:trickle");
+        let redacted = Sdp::parse(&text).unwrap().redacted();
+        assert_eq!(redacted, text.replace("\r\n", "\n"));
     }
 
     #[test]
