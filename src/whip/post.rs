@@ -3,7 +3,7 @@
 use std::fmt;
 
 use http::header::{CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use url::Url;
 
 use super::answer::{Answer, AnswerError};
@@ -61,7 +61,7 @@ impl Post {
         if !status.is_success() {
             return None;
         }
-        let location = headers.get(LOCATION)?.to_str().ok()?;
+        let location = location(headers)?.to_str().ok()?;
         // Relative to the URL that answered (RFC 9110 10.2.2), which after a redirect
         // is not the endpoint.
         let url = self.url.join(location).ok()?;
@@ -104,10 +104,7 @@ impl Post {
 
     fn redirected(mut self, response: &Response<Body>) -> Result<Redirect, PostError> {
         let status = response.status();
-        let location = response
-            .headers()
-            .get(LOCATION)
-            .ok_or(PostError::NoLocation { status })?;
+        let location = location(response.headers()).ok_or(PostError::NoLocation { status })?;
         let bad_location = || PostError::BadLocation { status };
         let text = location.to_str().map_err(|_| bad_location())?;
         let mut next = self.url.join(text).map_err(|_| bad_location())?;
@@ -127,6 +124,14 @@ impl Post {
         }
         Ok(Redirect { from, to: self })
     }
+}
+
+/// The `Location` header. An empty one and a mere fragment count as none: they resolve
+/// to the URL that answered, and the DELETE would go to the endpoint.
+fn location(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let location = headers.get(LOCATION)?;
+    let bytes = location.as_bytes().trim_ascii();
+    (!bytes.is_empty() && !bytes.starts_with(b"#")).then_some(location)
 }
 
 /// A reply to the POST that is not an error.

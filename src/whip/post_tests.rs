@@ -205,6 +205,23 @@ fn success_with_200_is_usable_but_odd() {
 }
 
 #[test]
+fn empty_location_is_none() {
+    for location in ["", " ", "\t", "#", "#x"] {
+        let endpoint = post("https://a.example/whip/key");
+        let session = created(endpoint, &reply(201, &[("location", location)], &answer()));
+        assert_eq!(session.resource, None, "{location:?}");
+        assert_eq!(session.deviations, [Deviation::NoLocation]);
+        let status = StatusCode::TEMPORARY_REDIRECT;
+        let redirect = reply(307, &[("location", location)], "");
+        assert_eq!(
+            error(post("https://a.example/"), &redirect),
+            PostError::NoLocation { status },
+            "{location:?}"
+        );
+    }
+}
+
+#[test]
 fn unusable_answer_leaves_a_resource_to_delete() {
     let session = created(
         post("https://a.example/"),
