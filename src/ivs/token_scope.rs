@@ -14,13 +14,15 @@ use crate::whip::{is_loopback, origin};
 /// go to other hosts than the endpoint's. A wrong host could publish with it.
 ///
 /// # Errors
-/// [`TokenDenied`] unless the URLs have the same origin, both are IVS's, both are this
-/// machine, or the user listed the host of `to`. Always from https to http.
+/// [`TokenDenied`] unless the URLs have the same origin, `to` is the same host over https
+/// after http, both are IVS's, both are this machine, or the user listed the host of
+/// `to`. Always from https to http.
 pub fn may_have_token(from: &Url, to: &Url, listed: &RedirectHosts) -> Result<(), TokenDenied> {
     if from.scheme() == "https" && to.scheme() == "http" {
         return Err(TokenDenied::Downgrade { host: origin(to) });
     }
     let allowed = from.origin() == to.origin()
+        || is_upgrade(from, to)
         || (is_ivs(from) && is_ivs(to))
         || (is_loopback(from) && is_loopback(to))
         || listed.contains(to);
@@ -29,6 +31,13 @@ pub fn may_have_token(from: &Url, to: &Url, listed: &RedirectHosts) -> Result<()
     } else {
         Err(TokenDenied::Host { host: origin(to) })
     }
+}
+
+/// Whether the host stays the same and http becomes https, on whatever port. That makes
+/// nothing worse: who can forge the unencrypted redirect has read the token, and the
+/// target must show a certificate for the host's name.
+fn is_upgrade(from: &Url, to: &Url) -> bool {
+    from.scheme() == "http" && to.scheme() == "https" && from.host() == to.host()
 }
 
 /// Why the token may not be sent.
@@ -200,6 +209,21 @@ mod tests {
             )
             .is_ok()
         );
+    }
+
+    #[test]
+    fn same_host_over_https_may_have_it() {
+        for to in ["https://A.example/x", "https://a.example:8443/"] {
+            assert!(check("http://a.example:8080/", to, "").is_ok(), "{to}");
+        }
+        for (from, to) in [
+            ("http://a.example/", "https://b.example/"),
+            ("http://a.example/", "https://x.a.example/"),
+            ("http://a.example/", "http://a.example:8080/"),
+            ("https://a.example/", "https://a.example:8443/"),
+        ] {
+            assert!(check(from, to, "").is_err(), "{from} {to}");
+        }
     }
 
     #[test]
