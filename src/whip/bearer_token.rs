@@ -1,8 +1,16 @@
 //! The bearer token, as a type that can't be printed by accident.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use http::HeaderValue;
+
+/// A text that has this many characters in a row in common with the token shows it. Words
+/// do not, nor does the beginning of every JSON web token (`eyJhbGciOi`).
+const PIECE: usize = 16;
+
+/// Shorter tokens could be words.
+const MIN_SECRET: usize = 8;
 
 /// A bearer token (RFC 6750 2.1): for IVS, the participant token.
 ///
@@ -53,6 +61,53 @@ impl Token {
             HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
         value.set_sensitive(true);
         value
+    }
+
+    /// The text with `…` for the token, and for every piece of it of 16 characters or
+    /// more, in upper or lower case: part of a token is half a secret, and a body that is
+    /// cut short shows its beginning. A token of less than 16 characters is hidden as a
+    /// whole, one of less than 8 not at all: it could be any word.
+    pub fn hidden_in(&self, text: &str) -> String {
+        let pieces = self.pieces();
+        let bytes = text.to_ascii_lowercase().into_bytes();
+        let length = self.0.len().min(PIECE);
+        let (mut shown, mut end) = (String::new(), None);
+        for (start, window) in bytes.windows(length).enumerate() {
+            if !pieces.contains(window) {
+                continue;
+            }
+            // Overlapping and adjoining pieces are one.
+            if end.is_none_or(|end| start > end) {
+                // Pieces are ASCII, so each range ends between characters.
+                let before = text.get(end.unwrap_or_default()..start);
+                shown.push_str(before.unwrap_or_default());
+                shown.push('…');
+            }
+            end = Some(start + length);
+        }
+        shown + text.get(end.unwrap_or_default()..).unwrap_or_default()
+    }
+
+    /// Whether a text shows the token or a long piece of it, by the rule of
+    /// [`Token::hidden_in`].
+    pub fn is_shown_by(&self, text: &str) -> bool {
+        let pieces = self.pieces();
+        let bytes = text.to_ascii_lowercase().into_bytes();
+        bytes
+            .windows(self.0.len().min(PIECE))
+            .any(|window| pieces.contains(window))
+    }
+
+    /// Every piece of [`PIECE`] characters, or the token if it is shorter.
+    fn pieces(&self) -> HashSet<Vec<u8>> {
+        let token = self.0.to_ascii_lowercase().into_bytes();
+        if token.len() < MIN_SECRET {
+            return HashSet::new();
+        }
+        token
+            .windows(token.len().min(PIECE))
+            .map(<[u8]>::to_vec)
+            .collect()
     }
 
     /// The token itself, to read its claims. Must never appear in a message.
@@ -142,5 +197,39 @@ mod tests {
         let value = Token::parse("secret").unwrap().authorization();
         assert!(value.is_sensitive());
         assert_eq!(value, "Bearer secret");
+    }
+
+    const JWT: &str = "eyJhbGciOiJFUzM4NCJ9.eyJyb29tIjoiNDIiLCJleHAiOjF9.MEUCIQDx-y_z0123456789";
+
+    #[test]
+    fn long_pieces_of_it_are_hidden() {
+        let token = Token::parse(JWT).unwrap();
+        for (text, shown) in [
+            (format!("no {JWT}!"), "no …!"),
+            (format!("no {}", &JWT[..30]), "no …"),
+            (format!("no {}…", &JWT[30..]), "no ……"),
+            (format!("é{}é", JWT.split('.').nth(1).unwrap()), "é…é"),
+            (format!("no {}", JWT.to_uppercase()), "no …"),
+            (format!("{} {}", &JWT[..20], &JWT[40..]), "… …"),
+            (JWT[..16].to_owned(), "…"),
+            ("eyJhbGciOiJFUzM".to_owned(), "eyJhbGciOiJFUzM"),
+            ("invalid token".to_owned(), "invalid token"),
+            (String::new(), ""),
+        ] {
+            assert_eq!(token.hidden_in(&text), shown, "{text}");
+            assert_eq!(token.is_shown_by(&text), text.as_str() != shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn short_tokens_are_hidden_as_a_whole() {
+        let token = Token::parse("streamKey").unwrap();
+        assert_eq!(token.hidden_in("a streamkey!"), "a …!");
+        assert!(!token.is_shown_by("a stream"));
+        // Too short to be told from a word.
+        assert_eq!(
+            Token::parse("live").unwrap().hidden_in("live.example"),
+            "live.example"
+        );
     }
 }

@@ -15,6 +15,10 @@ use super::body::Body;
 /// The longest excerpt of a server's message that is shown, in characters.
 const EXCERPT: usize = 200;
 
+/// The longest body that is kept, in bytes. It is searched for secrets, and IVS's errors
+/// have less than 1 KB.
+const MAX_BODY: usize = 64 * 1024;
+
 /// A reply with a 4xx or 5xx status, or with one that has no meaning for a POST.
 ///
 /// It holds only what the server sent, because RFC 9725 4.1 forbids clients to infer
@@ -38,17 +42,21 @@ impl Refusal {
         Self {
             status: response.status(),
             retry_after: retry_after.and_then(RetryAfter::read),
-            body: response.body().bytes().clone(),
+            body: beginning(response.body().bytes()),
         }
     }
 
-    /// Replaces with `…` what the server may have repeated from the request: the token,
-    /// and the URL's path and query, which hold the stream key on other servers.
+    /// Replaces with `…` what the server may have repeated from the request: the token
+    /// and long pieces of it, and the URL's path and query, which hold the stream key on
+    /// other servers.
     pub fn redact_request(&mut self, token: Option<&Token>, asked: &Url) {
         let parts = secret_parts(asked);
-        let token = token.map(Token::reveal).into_iter();
-        let secrets: Vec<&str> = parts.iter().map(String::as_str).chain(token).collect();
+        let whole = token.map(Token::reveal).into_iter();
+        let secrets: Vec<&str> = parts.iter().map(String::as_str).chain(whole).collect();
         self.hide(&secrets);
+        if let Some(token) = token {
+            self.rewrite(&|text| token.hidden_in(text));
+        }
     }
 
     /// Replaces these texts with `…`.
@@ -57,14 +65,18 @@ impl Refusal {
         secrets.retain(|secret| !secret.is_empty());
         // A short secret may be part of a longer one.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        self.rewrite(&|text| redact_text(text, &secrets));
+    }
+
+    fn rewrite(&mut self, redact: &dyn Fn(&str) -> String) {
         // JSON can escape a character in several ways, so its strings are decoded
         // first.
         self.body = match serde_json::from_slice::<Value>(&self.body) {
             Ok(mut json) => {
-                redact_json(&mut json, &secrets);
+                redact_json(&mut json, redact);
                 json.to_string().into()
             }
-            Err(_) => redact_text(&String::from_utf8_lossy(&self.body), &secrets).into(),
+            Err(_) => redact(&String::from_utf8_lossy(&self.body)).into(),
         };
     }
 
@@ -124,6 +136,10 @@ impl RetryAfter {
     }
 }
 
+fn beginning(body: &Bytes) -> Bytes {
+    body.slice(..body.len().min(MAX_BODY))
+}
+
 /// Shorter parts of a path or query are words like `whip`, not secrets.
 const MIN_SECRET_LENGTH: usize = 8;
 
@@ -153,13 +169,17 @@ fn redact_text(text: &str, secrets: &[&str]) -> String {
         .fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
 }
 
-fn redact_json(json: &mut Value, secrets: &[&str]) {
+fn redact_json(json: &mut Value, redact: &dyn Fn(&str) -> String) {
     match json {
-        Value::String(text) => *text = redact_text(text, secrets),
-        Value::Array(items) => items.iter_mut().for_each(|item| redact_json(item, secrets)),
-        Value::Object(fields) => fields
-            .values_mut()
-            .for_each(|value| redact_json(value, secrets)),
+        Value::String(text) => *text = redact(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| redact_json(item, redact)),
+        Value::Object(fields) => {
+            let all = std::mem::take(fields).into_iter();
+            fields.extend(all.map(|(name, mut value)| {
+                redact_json(&mut value, redact);
+                (redact(&name), value)
+            }));
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
@@ -234,6 +254,45 @@ mod tests {
         let mut root = refusal("a/b");
         root.redact_request(None, &Url::parse("https://h.example/").unwrap());
         assert_eq!(root.message().as_deref(), Some("a/b"));
+    }
+
+    #[test]
+    fn pieces_of_the_token_are_redacted() {
+        const JWT: &str = "eyJhbGciOiJFUzM4NCJ9.eyJyb29tIjoiNDIiLCJleHAiOjF9.MEUCIQDx-y_z01";
+        let token = Token::parse(JWT).unwrap();
+        let asked = Url::parse("https://h.example/").unwrap();
+        for (body, shown) in [
+            (
+                format!("bad token {}", &JWT[..40]),
+                "bad token …".to_owned(),
+            ),
+            (format!("bad {}", JWT.to_lowercase()), "bad …".to_owned()),
+            (
+                format!(r#"{{"message":"sig {}","code":1}}"#, &JWT[45..]),
+                "sig …".to_owned(),
+            ),
+        ] {
+            let mut refusal = Refusal {
+                body: body.clone().into(),
+                ..refusal("")
+            };
+            refusal.redact_request(Some(&token), &asked);
+            assert_eq!(refusal.message(), Some(shown), "{body}");
+        }
+        let mut keys = Refusal {
+            body: format!(r#"{{"a":[{{"{JWT}":1}}]}}"#).into(),
+            ..refusal("")
+        };
+        keys.redact_request(Some(&token), &asked);
+        assert_eq!(keys.body, r#"{"a":[{"…":1}]}"#);
+    }
+
+    #[test]
+    fn only_the_beginning_of_a_long_body_is_kept() {
+        let response = Response::builder().status(400);
+        let body = Body::Whole("x".repeat(MAX_BODY + 1).into());
+        let refusal = Refusal::read(&response.body(body).unwrap());
+        assert_eq!(refusal.body.len(), MAX_BODY);
     }
 
     #[test]
