@@ -48,6 +48,8 @@ pub enum TokenDenied {
         /// Scheme, host and port.
         host: String,
     },
+    /// To a host whose name shows the token. A look-up would tell it to name servers.
+    InHostName,
     /// To a host that neither a rule nor the user allows.
     Host {
         /// Scheme, host and port.
@@ -62,6 +64,10 @@ impl fmt::Display for TokenDenied {
                 f,
                 "the server redirects from https to {host}, where the token would be \
                  sent unencrypted, so the element does not follow"
+            ),
+            Self::InHostName => f.write_str(
+                "the server redirects to a host whose name repeats the token, so the element \
+                 does not follow",
             ),
             Self::Host { host } => write!(
                 f,

@@ -144,7 +144,7 @@ pub enum Warning {
     /// A reply that deviates from RFC 9725.
     Deviation(Deviation),
     /// The session's resource is on a host that may not receive the token, so
-    /// the DELETE is sent without it.
+    /// the DELETE is sent without it; or not at all if the host's name shows it.
     ResourceElsewhere(TokenDenied),
     /// The DELETE failed; the session may still be on the server.
     NotDeleted(Ended),
@@ -168,6 +168,10 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Deviation(deviation) => write!(f, "{deviation}."),
+            Self::ResourceElsewhere(TokenDenied::InHostName) => f.write_str(
+                "The host name of the session's URL repeats the token, so no DELETE is sent; the \
+                 session ends when the server notices that media has stopped.",
+            ),
             Self::ResourceElsewhere(denied) => write!(
                 f,
                 "The session's URL is on a host that may not have the token, so the DELETE goes \

@@ -75,7 +75,7 @@ impl Exchange {
                 emit(Event::Redirected { from, to });
                 Ok(Step::Again(redirect.to))
             }
-            Reply::Created(created) => {
+            Reply::Created(mut created) => {
                 for deviation in &created.deviations {
                     emit(Event::Warning(Warning::Deviation(deviation.clone())));
                 }
@@ -84,6 +84,9 @@ impl Exchange {
                     && let Err(denied) = self.check_token_scope(&token, &asked, resource.url())
                 {
                     token = None;
+                    if denied == TokenDenied::InHostName {
+                        created.resource = None;
+                    }
                     emit(Event::Warning(Warning::ResourceElsewhere(denied)));
                 }
                 let host = origin(&asked);
@@ -105,6 +108,10 @@ impl Exchange {
         from: &url::Url,
         to: &url::Url,
     ) -> Result<(), TokenDenied> {
+        let host = to.host_str().unwrap_or_default();
+        if token.as_ref().is_some_and(|token| token.is_shown_by(host)) {
+            return Err(TokenDenied::InHostName);
+        }
         match may_have_token(from, to, &self.config.redirect_hosts) {
             Err(TokenDenied::Host { .. }) if token.is_none() => Ok(()),
             verdict => verdict,

@@ -45,7 +45,10 @@ fn assert_hidden(events: &[Event]) {
     }
 }
 
-fn script(post: fn(&Request) -> Action, delete: fn() -> Action) -> Server {
+fn script(
+    post: impl Fn(&Request) -> Action + Send + Sync + 'static,
+    delete: fn() -> Action,
+) -> Server {
     Server::start("127.0.0.1", move |request| match request.method.as_str() {
         "POST" => post(request),
         _ => delete(),
@@ -67,6 +70,42 @@ fn no_event_of_a_session_shows_them() {
         let events = run(&first);
         assert!(events.len() >= 5, "{events:?}");
         assert_hidden(&events);
+    }
+}
+
+/// A look-up of such a host would tell the token to every name server on the way.
+#[test]
+fn no_host_name_shows_the_token() {
+    let host = |piece: &str| format!("http://{piece}.example/");
+    let (upper, piece) = (TOKEN.to_uppercase(), &TOKEN[..20]);
+    let escaped: String = TOKEN.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    for name in [TOKEN, &upper, piece, &escaped] {
+        let to = host(name);
+        let server = Server::start("127.0.0.1", move |_| redirect(&to));
+        let events = run(&server);
+        let Some(Event::Failed(failure)) = events.iter().rev().nth(1) else {
+            panic!("a failure: {events:?}")
+        };
+        assert!(failure.to_string().contains("token"), "{failure}");
+        assert!(!failure.to_string().contains("redirect-hosts"), "{failure}");
+        assert_no_piece(&events);
+
+        let location = host(name);
+        let server = script(
+            move |request| created(&location, request),
+            || Reply::new(200).into(),
+        );
+        let events = run(&server);
+        assert!(matches!(&events[1], Event::Warning(_)), "{events:?}");
+        assert_no_piece(&events);
+        assert_eq!(server.requests().len(), 1, "no DELETE");
+    }
+}
+
+fn assert_no_piece(events: &[Event]) {
+    for event in events {
+        let shown = shown(event).to_lowercase();
+        assert!(!shown.contains(&TOKEN[..12].to_lowercase()), "{shown}");
     }
 }
 
