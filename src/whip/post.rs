@@ -9,7 +9,7 @@ use url::Url;
 use super::answer::{Answer, AnswerError};
 use super::bearer_token::Token;
 use super::body::Body;
-use super::endpoint::{Endpoint, origin};
+use super::endpoint::{Endpoint, MAX_URL, origin};
 use super::link_header::{IceServer, ice_servers};
 use super::offer::Offer;
 use super::refusal::Refusal;
@@ -56,16 +56,21 @@ impl Post {
 
     /// The session that a reply's status and headers announce, so that it can be
     /// deleted even if the body never arrives. `None` if the status is no success, or
-    /// `Location` is missing or not an http or https URL.
+    /// `Location` is missing, not an http or https URL, or longer than 8 KB.
     pub fn resource(&self, status: StatusCode, headers: &HeaderMap) -> Option<Resource> {
         if !status.is_success() {
             return None;
         }
+        let url = self.session_url(headers)?;
+        (url.as_str().len() <= MAX_URL).then(|| Resource::new(url, headers))
+    }
+
+    fn session_url(&self, headers: &HeaderMap) -> Option<Url> {
         let location = location(headers)?.to_str().ok()?;
         // Relative to the URL that answered (RFC 9110 10.2.2), which after a redirect
         // is not the endpoint.
         let url = self.url.join(location).ok()?;
-        matches!(url.scheme(), "http" | "https").then(|| Resource::new(url, headers))
+        matches!(url.scheme(), "http" | "https").then_some(url)
     }
 
     /// Reads the reply.
@@ -92,7 +97,10 @@ impl Post {
             deviations.push(Deviation::Status(status));
         }
         if resource.is_none() {
-            deviations.push(Deviation::NoLocation);
+            deviations.push(match self.session_url(headers) {
+                Some(_) => Deviation::LocationTooLong,
+                None => Deviation::NoLocation,
+            });
         }
         Created {
             answer: Answer::read(response.body(), &self.offer),
@@ -112,6 +120,9 @@ impl Post {
             return Err(bad_location());
         }
         next.set_fragment(None);
+        if next.as_str().len() > MAX_URL {
+            return Err(PostError::LocationTooLong { status });
+        }
         let from = std::mem::replace(&mut self.url, next);
         self.asked.push(from.clone());
         if self.asked.contains(&self.url) {
@@ -174,6 +185,8 @@ pub enum Deviation {
     Status(StatusCode),
     /// No usable `Location` (Twitch, go2rtc): the session can't be deleted.
     NoLocation,
+    /// A `Location` of more than 8 KB: the session can't be deleted.
+    LocationTooLong,
 }
 
 impl fmt::Display for Deviation {
@@ -189,6 +202,12 @@ impl fmt::Display for Deviation {
             Self::NoLocation => f.write_str(
                 "the server named no session URL (Location), so the session can't be deleted \
                  at stop and ends when the server notices",
+            ),
+            Self::LocationTooLong => write!(
+                f,
+                "the server's session URL (Location) has more than {} KB, so the session can't \
+                 be deleted at stop and ends when the server notices",
+                MAX_URL / 1024
             ),
         }
     }
@@ -206,6 +225,11 @@ pub enum PostError {
     },
     /// A redirect whose `Location` is not an http or https URL.
     BadLocation {
+        /// The redirect's status.
+        status: StatusCode,
+    },
+    /// A redirect to a URL of more than 8 KB.
+    LocationTooLong {
         /// The redirect's status.
         status: StatusCode,
     },
@@ -232,6 +256,7 @@ impl PostError {
             Self::Refused(refusal) => Some(refusal.status),
             Self::NoLocation { status }
             | Self::BadLocation { status }
+            | Self::LocationTooLong { status }
             | Self::OtherRedirect { status } => Some(*status),
             Self::Loop { .. } | Self::TooManyHops => None,
         }
@@ -253,6 +278,12 @@ impl fmt::Display for PostError {
                 f,
                 "the server redirects (HTTP {}) to something that is not an http or https URL",
                 status.as_u16()
+            ),
+            Self::LocationTooLong { status } => write!(
+                f,
+                "the server redirects (HTTP {}) to a URL of more than {} KB",
+                status.as_u16(),
+                MAX_URL / 1024
             ),
             Self::Loop { host } => write!(f, "the redirects form a loop through {host}"),
             Self::TooManyHops => write!(f, "there are more than {MAX_HOPS} redirects"),

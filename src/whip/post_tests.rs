@@ -175,6 +175,7 @@ fn every_error_says_something_else() {
     let errors = [
         PostError::NoLocation { status },
         PostError::BadLocation { status },
+        PostError::LocationTooLong { status },
         PostError::Loop {
             host: "https://a.example".into(),
         },
@@ -219,6 +220,26 @@ fn empty_location_is_none() {
             "{location:?}"
         );
     }
+}
+
+#[test]
+fn over_long_location() {
+    // `https://a.example` has 17 characters.
+    let location = |length: usize| format!("/{}", "s".repeat(length - 18));
+    let reply_with = |status, length| reply(status, &[("location", &location(length))], &answer());
+    for length in [MAX_URL + 1, 70_000] {
+        let session = created(post("https://a.example/"), &reply_with(201, length));
+        assert_eq!(session.resource, None);
+        assert_eq!(session.deviations, [Deviation::LocationTooLong]);
+        let status = StatusCode::TEMPORARY_REDIRECT;
+        assert_eq!(
+            error(post("https://a.example/"), &reply_with(307, length)),
+            PostError::LocationTooLong { status }
+        );
+    }
+    let session = created(post("https://a.example/"), &reply_with(201, MAX_URL));
+    assert_eq!(session.deviations, []);
+    redirect(post("https://a.example/"), 307, &location(MAX_URL));
 }
 
 #[test]

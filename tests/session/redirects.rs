@@ -46,6 +46,14 @@ fn elsewhere(server: &Server, path: &str) -> String {
 }
 
 #[test]
+fn over_long_location() {
+    let location = format!("/{}", "s".repeat(70_000));
+    let failure = failure_at(Reply::new(307).header("Location", &location));
+    let text = failure.to_string();
+    assert!(text.contains("8 KB") && !text.contains("builder"), "{text}");
+}
+
+#[test]
 fn ten_hops_are_followed() {
     let server = chain(MAX_HOPS);
     let publisher = Publisher::publishing(config(&server.url("/0")));

@@ -128,6 +128,25 @@ fn without_location_it_works_with_a_warning() {
 }
 
 #[test]
+fn over_long_location_leaves_a_session_behind_and_says_so() {
+    let server = Server::start("127.0.0.1", |request| {
+        let location = format!("/{}", "s".repeat(70_000));
+        let reply = Reply::new(201).header("Location", &location);
+        reply.body(answer_for(&request.body)).into()
+    });
+    let publisher = Publisher::offering(config(&server.url("/")));
+    let events: Vec<Event> = (0..3).map(|_| publisher.next()).collect();
+    assert_eq!(names(&events), ["connecting", "warning", "answer"]);
+    let text = warnings(&events)[0].to_string();
+    assert!(
+        text.contains("8 KB") && text.contains("can't be deleted"),
+        "{text}"
+    );
+    assert!(publisher.stop().0);
+    assert_eq!(ended(&publisher.to_the_end()), Ended::NothingToDelete);
+}
+
+#[test]
 fn ok_instead_of_created_works_with_a_warning() {
     let server = Server::start("127.0.0.1", |request| {
         let reply = Reply::new(200).header("Location", "session/1");
