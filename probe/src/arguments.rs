@@ -223,6 +223,14 @@ impl fmt::Display for UsageError {
                     "the file of --token-file number {number} holds no token: {error}"
                 )
             }
+            Self::File(number, TokenProblem::TooLong { .. }) => write!(
+                f,
+                "the file of --token-file number {number} is longer than any token"
+            ),
+            Self::File(number, TokenProblem::Utf16 { .. }) => write!(
+                f,
+                "the file of --token-file number {number} is UTF-16 text; write the token as UTF-8"
+            ),
             Self::NoToken => write!(
                 f,
                 "there is no participant token: set {TOKEN_VARIABLE} in the environment, or name \

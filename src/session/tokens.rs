@@ -142,11 +142,19 @@ fn read_file(path: &PathBuf) -> Result<Token, TokenProblem> {
         path: path.clone(),
         kind: error.kind(),
     };
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_FILE)
-        .read_to_string(&mut text)
+    file.take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)
         .map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(TokenProblem::TooLong { path: path.clone() });
+    }
+    // PowerShell's `>` writes UTF-16.
+    if bytes.contains(&0) || bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(TokenProblem::Utf16 { path: path.clone() });
+    }
+    let text = String::from_utf8_lossy(&bytes);
     // Editors and `aws … --output text` end the file with a line break.
     Token::parse(text.trim()).map_err(|error| TokenProblem::NoToken {
         path: path.clone(),
@@ -163,6 +171,16 @@ pub enum TokenProblem {
         path: PathBuf,
         /// The kind of I/O error.
         kind: io::ErrorKind,
+    },
+    /// The file is longer than any token.
+    TooLong {
+        /// Path of the file.
+        path: PathBuf,
+    },
+    /// The file is UTF-16, or has zero bytes as such text has.
+    Utf16 {
+        /// Path of the file.
+        path: PathBuf,
     },
     /// The file does not contain a token.
     NoToken {
@@ -183,6 +201,17 @@ impl fmt::Display for TokenProblem {
                     kind => write!(f, "{kind}"),
                 }
             }
+            Self::TooLong { path } => write!(
+                f,
+                "auth-token-file {} has more than {} KB; it should hold the token alone",
+                path.display(),
+                MAX_FILE / 1024
+            ),
+            Self::Utf16 { path } => write!(
+                f,
+                "auth-token-file {} is UTF-16 text; write the token as UTF-8 or ASCII",
+                path.display()
+            ),
             Self::NoToken { path, error } => {
                 write!(
                     f,
@@ -377,5 +406,56 @@ mod tests {
             let (anew, ()) = tokio::join!(tokens.newest(), write);
             assert_eq!(anew, Ok(token("later")));
         });
+    }
+
+    fn read(name: &str, bytes: &[u8]) -> Result<Option<Token>, TokenProblem> {
+        let path = file(name, bytes);
+        let source = TokenSource {
+            file: Some(path.clone()),
+            ..TokenSource::default()
+        };
+        let read = source.read();
+        std::fs::remove_file(path).unwrap();
+        read
+    }
+
+    #[test]
+    fn too_long() {
+        let longest = "t".repeat(MAX_FILE as usize);
+        assert_eq!(read("longest", longest.as_bytes()), Ok(token(&longest)));
+        for length in [MAX_FILE as usize + 1, 70_000] {
+            let error = read("long", "t".repeat(length).as_bytes()).unwrap_err();
+            assert!(matches!(error, TokenProblem::TooLong { .. }), "{length}");
+            assert!(error.to_string().contains("64 KB"), "{error}");
+        }
+    }
+
+    #[test]
+    fn byte_order_mark_is_dropped() {
+        assert_eq!(read("mark", "\u{feff}abc\r\n".as_bytes()), Ok(token("abc")));
+    }
+
+    #[test]
+    fn utf_16_is_named() {
+        for bytes in [
+            &b"\xff\xfea\0b\0"[..],
+            b"\xfe\xff\0a\0b",
+            b"a\0b\0\r\0\n\0",
+            b"\0a\0b",
+        ] {
+            let error = read("utf16", bytes).unwrap_err();
+            assert!(matches!(error, TokenProblem::Utf16 { .. }), "{bytes:?}");
+            assert!(error.to_string().contains("UTF-16"), "{error}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text() {
+        let error = read("binary", b"ab\xffc").unwrap_err();
+        let invalid = TokenError::InvalidCharacter { position: 2 };
+        assert!(
+            matches!(&error, TokenProblem::NoToken { error, .. } if *error == invalid),
+            "{error:?}"
+        );
     }
 }

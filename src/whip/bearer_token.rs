@@ -29,14 +29,15 @@ pub struct Token(String);
 
 impl Token {
     /// Checks a token that a user gave. White space around it is dropped, since the
-    /// output of a command ends with a line break.
+    /// output of a command ends with a line break; also a byte order mark before it, with
+    /// which some editors begin a file.
     ///
     /// # Errors
     /// [`TokenError`] if the token is empty, or holds a line break, a space or anything
     /// else that is not visible ASCII, which a header can't carry. Also if it begins
     /// with a quote, as a JSON string does: no token has quotes (RFC 6750 2.1).
     pub fn parse(text: &str) -> Result<Self, TokenError> {
-        let text = text.trim();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
         if text.is_empty() {
             return Err(TokenError::Empty);
         }
@@ -172,6 +173,7 @@ mod tests {
     #[test]
     fn white_space_around_it_is_dropped() {
         assert_eq!(Token::parse(" abc\r\n\n"), Token::parse("abc"));
+        assert_eq!(Token::parse("\u{feff}abc\n"), Token::parse("abc"));
         assert_eq!(Token::parse(" \n"), Err(TokenError::Empty));
     }
 
