@@ -177,6 +177,11 @@ impl Failure {
             Cause::Answer(AnswerError::Refused { .. }) => {
                 "the server does not accept this video: use H.264 with rtph264pay".to_owned()
             }
+            Cause::Answer(AnswerError::WebPage) => {
+                "check that whip-endpoint is a WHIP server, and that the network does not redirect \
+                 to a log-in page"
+                    .to_owned()
+            }
             Cause::Answer(_) => "check that whip-endpoint is a WHIP server".to_owned(),
             Cause::Panicked(_) => "please report it".to_owned(),
             Cause::Lost(_) | Cause::Closed if self.was_publishing() => return None,

@@ -229,6 +229,8 @@ pub enum AnswerError {
     Empty,
     /// The body is not UTF-8, or does not begin with `v=0`.
     NotSdp,
+    /// The body is a web page: its type is HTML, or it begins with `<`.
+    WebPage,
     /// The body is longer than the size limit for an answer.
     TooLong,
     /// The answer has more than 1000 lines.
@@ -266,6 +268,7 @@ impl fmt::Display for AnswerError {
         match self {
             Self::Empty => f.write_str("expected an SDP answer, found an empty body"),
             Self::NotSdp => f.write_str("expected an SDP answer, found something else"),
+            Self::WebPage => f.write_str("expected an SDP answer, found a web page"),
             Self::TooLong => f.write_str("expected an SDP answer, found a body too long for one"),
             Self::TooManyLines => write!(
                 f,

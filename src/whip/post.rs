@@ -92,6 +92,19 @@ impl Post {
     fn created(&self, response: &Response<Body>) -> Created {
         let (status, headers) = (response.status(), response.headers());
         let resource = self.resource(status, headers);
+        let answer = Answer::read(response.body(), &self.offer).map_err(|error| match error {
+            AnswerError::NotSdp | AnswerError::TooLong => web_page(response).unwrap_or(error),
+            error => error,
+        });
+        if answer == Err(AnswerError::WebPage) {
+            // Not of a WHIP server, so that it deviates from WHIP is no news.
+            return Created {
+                answer,
+                ice_servers: Vec::new(),
+                resource,
+                deviations: Vec::new(),
+            };
+        }
         let mut deviations = Vec::new();
         if status != StatusCode::CREATED {
             deviations.push(Deviation::Status(status));
@@ -103,7 +116,7 @@ impl Post {
             });
         }
         Created {
-            answer: Answer::read(response.body(), &self.offer),
+            answer,
             ice_servers: ice_servers(headers),
             resource,
             deviations,
@@ -135,6 +148,17 @@ impl Post {
         }
         Ok(Redirect { from, to: self })
     }
+}
+
+fn web_page(response: &Response<Body>) -> Option<AnswerError> {
+    let content_type = response.headers().get(CONTENT_TYPE);
+    let is_html = content_type.is_some_and(|value| {
+        let value = value.as_bytes().to_ascii_lowercase();
+        value.starts_with(b"text/html")
+    });
+    let body = response.body().bytes().trim_ascii();
+    let is_page = body.starts_with(b"<") || (is_html && !body.is_empty());
+    is_page.then_some(AnswerError::WebPage)
 }
 
 /// The `Location` header. An empty one and a mere fragment count as none: they resolve

@@ -243,6 +243,31 @@ fn over_long_location() {
 }
 
 #[test]
+fn web_page_is_the_only_thing_wrong() {
+    let html: &[_] = &[("content-type", "Text/HTML; charset=utf-8")];
+    let page = " \n<!DOCTYPE html><title>Log in to the WiFi</title>";
+    for (headers, body) in [(html, "Welcome"), (&[], page), (html, page)] {
+        let session = created(post("https://a.example/"), &reply(200, headers, body));
+        assert_eq!(session.answer, Err(AnswerError::WebPage), "{body}");
+        assert_eq!(session.deviations, []);
+    }
+    // PHP sends this type unless it is told another.
+    let session = created(post("https://a.example/"), &reply(201, html, &answer()));
+    assert!(session.answer.is_ok());
+    let session = created(post("https://a.example/"), &reply(201, html, ""));
+    assert_eq!(session.answer, Err(AnswerError::Empty));
+}
+
+#[test]
+fn web_page_with_a_location_leaves_a_resource_to_delete() {
+    let session = created(
+        post("https://a.example/"),
+        &reply(201, &[("location", "/s")], "<html>"),
+    );
+    assert_eq!(session.resource.unwrap().url().path(), "/s");
+}
+
+#[test]
 fn unusable_answer_leaves_a_resource_to_delete() {
     let session = created(
         post("https://a.example/"),

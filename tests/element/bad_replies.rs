@@ -173,7 +173,7 @@ fn answers_that_are_empty_garbage_truncated_or_far_too_long() {
     expect(
         &unusable_answer("<html>Hello</html>", 0),
         OpenWrite,
-        &["expected an SDP answer, found something else"],
+        &["expected an SDP answer, found a web page"],
     );
     let cut = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mi";
     expect(

@@ -45,9 +45,27 @@ fn empty() {
 
 #[test]
 fn something_else() {
-    let failure = failure_at(|reply, _| reply.body("<html>Welcome to nginx!</html>"));
+    let failure = failure_at(|reply, _| reply.body("Welcome to nginx!"));
     assert_answer(&failure, AnswerError::NotSdp);
     assert!(!failure.is_retryable());
+}
+
+#[test]
+fn captive_portal_fails_in_one_sentence() {
+    let server = Server::start("127.0.0.1", |_| {
+        let reply = Reply::new(200).header("Content-Type", "text/html");
+        reply.body("<html>Log in</html>").into()
+    });
+    let events = Publisher::offering(config(&server.url("/"))).to_the_end();
+    assert_eq!(names(&events), ["connecting", "failed", "ended"]);
+    let Event::Failed(failure) = &events[1] else {
+        panic!("a failure")
+    };
+    let text = failure.to_string();
+    assert!(
+        text.contains("web page") && text.contains("log-in"),
+        "{text}"
+    );
 }
 
 #[test]
