@@ -17,6 +17,9 @@ impl LimitViolation {
     fn cure(&self, encoder: Option<&str>) -> String {
         let settings = encoder.and_then(Settings::of);
         match self {
+            Self::Codec { .. } if self.is_surround_opus() => {
+                "put audioconvert ! audio/x-raw,channels=2 ahead of opusenc".to_owned()
+            }
             Self::Codec { track, .. } => encoder_for(*track).to_owned(),
             Self::Profile { .. } => {
                 let encoder = encoder.unwrap_or("the encoder");
@@ -292,6 +295,20 @@ mod tests {
             "set opusenc bitrate=128000 (bit/s)"
         );
         assert!(audio.cure(None).contains("128 kbit/s"));
+    }
+
+    #[test]
+    fn surround_opus_needs_fewer_channels() {
+        let violation = LimitViolation::Codec {
+            track: Track::Audio,
+            encoding: "multiopus".into(),
+        };
+        assert_eq!(
+            limit_warning(&violation, Some("opusenc")),
+            "The audio is Opus of more than two channels (multiopus), and IVS accepts only Opus \
+             of one or two: expect a refusal. Put audioconvert ! audio/x-raw,channels=2 ahead of \
+             opusenc."
+        );
     }
 
     #[test]

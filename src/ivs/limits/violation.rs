@@ -104,6 +104,15 @@ impl LimitViolation {
     }
 }
 
+impl LimitViolation {
+    /// Whether the audio is Opus with more channels than RFC 7587 has. GStreamer and
+    /// Chromium call that format MULTIOPUS.
+    pub(super) fn is_surround_opus(&self) -> bool {
+        matches!(self, Self::Codec { track: Track::Audio, encoding }
+            if encoding.eq_ignore_ascii_case("MULTIOPUS"))
+    }
+}
+
 impl fmt::Display for LimitViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_found(f)?;
@@ -114,6 +123,12 @@ impl fmt::Display for LimitViolation {
 impl LimitViolation {
     fn write_found(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Codec { encoding, .. } if self.is_surround_opus() => {
+                write!(
+                    f,
+                    "the audio is Opus of more than two channels ({encoding})"
+                )
+            }
             Self::Codec { track, encoding } => {
                 write!(f, "the {} is {encoding}", track.name())
             }
@@ -148,6 +163,9 @@ impl LimitViolation {
     fn rule(&self) -> &'static str {
         match self {
             Self::Codec { track, .. } => match track {
+                Track::Audio if self.is_surround_opus() => {
+                    "accepts only Opus of one or two: expect a refusal"
+                }
                 Track::Audio => "accepts only Opus: expect a refusal",
                 Track::Video => "accepts only H.264: expect a refusal",
             },
