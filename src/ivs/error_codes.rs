@@ -58,7 +58,8 @@ pub fn explain_refusal(refusal: &Refusal, video: OfferedVideo) -> Explanation {
     let row = code.and_then(by_code);
     let (kind, retry, advice) = row.unwrap_or_else(|| by_status(refusal.status.as_u16()));
     let advice = match code {
-        Some(CANNOT_PUBLISH | NO_COMMON_CODEC) => about_video(video),
+        Some(CANNOT_PUBLISH) => about_video(video),
+        Some(NO_COMMON_CODEC) => about_codecs(video),
         _ => None,
     }
     .unwrap_or_else(|| advice.to_owned());
@@ -90,10 +91,29 @@ fn about_video(video: OfferedVideo) -> Option<String> {
             mode.name()
         )),
         OfferedVideo::Filler(_) => Some(
-            "IVS gives no reason; video-filler=auto offers every form of video section in place of \
-             video; if none is taken, check that the audio is Opus, or link a video pad too"
+            "IVS gives no reason; check that the audio is Opus (opusenc, rtpopuspay); \
+             video-filler=auto has offered every form of video section in place of video, so \
+             else link a video pad too"
                 .to_owned(),
         ),
+    }
+}
+
+/// Advice for a refusal of the codecs. A filler section is always H.264, so with one it
+/// is the audio's codec that IVS does not take, or the section's form.
+fn about_codecs(video: OfferedVideo) -> Option<String> {
+    const AUDIO: &str = "check that the audio is Opus (opusenc, rtpopuspay)";
+    match video {
+        OfferedVideo::Media => None,
+        OfferedVideo::Nothing => about_video(video),
+        OfferedVideo::Pinned(mode) => Some(format!(
+            "{AUDIO}; the video section is H.264, but video-filler={} is set: else use \
+             video-filler=auto",
+            mode.name()
+        )),
+        OfferedVideo::Filler(_) => Some(format!(
+            "{AUDIO}; the video section is H.264 in every form that video-filler=auto has offered"
+        )),
     }
 }
 
@@ -284,6 +304,24 @@ mod tests {
             let none = advice(OfferedVideo::Nothing);
             assert!(none.contains("video-filler=none is set"), "{none}");
         }
+    }
+
+    /// The filler's codec is our own, so only the audio's can be wrong.
+    #[test]
+    fn refused_codecs_of_an_audio_only_offer_are_the_audios() {
+        let body = r#"{"code":2014,"message":"no matching codec"}"#;
+        for video in [
+            OfferedVideo::Filler(FillerMode::Black),
+            OfferedVideo::Pinned(FillerMode::Inactive),
+        ] {
+            let advice = explain_refusal(&refusal(400, body), video).advice;
+            assert!(!advice.contains("no reason"), "{advice}");
+            assert!(advice.contains("check that the audio is Opus"), "{advice}");
+        }
+        let filler = OfferedVideo::Filler(FillerMode::Black);
+        let advice = explain_refusal(&refusal(400, &body.replace("2014", "2001")), filler).advice;
+        let (audio, video) = (advice.find("audio"), advice.find("video"));
+        assert!(audio < video, "the audio first: {advice}");
     }
 
     #[test]
