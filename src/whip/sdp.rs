@@ -29,7 +29,7 @@ impl Sdp {
             .split(['\n', '\r'])
             .map(|line| line.trim_matches(is_blank))
             .filter(|line| !line.is_empty());
-        let is_sdp = !text.contains('\0') && canonical(lines.clone().next()?) == "v=0";
+        let is_sdp = !text.contains('\0') && canonical(lines.clone().next()?)? == "v=0";
         is_sdp.then_some(lines)
     }
 
@@ -41,7 +41,7 @@ impl Sdp {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut session = Lines(Vec::new());
         let mut sections: Vec<Lines> = Vec::new();
-        for line in Self::lines_of(text)?.map(canonical) {
+        for line in Self::lines_of(text)?.filter_map(canonical) {
             if line.starts_with("m=") {
                 sections.push(Lines(Vec::new()));
             }
@@ -101,23 +101,25 @@ fn is_blank(character: char) -> bool {
     character == ' ' || character.is_control()
 }
 
-/// The line without blanks around its `=` and, in an attribute, its `:`.
-fn canonical(line: &str) -> String {
-    let Some((letter, value)) = line.split_once('=') else {
-        return line.to_owned();
-    };
+/// The line without blanks around its `=` and, in an attribute, its `:`. `None` if it has
+/// not the form `letter=value`: GStreamer's parser skips such a line too.
+fn canonical(line: &str) -> Option<String> {
+    let (letter, value) = line.split_once('=')?;
     let (letter, value) = (
         letter.trim_end_matches(is_blank),
         value.trim_matches(is_blank),
     );
-    match value.split_once(':') {
+    if letter.len() != 1 {
+        return None;
+    }
+    Some(match value.split_once(':') {
         Some((name, value)) if letter == "a" => format!(
             "a={}:{}",
             name.trim_end_matches(is_blank),
             value.trim_start_matches(is_blank)
         ),
         _ => format!("{letter}={value}"),
-    }
+    })
 }
 
 /// The line without its secret, by what the most lenient parser would read.
@@ -280,7 +282,6 @@ mod tests {
             " A = Ice-Pwd : #",
             "a=ice-pwd #",
             "a=ice-pwd=#",
-            "ice-pwd:#",
             "a=ice\u{7f}-pwd:#",
             "a=ice-pwd:# a=ice-pwd:#",
             "a=ice-ufrag:u\ra=ice-pwd:#",
