@@ -129,6 +129,8 @@
 pub mod element;
 pub mod ivs;
 pub mod media;
+#[cfg(test)]
+mod random;
 pub mod session;
 pub mod whip;
 

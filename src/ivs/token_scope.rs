@@ -166,6 +166,7 @@ impl std::error::Error for RedirectHostsError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     fn check(from: &str, to: &str, listed: &str) -> Result<(), TokenDenied> {
         let url = |text| Url::parse(text).unwrap();
@@ -244,6 +245,36 @@ mod tests {
                     "{to} {listed}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn https_to_http_never_has_it_whatever_the_hosts() {
+        const HOSTS: [&str; 8] = [
+            "a.example",
+            "b.example",
+            "x.live-video.net",
+            "live-video.net",
+            "localhost",
+            "127.0.0.1",
+            "[::1]",
+            "192.0.2.1",
+        ];
+        const LISTS: [&str; 4] = ["", "a.example", "*.live-video.net,127.0.0.1", "[::1]:80"];
+        const PORTS: [&str; 4] = ["", ":80", ":443", ":8443"];
+        let mut random = Random::new(1);
+        for _ in 0..2000 {
+            let mut url = |scheme| {
+                let (host, port) = (random.one_of(&HOSTS), random.one_of(&PORTS));
+                format!("{scheme}://{host}{port}/")
+            };
+            let (from, to) = (url("https"), url("http"));
+            let listed = random.one_of(&LISTS);
+            let denied = check(&from, &to, listed).unwrap_err();
+            assert!(
+                matches!(denied, TokenDenied::Downgrade { .. }),
+                "{from} {to} {listed}"
+            );
         }
     }
 

@@ -67,6 +67,8 @@
 //! ```
 
 mod answer;
+#[cfg(test)]
+mod answer_properties;
 mod answer_repair;
 mod bearer_token;
 mod body;
