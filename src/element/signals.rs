@@ -4,16 +4,23 @@ use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
 use glib::prelude::*;
-use glib::subclass::Signal;
+use glib::signal::signal_has_handler_pending;
+use glib::subclass::{Signal, SignalId};
 
 /// Emitted with each new webrtcbin before it is linked. A handler can set what the
 /// element has no property for.
 pub(super) const WEBRTCBIN_READY: &str = "webrtcbin-ready";
 
-/// Emitted when the token is expired or does not allow publishing, or when the
-/// server refused it as expired. A handler returns a new token or nothing. No
-/// handler is called after one that returned a token.
+/// Emitted when IVS needs a token and there is none, when it is expired or does not
+/// allow publishing, or when the server refused it as expired. A handler returns a
+/// new token or nothing. No handler is called after one that returned a token.
 pub(super) const REQUEST_TOKEN: &str = "request-token";
+
+/// Whether the application has connected a handler to [`REQUEST_TOKEN`].
+pub(super) fn has_token_handler(element: &gst::Bin) -> bool {
+    let signal = SignalId::lookup(REQUEST_TOKEN, element.type_());
+    signal.is_some_and(|signal| signal_has_handler_pending(element, signal, None, false))
+}
 
 pub(super) fn signals() -> &'static [Signal] {
     static SIGNALS: LazyLock<Vec<Signal>> = LazyLock::new(|| {

@@ -85,9 +85,9 @@ pub enum Event {
     State(State),
     /// The claims of the token in use; `None` if there are none to read.
     Claims(Option<Claims>),
-    /// The token in use has expired or does not allow publishing. Reply with
-    /// [`Input::NewToken`] or [`Input::NoNewToken`]; no reply within 10 s counts
-    /// as the latter.
+    /// IVS needs a token and there is none, or the one in use has expired or does not
+    /// allow publishing. Reply with [`Input::NewToken`] or [`Input::NoNewToken`]; no
+    /// reply within 10 s counts as the latter.
     NewTokenWanted,
     /// The server redirected the POST.
     Redirected {

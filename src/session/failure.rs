@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::config::NoToken;
 use super::http_io::SendError;
 use super::panics::Panicked;
 use super::proxy::ProxyProblem;
@@ -30,7 +31,7 @@ impl Failure {
     /// The kind of error, which decides the error code on the bus.
     pub fn kind(&self) -> ErrorKind {
         match &self.cause {
-            Cause::Token(_) => ErrorKind::Settings,
+            Cause::Token(_) | Cause::NoToken => ErrorKind::Settings,
             Cause::Claims(_) => ErrorKind::NotAuthorized,
             Cause::TokenDenied(_) | Cause::Certificate => ErrorKind::NotAuthorized,
             Cause::Post { error, video, .. } => match error {
@@ -74,6 +75,7 @@ impl Failure {
             | Cause::Panicked(_) => true,
             Cause::Answer(error) => *error == AnswerError::Broken,
             Cause::Token(_)
+            | Cause::NoToken
             | Cause::Claims(_)
             | Cause::TokenDenied(_)
             | Cause::Post { .. }
@@ -225,6 +227,7 @@ impl Failure {
         let host = &self.host;
         match &self.cause {
             Cause::Token(problem) => write!(f, "{problem}")?,
+            Cause::NoToken => write!(f, "{NoToken}")?,
             Cause::Claims(status) => write!(f, "{status}")?,
             Cause::Send(error) => write!(f, "POST to {host} failed: {error}")?,
             Cause::Post {
@@ -309,6 +312,8 @@ impl Phase {
 pub enum Cause {
     /// The configured token source gives no token.
     Token(TokenProblem),
+    /// IVS needs a token, none is configured, and the application gave none.
+    NoToken,
     /// The token's claims rule out publishing.
     Claims(TokenStatus),
     /// The POST got no reply.

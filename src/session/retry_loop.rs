@@ -23,7 +23,10 @@ const BETWEEN_REPLACEMENTS: Duration = Duration::from_secs(1);
 impl Driver {
     /// Keeps a publisher on air until it is stopped or fails for good.
     pub(super) async fn run(mut self) {
-        self.process.connect_early(self.config.endpoint.url());
+        // Without a token there may be no request.
+        if self.config.check().is_ok() {
+            self.process.connect_early(self.config.endpoint.url());
+        }
         if let Err(panicked) = caught("drives the session", self.keep_publishing()).await {
             let failure = self.failure(Cause::Panicked(panicked));
             self.emit(Event::Failed(failure));

@@ -19,8 +19,12 @@ use crate::whip::Token;
 /// its own server for one.
 const NEW_TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Fails if the claims rule out publishing, also after asking for a new token.
+/// Fails if IVS needs a token and there is none, or if the claims rule out
+/// publishing, also after asking for a new token.
 pub(super) async fn check_token(driver: &mut Driver) -> Result<(), Outcome> {
+    if driver.config.check().is_err() && !renew(driver).await? {
+        return Err(driver.failed(Cause::NoToken));
+    }
     let mut status = token_status(driver).await?;
     if matches!(status, TokenStatus::Expired { .. } | TokenStatus::NoPublish)
         && renew(driver).await?

@@ -167,3 +167,15 @@ fn a_handler_that_takes_long_holds_up_neither_the_state_nor_the_end() {
     assert_eq!(publisher.session_state(), "ended");
     drop(release);
 }
+
+#[test]
+fn an_application_is_asked_for_the_first_one_too() {
+    // The endpoint is the default, one of IVS. Nothing is sent without a token.
+    let mut publisher = Publisher::new(AUDIO);
+    let asked = answer_with(&publisher, None);
+    publisher.play();
+    let error = publisher.wait_error();
+    assert!(error.is(gst::ResourceError::Settings), "{error:?}");
+    assert!(error.text().contains("needs a participant token"));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}

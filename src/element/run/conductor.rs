@@ -22,9 +22,9 @@ use super::run_state::{Run, start_session};
 use super::run_view::{RunView, Stopped};
 use super::session_events::on_event;
 use super::token_request::on_token_reply;
-use crate::element::bus_messages;
 use crate::element::session_state::SessionState;
 use crate::element::settings::{IceSettings, SettingsError};
+use crate::element::{bus_messages, signals};
 use crate::ivs::OfferedVideo;
 use crate::session::{Cause, Config, ErrorKind, Input, PeerEvent, Process};
 
@@ -37,17 +37,19 @@ pub(crate) enum StartError {
 /// Starts a run. Its session waits for media.
 ///
 /// # Errors
-/// If the endpoint is one of IVS and there is no token, or if the system gives no
-/// thread or no TLS.
+/// If the endpoint is one of IVS and there is no token, nor an application to ask
+/// for one, or if the system gives no thread or no TLS.
 pub(crate) fn start(
     element: &gst::Bin,
     state: &Arc<ElementState>,
     config: Config,
     ice: IceSettings,
 ) -> Result<(), StartError> {
-    config
-        .check()
-        .map_err(|error| StartError::Other(ErrorKind::Settings, format!("{error}.")))?;
+    if !signals::has_token_handler(element) {
+        config
+            .check()
+            .map_err(|error| StartError::Other(ErrorKind::Settings, format!("{error}.")))?;
+    }
     if config.endpoint.is_unencrypted() {
         let host = config.endpoint.host();
         let text = format!("The token and the session are sent unencrypted to {host}; use https.");
