@@ -1,7 +1,7 @@
 //! Whatever happens to the far end, the publisher comes back, or says why it can't.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
@@ -461,4 +461,36 @@ fn the_start_of_the_stream_is_told_once_through_reconnects() {
     let messages = publisher.messages().iter();
     let starts = messages.filter(|message| message.type_() == gst::MessageType::StreamStart);
     assert_eq!(starts.count(), 1);
+}
+
+#[test]
+fn a_packet_that_webrtcbin_does_not_take_is_a_lost_session() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(AUDIO, &stage);
+    let fails = Arc::new(AtomicBool::new(false));
+    let failing = fails.clone();
+    publisher
+        .whip
+        .connect("webrtcbin-ready", false, move |values| {
+            let webrtcbin: gst::Element = values[1].get().unwrap();
+            let failing = failing.clone();
+            webrtcbin.connect_pad_added(move |_, pad| {
+                let failing = failing.clone();
+                pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+                    if !failing.swap(false, Ordering::SeqCst) {
+                        return gst::PadProbeReturn::Ok;
+                    }
+                    info.flow_res = Err(gst::FlowError::Error);
+                    gst::PadProbeReturn::Handled
+                });
+            });
+            None
+        });
+    publisher.play();
+    publisher.wait_state("publishing");
+    wait_packets_of(&stage, 0);
+    fails.store(true, Ordering::SeqCst);
+    let reason = retry_reason(&mut publisher);
+    assert!(reason.contains("did not take a packet"), "{reason}");
+    wait_packets_of(&stage, 1);
 }

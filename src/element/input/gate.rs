@@ -21,8 +21,9 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn close(&self) {
-        self.mode.store(CLOSED, Ordering::Release);
+    /// Returns whether it was not closed.
+    pub(crate) fn close(&self) -> bool {
+        self.mode.swap(CLOSED, Ordering::AcqRel) != CLOSED
     }
 
     pub(crate) fn open(&self) {

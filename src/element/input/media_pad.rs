@@ -28,6 +28,8 @@ pub(crate) enum PadEvent {
     Changed,
     /// The pad with this id was flushed.
     Flushed(u32),
+    /// webrtcbin did not take a packet. The gate is closed.
+    PushFailed(gst::FlowError),
     /// There is a new limit violation, see [`MediaPad::violations`].
     LimitViolated,
 }
@@ -45,9 +47,9 @@ pub(crate) struct MediaPad {
     inner: Arc<Inner>,
 }
 
-#[derive(Default)]
 struct Inner {
     id: u32,
+    tell: Box<dyn Fn(PadEvent) + Send + Sync>,
     gate: Gate,
     traffic: TrafficMeter,
     /// What the stream's events say. `is_linked` is not used here;
@@ -67,12 +69,22 @@ impl MediaPad {
         let sync = gst::ElementFactory::make("clocksync")
             .name(format!("{name}-sync"))
             .build()?;
+        let inner = Arc::new(Inner {
+            id,
+            tell: Box::new(tell),
+            gate: Gate::default(),
+            traffic: TrafficMeter::default(),
+            state: Mutex::default(),
+        });
+        let (of_buffers, of_lists) = (inner.clone(), inner.clone());
         let ghost = gst::GhostPad::builder_from_template(template)
-            .chain_function(|pad, parent, buffer| {
-                flow_for_upstream(pad, gst::ProxyPad::chain_default(pad, parent, buffer))
+            .chain_function(move |pad, parent, buffer| {
+                let flow = gst::ProxyPad::chain_default(pad, parent, buffer);
+                of_buffers.flow_for_upstream(pad, flow)
             })
-            .chain_list_function(|pad, parent, list| {
-                flow_for_upstream(pad, gst::ProxyPad::chain_list_default(pad, parent, list))
+            .chain_list_function(move |pad, parent, list| {
+                let flow = gst::ProxyPad::chain_list_default(pad, parent, list);
+                of_lists.flow_for_upstream(pad, flow)
             })
             .name(name)
             .build();
@@ -81,12 +93,9 @@ impl MediaPad {
             ghost,
             sync,
             idle: idle_pad()?,
-            inner: Arc::new(Inner {
-                id,
-                ..Inner::default()
-            }),
+            inner,
         };
-        pad.watch(tell)?;
+        pad.watch()?;
         pad.advise_caps();
         Ok(pad)
     }
@@ -218,10 +227,7 @@ impl MediaPad {
         let _ = self.ghost.push_event(event);
     }
 
-    fn watch(
-        &self,
-        tell: impl Fn(PadEvent) + Send + Sync + 'static,
-    ) -> Result<(), glib::BoolError> {
+    fn watch(&self) -> Result<(), glib::BoolError> {
         let inner = self.inner.clone();
         let mask = gst::PadProbeType::BUFFER
             | gst::PadProbeType::BUFFER_LIST
@@ -233,14 +239,12 @@ impl MediaPad {
             let passes = match &info.data {
                 Some(gst::PadProbeData::Event(event)) => {
                     restart_pacing_after_flush(event, &sync);
-                    return inner.event(source, event, &tell);
+                    return inner.event(source, event);
                 }
                 Some(gst::PadProbeData::Buffer(buffer)) => {
-                    inner.pass(Some(buffer), std::iter::once(buffer.as_ref()), &tell)
+                    inner.pass(Some(buffer), std::iter::once(buffer.as_ref()))
                 }
-                Some(gst::PadProbeData::BufferList(list)) => {
-                    inner.pass(list.get(0), list.iter(), &tell)
-                }
+                Some(gst::PadProbeData::BufferList(list)) => inner.pass(list.get(0), list.iter()),
                 _ => true,
             };
             if passes {
@@ -283,22 +287,17 @@ impl Inner {
         &self,
         first: Option<&gst::BufferRef>,
         packets: impl Iterator<Item = &'a gst::BufferRef>,
-        tell: &impl Fn(PadEvent),
     ) -> bool {
         let begins = || first.is_some_and(begins_a_key_frame);
         let passes = self.gate.passes(begins);
         if passes && self.traffic.take(packets) {
-            tell(PadEvent::LimitViolated);
+            (self.tell)(PadEvent::LimitViolated);
         }
         passes
     }
 
-    fn event(
-        &self,
-        source: &gst::Pad,
-        event: &gst::Event,
-        tell: &impl Fn(PadEvent),
-    ) -> gst::PadProbeReturn {
+    fn event(&self, source: &gst::Pad, event: &gst::Event) -> gst::PadProbeReturn {
+        let tell = &self.tell;
         match event.view() {
             gst::EventView::Caps(caps) => {
                 gst::debug!(CAT, obj = source, "stream with {}", caps.caps());
@@ -331,6 +330,27 @@ impl Inner {
         }
     }
 
+    /// The flow return for upstream. Errors of webrtcbin are hidden, since a source
+    /// would stop for good: the session is replaced instead. One that is being
+    /// replaced is flushing. Only the pad's own flushing counts upstream.
+    fn flow_for_upstream(
+        &self,
+        pad: &gst::GhostPad,
+        flow: Result<gst::FlowSuccess, gst::FlowError>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if pad.pad_flags().contains(gst::PadFlags::FLUSHING) {
+            return flow;
+        }
+        if let Err(error) = flow
+            && error != gst::FlowError::Flushing
+            && self.gate.close()
+        {
+            gst::warning!(CAT, obj = pad, "webrtcbin did not take a packet: {error}");
+            (self.tell)(PadEvent::PushFailed(error));
+        }
+        Ok(flow.unwrap_or(gst::FlowSuccess::Ok))
+    }
+
     fn state(&self) -> PadState {
         let state = self.state.lock();
         state.unwrap_or_else(PoisonError::into_inner).clone()
@@ -348,18 +368,6 @@ fn restart_pacing_after_flush(event: &gst::Event, sync: &glib::WeakRef<gst::Elem
     if let (gst::EventType::FlushStop, Some(sync)) = (event.type_(), sync.upgrade()) {
         sync.set_property("sync-to-first", true);
     }
-}
-
-/// The flow return for upstream. Errors of a webrtcbin that is being replaced are
-/// hidden, since a source would stop for good. Only the pad's own flushing counts.
-fn flow_for_upstream(
-    pad: &gst::GhostPad,
-    flow: Result<gst::FlowSuccess, gst::FlowError>,
-) -> Result<gst::FlowSuccess, gst::FlowError> {
-    if pad.pad_flags().contains(gst::PadFlags::FLUSHING) {
-        return flow;
-    }
-    Ok(flow.unwrap_or(gst::FlowSuccess::Ok))
 }
 
 /// Reads the flag that encoders and parsers set and payloaders copy.

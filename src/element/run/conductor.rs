@@ -126,6 +126,7 @@ fn on_message(run: &mut Run, element: &gst::Bin, message: Message) {
         }
         Message::TokenReply(reply) => on_token_reply(run, element.upcast_ref(), reply),
         Message::LimitViolated => run.warn_of_limits(element.upcast_ref()),
+        Message::PushFailed(error) => push_failed(run, error),
         Message::ChildFailed { child, text } => child_failed(run, &child, text),
     }
 }
@@ -136,6 +137,17 @@ fn child_failed(run: &Run, child: &gst::Object, text: String) {
     if let Some(peer) = run.view.peer()
         && peer.owns(child)
     {
+        run.session.tell(Input::Peer {
+            peer: peer.number(),
+            event: PeerEvent::Broken(Cause::Lost(text)),
+        });
+    }
+}
+
+/// A webrtcbin that takes no packets does not recover: another session follows.
+fn push_failed(run: &Run, error: gst::FlowError) {
+    if let Some(peer) = run.view.peer() {
+        let text = format!("webrtcbin did not take a packet: {error}");
         run.session.tell(Input::Peer {
             peer: peer.number(),
             event: PeerEvent::Broken(Cause::Lost(text)),
