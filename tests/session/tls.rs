@@ -18,7 +18,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::common::{Action, Reply, Request, Server, created, redirect};
 use crate::publisher::{
-    BEARER, Publisher, config, config_without_token, names, warnings, whip_server,
+    BEARER, BOUND, Publisher, config, config_without_token, names, offer, warnings, whip_server,
 };
 
 /// Tells the test in its own process where to write its CA file.
@@ -69,7 +69,7 @@ impl Drop for Directory {
 
 /// A self-signed certificate for this machine.
 fn certificate() -> CertifiedKey<KeyPair> {
-    let names = ["127.0.0.1", "127.0.0.2"].map(str::to_owned);
+    let names = ["127.0.0.1", "127.0.0.2", "0.0.0.0"].map(str::to_owned);
     generate_simple_self_signed(names).unwrap()
 }
 
@@ -114,6 +114,23 @@ fn failure_at(server: &Server) -> Failure {
     let (failure, ended) = Publisher::offering(config(&server.url("/"))).failed();
     assert_eq!(ended, Ended::NothingToDelete);
     failure
+}
+
+#[test]
+fn handshake_is_done_before_the_offer_and_once() {
+    in_its_own_process("handshake_is_done_before_the_offer_and_once", |file| {
+        let identity = certificate();
+        trust(file, &identity);
+        let server = tls_server("127.0.0.1", &identity, session);
+        // Not by a loopback address: those get no early connection.
+        let endpoint = format!("https://0.0.0.0:{}/", server.port());
+        let publisher = Publisher::start(config(&endpoint));
+        server.wait_for_connection(BOUND).expect("a connection");
+        publisher.tell(offer());
+        publisher.answer();
+        publisher.stop_and_delete();
+        assert_eq!(server.connections(), 1);
+    });
 }
 
 #[test]
