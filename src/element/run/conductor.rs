@@ -45,16 +45,7 @@ pub(crate) fn start(
     config: Config,
     ice: IceSettings,
 ) -> Result<(), StartError> {
-    if !signals::has_token_handler(element) {
-        config
-            .check()
-            .map_err(|error| StartError::Other(ErrorKind::Settings, format!("{error}.")))?;
-    }
-    if config.endpoint.is_unencrypted() {
-        let host = config.endpoint.host();
-        let text = format!("The token and the session are sent unencrypted to {host}; use https.");
-        bus_messages::post_warning(element.upcast_ref(), &text);
-    }
+    check(element, &config)?;
     let process = Process::get()
         .map_err(|error| StartError::Other(ErrorKind::OpenWrite, error.to_string()))?;
     let (messages, queue) = channel();
@@ -89,6 +80,21 @@ pub(crate) fn start(
         drop(state.take_run());
     }
     spawned
+}
+
+/// Fails without a token that IVS needs, and warns of an unencrypted endpoint.
+fn check(element: &gst::Bin, config: &Config) -> Result<(), StartError> {
+    if !signals::has_token_handler(element) {
+        config
+            .check()
+            .map_err(|error| StartError::Other(ErrorKind::Settings, format!("{error}.")))?;
+    }
+    if config.endpoint.is_unencrypted() {
+        let host = config.endpoint.host();
+        let text = format!("The token and the session are sent unencrypted to {host}; use https.");
+        bus_messages::post_warning(element.upcast_ref(), &text);
+    }
+    Ok(())
 }
 
 fn spawn(

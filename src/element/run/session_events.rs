@@ -49,29 +49,35 @@ pub(super) fn on_event(run: &mut Run, bin: &gst::Bin, event: Event) {
             attempt,
             wait,
         } => {
-            run.close_peer();
-            // The run may have been stopped meanwhile, here and below.
-            if !run.view.is_stopped() {
-                run.enter(element, SessionState::Retrying);
+            if leave_session(run, element, SessionState::Retrying) {
                 bus_messages::post_retry(element, &failure, attempt, wait);
             }
         }
         Event::Failed(failure) => {
-            run.close_peer();
-            if !run.view.is_stopped() {
-                run.enter(element, SessionState::Failed);
+            if leave_session(run, element, SessionState::Failed) {
                 bus_messages::post_failure(element, &failure);
             }
         }
         Event::Ended(ended) => {
             gst::info!(CAT, obj = element, "session ended: {ended:?}");
-            run.close_peer();
-            run.enter(element, SessionState::Ended);
-            if let Some(change) = run.lineup.session_over() {
+            if leave_session(run, element, SessionState::Ended)
+                && let Some(change) = run.lineup.session_over()
+            {
                 apply(run, bin, change);
             }
         }
     }
+}
+
+/// Closes the peer connection and enters the next state. Returns false if the run was
+/// stopped meanwhile.
+fn leave_session(run: &Run, element: &gst::Element, next: SessionState) -> bool {
+    run.close_peer();
+    let runs = !run.view.is_stopped();
+    if runs {
+        run.enter(element, next);
+    }
+    runs
 }
 
 fn on_state(run: &mut Run, element: &gst::Element, state: State) {
