@@ -78,7 +78,8 @@
 //! | --- | --- |
 //! | streaming threads of upstream | note caps and EOS, pass or drop buffers, measure those that pass, send messages to the conductor |
 //! | application | sets properties, requests pads, changes states; in PAUSED→READY it closes the gates, shuts webrtcbin down and waits for the end of the session |
-//! | conductor, `ivswhipsink:run`, one from start to stop | owns the run: makes, calls and removes webrtcbin; opens and closes the gates; emits the signals; posts the session's messages |
+//! | conductor, `ivswhipsink:run`, one from start to stop | owns the run: makes, calls and removes webrtcbin; opens and closes the gates; emits `webrtcbin-ready`; posts the session's messages |
+//! | `ivswhipsink:token`, one for each request | emits `request-token` |
 //! | threads of webrtcbin and libnice | report changes of the connection to the driver, count what arrives |
 //! | driver, `ivswhipsink`, one per process | HTTP, timers, STUN checks; never blocks; reads token files on the runtime's blocking pool |
 //! | loader, `ivswhipsink:load`, once per process | loads webrtcbin's plugins before the first session |
@@ -89,8 +90,8 @@
 //! then has no peer connection to act on.
 //!
 //! A handler of a message or signal may therefore stop the pipeline. The stop waits for
-//! the driver. It waits for the conductor only while the conductor makes a webrtcbin,
-//! and never on the conductor's own thread.
+//! the driver. It waits for the conductor only while the conductor makes or closes a
+//! webrtcbin, and never on the conductor's own thread.
 //!
 //! # The rule for locks
 //!
@@ -109,6 +110,9 @@
 //! | The token goes only to hosts that may have it, and never from https to http. | `host_that_may_not_have_the_token_hears_nothing`, `https_to_http_is_refused_with_and_without_a_token`, `http_resource_of_a_https_session_does_not_see_the_token`, and the tables in `src/ivs/token_scope.rs` |
 //! | No message, log line, graph dump, command line or `Debug` output shows the token, a URL's path or a secret of the connection. The README lists the exceptions. | `graphs_properties_and_messages_in_every_state`, `log_of_every_category_at_the_highest_level`, `output_of_gst_launch_and_the_list_of_processes`, `token_is_write_only`, `none_shows_a_token_or_a_password`, `no_event_of_a_session_shows_them`, `no_failure_shows_them`, `no_event_shows_the_credential_of_an_ice_server`, `words_of_a_server_that_repeats_the_token_do_not_show_it`, `words_of_a_server_that_repeats_the_path_do_not_show_it` |
 //! | No media is sent before the peer has shown the certificate that its answer announced. | `a_wrong_certificate_gets_not_one_media_packet` |
+//! | A pad that can't be published, or a packet that webrtcbin does not take, harms no other pad and no later session. | `on_air_a_pad_that_can_not_be_published_is_a_warning_and_hurts_nothing`, `a_packet_that_webrtcbin_does_not_take_is_a_lost_session`, and the tables in `src/element/run/lineup.rs` |
+//! | A run without a fault logs nothing at WARNING or above, GLib's criticals included. | `tests/element/clean_log.rs` |
+//! | Failed attempts leave no descriptors behind. | `refused_connections_leave_none_behind` |
 //! | A session never blocks upstream. | `the_other_branch_of_a_tee_loses_nothing_through_restarts` |
 //! | After each connect video begins with a key frame; a stream without key frames begins after a wait. | `video_begins_with_a_key_frame_after_every_connect`; `a_stream_without_key_frames_passes_after_a_while` in `src/element/input/gate.rs` |
 //! | A far end that vanished is noticed within `silence-timeout` and one check interval; a live one is not given up. | `a_frozen_stage_is_noticed_within_the_bound_and_two_seconds`, `the_network_gone_and_back`, `a_short_freeze_is_no_loss`, `a_quiet_link_that_lives_is_no_loss`, `a_pause_is_no_loss`, `a_deaf_media_socket_is_lost_although_the_far_end_answers_checks` |
