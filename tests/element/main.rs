@@ -22,6 +22,7 @@ mod descriptors;
 mod filler;
 mod latency;
 mod limits;
+mod many_threads;
 mod missing_elements;
 mod pads;
 mod publishing;
