@@ -65,7 +65,8 @@ pub(super) fn stats(state: &ElementState) -> gst::Structure {
         }
     }
     if statistics.limits_apply {
-        stats = stats.field("limits", gst::Array::new(violations));
+        // Text, because PyGObject reads neither GstValueArray nor GstValueList.
+        stats = stats.field("limits", violations.join(","));
     }
     stats.build()
 }
