@@ -199,3 +199,32 @@ fn what_is_waited_for_is_told_after_a_while() {
     let warning = nothing_linked.wait_warning();
     assert!(warning.contains("no pad is linked"), "{warning}");
 }
+
+#[test]
+fn a_source_that_falls_silent_is_told_and_gaps_are_no_silence() {
+    let stage = stage();
+    let valve = |mode: &str| {
+        let valve = format!("! valve name=valve drop-mode={mode} ! whip.");
+        Publisher::to_stage(&AUDIO.replace("! whip.", &valve), &stage)
+    };
+    let drop = |publisher: &Publisher, drop: bool| {
+        let valve = publisher.pipeline.by_name("valve").unwrap();
+        valve.set_property("drop", drop);
+    };
+    let (mut silent, mut muted) = (valve("drop-all"), valve("transform-to-gap"));
+    for publisher in [&mut silent, &mut muted] {
+        publisher.play();
+        publisher.wait_state("publishing");
+        drop(publisher, true);
+    }
+    let warning = silent.wait_warning();
+    assert!(
+        warning.contains("No media have arrived at sink_0 for 1"),
+        "{warning}"
+    );
+    drop(&silent, false);
+    let warning = silent.wait_warning();
+    assert!(warning.contains("arrive at sink_0 again"), "{warning}");
+    let is_warning = |message: &gst::Message| message.type_() == gst::MessageType::Warning;
+    assert!(!muted.messages().iter().any(is_warning));
+}

@@ -10,10 +10,11 @@
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
+use super::arrivals::Arrivals;
 use super::caps::{advised_caps, read_caps};
 use super::gate::Gate;
 use super::latency::Latency;
@@ -51,6 +52,7 @@ struct Inner {
     id: u32,
     tell: Box<dyn Fn(PadEvent) + Send + Sync>,
     gate: Gate,
+    arrivals: Arrivals,
     traffic: TrafficMeter,
     /// What the stream's events say. `is_linked` is not used here;
     /// [`MediaPad::state`] fills it in.
@@ -73,6 +75,7 @@ impl MediaPad {
             id,
             tell: Box::new(tell),
             gate: Gate::default(),
+            arrivals: Arrivals::default(),
             traffic: TrafficMeter::default(),
             state: Mutex::default(),
         });
@@ -174,6 +177,7 @@ impl MediaPad {
 
     /// Lets media flow. Video begins with a key frame, which is requested.
     pub(crate) fn open_gate(&self, is_video: bool) {
+        self.restart_silence();
         self.inner.traffic.resume();
         if is_video {
             self.inner.gate.open_with_key_frame(Instant::now());
@@ -181,6 +185,16 @@ impl MediaPad {
         } else {
             self.inner.gate.open();
         }
+    }
+
+    /// The time since media, or a gap in place of them, last arrived.
+    pub(crate) fn silence(&self) -> Duration {
+        self.inner.arrivals.silence()
+    }
+
+    /// Counts the silence from now on.
+    pub(crate) fn restart_silence(&self) {
+        self.inner.arrivals.note();
     }
 
     pub(crate) fn close_gate(&self) {
@@ -288,6 +302,7 @@ impl Inner {
         first: Option<&gst::BufferRef>,
         packets: impl Iterator<Item = &'a gst::BufferRef>,
     ) -> bool {
+        self.arrivals.note();
         let begins = || first.is_some_and(begins_a_key_frame);
         let passes = self.gate.passes(begins);
         if passes && self.traffic.take(packets) {
@@ -318,6 +333,11 @@ impl Inner {
                 // webrtcbin ignores it. Not Drop: with that, GStreamer 1.22 unrefs
                 // the event once too often.
                 gst::PadProbeReturn::Handled
+            }
+            // A muted microphone, for example.
+            gst::EventView::Gap(_) => {
+                self.arrivals.note();
+                gst::PadProbeReturn::Ok
             }
             // webrtcbin has nothing to flush, and would lose its segment.
             gst::EventView::FlushStart(_) => gst::PadProbeReturn::Handled,

@@ -4,6 +4,7 @@
 //! media through an open gate, news for the conductor, and measurements of each
 //! stream.
 
+mod arrivals;
 mod caps;
 mod gate;
 mod latency;

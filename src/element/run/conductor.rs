@@ -8,8 +8,9 @@
 //! ```
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
+use std::time::Duration;
 
 use gst::prelude::*;
 
@@ -21,12 +22,16 @@ use super::pad_changes::{flushed, line_up};
 use super::run_state::{Run, start_session};
 use super::run_view::{RunView, Stopped};
 use super::session_events::on_event;
+use super::silent_pads::SilentPads;
 use super::token_request::on_token_reply;
 use crate::element::session_state::SessionState;
 use crate::element::settings::{IceSettings, SettingsError};
 use crate::element::{bus_messages, signals};
 use crate::ivs::OfferedVideo;
 use crate::session::{Cause, Config, ErrorKind, Input, PeerEvent, Process};
+
+/// Time between two checks for pads that have fallen silent.
+const SILENCE_CHECK: Duration = Duration::from_secs(1);
 
 /// Why a run can't start.
 pub(crate) enum StartError {
@@ -71,6 +76,7 @@ pub(crate) fn start(
         has_warned_of_missing_media: false,
         posted_filler: None,
         asks_for_token: false,
+        silent_pads: SilentPads::default(),
     };
     run.show_whether_limits_apply();
     state.set_run(handle);
@@ -104,11 +110,16 @@ fn spawn(
 ) -> Result<(), StartError> {
     let conduct = move || {
         run.view.set_conductor_thread();
-        for message in queue {
+        loop {
+            let message = queue.recv_timeout(SILENCE_CHECK);
             let Some(element) = element.upgrade() else {
                 return;
             };
-            on_message(&mut run, &element, message);
+            match message {
+                Ok(message) => on_message(&mut run, &element, message),
+                Err(RecvTimeoutError::Timeout) => run.warn_of_silence(element.upcast_ref()),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
         }
     };
     let spawned = thread::Builder::new()

@@ -15,6 +15,7 @@ mod run_state;
 mod run_statistics;
 mod run_view;
 mod session_events;
+mod silent_pads;
 mod token_request;
 
 pub(super) use conductor::{StartError, start, stop};

@@ -11,6 +11,7 @@ use super::limit_warnings::LimitWarnings;
 use super::lineup::Lineup;
 use super::run_statistics::RunStatistics;
 use super::run_view::RunView;
+use super::silent_pads::{Silence, SilentPads};
 use crate::element::bus_messages;
 use crate::element::input::{MediaPad, upstream_encoder};
 use crate::element::session_state::SessionState;
@@ -36,6 +37,7 @@ pub(super) struct Run {
     pub(super) has_warned_of_missing_media: bool,
     /// The filler mode that was last posted on the bus.
     pub(super) posted_filler: Option<FillerMode>,
+    pub(super) silent_pads: SilentPads,
     /// Whether handlers of `request-token` are running.
     pub(super) asks_for_token: bool,
 }
@@ -76,6 +78,36 @@ impl Run {
                     bus_messages::post_limit(element, &violation, encoder.as_deref());
                 }
             }
+        }
+    }
+
+    /// Warns of the published pads that have fallen silent. In PAUSED it is the
+    /// pipeline that waits.
+    pub(super) fn warn_of_silence(&mut self, element: &gst::Element) {
+        let publishes = self.view.session_state() == SessionState::Publishing;
+        let plays = element.current_state() == gst::State::Playing;
+        let pads = self.state.pads.get().into_iter();
+        let published = pads.filter(|pad| self.lineup.published_pads().any(|id| id == pad.id));
+        let live: Vec<MediaPad> = published.filter(|pad| !pad.state().has_ended).collect();
+        if !publishes || !plays {
+            live.iter().for_each(MediaPad::restart_silence);
+            return;
+        }
+        let silences: Vec<_> = live.iter().map(|pad| (pad.id, pad.silence())).collect();
+        for (id, silence) in self.silent_pads.update(&silences) {
+            let pad = live.iter().find(|pad| pad.id == id);
+            let name = pad.map(|pad| pad.ghost.name()).unwrap_or_default();
+            let text = match silence {
+                Silence::Lasts(time) => format!(
+                    "No media have arrived at {name} for {} s, so viewers get none. Check the \
+                     elements upstream.",
+                    time.as_secs()
+                ),
+                Silence::IsOver(time) => {
+                    format!("Media arrive at {name} again, after {} s.", time.as_secs())
+                }
+            };
+            bus_messages::post_warning(element, &text);
         }
     }
 
