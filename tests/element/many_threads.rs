@@ -49,7 +49,10 @@ fn starts_stops_ends_and_flushes_leave_no_session_and_an_element_that_publishes(
         }
         scope.spawn(|| {
             repeat(Duration::from_millis(83), |_| {
-                pipeline.send_event(gst::event::Eos::new());
+                // Not to the pipeline: a source keeps it for its next start.
+                for pad in whip.sink_pads() {
+                    pad.send_event(gst::event::Eos::new());
+                }
             });
         });
         scope.spawn(|| {
