@@ -1,10 +1,9 @@
 //! The settings of a session, checked once.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::backoff::Retries;
-use super::tokens::Tokens;
+use super::tokens::{NoToken, Tokens};
 use crate::ivs::{Filler, RedirectHosts, is_ivs};
 use crate::whip::Endpoint;
 
@@ -48,21 +47,6 @@ impl Config {
         Ok(())
     }
 }
-
-/// IVS needs a token, and no token source is set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoToken;
-
-impl fmt::Display for NoToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "Amazon IVS needs a participant token: set the environment variable IVS_STAGE_TOKEN, \
-             or the property auth-token-file or auth-token",
-        )
-    }
-}
-
-impl std::error::Error for NoToken {}
 
 #[cfg(test)]
 mod tests {

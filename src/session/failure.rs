@@ -3,11 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::config::NoToken;
 use super::http_io::SendError;
 use super::panics::Panicked;
 use super::proxy::ProxyProblem;
-use super::tokens::TokenProblem;
+use super::tokens::{NoToken, TokenProblem};
 use crate::ivs::{
     CANNOT_PUBLISH, EXPIRED_TOKEN, OfferedVideo, RefusalKind, Retry, TokenDenied, TokenStatus,
     UDP_ADVICE, explain_refusal, is_final_for_ivs, ivs_code,

@@ -44,7 +44,7 @@ mod tokens;
 mod trickle;
 
 pub use backoff::Retries;
-pub use config::{Config, NoToken};
+pub use config::Config;
 pub use connect_times::Times;
 pub use deletion::{Ended, Ending};
 pub use event::{Event, Input, PeerEvent, State, Warning};
@@ -54,4 +54,4 @@ pub use panics::Panicked;
 pub use process::{Process, ProcessError};
 pub use proxy::{Proxy, ProxyProblem};
 pub use session_handle::Session;
-pub use tokens::{TokenProblem, TokenSource, Tokens};
+pub use tokens::{NoToken, TokenProblem, TokenSource, Tokens};

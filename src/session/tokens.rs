@@ -225,6 +225,21 @@ impl fmt::Display for TokenProblem {
 
 impl std::error::Error for TokenProblem {}
 
+/// IVS needs a token, and no token source is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoToken;
+
+impl fmt::Display for NoToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "Amazon IVS needs a participant token: set the environment variable IVS_STAGE_TOKEN, \
+             or the property auth-token-file or auth-token",
+        )
+    }
+}
+
+impl std::error::Error for NoToken {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
