@@ -148,12 +148,12 @@ impl fmt::Display for TokenError {
             Self::Empty => f.write_str("the token is empty"),
             Self::LineBreak { position } => write!(
                 f,
-                "the token holds a line break at character {position}; give it on one line"
+                "the token holds a line break after {position} characters; give it on one line"
             ),
             Self::InvalidCharacter { position } => write!(
                 f,
-                "the token holds a space or a character outside ASCII at character {position}; \
-                 copy it again, without quotes or blanks"
+                "the token holds a blank, a quote or a character outside ASCII after {position} \
+                 characters; copy it again, without quotes, blanks and \"Bearer\""
             ),
         }
     }

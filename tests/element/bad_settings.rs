@@ -50,7 +50,7 @@ fn endpoint_of_another_scheme() {
 fn token_with_a_line_break() {
     let error = refused("auth-token", "first-half\nsecond-half");
     assert!(
-        error.text().contains("line break at character 10"),
+        error.text().contains("line break after 10 characters"),
         "{}",
         error.text()
     );
