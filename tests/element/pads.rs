@@ -189,8 +189,15 @@ fn what_is_waited_for_is_told_after_a_while() {
          channels=2,layout=interleaved ! opusenc ! rtpopuspay ! whip. ";
     let mut nothing_comes = Publisher::to_stage(silent, &stage);
     let mut nothing_linked = Publisher::to_stage("audiotestsrc is-live=true ! fakesink ", &stage);
+    let untyped = "appsrc name=source is-live=true format=time ! whip. ";
+    let mut no_caps = Publisher::to_stage(untyped, &stage);
     nothing_comes.play();
     nothing_linked.play();
+    no_caps.play();
+    let source = no_caps.pipeline.by_name("source").unwrap();
+    let buffer = gst::Buffer::from_slice([0; 20]);
+    let flow: gst::FlowReturn = source.emit_by_name("push-buffer", &[&buffer]);
+    assert_eq!(flow, gst::FlowReturn::Ok);
     let warning = nothing_comes.wait_warning();
     assert!(
         warning.contains("no media has arrived at sink_0 for 10 s"),
@@ -198,6 +205,11 @@ fn what_is_waited_for_is_told_after_a_while() {
     );
     let warning = nothing_linked.wait_warning();
     assert!(warning.contains("no pad is linked"), "{warning}");
+    let warning = no_caps.wait_warning();
+    assert!(
+        warning.contains("media at sink_0 have no caps"),
+        "{warning}"
+    );
 }
 
 #[test]

@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 /// Written by the streaming thread with each packet, without a lock.
 pub(crate) struct Arrivals {
     origin: Instant,
-    /// In milliseconds since `origin`.
+    /// In milliseconds since `origin`; [`NEVER`] before the first.
     last: AtomicU64,
 }
+
+const NEVER: u64 = u64::MAX;
 
 impl Default for Arrivals {
     fn default() -> Self {
         Self {
             origin: Instant::now(),
-            last: AtomicU64::new(0),
+            last: AtomicU64::new(NEVER),
         }
     }
 }
@@ -22,13 +24,19 @@ impl Default for Arrivals {
 impl Arrivals {
     /// Notes that media, or a gap in place of them, arrives now.
     pub(crate) fn note(&self) {
-        let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(NEVER - 1);
         self.last.store(now, Ordering::Relaxed);
     }
 
-    /// The time since the last arrival.
-    pub(crate) fn silence(&self) -> Duration {
-        let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
-        self.origin.elapsed().saturating_sub(last)
+    /// Forgets all arrivals.
+    pub(crate) fn clear(&self) {
+        self.last.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// The time since the last arrival; `None` before the first.
+    pub(crate) fn silence(&self) -> Option<Duration> {
+        let last = self.last.load(Ordering::Relaxed);
+        let last = (last != NEVER).then(|| Duration::from_millis(last))?;
+        Some(self.origin.elapsed().saturating_sub(last))
     }
 }

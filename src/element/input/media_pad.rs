@@ -187,8 +187,9 @@ impl MediaPad {
         }
     }
 
-    /// The time since media, or a gap in place of them, last arrived.
-    pub(crate) fn silence(&self) -> Duration {
+    /// The time since media, or a gap in place of them, last arrived; `None` before the
+    /// first.
+    pub(crate) fn silence(&self) -> Option<Duration> {
         self.inner.arrivals.silence()
     }
 
@@ -228,6 +229,7 @@ impl MediaPad {
     pub(crate) fn reset(&self) {
         self.close_gate();
         self.inner.traffic.clear();
+        self.inner.arrivals.clear();
         self.inner.change(|state| *state = PadState::default());
     }
 

@@ -93,7 +93,8 @@ impl Run {
             live.iter().for_each(MediaPad::restart_silence);
             return;
         }
-        let silences: Vec<_> = live.iter().map(|pad| (pad.id, pad.silence())).collect();
+        let silences = live.iter().map(|pad| Some((pad.id, pad.silence()?)));
+        let silences: Vec<_> = silences.flatten().collect();
         for (id, silence) in self.silent_pads.update(&silences) {
             let pad = live.iter().find(|pad| pad.id == id);
             let name = pad.map(|pad| pad.ghost.name()).unwrap_or_default();

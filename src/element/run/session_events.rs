@@ -9,6 +9,7 @@ use super::run_state::Run;
 use super::run_statistics::RunStatistics;
 use super::token_request::request_token;
 use crate::element::bus_messages;
+use crate::element::input::MediaPad;
 use crate::element::log::CAT;
 use crate::element::peer::Peer;
 use crate::element::session_state::SessionState;
@@ -172,22 +173,30 @@ fn explain_waiting(run: &mut Run, element: &gst::Element, after: Duration) {
     if !run.lineup.has_played() || std::mem::replace(&mut run.has_warned_of_missing_media, true) {
         return;
     }
-    let pads = run.state.pads.get();
-    let states = pads.iter().map(|pad| (pad.ghost.name(), pad.state()));
-    let linked: Vec<_> = states.filter(|(_, state)| state.is_linked).collect();
-    let silent = linked.iter().filter(|(_, state)| state.format.is_none());
-    let silent: Vec<&str> = silent.map(|(name, _)| name.as_str()).collect();
-    let text = if linked.is_empty() {
-        "Nothing is published yet: no pad is linked.".to_owned()
-    } else if silent.is_empty() {
-        return;
-    } else {
+    let mut pads = run.state.pads.get();
+    pads.retain(|pad| pad.state().is_linked);
+    let names = |pads: &[&MediaPad]| {
+        let names: Vec<_> = pads.iter().map(|pad| pad.ghost.name()).collect();
+        names.join(" and ")
+    };
+    let without_caps = pads.iter().filter(|pad| pad.state().format.is_none());
+    let (silent, untyped): (Vec<_>, Vec<_>) = without_caps.partition(|pad| pad.silence().is_none());
+    let text = if pads.is_empty() {
+        "no pad is linked. Link an RTP payloader to a pad sink_%u".to_owned()
+    } else if !untyped.is_empty() {
         format!(
-            "Nothing is published yet: no media has arrived at {} for {} s. Check the elements \
-             upstream.",
-            silent.join(" and "),
+            "the media at {} have no caps. Set them upstream: udpsrc, for example, takes \
+             caps=application/x-rtp,media=audio,encoding-name=OPUS,…",
+            names(&untyped)
+        )
+    } else if !silent.is_empty() {
+        format!(
+            "no media has arrived at {} for {} s. Check the elements upstream",
+            names(&silent),
             after.as_secs()
         )
+    } else {
+        return;
     };
-    bus_messages::post_warning(element, &text);
+    bus_messages::post_warning(element, &format!("Nothing is published yet: {text}."));
 }
