@@ -47,6 +47,7 @@ impl Offer {
             }
             for line in &mut section.0 {
                 rename_source(line, stream, &track);
+                name_channels_of_opus(line);
             }
         }
         if let Some(certificate) = certificate {
@@ -128,6 +129,16 @@ fn rename_source(line: &mut String, stream: &str, track: &str) {
     }
 }
 
+/// Opus has two channels in SDP, whatever the stream has (RFC 7587 7). RTP caps that
+/// are written by hand often lack `encoding-params=2`, and IVS then finds no codec.
+fn name_channels_of_opus(line: &mut String) {
+    let format = line.strip_prefix("a=rtpmap:");
+    let encoding = format.and_then(|format| Some(format.split_once(' ')?.1));
+    if encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("opus/48000")) {
+        line.push_str("/2");
+    }
+}
+
 /// Why a text can't be POSTed as an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OfferError {
@@ -164,6 +175,25 @@ mod tests {
         assert!(text.contains("a=msid:s s-audio\r\n") && text.contains("a=msid:s s-video\r\n"));
         assert!(text.contains("a=ssrc:7 msid:s s-audio\r\na=ssrc:7 cname:user1\r\n"));
         assert!(!text.contains("webrtctransceiver0"));
+    }
+
+    #[test]
+    fn opus_has_two_channels() {
+        for (written, sent) in [
+            ("OPUS/48000", "OPUS/48000/2"),
+            ("opus/48000/2", "opus/48000/2"),
+            ("PCMU/8000", "PCMU/8000"),
+        ] {
+            let text = OFFER.replace(
+                "a=sendonly",
+                &format!("a=rtpmap:97 {written}\r\na=sendonly"),
+            );
+            let offer = Offer::new(&text, "s", None).unwrap().text();
+            assert!(
+                offer.contains(&format!("a=rtpmap:97 {sent}\r\n")),
+                "{offer}"
+            );
+        }
     }
 
     #[test]

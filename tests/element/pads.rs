@@ -166,6 +166,22 @@ fn payload_types_are_chosen_apart_without_capsfilters() {
 }
 
 #[test]
+fn opus_with_caps_that_do_not_name_its_channels_is_published() {
+    let stage = stage();
+    let by_hand = "capssetter join=false replace=true caps=application/x-rtp,media=audio,\
+        encoding-name=OPUS,clock-rate=48000,payload=97,ssrc=(uint)1234 ! whip.";
+    let payloader = "rtpopuspay pt=97 ssrc=1234 name=audio-pay";
+    let launch = AUDIO.replace("rtpopuspay name=audio-pay", payloader);
+    let launch = launch.replace("whip.", by_hand);
+    let mut publisher = Publisher::to_stage(&launch, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let enough =
+        |sessions: &[SessionReport]| (sessions.first()?.packets(Kind::Audio) >= 10).then_some(());
+    stage.wait_for_sessions(BOUND, enough).expect("packets");
+}
+
+#[test]
 fn a_payloaders_own_payload_type_is_kept() {
     let stage = stage();
     let launch = "audiotestsrc is-live=true ! opusenc ! rtpopuspay pt=120 name=audio-pay ! whip. ";
