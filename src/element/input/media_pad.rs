@@ -9,6 +9,7 @@
 //! buffers until the session publishes, so a session never blocks upstream.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,8 +30,8 @@ pub(crate) enum PadEvent {
     Changed,
     /// The pad with this id was flushed.
     Flushed(u32),
-    /// webrtcbin did not take a packet. The gate is closed.
-    PushFailed(gst::FlowError),
+    /// The peer connection with this number did not take a packet. The gate is closed.
+    PushFailed(u64, gst::FlowError),
     /// There is a new limit violation, see [`MediaPad::violations`].
     LimitViolated,
 }
@@ -52,6 +53,8 @@ struct Inner {
     id: u32,
     tell: Box<dyn Fn(PadEvent) + Send + Sync>,
     gate: Gate,
+    /// The number of the peer connection that the gate was opened for.
+    peer: AtomicU64,
     arrivals: Arrivals,
     traffic: TrafficMeter,
     /// What the stream's events say. `is_linked` is not used here;
@@ -75,6 +78,7 @@ impl MediaPad {
             id,
             tell: Box::new(tell),
             gate: Gate::default(),
+            peer: AtomicU64::new(0),
             arrivals: Arrivals::default(),
             traffic: TrafficMeter::default(),
             state: Mutex::default(),
@@ -82,12 +86,14 @@ impl MediaPad {
         let (of_buffers, of_lists) = (inner.clone(), inner.clone());
         let ghost = gst::GhostPad::builder_from_template(template)
             .chain_function(move |pad, parent, buffer| {
+                let peer = of_buffers.peer.load(Ordering::Acquire);
                 let flow = gst::ProxyPad::chain_default(pad, parent, buffer);
-                of_buffers.flow_for_upstream(pad, flow)
+                of_buffers.flow_for_upstream(pad, peer, flow)
             })
             .chain_list_function(move |pad, parent, list| {
+                let peer = of_lists.peer.load(Ordering::Acquire);
                 let flow = gst::ProxyPad::chain_list_default(pad, parent, list);
-                of_lists.flow_for_upstream(pad, flow)
+                of_lists.flow_for_upstream(pad, peer, flow)
             })
             .name(name)
             .build();
@@ -175,8 +181,10 @@ impl MediaPad {
         static_pad(&self.sync, "src")
     }
 
-    /// Lets media flow. Video begins with a key frame, which is requested.
-    pub(crate) fn open_gate(&self, is_video: bool) {
+    /// Lets media flow to the peer connection with this number. Video begins with a key
+    /// frame, which is requested.
+    pub(crate) fn open_gate(&self, peer: u64, is_video: bool) {
+        self.inner.peer.store(peer, Ordering::Release);
         self.restart_silence();
         self.inner.traffic.resume();
         if is_video {
@@ -358,17 +366,21 @@ impl Inner {
     fn flow_for_upstream(
         &self,
         pad: &gst::GhostPad,
+        peer: u64,
         flow: Result<gst::FlowSuccess, gst::FlowError>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         if pad.pad_flags().contains(gst::PadFlags::FLUSHING) {
             return flow;
         }
+        // The gate may have been opened for another peer connection meanwhile.
+        let is_current = peer == self.peer.load(Ordering::Acquire);
         if let Err(error) = flow
             && error != gst::FlowError::Flushing
+            && is_current
             && self.gate.close()
         {
             gst::warning!(CAT, obj = pad, "webrtcbin did not take a packet: {error}");
-            (self.tell)(PadEvent::PushFailed(error));
+            (self.tell)(PadEvent::PushFailed(peer, error));
         }
         Ok(flow.unwrap_or(gst::FlowSuccess::Ok))
     }

@@ -143,7 +143,7 @@ fn on_message(run: &mut Run, element: &gst::Bin, message: Message) {
         }
         Message::TokenReply(reply) => on_token_reply(run, element.upcast_ref(), reply),
         Message::LimitViolated => run.warn_of_limits(element.upcast_ref()),
-        Message::PushFailed(error) => push_failed(run, error),
+        Message::PushFailed(peer, error) => push_failed(run, peer, error),
         Message::ChildFailed { child, text } => child_failed(run, &child, text),
     }
 }
@@ -162,14 +162,12 @@ fn child_failed(run: &Run, child: &gst::Object, text: String) {
 }
 
 /// A webrtcbin that takes no packets does not recover: another session follows.
-fn push_failed(run: &Run, error: gst::FlowError) {
-    if let Some(peer) = run.view.peer() {
-        let text = format!("webrtcbin did not take a packet: {error}");
-        run.session.tell(Input::Peer {
-            peer: peer.number(),
-            event: PeerEvent::Broken(Cause::Lost(text)),
-        });
-    }
+fn push_failed(run: &Run, peer: u64, error: gst::FlowError) {
+    let text = format!("webrtcbin did not take a packet: {error}");
+    run.session.tell(Input::Peer {
+        peer,
+        event: PeerEvent::Broken(Cause::Lost(text)),
+    });
 }
 
 /// Ends the run. The session is stopped first, so that its DELETE goes out while

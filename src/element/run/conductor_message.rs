@@ -13,8 +13,8 @@ pub(crate) enum Message {
     Playing,
     /// A pad's stream violates an IVS limit.
     LimitViolated,
-    /// webrtcbin did not take a packet.
-    PushFailed(gst::FlowError),
+    /// The peer connection with this number did not take a packet.
+    PushFailed(u64, gst::FlowError),
     /// An element inside has posted an error.
     ChildFailed {
         /// The element.

@@ -90,7 +90,7 @@ impl ElementState {
     pub(crate) fn pad_event(&self, event: PadEvent) {
         self.tell(match event {
             PadEvent::Changed => Message::PadsChanged,
-            PadEvent::PushFailed(error) => Message::PushFailed(error),
+            PadEvent::PushFailed(peer, error) => Message::PushFailed(peer, error),
             PadEvent::Flushed(pad) => Message::PadFlushed(pad),
             PadEvent::LimitViolated => Message::LimitViolated,
         });

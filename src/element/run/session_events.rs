@@ -146,15 +146,16 @@ fn on_claims(run: &mut Run, element: &gst::Element, claims: Option<Claims>) {
 }
 
 fn open_gates(run: &Run) {
-    if let Some(peer) = run.view.peer() {
-        peer.start_filler();
-    }
+    let Some(peer) = run.view.peer() else {
+        return;
+    };
+    peer.start_filler();
     let pads = run.state.pads.get().into_iter();
     for pad in pads.filter(|pad| run.lineup.published_pads().any(|id| id == pad.id)) {
         let is_video = pad
             .format()
             .is_some_and(|format| format.track == Track::Video);
-        pad.open_gate(is_video);
+        pad.open_gate(peer.number(), is_video);
     }
 }
 
