@@ -54,7 +54,13 @@ fn logged(name: &str, media: &[&str], section: Kind, end: &End) -> String {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     assert_eq!(stage.live_sessions(), 0);
-    let mut logged = std::fs::read_to_string(log).unwrap();
+    let text = std::fs::read_to_string(log).unwrap();
+    // webrtcbin starts nicesrc before the element behind it, and GStreamer 1.22 warns
+    // now and then of a query that meets the inactive pad. To hold the events back cost
+    // one connect in a hundred.
+    let known = "<nicesrc0:src> could not send sticky events";
+    let unknown = text.lines().filter(|line| !line.contains(known));
+    let mut logged: String = unknown.collect();
     let printed = String::from_utf8(output.stderr).unwrap();
     let of_glib = printed.lines().filter(|line| line.contains(" **: "));
     of_glib.for_each(|line| logged.push_str(line));

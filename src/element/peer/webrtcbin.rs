@@ -1,7 +1,7 @@
 //! Makes a webrtcbin and sets up its pads, transceivers and certificate.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use gst::prelude::*;
 use gst_webrtc::{WebRTCBundlePolicy, WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection};
@@ -72,48 +72,10 @@ pub(crate) fn watch_children(
             "dtlssrtpdec" => element.set_property("pem", certificate.pem()),
             // Its log category does not exist before the first srtpenc.
             "srtpenc" => limit_logs(element),
-            "nicesrc" => {
-                hold_events_for_inactive_peer(element);
-                count_arrivals(element, &heard);
-            }
+            "nicesrc" => count_arrivals(element, &heard),
             _ => {}
         }
     });
-}
-
-/// webrtcbin starts nicesrc before the element behind it, so that its first event
-/// meets a flushing pad, of which GStreamer warns. A sticky event that is held back
-/// here is sent again with the next buffer. A buffer that meets neither the flushing
-/// pad nor the events, because the pad starts just then, is dropped: DTLS sends it
-/// again.
-fn hold_events_for_inactive_peer(source: &gst::Element) {
-    let holds = AtomicBool::new(false);
-    let mask = gst::PadProbeType::EVENT_DOWNSTREAM
-        | gst::PadProbeType::BUFFER
-        | gst::PadProbeType::BUFFER_LIST;
-    if let Some(pad) = source.static_pad("src") {
-        pad.add_probe(mask, move |pad, info| {
-            let Some(event) = info.event() else {
-                return match holds.load(Ordering::Acquire) {
-                    true => gst::PadProbeReturn::Drop,
-                    false => gst::PadProbeReturn::Ok,
-                };
-            };
-            let is_flushing = pad
-                .peer()
-                .is_some_and(|peer| peer.pad_flags().contains(gst::PadFlags::FLUSHING));
-            if is_flushing {
-                holds.store(true, Ordering::Release);
-                // Not Drop: with that, GStreamer 1.22 unrefs the event once too often.
-                return gst::PadProbeReturn::Handled;
-            }
-            // It is the first of the events that are sent again.
-            if event.type_() == gst::EventType::StreamStart {
-                holds.store(false, Ordering::Release);
-            }
-            gst::PadProbeReturn::Ok
-        });
-    }
 }
 
 fn count_arrivals(source: &gst::Element, heard: &Arc<AtomicU64>) {
