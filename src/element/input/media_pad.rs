@@ -185,7 +185,6 @@ impl MediaPad {
     /// frame, which is requested.
     pub(crate) fn open_gate(&self, peer: u64, is_video: bool) {
         self.inner.peer.store(peer, Ordering::Release);
-        self.restart_silence();
         self.inner.traffic.resume();
         if is_video {
             self.inner.gate.open_with_key_frame(Instant::now());
@@ -490,7 +489,7 @@ mod tests {
         feed.push_event(gst::event::Caps::new(&caps));
         let segment = gst::FormattedSegment::<gst::ClockTime>::new();
         feed.push_event(gst::event::Segment::new(&segment));
-        pad.open_gate(false);
+        pad.open_gate(1, false);
         let packet = packet();
         let push = || {
             let _ = feed.push(black_box(packet.clone()));

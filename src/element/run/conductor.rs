@@ -117,6 +117,8 @@ fn spawn(
             };
             match message {
                 Ok(message) => on_message(&mut run, &element, message),
+                // The pads may belong to another run by now.
+                Err(RecvTimeoutError::Timeout) if run.view.is_stopped() => {}
                 Err(RecvTimeoutError::Timeout) => run.warn_of_silence(element.upcast_ref()),
                 Err(RecvTimeoutError::Disconnected) => return,
             }

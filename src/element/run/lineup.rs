@@ -225,10 +225,13 @@ impl Lineup {
         if !self.has_played || self.session == SessionPhase::Over {
             return None;
         }
-        // Complete once each linked pad has caps.
-        let streams = publishable
+        // Complete once each linked pad has caps, or has ended without. A session that
+        // was lost does not wait for them: caps that come later replace the next one.
+        let waits = !(self.has_opened && self.requested.is_some());
+        let expected = publishable
             .iter()
-            .map(|pad| Some((pad.id, pad.format.clone()?.ok()?)));
+            .filter(|pad| pad.format.is_some() || (waits && !pad.has_ended));
+        let streams = expected.map(|pad| Some((pad.id, pad.format.clone()?.ok()?)));
         let mut streams: Vec<Stream> = streams.collect::<Option<_>>()?;
         streams.sort_by_key(|(_, stream)| stream.track);
         match self.requested {
@@ -396,6 +399,17 @@ mod tests {
         let mut lineup = on_air(&[audio()]);
         assert_eq!(lineup.update(&[audio(), silent()]), []);
         assert_eq!(lineup.update(&[audio(), video()]), [Change::Replace]);
+    }
+
+    #[test]
+    fn a_pad_without_caps_holds_up_no_reconnect_and_ended_no_start() {
+        let mut lineup = on_air(&[audio()]);
+        assert_eq!(lineup.update(&[audio(), silent()]), []);
+        lineup.request_offer(2);
+        assert_eq!(lineup.update(&[audio(), silent()]), [Change::Open(2)]);
+        assert_eq!(lineup.update(&[audio(), video()]), [Change::Replace]);
+        let pads = [audio(), ended(silent())];
+        assert_eq!(waiting().update(&pads), [Change::Open(1)]);
     }
 
     #[test]

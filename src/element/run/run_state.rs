@@ -90,7 +90,7 @@ impl Run {
         let published = pads.filter(|pad| self.lineup.published_pads().any(|id| id == pad.id));
         let live: Vec<MediaPad> = published.filter(|pad| !pad.state().has_ended).collect();
         if !publishes || !plays {
-            live.iter().for_each(MediaPad::restart_silence);
+            self.restart_silence(&live);
             return;
         }
         let silences = live.iter().map(|pad| Some((pad.id, pad.silence()?)));
@@ -110,6 +110,12 @@ impl Run {
             };
             bus_messages::post_warning(element, &text);
         }
+    }
+
+    /// Counts the silence of these pads from now on.
+    pub(super) fn restart_silence(&mut self, pads: &[MediaPad]) {
+        pads.iter().for_each(MediaPad::restart_silence);
+        self.silent_pads = SilentPads::default();
     }
 
     /// Starts another session after one that is over, unless the run is stopped.

@@ -145,13 +145,15 @@ fn on_claims(run: &mut Run, element: &gst::Element, claims: Option<Claims>) {
     }
 }
 
-fn open_gates(run: &Run) {
+fn open_gates(run: &mut Run) {
     let Some(peer) = run.view.peer() else {
         return;
     };
     peer.start_filler();
-    let pads = run.state.pads.get().into_iter();
-    for pad in pads.filter(|pad| run.lineup.published_pads().any(|id| id == pad.id)) {
+    let mut pads = run.state.pads.get();
+    pads.retain(|pad| run.lineup.published_pads().any(|id| id == pad.id));
+    run.restart_silence(&pads);
+    for pad in pads {
         let is_video = pad
             .format()
             .is_some_and(|format| format.track == Track::Video);
@@ -171,7 +173,7 @@ fn tell_filler(run: &mut Run, element: &gst::Element) {
 /// Warns once in a run of the pads that have no media yet. Not before PLAYING: in
 /// PAUSED it is the pipeline that waits.
 fn explain_waiting(run: &mut Run, element: &gst::Element, after: Duration) {
-    if !run.lineup.has_played() || std::mem::replace(&mut run.has_warned_of_missing_media, true) {
+    if !run.lineup.has_played() || run.has_warned_of_missing_media {
         return;
     }
     let mut pads = run.state.pads.get();
@@ -199,5 +201,6 @@ fn explain_waiting(run: &mut Run, element: &gst::Element, after: Duration) {
     } else {
         return;
     };
+    run.has_warned_of_missing_media = true;
     bus_messages::post_warning(element, &format!("Nothing is published yet: {text}."));
 }
