@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
-use ivs_stage::{Rules, Stage};
+use ivs_stage::{Kind, Rules, SessionReport, Stage};
 
 /// Limit of a wait: long enough for a loaded machine. No passing test waits this long.
 pub const BOUND: Duration = Duration::from_secs(20);
@@ -27,6 +27,17 @@ pub fn init() {
 
 pub fn stage() -> Stage {
     Stage::start(Rules::default()).unwrap()
+}
+
+/// Waits until ten audio packets of a session have arrived; `session` counts from 0.
+pub fn wait_packets_of(stage: &Stage, session: usize) {
+    let enough = |sessions: &[SessionReport]| {
+        let session = sessions.get(session)?;
+        (session.packets(Kind::Audio) >= 10).then_some(())
+    };
+    stage
+        .wait_for_sessions(BOUND, enough)
+        .expect("packets at the stage");
 }
 
 /// An error message from the bus.

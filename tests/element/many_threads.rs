@@ -4,9 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
-use ivs_stage::{Kind, SessionReport};
 
-use crate::harness::{AUDIO, BOUND, Publisher, stage};
+use crate::harness::{AUDIO, Publisher, stage, wait_packets_of};
 
 /// How long the threads go on.
 const TIME: Duration = Duration::from_secs(4);
@@ -71,9 +70,5 @@ fn starts_stops_ends_and_flushes_leave_no_session_and_an_element_that_publishes(
     let before = stage.sessions().len();
     publisher.play();
     publisher.wait_state("publishing");
-    let arrived = |sessions: &[SessionReport]| {
-        let session = sessions.get(before)?;
-        (session.packets(Kind::Audio) >= 10).then_some(())
-    };
-    stage.wait_for_sessions(BOUND, arrived).expect("packets");
+    wait_packets_of(&stage, before);
 }

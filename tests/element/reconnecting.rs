@@ -9,22 +9,10 @@ use ivs_stage::{
     Certificate, Happening, KeySource, Kind, Refusal, Rules, SessionReport, SigningKey, Stage,
 };
 
-use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, init, stage};
+use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, init, stage, wait_packets_of};
 
 /// The first wait of the back-off with its jitter, plus a second.
 const BACK_OFF_AND_A_SECOND: Duration = Duration::from_millis(2_400 + 1_000);
-
-fn wait_packets_of(stage: &Stage, session: usize) {
-    let enough = |sessions: &[SessionReport]| {
-        sessions
-            .get(session)
-            .filter(|session| session.packets(Kind::Audio) >= 10)
-            .map(|_| ())
-    };
-    stage
-        .wait_for_sessions(BOUND, enough)
-        .expect("packets at the stage");
-}
 
 /// A stage that can be restarted on its ports with the same tokens, and the path of
 /// its key.

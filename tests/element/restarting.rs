@@ -1,21 +1,9 @@
 //! An element publishes again after a stop, an end of stream or a failure.
 
 use gst::prelude::*;
-use ivs_stage::{Happening, Kind, SessionReport, Stage};
+use ivs_stage::{Happening, Stage};
 
-use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, stage};
-
-fn wait_packets_of(stage: &Stage, session: usize) {
-    let enough = |sessions: &[SessionReport]| {
-        sessions
-            .get(session)
-            .filter(|session| session.packets(Kind::Audio) >= 10)
-            .map(|_| ())
-    };
-    stage
-        .wait_for_sessions(BOUND, enough)
-        .expect("packets at the stage");
-}
+use crate::harness::{AUDIO, Publisher, VIDEO, stage, wait_packets_of};
 
 fn deletes(stage: &Stage) -> usize {
     let is_delete = |what: &Happening| matches!(what, Happening::Delete { status: 200, .. });
