@@ -11,6 +11,7 @@ mod dtls_certificate;
 mod h264;
 mod rate_meter;
 mod rtcp_reports;
+mod rtp_stream;
 #[cfg(test)]
 pub(crate) mod sample_stream;
 pub(crate) mod sps;
@@ -19,5 +20,6 @@ mod stream_meter;
 pub use black_picture::black_picture;
 pub use dtls_certificate::{CertificateError, DtlsCertificate};
 pub use rtcp_reports::{Report, RtcpReports};
+pub use rtp_stream::{Moment, Place, RtpHeader, RtpStream};
 pub use sps::Sps;
 pub use stream_meter::{AudioMeter, BFrames, VideoMeter};
