@@ -1,16 +1,25 @@
 //! What begins in an RTP payload of H.264 (RFC 6184 5).
 //!
 //! In: the payload of one packet. Out: whether a slice of a key frame or B-frame begins
-//! in it, and the parameter set that it holds. Nothing is copied.
+//! in it, and the parameter sets that it holds. Nothing is copied.
 
 use super::sps::is_b_slice;
 
 /// NAL unit types (H.264 table 7-1, RFC 6184 table 1).
 const SLICE: u8 = 1;
 const IDR: u8 = 5;
-const SPS: u8 = 7;
+pub(super) const SPS: u8 = 7;
+pub(super) const PPS: u8 = 8;
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
+
+/// The header of an aggregation packet of reference units (RFC 6184 5.7.1).
+pub(super) const STAP_A_HEADER: u8 = 0x60 | STAP_A;
+
+/// The type of a NAL unit.
+pub(super) fn unit_type(unit: &[u8]) -> Option<u8> {
+    unit.first().map(|header| header & 0x1f)
+}
 
 /// What begins in one packet's payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +30,8 @@ pub(super) struct PayloadStart<'a> {
     pub(super) b_frame: bool,
     /// A whole sequence parameter set.
     pub(super) sps: Option<&'a [u8]>,
+    /// A whole picture parameter set.
+    pub(super) pps: Option<&'a [u8]>,
 }
 
 impl<'a> PayloadStart<'a> {
@@ -32,7 +43,6 @@ impl<'a> PayloadStart<'a> {
             return start;
         };
         match header & 0x1f {
-            STAP_A => units(body).for_each(|unit| start.unit(unit)),
             FU_A => {
                 if let Some((&header, body)) = body.split_first()
                     && header & 0x80 != 0
@@ -40,7 +50,7 @@ impl<'a> PayloadStart<'a> {
                     start.slice(header & 0x1f, body);
                 }
             }
-            _ => start.unit(payload),
+            _ => units(payload).for_each(|unit| start.unit(unit)),
         }
         start
     }
@@ -48,6 +58,7 @@ impl<'a> PayloadStart<'a> {
     fn unit(&mut self, unit: &'a [u8]) {
         match unit.split_first() {
             Some((&header, _)) if header & 0x1f == SPS => self.sps = Some(unit),
+            Some((&header, _)) if header & 0x1f == PPS => self.pps = Some(unit),
             Some((&header, body)) => self.slice(header & 0x1f, body),
             None => {}
         }
@@ -62,9 +73,18 @@ impl<'a> PayloadStart<'a> {
     }
 }
 
+/// The whole units in a payload that is no fragment.
+pub(super) fn units(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (aggregated, single) = match payload.split_first() {
+        Some((&header, body)) if header & 0x1f == STAP_A => (body, None),
+        _ => (&[][..], Some(payload)),
+    };
+    single.into_iter().chain(aggregated_units(aggregated))
+}
+
 /// The units of an aggregation packet, each after its size (RFC 6184 5.7.1). Ends at a
 /// truncated unit.
-fn units(mut body: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn aggregated_units(mut body: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (size, rest) = body.split_first_chunk::<2>()?;
         let (unit, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*size)))?;
@@ -81,6 +101,7 @@ mod tests {
         key_frame: false,
         b_frame: false,
         sps: None,
+        pps: None,
     };
     const KEY: PayloadStart<'_> = PayloadStart {
         key_frame: true,
@@ -96,7 +117,7 @@ mod tests {
         assert_eq!(PayloadStart::read(&[0x65, 0x88]), KEY);
         assert_eq!(PayloadStart::read(&[0x41, 0x9a]), NOTHING);
         assert_eq!(PayloadStart::read(&[0x01, 0x9e]), B);
-        assert_eq!(PayloadStart::read(&[0x68, 1]), NOTHING);
+        assert_eq!(PayloadStart::read(&[0x68, 1]).pps, Some(&[0x68, 1][..]));
         assert_eq!(PayloadStart::read(&[0x67, 1]).sps, Some(&[0x67, 1][..]));
         assert_eq!(PayloadStart::read(&[]), NOTHING);
     }
@@ -116,6 +137,7 @@ mod tests {
         let whole = [0x78, 0, 2, 0x67, 7, 0, 1, 0x68, 0, 2, 0x65, 0x88];
         let start = PayloadStart::read(&whole);
         assert_eq!(start.sps, Some(&[0x67, 7][..]));
+        assert_eq!(start.pps, Some(&[0x68][..]));
         assert!(start.key_frame && !start.b_frame);
         // Truncated, empty, and with an empty unit.
         assert!(!PayloadStart::read(&whole[..11]).key_frame);

@@ -9,6 +9,7 @@
 mod black_picture;
 mod dtls_certificate;
 mod h264;
+mod parameter_sets;
 mod rate_meter;
 mod rtcp_reports;
 mod rtp_stream;
@@ -19,6 +20,7 @@ mod stream_meter;
 
 pub use black_picture::black_picture;
 pub use dtls_certificate::{CertificateError, DtlsCertificate};
+pub use parameter_sets::{FrameStart, ParameterSets};
 pub use rtcp_reports::{Report, RtcpReports};
 pub use rtp_stream::{Moment, Place, RtpHeader, RtpStream};
 pub use sps::Sps;
