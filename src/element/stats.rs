@@ -87,13 +87,12 @@ fn stream(format: &StreamFormat, traffic: &Traffic, reports: &RtcpReports) -> gs
             .field_if_some("height", video.size.map(|(_, height)| height));
     }
     if let Some(report) = traffic.source.and_then(|source| reports.of(source)) {
-        let clock_rate = format.clock_rate.filter(|rate| *rate > 0);
-        let jitter = clock_rate.map(|rate| f64::from(report.jitter) / f64::from(rate));
-        let jitter = jitter.map(|seconds| time(Duration::from_secs_f64(seconds)));
+        let jitter = f64::from(report.jitter) / f64::from(format.clock_rate());
+        let jitter = time(Duration::from_secs_f64(jitter));
         stream = stream
             .field("packets-lost", report.packets_lost)
             .field("fraction-lost", report.fraction_lost)
-            .field_if_some("jitter", jitter)
+            .field("jitter", jitter)
             .field_if_some("round-trip-time", report.round_trip.map(time));
     }
     stream.build()

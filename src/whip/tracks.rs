@@ -31,23 +31,16 @@ impl Track {
     }
 }
 
-/// Checks a session's tracks, each with its RTP payload type.
+/// Checks a session's tracks.
 ///
 /// # Errors
-/// [`TracksError`] if two tracks have the same kind or payload type. In a bundle, the
-/// payload type tells the receiver which track a packet belongs to (RFC 9143 9.1).
-pub fn check_tracks(tracks: &[(Track, u8)]) -> Result<(), TracksError> {
-    for (index, (track, payload)) in tracks.iter().enumerate() {
-        for (other, taken) in &tracks[..index] {
-            if other == track {
-                return Err(TracksError::DuplicateKind { track: *track });
-            }
-            if taken == payload {
-                return Err(TracksError::SamePayloadType { payload: *payload });
-            }
-        }
-    }
-    Ok(())
+/// [`TracksError`] if two tracks have the same kind.
+pub fn check_tracks(tracks: &[Track]) -> Result<(), TracksError> {
+    let mut seen = tracks.iter().enumerate();
+    let twice = seen.find(|(index, track)| tracks.iter().take(*index).any(|other| other == *track));
+    twice.map_or(Ok(()), |(_, track)| {
+        Err(TracksError::DuplicateKind { track: *track })
+    })
 }
 
 /// Why tracks can't form a session.
@@ -59,11 +52,6 @@ pub enum TracksError {
     DuplicateKind {
         /// The kind of both.
         track: Track,
-    },
-    /// Both tracks have the same payload type.
-    SamePayloadType {
-        /// The payload type.
-        payload: u8,
     },
 }
 
@@ -78,11 +66,6 @@ impl fmt::Display for TracksError {
                 "a second {} stream is linked; WHIP takes one audio and one video at most",
                 track.name()
             ),
-            Self::SamePayloadType { payload } => write!(
-                f,
-                "audio and video both use RTP payload type {payload}; give one of the payloaders \
-                 another, such as pt=97"
-            ),
         }
     }
 }
@@ -95,29 +78,16 @@ mod tests {
 
     #[test]
     fn one_of_each_is_fine() {
-        assert_eq!(
-            check_tracks(&[(Track::Video, 96), (Track::Audio, 97)]),
-            Ok(())
-        );
+        assert_eq!(check_tracks(&[Track::Video, Track::Audio]), Ok(()));
         assert_eq!(check_tracks(&[]), Ok(()));
     }
 
     #[test]
-    fn twice() {
+    fn two_of_a_kind_are_not() {
         let track = Track::Audio;
-        let tracks = [(track, 96), (track, 97)];
         assert_eq!(
-            check_tracks(&tracks),
+            check_tracks(&[track, Track::Video, track]),
             Err(TracksError::DuplicateKind { track })
-        );
-    }
-
-    #[test]
-    fn payload() {
-        let tracks = [(Track::Audio, 96), (Track::Video, 96)];
-        assert_eq!(
-            check_tracks(&tracks),
-            Err(TracksError::SamePayloadType { payload: 96 })
         );
     }
 }

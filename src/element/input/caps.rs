@@ -1,14 +1,34 @@
 //! A pad's caps: reads those of a stream, and makes those that are advised to
 //! upstream.
 
-use super::stream_format::{CapsError, StreamFormat};
+use super::stream_format::{CapsError, StreamFormat, payload_type};
 use crate::whip::Track;
+
+/// The format parameters that go into the offer (RFC 6184 8.1, RFC 7587 6.1, and those of
+/// the codecs of other servers). Everything else in a stream's caps, such as the
+/// attributes of a camera's session description, is about the source.
+const PARAMETERS: [&str; 15] = [
+    "packetization-mode",
+    "profile-level-id",
+    "level-asymmetry-allowed",
+    "minptime",
+    "useinbandfec",
+    "usedtx",
+    "cbr",
+    "stereo",
+    "sprop-stereo",
+    "maxaveragebitrate",
+    "maxplaybackrate",
+    "sprop-maxcapturerate",
+    "profile-id",
+    "profile",
+    "level-idx",
+];
 
 /// Reads RTP caps.
 ///
 /// # Errors
-/// [`CapsError`] if the caps are not RTP audio or video with a payload type. Without
-/// a payload type webrtcbin silently leaves the stream out of the offer.
+/// [`CapsError`] if the caps are not RTP audio or video.
 pub(super) fn read_caps(caps: &gst::CapsRef) -> Result<StreamFormat, CapsError> {
     let structure = caps.structure(0).ok_or(CapsError::NotRtp)?;
     if structure.name() != "application/x-rtp" {
@@ -16,35 +36,59 @@ pub(super) fn read_caps(caps: &gst::CapsRef) -> Result<StreamFormat, CapsError> 
     }
     let media = structure.get::<&str>("media").unwrap_or_default();
     let track = Track::named(media).ok_or_else(|| CapsError::Kind(media.to_owned()))?;
-    let payload_type = structure.get::<i32>("payload").ok();
-    let payload_type = payload_type.and_then(|payload| u8::try_from(payload).ok());
     let clock_rate = structure.get::<i32>("clock-rate").ok();
     let text = |name| structure.get::<String>(name).ok();
     Ok(StreamFormat {
         track,
-        payload_type: payload_type
-            .filter(|payload| *payload < 128)
-            .ok_or(CapsError::NoPayloadType)?,
         encoding: text("encoding-name").filter(|name| !name.is_empty()),
-        clock_rate: clock_rate.and_then(|rate| u32::try_from(rate).ok()),
+        named_clock_rate: clock_rate
+            .and_then(|rate| u32::try_from(rate).ok())
+            .filter(|rate| *rate > 0),
         parameter_sets: text("sprop-parameter-sets"),
+        parameters: PARAMETERS
+            .into_iter()
+            .filter_map(|name| Some((name, text(name)?)))
+            .collect(),
     })
+}
+
+/// The caps of a stream as it leaves.
+pub(super) fn sent_caps(format: &StreamFormat, ssrc: u32) -> gst::Caps {
+    let is_opus = format.track == Track::Audio
+        && (format.encoding.as_deref()).is_some_and(|name| name.eq_ignore_ascii_case("OPUS"));
+    let mut caps = gst::Structure::builder("application/x-rtp")
+        .field("media", format.track.name())
+        .field("payload", i32::from(format.payload_type()))
+        .field(
+            "clock-rate",
+            i32::try_from(format.clock_rate()).unwrap_or(i32::MAX),
+        )
+        .field("ssrc", ssrc)
+        .field_if_some("encoding-name", format.encoding.as_deref());
+    if is_opus {
+        // Always two channels (RFC 7587 7).
+        caps = caps.field("encoding-params", "2");
+    }
+    for (name, value) in &format.parameters {
+        caps = caps.field(*name, value);
+    }
+    gst::Caps::builder_full().structure(caps.build()).build()
 }
 
 /// The two codecs that IVS accepts, with the payload types that browsers use; then
 /// any RTP.
 pub(super) fn advised_caps() -> gst::Caps {
-    let codec = |media: &str, encoding: &str, clock_rate: i32, payload: i32| {
+    let codec = |track: Track, encoding: &str, clock_rate: i32| {
         gst::Structure::builder("application/x-rtp")
-            .field("media", media)
+            .field("media", track.name())
             .field("encoding-name", encoding)
             .field("clock-rate", clock_rate)
-            .field("payload", payload)
+            .field("payload", i32::from(payload_type(track)))
             .build()
     };
     gst::Caps::builder_full()
-        .structure(codec("audio", "OPUS", 48_000, 111))
-        .structure(codec("video", "H264", 90_000, 102))
+        .structure(codec(Track::Audio, "OPUS", 48_000))
+        .structure(codec(Track::Video, "H264", 90_000))
         .structure(gst::Structure::new_empty("application/x-rtp"))
         .build()
 }
@@ -60,15 +104,34 @@ mod tests {
 
     #[test]
     fn audio_and_video() {
-        let audio = read("application/x-rtp,media=audio,encoding-name=OPUS,payload=96").unwrap();
-        assert_eq!((audio.track, audio.payload_type), (Track::Audio, 96));
+        let audio = read("application/x-rtp,media=audio,encoding-name=OPUS").unwrap();
+        assert_eq!((audio.track, audio.clock_rate()), (Track::Audio, 48_000));
         assert_eq!(audio.encoding.as_deref(), Some("OPUS"));
         let caps = "application/x-rtp,media=video,encoding-name=H264,payload=97,clock-rate=90000,\
                     sprop-parameter-sets=(string)A,ssrc=(uint)7";
         let video = read(caps).unwrap();
-        assert_eq!((video.track, video.payload_type), (Track::Video, 97));
-        assert_eq!(video.clock_rate, Some(90_000));
+        assert!(video.is_h264());
+        assert_eq!(video.named_clock_rate, Some(90_000));
         assert_eq!(video.parameter_sets.as_deref(), Some("A"));
+    }
+
+    #[test]
+    fn what_leaves_has_known_fields_only() {
+        let camera = "application/x-rtp,media=video,encoding-name=H264,payload=96,\
+                      clock-rate=90000,packetization-mode=(string)1,ssrc=(uint)7,\
+                      profile-level-id=(string)42e01f,sprop-parameter-sets=(string)A,\
+                      a-recvonly=(string)\"\",a-tool=(string)x,a-Media_header=(string)y,\
+                      ssrc-7-cname=(string)z,x-dimensions=(string)w,\
+                      extmap-1=(string)urn:ietf:params:rtp-hdrext:sdes:mid";
+        let sent = sent_caps(&read(camera).unwrap(), 9);
+        let expected = "application/x-rtp,media=video,payload=102,clock-rate=90000,ssrc=(uint)9,\
+                        encoding-name=H264,packetization-mode=(string)1,\
+                        profile-level-id=(string)42e01f";
+        assert_eq!(sent, expected.parse::<gst::Caps>().unwrap());
+        let opus = read("application/x-rtp,media=audio,encoding-name=opus").unwrap();
+        let expected = "application/x-rtp,media=audio,payload=111,clock-rate=48000,ssrc=(uint)9,\
+                        encoding-name=opus,encoding-params=(string)2";
+        assert_eq!(sent_caps(&opus, 9), expected.parse::<gst::Caps>().unwrap());
     }
 
     #[test]
@@ -83,16 +146,6 @@ mod tests {
             ("application/x-rtp", ""),
         ] {
             assert_eq!(read(caps), Err(CapsError::Kind(media.into())));
-        }
-    }
-
-    #[test]
-    fn no_payload() {
-        for caps in [
-            "application/x-rtp,media=audio",
-            "application/x-rtp,media=audio,payload=128",
-        ] {
-            assert_eq!(read(caps), Err(CapsError::NoPayloadType));
         }
     }
 }

@@ -36,21 +36,33 @@ impl Gate {
         self.mode.store(AWAITS_KEY_FRAME, Ordering::Release);
     }
 
+    /// Lets an open gate wait for a key frame once more, as another source begins. Returns
+    /// whether it was open.
+    pub(crate) fn await_key_frame_again(&self, now: Instant) -> bool {
+        if self.mode.load(Ordering::Acquire) != OPEN {
+            return false;
+        }
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        self.move_on(OPEN, AWAITS_KEY_FRAME)
+    }
+
     /// Whether a buffer passes. `begins` says whether a decoder can begin with
     /// it; it is called only while the gate waits for a key frame.
     pub(crate) fn passes(&self, begins: impl FnOnce() -> bool) -> bool {
         match self.mode.load(Ordering::Acquire) {
             OPEN => true,
             AWAITS_KEY_FRAME if begins() || self.key_frame_wait_is_over() => {
-                // If the gate was closed meanwhile, it stays closed.
-                let (waiting, open) = (AWAITS_KEY_FRAME, OPEN);
-                let order = (Ordering::AcqRel, Ordering::Acquire);
-                self.mode
-                    .compare_exchange(waiting, open, order.0, order.1)
-                    .is_ok()
+                self.move_on(AWAITS_KEY_FRAME, OPEN)
             }
             _ => false,
         }
+    }
+
+    /// If the gate was closed meanwhile, it stays closed.
+    fn move_on(&self, from: u8, to: u8) -> bool {
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        let moved = self.mode.compare_exchange(from, to, success, failure);
+        moved.is_ok()
     }
 
     fn key_frame_wait_is_over(&self) -> bool {
@@ -80,6 +92,16 @@ mod tests {
         assert!(!gate.passes(|| false));
         assert!(gate.passes(|| true));
         assert!(gate.passes(|| false));
+    }
+
+    #[test]
+    fn another_source_begins_with_a_key_frame_too() {
+        let gate = Gate::default();
+        assert!(!gate.await_key_frame_again(Instant::now()), "it is closed");
+        gate.open();
+        assert!(gate.await_key_frame_again(Instant::now()));
+        assert!(!gate.passes(|| false));
+        assert!(gate.passes(|| true));
     }
 
     #[test]

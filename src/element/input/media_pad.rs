@@ -1,40 +1,26 @@
 //! A sink pad of the bin and the elements behind it:
 //!
 //! ```text
-//! ghost pad ──► clocksync ──► gate (a probe) ──► webrtcbin, during a session
+//! ghost pad ──► clocksync ──► RTP sender ──► webrtcbin, during a session
 //! ```
 //!
-//! clocksync paces media that comes faster than real time (a file), also
-//! while the gate drops it; live media passes it as it comes. The gate drops
-//! buffers until the session publishes, so a session never blocks upstream.
+//! clocksync paces media that comes faster than real time (a file), also while nothing
+//! leaves; live media passes it as it comes. The RTP sender drops packets until the
+//! session publishes, so a session never blocks upstream.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use gst::prelude::*;
 
-use super::arrivals::Arrivals;
-use super::caps::{advised_caps, read_caps};
-use super::gate::Gate;
+use super::caps::advised_caps;
 use super::latency::Latency;
+use super::pad_stream::{PadEvent, PadStream};
+use super::rtp_sender::RtpSender;
 use super::stream_format::{PadState, StreamFormat};
-use super::traffic_meter::{Traffic, TrafficMeter};
-use crate::element::log::CAT;
+use super::traffic_meter::Traffic;
 use crate::ivs::LimitViolation;
-
-/// News of a pad's stream, told on its streaming thread.
-pub(crate) enum PadEvent {
-    /// [`MediaPad::state`] has changed.
-    Changed,
-    /// The pad with this id was flushed.
-    Flushed(u32),
-    /// The peer connection with this number did not take a packet. The gate is closed.
-    PushFailed(u64, gst::FlowError),
-    /// There is a new limit violation, see [`MediaPad::violations`].
-    LimitViolated,
-}
 
 /// One sink pad of the bin.
 #[derive(Clone)]
@@ -43,23 +29,11 @@ pub(crate) struct MediaPad {
     pub(crate) id: u32,
     pub(crate) ghost: gst::GhostPad,
     sync: gst::Element,
-    /// What clocksync is linked to without a session. GStreamer ghosts pads that are
+    sender: RtpSender,
+    /// What the sender is linked to without a session. GStreamer ghosts pads that are
     /// unlinked in a bin (`gst_parse_bin_from_description`, playbin), ours included.
     idle: gst::Pad,
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    id: u32,
-    tell: Box<dyn Fn(PadEvent) + Send + Sync>,
-    gate: Gate,
-    /// The number of the peer connection that the gate was opened for.
-    peer: AtomicU64,
-    arrivals: Arrivals,
-    traffic: TrafficMeter,
-    /// What the stream's events say. `is_linked` is not used here;
-    /// [`MediaPad::state`] fills it in.
-    state: Mutex<PadState>,
+    stream: Arc<PadStream>,
 }
 
 impl MediaPad {
@@ -74,26 +48,14 @@ impl MediaPad {
         let sync = gst::ElementFactory::make("clocksync")
             .name(format!("{name}-sync"))
             .build()?;
-        let inner = Arc::new(Inner {
-            id,
-            tell: Box::new(tell),
-            gate: Gate::default(),
-            peer: AtomicU64::new(0),
-            arrivals: Arrivals::default(),
-            traffic: TrafficMeter::default(),
-            state: Mutex::default(),
-        });
-        let (of_buffers, of_lists) = (inner.clone(), inner.clone());
+        let stream = Arc::new(PadStream::new(id, tell));
+        let sender = RtpSender::new(&format!("{name}-rtp"), stream.clone());
         let ghost = gst::GhostPad::builder_from_template(template)
-            .chain_function(move |pad, parent, buffer| {
-                let peer = of_buffers.peer.load(Ordering::Acquire);
-                let flow = gst::ProxyPad::chain_default(pad, parent, buffer);
-                of_buffers.flow_for_upstream(pad, peer, flow)
+            .chain_function(|pad, parent, buffer| {
+                own_flow(pad, gst::ProxyPad::chain_default(pad, parent, buffer))
             })
-            .chain_list_function(move |pad, parent, list| {
-                let peer = of_lists.peer.load(Ordering::Acquire);
-                let flow = gst::ProxyPad::chain_list_default(pad, parent, list);
-                of_lists.flow_for_upstream(pad, peer, flow)
+            .chain_list_function(|pad, parent, list| {
+                own_flow(pad, gst::ProxyPad::chain_list_default(pad, parent, list))
             })
             .name(name)
             .build();
@@ -101,10 +63,11 @@ impl MediaPad {
             id,
             ghost,
             sync,
+            sender,
             idle: idle_pad()?,
-            inner,
+            stream,
         };
-        pad.watch()?;
+        pad.restart_pacing_after_flush()?;
         pad.advise_caps();
         Ok(pad)
     }
@@ -112,11 +75,14 @@ impl MediaPad {
     /// Adds the pad and its elements to the bin, and brings them to its state.
     pub(crate) fn enter(&self, bin: &gst::Bin) -> Result<(), glib::BoolError> {
         bin.add(&self.sync)?;
+        bin.add(&self.sender)?;
         self.idle.set_active(true)?;
-        link(&self.source()?, &self.idle)?;
         // Only now, because a bin unlinks each element that it adds.
+        link(self.sender.source(), &self.idle)?;
+        link(&static_pad(&self.sync, "src")?, self.sender.sink())?;
         self.ghost
             .set_target(Some(&static_pad(&self.sync, "sink")?))?;
+        self.sender.sync_state_with_parent()?;
         self.sync.sync_state_with_parent()?;
         // In a running pipeline the application may push at once.
         self.ghost
@@ -129,16 +95,24 @@ impl MediaPad {
         self.close_gate();
         // clocksync first: in PAUSED it holds the streaming thread until PLAYING,
         // and deactivating a pad waits for that thread.
-        self.sync.set_locked_state(true);
-        let _ = self.sync.set_state(gst::State::Null);
+        for element in self.elements() {
+            element.set_locked_state(true);
+            let _ = element.set_state(gst::State::Null);
+        }
         let _ = self.ghost.set_active(false);
         if self.ghost.parent().is_some() {
             let _ = bin.remove_pad(&self.ghost);
         }
-        // A bin that is disposed of has removed it before it releases its pads.
-        if self.sync.parent().as_ref() == Some(bin.upcast_ref()) {
-            let _ = bin.remove(&self.sync);
+        for element in self.elements() {
+            // A bin that is disposed of has removed it before it releases its pads.
+            if element.parent().as_ref() == Some(bin.upcast_ref()) {
+                let _ = bin.remove(element);
+            }
         }
+    }
+
+    fn elements(&self) -> [&gst::Element; 2] {
+        [&self.sync, self.sender.upcast_ref()]
     }
 
     /// What upstream says of its latency; `None` if nobody answers.
@@ -154,127 +128,99 @@ impl MediaPad {
     /// # Errors
     /// When webrtcbin's pad does not link.
     pub(crate) fn link_to(&self, sink: &gst::Pad) -> Result<(), glib::BoolError> {
-        let source = self.source()?;
+        let source = self.sender.source();
+        if let Some(caps) = self.stream.enter_session() {
+            source.push_event(gst::event::Caps::new(&caps));
+        }
         let _ = source.unlink(&self.idle);
         // webrtcbin writes its section from the caps, SSRC included. Without this they
-        // would arrive only with the next buffer that passes the gate.
+        // would arrive only with the first packet.
         source.sticky_events_foreach(|event| {
             sink.send_event(event.clone());
             ControlFlow::Continue(gst::EventForeachAction::Keep)
         });
-        link(&source, sink).inspect_err(|_| {
+        link(source, sink).inspect_err(|_| {
+            self.stream.leave_session();
             let _ = source.link(&self.idle);
         })
     }
 
     /// Unlinks it from a pad of webrtcbin, unless it is linked elsewhere by now.
     pub(crate) fn unlink_from(&self, sink: &gst::Pad) {
-        if let Ok(source) = self.source()
-            && source.peer().as_ref() == Some(sink)
-        {
+        let source = self.sender.source();
+        if source.peer().as_ref() == Some(sink) {
             let _ = source.unlink(sink);
+            self.stream.leave_session();
             let _ = source.link(&self.idle);
         }
-    }
-
-    fn source(&self) -> Result<gst::Pad, glib::BoolError> {
-        static_pad(&self.sync, "src")
     }
 
     /// Lets media flow to the peer connection with this number. Video begins with a key
     /// frame, which is requested.
     pub(crate) fn open_gate(&self, peer: u64, is_video: bool) {
-        self.inner.peer.store(peer, Ordering::Release);
-        self.inner.traffic.resume();
+        self.stream.open_gate(peer, is_video);
         if is_video {
-            self.inner.gate.open_with_key_frame(Instant::now());
-            self.request_key_frame();
-        } else {
-            self.inner.gate.open();
+            self.stream.request_key_frame(self.sender.sink());
         }
     }
 
     /// The time since media, or a gap in place of them, last arrived; `None` before the
     /// first.
     pub(crate) fn silence(&self) -> Option<Duration> {
-        self.inner.arrivals.silence()
+        self.stream.arrivals.silence()
     }
 
     /// Counts the silence from now on.
     pub(crate) fn restart_silence(&self) {
-        self.inner.arrivals.note();
+        self.stream.arrivals.note();
     }
 
     pub(crate) fn close_gate(&self) {
-        self.inner.gate.close();
+        self.stream.close_gate();
     }
 
     pub(crate) fn state(&self) -> PadState {
         PadState {
             id: self.id,
             is_linked: self.ghost.is_linked(),
-            ..self.inner.state()
+            ..self.stream.state()
         }
     }
 
     /// The stream's format, once caps have come that can be published.
     pub(crate) fn format(&self) -> Option<StreamFormat> {
-        self.inner.state().format.and_then(Result::ok)
+        self.stream.state().format.and_then(Result::ok)
     }
 
     /// What passed the gate since the run began; `None` before the first caps.
     pub(crate) fn traffic(&self) -> Option<Traffic> {
-        self.inner.traffic.traffic()
+        self.stream.traffic.traffic()
     }
 
     /// The IVS limits that the stream violates now.
     pub(crate) fn violations(&self) -> Vec<LimitViolation> {
-        self.inner.traffic.violations()
+        self.stream.traffic.violations()
     }
 
     /// Closes the gate and forgets the stream; the next one sends its caps again.
     pub(crate) fn reset(&self) {
-        self.close_gate();
-        self.inner.traffic.clear();
-        self.inner.arrivals.clear();
-        self.inner.change(|state| *state = PadState::default());
+        self.stream.reset();
     }
 
-    /// Asks upstream for a key frame with headers, from which the far end can
-    /// begin to decode.
-    fn request_key_frame(&self) {
-        let event = gst_video::UpstreamForceKeyUnitEvent::builder()
-            .all_headers(true)
-            .build();
-        // Fails if no encoder is linked, which does no harm.
-        let _ = self.ghost.push_event(event);
-    }
-
-    fn watch(&self) -> Result<(), glib::BoolError> {
-        let inner = self.inner.clone();
-        let mask = gst::PadProbeType::BUFFER
-            | gst::PadProbeType::BUFFER_LIST
-            | gst::PadProbeType::EVENT_DOWNSTREAM
-            | gst::PadProbeType::EVENT_FLUSH;
-        let source = self.source()?;
+    /// After a flush, upstream's running time restarts, but the pipeline's goes on: it
+    /// restarts only if a sink prerolls. So clocksync starts again from the next buffer;
+    /// otherwise all buffers would be late and go out at once.
+    fn restart_pacing_after_flush(&self) -> Result<(), glib::BoolError> {
         let sync = self.sync.downgrade();
-        source.add_probe(mask, move |source, info| {
-            let passes = match &info.data {
-                Some(gst::PadProbeData::Event(event)) => {
-                    restart_pacing_after_flush(event, &sync);
-                    return inner.event(source, event);
-                }
-                Some(gst::PadProbeData::Buffer(buffer)) => {
-                    inner.pass(Some(buffer), std::iter::once(buffer.as_ref()))
-                }
-                Some(gst::PadProbeData::BufferList(list)) => inner.pass(list.get(0), list.iter()),
-                _ => true,
-            };
-            if passes {
-                gst::PadProbeReturn::Ok
-            } else {
-                gst::PadProbeReturn::Drop
+        let flushes = gst::PadProbeType::EVENT_FLUSH;
+        static_pad(&self.sync, "src")?.add_probe(flushes, move |_, info| {
+            if let Some(gst::PadProbeData::Event(event)) = &info.data
+                && event.type_() == gst::EventType::FlushStop
+                && let Some(sync) = sync.upgrade()
+            {
+                sync.set_property("sync-to-first", true);
             }
+            gst::PadProbeReturn::Ok
         });
         Ok(())
     }
@@ -304,108 +250,16 @@ impl MediaPad {
     }
 }
 
-impl Inner {
-    /// Whether packets pass the gate. Those that pass are measured.
-    fn pass<'a>(
-        &self,
-        first: Option<&gst::BufferRef>,
-        packets: impl Iterator<Item = &'a gst::BufferRef>,
-    ) -> bool {
-        self.arrivals.note();
-        let begins = || first.is_some_and(begins_a_key_frame);
-        let passes = self.gate.passes(begins);
-        if passes && self.traffic.take(packets) {
-            (self.tell)(PadEvent::LimitViolated);
-        }
-        passes
+/// The flow return for upstream: only the pad's own flushing counts there. A source that
+/// gets any other error stops for good.
+fn own_flow(
+    pad: &gst::GhostPad,
+    flow: Result<gst::FlowSuccess, gst::FlowError>,
+) -> Result<gst::FlowSuccess, gst::FlowError> {
+    match pad.pad_flags().contains(gst::PadFlags::FLUSHING) {
+        true => flow,
+        false => Ok(flow.unwrap_or(gst::FlowSuccess::Ok)),
     }
-
-    fn event(&self, source: &gst::Pad, event: &gst::Event) -> gst::PadProbeReturn {
-        let tell = &self.tell;
-        match event.view() {
-            gst::EventView::Caps(caps) => {
-                gst::debug!(CAT, obj = source, "stream with {}", caps.caps());
-                let format = read_caps(caps.caps());
-                let is_of_wrong_codec = format
-                    .as_ref()
-                    .is_ok_and(|format| self.traffic.begin(format));
-                self.change(|state| state.format = Some(format));
-                tell(PadEvent::Changed);
-                if is_of_wrong_codec {
-                    tell(PadEvent::LimitViolated);
-                }
-                gst::PadProbeReturn::Ok
-            }
-            gst::EventView::Eos(_) => {
-                self.change(|state| state.has_ended = true);
-                tell(PadEvent::Changed);
-                // webrtcbin ignores it. Not Drop: with that, GStreamer 1.22 unrefs
-                // the event once too often.
-                gst::PadProbeReturn::Handled
-            }
-            // A muted microphone, for example.
-            gst::EventView::Gap(_) => {
-                self.arrivals.note();
-                gst::PadProbeReturn::Ok
-            }
-            // webrtcbin has nothing to flush, and would lose its segment.
-            gst::EventView::FlushStart(_) => gst::PadProbeReturn::Handled,
-            gst::EventView::FlushStop(_) => {
-                self.change(|state| state.has_ended = false);
-                tell(PadEvent::Flushed(self.id));
-                gst::PadProbeReturn::Handled
-            }
-            _ => gst::PadProbeReturn::Ok,
-        }
-    }
-
-    /// The flow return for upstream. Errors of webrtcbin are hidden, since a source
-    /// would stop for good: the session is replaced instead. One that is being
-    /// replaced is flushing. Only the pad's own flushing counts upstream.
-    fn flow_for_upstream(
-        &self,
-        pad: &gst::GhostPad,
-        peer: u64,
-        flow: Result<gst::FlowSuccess, gst::FlowError>,
-    ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        if pad.pad_flags().contains(gst::PadFlags::FLUSHING) {
-            return flow;
-        }
-        // The gate may have been opened for another peer connection meanwhile.
-        let is_current = peer == self.peer.load(Ordering::Acquire);
-        if let Err(error) = flow
-            && error != gst::FlowError::Flushing
-            && is_current
-            && self.gate.close()
-        {
-            gst::warning!(CAT, obj = pad, "webrtcbin did not take a packet: {error}");
-            (self.tell)(PadEvent::PushFailed(peer, error));
-        }
-        Ok(flow.unwrap_or(gst::FlowSuccess::Ok))
-    }
-
-    fn state(&self) -> PadState {
-        let state = self.state.lock();
-        state.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn change(&self, change: impl FnOnce(&mut PadState)) {
-        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-/// After a flush, upstream's running time restarts, but the pipeline's goes on: it
-/// restarts only if a sink prerolls. So clocksync starts again from the next buffer;
-/// otherwise all buffers would be late and go out at once.
-fn restart_pacing_after_flush(event: &gst::Event, sync: &glib::WeakRef<gst::Element>) {
-    if let (gst::EventType::FlushStop, Some(sync)) = (event.type_(), sync.upgrade()) {
-        sync.set_property("sync-to-first", true);
-    }
-}
-
-/// Reads the flag that encoders and parsers set and payloaders copy.
-fn begins_a_key_frame(buffer: &gst::BufferRef) -> bool {
-    !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
 }
 
 /// Takes everything and keeps nothing. The template is for caps queries: without one
@@ -437,6 +291,7 @@ fn static_pad(element: &gst::Element, name: &str) -> Result<gst::Pad, glib::Bool
 #[cfg(test)]
 mod tests {
     use std::hint::black_box;
+    use std::time::Instant;
 
     use super::*;
 
@@ -494,7 +349,7 @@ mod tests {
         let push = || {
             let _ = feed.push(black_box(packet.clone()));
         };
-        let watch = &pad.inner.traffic;
+        let watch = &pad.stream.traffic;
         let take = || {
             let packets = std::iter::once(black_box(&packet).as_ref());
             black_box(watch.take(packets));

@@ -5,7 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gst::prelude::*;
 
-use super::media_pad::{MediaPad, PadEvent};
+use super::media_pad::MediaPad;
+use super::pad_stream::PadEvent;
 use crate::whip::MAX_TRACKS;
 
 /// The sink pads that are requested and not released.

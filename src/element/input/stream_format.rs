@@ -20,28 +20,50 @@ pub(crate) struct PadState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamFormat {
     pub(crate) track: Track,
-    pub(crate) payload_type: u8,
     /// The encoding name, such as `OPUS`.
     pub(crate) encoding: Option<String>,
-    /// The clock rate of the RTP timestamps, in Hz.
-    pub(crate) clock_rate: Option<u32>,
+    /// The clock rate of the RTP timestamps in Hz, if the caps name it.
+    pub(crate) named_clock_rate: Option<u32>,
     /// `sprop-parameter-sets` (RFC 6184 8.1).
     pub(crate) parameter_sets: Option<String>,
+    /// Format parameters that a receiver needs, by their SDP names.
+    pub(crate) parameters: Vec<(&'static str, String)>,
 }
 
 impl StreamFormat {
     /// Whether a session that was made for this stream can carry `other` instead.
-    /// Parameter sets are compared if both have them: a payloader that does not
-    /// repeat them in the stream has them only in its caps.
     pub(crate) fn fits_session_of(&self, other: &Self) -> bool {
-        let same_parameter_sets = match (&self.parameter_sets, &other.parameter_sets) {
-            (Some(old), Some(new)) => old == new,
-            _ => true,
-        };
-        (self.track, self.payload_type) == (other.track, other.payload_type)
+        self.track == other.track
             && self.encoding == other.encoding
-            && self.clock_rate == other.clock_rate
-            && same_parameter_sets
+            && self.clock_rate() == other.clock_rate()
+    }
+
+    /// The payload type with which the stream leaves: the one that browsers use. In a
+    /// bundle it tells the receiver which stream a packet belongs to (RFC 9143 9.1).
+    pub(crate) fn payload_type(&self) -> u8 {
+        payload_type(self.track)
+    }
+
+    /// The clock rate of the RTP timestamps, in Hz: the named one, or that of the codec.
+    pub(crate) fn clock_rate(&self) -> u32 {
+        let usual = match self.track {
+            Track::Video => 90_000,
+            Track::Audio => 48_000,
+        };
+        self.named_clock_rate.unwrap_or(usual)
+    }
+
+    pub(crate) fn is_h264(&self) -> bool {
+        let encoding = self.encoding.as_deref();
+        self.track == Track::Video && encoding.is_some_and(|name| name.eq_ignore_ascii_case("H264"))
+    }
+}
+
+/// The payload type of a track, as in the offers of browsers.
+pub(super) fn payload_type(track: Track) -> u8 {
+    match track {
+        Track::Audio => 111,
+        Track::Video => 102,
     }
 }
 
@@ -59,8 +81,6 @@ pub(crate) enum CapsError {
     NotRtp,
     /// This media is neither audio nor video.
     Kind(String),
-    /// No RTP payload type.
-    NoPayloadType,
 }
 
 impl fmt::Display for CapsError {
@@ -75,11 +95,11 @@ impl fmt::Display for CapsError {
                  capsfilter",
             ),
             Self::Kind(media) => {
-                write!(f, "expected RTP caps with media=audio or media=video, found media={media}")
+                write!(
+                    f,
+                    "expected RTP caps with media=audio or media=video, found media={media}"
+                )
             }
-            Self::NoPayloadType => f.write_str(
-                "expected RTP caps with a payload type (payload=0 to 127); add it with a capsfilter",
-            ),
         }
     }
 }
@@ -89,27 +109,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_makes_another_session() {
+    fn only_another_codec_makes_another_session() {
         let first = StreamFormat {
             track: Track::Video,
-            payload_type: 96,
             encoding: Some("H264".into()),
-            clock_rate: Some(90_000),
+            named_clock_rate: None,
             parameter_sets: None,
+            parameters: Vec::new(),
         };
-        let with_sets = |sets: &str| StreamFormat {
-            parameter_sets: Some(sets.into()),
+        let same = StreamFormat {
+            named_clock_rate: Some(90_000),
+            parameter_sets: Some("A".into()),
+            parameters: vec![("profile-level-id", "42e01f".into())],
             ..first.clone()
         };
-        assert!(first.fits_session_of(&with_sets("A")));
-        assert!(!with_sets("A").fits_session_of(&with_sets("B")));
+        assert!(first.fits_session_of(&same));
         let others = [
             StreamFormat {
-                payload_type: 97,
-                ..first.clone()
-            },
-            StreamFormat {
-                clock_rate: Some(48_000),
+                named_clock_rate: Some(48_000),
                 ..first.clone()
             },
             StreamFormat {

@@ -293,10 +293,10 @@ mod tests {
         gst::init().unwrap();
         StreamFormat {
             track,
-            payload_type: 96,
             encoding: encoding.map(str::to_owned),
-            clock_rate: None,
+            named_clock_rate: None,
             parameter_sets: None,
+            parameters: Vec::new(),
         }
     }
 

@@ -119,7 +119,7 @@ pub(crate) fn assemble(
     let sender = sender.ok_or_else(|| glib::bool_error!("there is no pad to publish"))?;
     let taken: Vec<u8> = ordered
         .iter()
-        .map(|source| source.format.payload_type)
+        .map(|source| source.format.payload_type())
         .collect();
     let black = match video.filler_mode() {
         None => None,

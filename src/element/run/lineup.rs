@@ -119,20 +119,25 @@ impl Lineup {
 
     /// Compares the pads as they are now with the session.
     pub(super) fn update(&mut self, pads: &[PadState]) -> Vec<Change> {
-        let linked: Vec<&PadState> = pads.iter().filter(|pad| pad.is_linked).collect();
+        // A published pad whose source is gone awaits another one.
+        let is_published = |pad: &PadState| self.published_pads().any(|id| id == pad.id);
+        let present = pads.iter().filter(|pad| pad.is_linked || is_published(pad));
+        let present: Vec<&PadState> = present.collect();
         let mut changes = Vec::new();
         let publishable = match self.has_opened {
-            true => self.leave_out(&linked, &mut changes),
-            false => linked.clone(),
+            true => self.leave_out(&present, &mut changes),
+            false => present.clone(),
         };
         let wrong = publishable.iter().find_map(|pad| pad.caps_error());
         let is_wrong = wrong.is_some();
         changes.extend(wrong.and_then(|error| self.refuse(Refused::Caps(error.clone()))));
         // A pad that can't be published ends nothing, unless there are only such pads.
         let counted = match publishable.is_empty() {
-            true => &linked,
+            true => &present,
             false => &publishable,
         };
+        let counted = counted.iter().filter(|pad| pad.is_linked);
+        let counted: Vec<&PadState> = counted.copied().collect();
         let has_ended = !counted.is_empty() && counted.iter().all(|pad| pad.has_ended);
         if has_ended && !self.has_ended {
             changes.extend(self.streams_ended());
@@ -171,10 +176,10 @@ impl Lineup {
     /// others.
     fn leave_out<'a>(
         &mut self,
-        linked: &[&'a PadState],
+        present: &[&'a PadState],
         changes: &mut Vec<Change>,
     ) -> Vec<&'a PadState> {
-        let mut publishable = linked.to_vec();
+        let mut publishable = present.to_vec();
         // Published pads first, so that a later pad displaces none of them.
         publishable.sort_by_key(|pad| !self.published_pads().any(|published| published == pad.id));
         let known = std::mem::take(&mut self.left_out);
@@ -184,7 +189,7 @@ impl Lineup {
                 None => return true,
                 Some(Err(error)) => Refused::Caps(error.clone()),
                 Some(Ok(format)) => {
-                    tracks.push((format.track, format.payload_type));
+                    tracks.push(format.track);
                     let Err(error) = check_tracks(&tracks) else {
                         return true;
                     };
@@ -236,9 +241,7 @@ impl Lineup {
         streams.sort_by_key(|(_, stream)| stream.track);
         match self.requested {
             Some(peer) if !streams.is_empty() => {
-                let tracks = streams
-                    .iter()
-                    .map(|(_, stream)| (stream.track, stream.payload_type));
+                let tracks = streams.iter().map(|(_, stream)| stream.track);
                 if let Err(error) = check_tracks(&tracks.collect::<Vec<_>>()) {
                     return self.refuse(Refused::Tracks(error));
                 }
@@ -277,20 +280,19 @@ mod tests {
     use super::*;
     use crate::whip::Track;
 
-    fn stream(track: Track, payload_type: u8) -> StreamFormat {
+    fn stream(track: Track, encoding: &str) -> StreamFormat {
         StreamFormat {
             track,
-            payload_type,
-            encoding: None,
-            clock_rate: None,
+            encoding: Some(encoding.to_owned()),
+            named_clock_rate: None,
             parameter_sets: None,
+            parameters: Vec::new(),
         }
     }
 
-    /// On the pad with the number of its payload type.
-    fn pad(format: StreamFormat) -> PadState {
+    fn pad(id: u32, format: StreamFormat) -> PadState {
         PadState {
-            id: format.payload_type.into(),
+            id,
             is_linked: true,
             format: Some(Ok(format)),
             has_ended: false,
@@ -298,11 +300,11 @@ mod tests {
     }
 
     fn audio() -> PadState {
-        pad(stream(Track::Audio, 111))
+        pad(111, stream(Track::Audio, "OPUS"))
     }
 
     fn video() -> PadState {
-        pad(stream(Track::Video, 102))
+        pad(102, stream(Track::Video, "H264"))
     }
 
     /// Linked, without caps yet.
@@ -376,7 +378,7 @@ mod tests {
 
     #[test]
     fn other_media_replace_the_session_once() {
-        let other = pad(stream(Track::Audio, 96));
+        let other = pad(96, stream(Track::Audio, "PCMU"));
         for pads in [
             vec![audio(), video()],
             vec![video()],
@@ -424,21 +426,32 @@ mod tests {
         let twice = TracksError::DuplicateKind {
             track: Track::Audio,
         };
-        let payload = TracksError::SamePayloadType { payload: 111 };
-        for (pads, error) in [
-            ([audio(), pad(stream(Track::Audio, 96))], twice),
-            ([audio(), pad(stream(Track::Video, 111))], payload),
-        ] {
-            let mut lineup = waiting();
-            let refused = Change::Refuse(Refused::Tracks(error));
-            assert_eq!(lineup.update(&pads), [refused]);
-            assert_eq!(lineup.update(&pads), []);
-        }
+        let pads = [audio(), pad(96, stream(Track::Audio, "PCMU"))];
+        let mut lineup = waiting();
+        let refused = Change::Refuse(Refused::Tracks(twice));
+        assert_eq!(lineup.update(&pads), [refused]);
+        assert_eq!(lineup.update(&pads), []);
+    }
+
+    #[test]
+    fn a_published_pad_whose_source_is_gone_keeps_the_session() {
+        let mut lineup = on_air(&[audio(), video()]);
+        let without_source = PadState {
+            is_linked: false,
+            ..video()
+        };
+        let pads = [audio(), without_source.clone()];
+        assert_eq!(lineup.update(&pads), []);
+        assert_eq!(lineup.update(&[audio(), video()]), []);
+        lineup.request_offer(2);
+        assert_eq!(lineup.update(&pads), [Change::Open(2)]);
+        let pads = [ended(audio()), without_source];
+        assert_eq!(lineup.update(&pads), [Change::End]);
     }
 
     #[test]
     fn wrong_caps_are_refused_at_once_and_once() {
-        for error in [CapsError::NotRtp, CapsError::NoPayloadType] {
+        for error in [CapsError::NotRtp, CapsError::Kind("text".into())] {
             let mut lineup = Lineup::default();
             let pads = [audio(), wrong(error.clone())];
             let refused = Change::Refuse(Refused::Caps(error));
@@ -454,7 +467,7 @@ mod tests {
 
     #[test]
     fn a_third_pad_is_refused_with_the_tracks() {
-        let pads = [audio(), video(), pad(stream(Track::Video, 96))];
+        let pads = [audio(), video(), pad(96, stream(Track::Video, "VP8"))];
         let track = Track::Video;
         let refused = Refused::Tracks(TracksError::DuplicateKind { track });
         assert_eq!(waiting().update(&pads), [Change::Refuse(refused)]);
@@ -462,7 +475,7 @@ mod tests {
 
     #[test]
     fn on_air_a_pad_that_can_not_be_published_is_left_out_and_told_once() {
-        let second = pad(stream(Track::Audio, 96));
+        let second = pad(96, stream(Track::Audio, "PCMU"));
         let twice = Refused::Tracks(TracksError::DuplicateKind {
             track: Track::Audio,
         });
@@ -490,7 +503,7 @@ mod tests {
 
     #[test]
     fn a_pad_that_was_left_out_is_published_once_it_can_be() {
-        let second = pad(stream(Track::Audio, 96));
+        let second = pad(96, stream(Track::Audio, "PCMU"));
         let mut lineup = on_air(&[audio()]);
         lineup.update(&[audio(), second.clone()]);
         let alone = [second];

@@ -1,0 +1,172 @@
+//! What leaves a pad: its packets with the headers of one RTP stream.
+
+use std::time::{Duration, Instant};
+
+use rtp_types::{RtpPacket, RtpPacketBuilder};
+
+use super::gate::Gate;
+use super::stream_format::StreamFormat;
+use crate::media::{FrameStart, Moment, ParameterSets, Place, RtpHeader, RtpStream};
+use crate::whip::Track;
+
+/// A pad's outgoing stream, from its first caps to the next ones of another codec.
+pub(super) struct Outgoing {
+    format: StreamFormat,
+    ssrc: u32,
+    stream: RtpStream,
+    /// For H.264.
+    sets: Option<ParameterSets>,
+    origin: Instant,
+    /// A packet of several memories is copied to it.
+    copy_buffer: Vec<u8>,
+}
+
+/// What becomes of a packet.
+#[derive(Debug, Default)]
+pub(super) struct Passage {
+    /// The packets that leave, in order: none, the packet, or the packet after its
+    /// parameter sets.
+    pub(super) packets: Vec<gst::Buffer>,
+    /// Another source begins, whose key frame is awaited.
+    pub(super) awaits_key_frame: bool,
+}
+
+impl Outgoing {
+    pub(super) fn new(format: StreamFormat, ssrc: u32) -> Self {
+        let first = Place {
+            sequence: glib::random_int() as u16,
+            timestamp: glib::random_int(),
+        };
+        let mut outgoing = Self {
+            stream: RtpStream::new(format.clock_rate(), first),
+            sets: format.is_h264().then(ParameterSets::default),
+            format: format.clone(),
+            ssrc,
+            origin: Instant::now(),
+            copy_buffer: Vec::new(),
+        };
+        outgoing.set_format(format);
+        outgoing
+    }
+
+    /// Takes new caps of the same codec.
+    pub(super) fn set_format(&mut self, format: StreamFormat) {
+        if let (Some(sets), Some(sprop)) = (&mut self.sets, &format.parameter_sets) {
+            sets.replace(sprop);
+        }
+        self.format = format;
+    }
+
+    /// Whether a stream of this format can go on in this one.
+    pub(super) fn carries(&self, format: &StreamFormat) -> bool {
+        self.format.fits_session_of(format)
+    }
+
+    /// Lets the next packet begin a new source.
+    pub(super) fn change_source(&mut self) {
+        self.stream.change_source();
+    }
+
+    /// Passes a packet through the gate and gives it the stream's header. `running_time`
+    /// is that of its media, if known.
+    pub(super) fn pass(
+        &mut self,
+        buffer: &gst::BufferRef,
+        running_time: Option<gst::ClockTime>,
+        gate: &Gate,
+    ) -> Passage {
+        let at = Moment {
+            arrival: self.origin.elapsed(),
+            media: running_time.map(Duration::from),
+        };
+        let mut bytes = std::mem::take(&mut self.copy_buffer);
+        bytes.resize(buffer.size(), 0);
+        let passage = buffer
+            .copy_to_slice(0, &mut bytes)
+            .ok()
+            .and_then(|()| RtpPacket::parse(&bytes).ok())
+            .map(|packet| self.pass_packet(&packet, buffer, at, gate));
+        self.copy_buffer = bytes;
+        passage.unwrap_or_default()
+    }
+
+    fn pass_packet(
+        &mut self,
+        packet: &RtpPacket<'_>,
+        buffer: &gst::BufferRef,
+        at: Moment,
+        gate: &Gate,
+    ) -> Passage {
+        let header = RtpHeader::from(packet);
+        // Also while the gate is closed, since the sets may come only once.
+        let frame = self.frame_start(packet, buffer);
+        let awaits_key_frame = self.format.track == Track::Video
+            && !self.stream.continues(header, at)
+            && gate.await_key_frame_again(Instant::now());
+        let mut packets = Vec::new();
+        if gate.passes(|| frame.is_entry) {
+            if frame.lacks_sets {
+                self.insert_sets(header, buffer, at, &mut packets);
+            }
+            if let Some(place) = self.stream.place(header, at) {
+                packets.extend(self.packet(buffer, place, packet.marker_bit(), packet.payload()));
+            }
+        }
+        Passage {
+            packets,
+            awaits_key_frame,
+        }
+    }
+
+    fn frame_start(&mut self, packet: &RtpPacket<'_>, buffer: &gst::BufferRef) -> FrameStart {
+        match &mut self.sets {
+            Some(sets) => sets.packet(packet.payload(), packet.timestamp()),
+            // The flag that encoders and parsers set and payloaders copy.
+            None => FrameStart {
+                is_entry: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
+                lacks_sets: false,
+            },
+        }
+    }
+
+    fn insert_sets(
+        &mut self,
+        before: RtpHeader,
+        buffer: &gst::BufferRef,
+        at: Moment,
+        packets: &mut Vec<gst::Buffer>,
+    ) {
+        let payloads = self.sets.as_ref().map(ParameterSets::payloads);
+        for payload in payloads.unwrap_or_default() {
+            let place = self.stream.insert(before, at);
+            packets.extend(place.and_then(|place| self.packet(buffer, place, false, &payload)));
+        }
+    }
+
+    /// A packet with the times of `like`. Of the incoming header only the marker stays.
+    fn packet(
+        &self,
+        like: &gst::BufferRef,
+        place: Place,
+        marker: bool,
+        payload: &[u8],
+    ) -> Option<gst::Buffer> {
+        let packet = RtpPacketBuilder::<_, &[u8]>::new()
+            .payload_type(self.format.payload_type())
+            .ssrc(self.ssrc)
+            .sequence_number(place.sequence)
+            .timestamp(place.timestamp)
+            .marker_bit(marker)
+            .payload(payload);
+        let mut buffer = gst::Buffer::with_size(packet.calculate_size().ok()?).ok()?;
+        let writable = buffer.get_mut()?;
+        packet.write_into(&mut writable.map_writable().ok()?).ok()?;
+        // Never fails: nothing but flags and times is copied.
+        let _ = like.copy_into(
+            writable,
+            gst::BufferCopyFlags::FLAGS | gst::BufferCopyFlags::TIMESTAMPS,
+            ..,
+        );
+        Some(buffer)
+    }
+}

@@ -1,0 +1,269 @@
+//! A pad's stream on its way from upstream to webrtcbin.
+//!
+//! In: buffers and events, on the pad's streaming thread. Out: the packets that leave,
+//! the events that go on, and news for the conductor.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use gst::prelude::*;
+
+use super::arrivals::Arrivals;
+use super::caps::{read_caps, sent_caps};
+use super::gate::Gate;
+use super::outgoing::{Outgoing, Passage};
+use super::stream_format::{PadState, StreamFormat};
+use super::traffic_meter::TrafficMeter;
+use crate::element::log::CAT;
+
+/// News of a pad's stream, told on its streaming thread.
+pub(crate) enum PadEvent {
+    /// The pad's state has changed.
+    Changed,
+    /// The pad with this id was flushed.
+    Flushed(u32),
+    /// The peer connection with this number did not take a packet. The gate is closed.
+    PushFailed(u64, gst::FlowError),
+    /// There is a new limit violation.
+    LimitViolated,
+}
+
+pub(super) struct PadStream {
+    id: u32,
+    tell: Box<dyn Fn(PadEvent) + Send + Sync>,
+    gate: Gate,
+    /// The number of the peer connection that the gate was opened for.
+    peer: AtomicU64,
+    pub(super) arrivals: Arrivals,
+    pub(super) traffic: TrafficMeter,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// What the stream's events say. `is_linked` is not used here.
+    state: PadState,
+    outgoing: Option<Outgoing>,
+    /// Running time of the media. `None` if their segment has no times.
+    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
+    /// The format of the session that the pad is linked to.
+    session: Option<StreamFormat>,
+    /// Chosen for the run; `None` before the first caps.
+    ssrc: Option<u32>,
+}
+
+impl Shared {
+    /// The stream's format, once caps have come that can be published.
+    fn format(&self) -> Option<&StreamFormat> {
+        self.state.format.as_ref()?.as_ref().ok()
+    }
+
+    /// SSRCs have to differ within a session (RFC 3550 8), so it is random.
+    fn ssrc(&mut self) -> u32 {
+        *self.ssrc.get_or_insert_with(glib::random_int)
+    }
+
+    /// Whether the session can carry the stream.
+    fn fits(&self) -> bool {
+        let session = self.session.as_ref();
+        self.format()
+            .is_some_and(|format| session.is_none_or(|session| session.fits_session_of(format)))
+    }
+}
+
+impl PadStream {
+    pub(super) fn new(id: u32, tell: impl Fn(PadEvent) + Send + Sync + 'static) -> Self {
+        Self {
+            id,
+            tell: Box::new(tell),
+            gate: Gate::default(),
+            peer: AtomicU64::new(0),
+            arrivals: Arrivals::default(),
+            traffic: TrafficMeter::default(),
+            shared: Mutex::default(),
+        }
+    }
+
+    pub(super) fn state(&self) -> PadState {
+        self.lock().state.clone()
+    }
+
+    /// Begins to fill a session, and returns the caps of the stream that leaves.
+    pub(super) fn enter_session(&self) -> Option<gst::Caps> {
+        let mut shared = self.lock();
+        shared.session = shared.format().cloned();
+        let ssrc = shared.ssrc();
+        shared.format().map(|format| sent_caps(format, ssrc))
+    }
+
+    pub(super) fn leave_session(&self) {
+        self.lock().session = None;
+    }
+
+    pub(super) fn open_gate(&self, peer: u64, is_video: bool) {
+        self.peer.store(peer, Ordering::Release);
+        self.traffic.resume();
+        if let Some(outgoing) = &mut self.lock().outgoing {
+            outgoing.change_source();
+        }
+        if is_video {
+            self.gate.open_with_key_frame(Instant::now());
+        } else {
+            self.gate.open();
+        }
+    }
+
+    pub(super) fn close_gate(&self) {
+        self.gate.close();
+    }
+
+    /// Closes the gate and forgets the stream; the next one sends its caps again.
+    pub(super) fn reset(&self) {
+        self.close_gate();
+        self.traffic.clear();
+        self.arrivals.clear();
+        *self.lock() = Shared::default();
+    }
+
+    /// Takes what has arrived, and returns what is to leave.
+    pub(super) fn take(&self, buffers: &mut dyn Iterator<Item = &gst::BufferRef>) -> Passage {
+        self.arrivals.note();
+        let mut all = Passage::default();
+        let mut shared = self.lock();
+        if !shared.fits() {
+            return all;
+        }
+        let Shared {
+            outgoing, segment, ..
+        } = &mut *shared;
+        if let Some(outgoing) = outgoing {
+            for buffer in buffers {
+                let segment = segment.as_ref();
+                let running_time =
+                    segment.and_then(|segment| segment.to_running_time(buffer.pts()?));
+                let passage = outgoing.pass(buffer, running_time, &self.gate);
+                all.packets.extend(passage.packets);
+                all.awaits_key_frame |= passage.awaits_key_frame;
+            }
+        }
+        all
+    }
+
+    /// Asks upstream for a key frame with headers, from which the far end can begin to
+    /// decode.
+    pub(super) fn request_key_frame(&self, sink: &gst::Pad) {
+        let event = gst_video::UpstreamForceKeyUnitEvent::builder()
+            .all_headers(true)
+            .build();
+        // Fails if no encoder is linked, which does no harm.
+        let _ = sink.push_event(event);
+    }
+
+    /// Pushes packets to webrtcbin. Its errors are hidden from upstream, since a source
+    /// would stop for good: the session is replaced instead. A webrtcbin that is being
+    /// replaced is flushing.
+    pub(super) fn push(&self, source: &gst::Pad, mut packets: Vec<gst::Buffer>) {
+        if packets.is_empty() {
+            return;
+        }
+        if self.traffic.take(packets.iter().map(AsRef::as_ref)) {
+            (self.tell)(PadEvent::LimitViolated);
+        }
+        let peer = self.peer.load(Ordering::Acquire);
+        let flow = match (packets.pop(), packets.is_empty()) {
+            (Some(packet), true) => source.push(packet),
+            (last, _) => source.push_list(packets.into_iter().chain(last).collect()),
+        };
+        // The gate may have been opened for another peer connection meanwhile.
+        let is_current = peer == self.peer.load(Ordering::Acquire);
+        if let Err(error) = flow
+            && error != gst::FlowError::Flushing
+            && is_current
+            && self.gate.close()
+        {
+            gst::warning!(
+                CAT,
+                obj = source,
+                "webrtcbin did not take a packet: {error}"
+            );
+            (self.tell)(PadEvent::PushFailed(peer, error));
+        }
+    }
+
+    /// Handles an event from upstream, and returns the one that goes on.
+    pub(super) fn event(&self, source: &gst::Pad, event: gst::Event) -> Option<gst::Event> {
+        match event.view() {
+            gst::EventView::Caps(caps) => return self.caps(source, caps.caps()),
+            gst::EventView::StreamStart(_) => {
+                // Of another source, if there was one: its stream has not ended.
+                self.change(|shared| shared.state.has_ended = false);
+                (self.tell)(PadEvent::Changed);
+            }
+            gst::EventView::Segment(segment) => {
+                let segment = segment.segment().downcast_ref().cloned();
+                self.change(|shared| shared.segment = segment);
+            }
+            gst::EventView::Eos(_) => {
+                self.change(|shared| shared.state.has_ended = true);
+                (self.tell)(PadEvent::Changed);
+                // Another source may follow in the same session.
+                return None;
+            }
+            // A muted microphone, for example.
+            gst::EventView::Gap(_) => self.arrivals.note(),
+            // webrtcbin has nothing to flush, and would lose its segment.
+            gst::EventView::FlushStart(_) => return None,
+            gst::EventView::FlushStop(_) => {
+                self.change(|shared| {
+                    shared.state.has_ended = false;
+                    shared.outgoing.iter_mut().for_each(Outgoing::change_source);
+                });
+                (self.tell)(PadEvent::Flushed(self.id));
+                return None;
+            }
+            _ => {}
+        }
+        Some(event)
+    }
+
+    /// Reads caps from upstream. webrtcbin gets those of the stream that leaves, once for
+    /// each session.
+    fn caps(&self, source: &gst::Pad, caps: &gst::CapsRef) -> Option<gst::Event> {
+        gst::debug!(CAT, obj = source, "stream with {caps}");
+        let format = read_caps(caps);
+        let known = format.as_ref().ok();
+        let is_of_wrong_codec = known.is_some_and(|format| self.traffic.begin(format));
+        let sent = {
+            let mut shared = self.lock();
+            let ssrc = shared.ssrc();
+            if let Some(format) = known {
+                match &mut shared.outgoing {
+                    Some(outgoing) if outgoing.carries(format) => {
+                        outgoing.set_format(format.clone())
+                    }
+                    outgoing => *outgoing = Some(Outgoing::new(format.clone(), ssrc)),
+                }
+            }
+            let is_free = shared.session.is_none();
+            let sent = known
+                .filter(|_| is_free)
+                .map(|format| sent_caps(format, ssrc));
+            shared.state.format = Some(format);
+            sent
+        };
+        (self.tell)(PadEvent::Changed);
+        if is_of_wrong_codec {
+            (self.tell)(PadEvent::LimitViolated);
+        }
+        sent.map(|caps| gst::event::Caps::new(&caps))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Shared)) {
+        change(&mut self.lock());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,150 @@
+//! The element that a pad's packets leave by.
+//!
+//! It gives all that arrives to its [`PadStream`], and pushes what that lets leave. Not
+//! registered, so no application can make one.
+
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::pad_stream::PadStream;
+
+glib::wrapper! {
+    /// The last element of a pad's chain.
+    pub(super) struct RtpSender(ObjectSubclass<RtpSenderImp>)
+        @extends gst::Element, gst::Object;
+}
+
+impl RtpSender {
+    pub(super) fn new(name: &str, stream: Arc<PadStream>) -> Self {
+        let sender: Self = glib::Object::builder().property("name", name).build();
+        // Fails only if it was set before.
+        let _ = sender.imp().stream.set(stream);
+        sender
+    }
+
+    /// Where packets come in.
+    pub(super) fn sink(&self) -> &gst::Pad {
+        &self.imp().sink
+    }
+
+    /// Where packets leave.
+    pub(super) fn source(&self) -> &gst::Pad {
+        &self.imp().source
+    }
+}
+
+/// The instance of an [`RtpSender`].
+pub(super) struct RtpSenderImp {
+    sink: gst::Pad,
+    source: gst::Pad,
+    stream: OnceLock<Arc<PadStream>>,
+}
+
+impl RtpSenderImp {
+    fn take(
+        &self,
+        buffers: &mut dyn Iterator<Item = &gst::BufferRef>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let Some(stream) = self.stream.get() else {
+            return Ok(gst::FlowSuccess::Ok);
+        };
+        let passage = stream.take(buffers);
+        if passage.awaits_key_frame {
+            stream.request_key_frame(&self.sink);
+        }
+        stream.push(&self.source, passage.packets);
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    fn event(&self, event: gst::Event) -> bool {
+        let passes = match self.stream.get() {
+            Some(stream) => stream.event(&self.source, event),
+            None => Some(event),
+        };
+        if let Some(event) = passes {
+            // Fails without a session, which is no concern of upstream.
+            let _ = self.source.push_event(event);
+        }
+        true
+    }
+}
+
+static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+    let template = |name, direction| {
+        gst::PadTemplate::new(
+            name,
+            direction,
+            gst::PadPresence::Always,
+            &gst::Caps::new_any(),
+        )
+    };
+    let templates = [
+        template("sink", gst::PadDirection::Sink),
+        template("src", gst::PadDirection::Src),
+    ];
+    templates.into_iter().flatten().collect()
+});
+
+#[glib::object_subclass]
+impl ObjectSubclass for RtpSenderImp {
+    const NAME: &'static str = "GstIvsRtpSender";
+    type Type = RtpSender;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        let pad = |name, direction| match class.pad_template(name) {
+            Some(template) => gst::Pad::builder_from_template(&template),
+            None => gst::Pad::builder(direction).name(name),
+        };
+        let failed = || Err(gst::FlowError::Error);
+        Self {
+            sink: pad("sink", gst::PadDirection::Sink)
+                .chain_function(move |_, parent, buffer| {
+                    Self::catch_panic_pad_function(parent, failed, |imp| {
+                        imp.take(&mut std::iter::once(buffer.as_ref()))
+                    })
+                })
+                .chain_list_function(move |_, parent, list| {
+                    Self::catch_panic_pad_function(parent, failed, |imp| imp.take(&mut list.iter()))
+                })
+                .event_function(|_, parent, event| {
+                    Self::catch_panic_pad_function(parent, || false, |imp| imp.event(event))
+                })
+                .build(),
+            source: pad("src", gst::PadDirection::Src).build(),
+            stream: OnceLock::new(),
+        }
+    }
+}
+
+impl ObjectImpl for RtpSenderImp {
+    fn constructed(&self) {
+        self.parent_constructed();
+        // Fails only for names that are in use.
+        let _ = self.obj().add_pad(&self.sink);
+        let _ = self.obj().add_pad(&self.source);
+    }
+}
+
+impl GstObjectImpl for RtpSenderImp {}
+
+impl ElementImpl for RtpSenderImp {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "RTP sender",
+                "Filter/Network/RTP",
+                "Gives packets the headers of the stream that is published",
+                "The ivswhipsink developers",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        &TEMPLATES
+    }
+}
