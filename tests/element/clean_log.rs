@@ -30,7 +30,7 @@ fn logged(name: &str, media: &[&str], section: Kind, end: &End) -> String {
         media.join(" ")
     );
     if let End::EndOfStream = end {
-        launch = launch.replace("is-live=true", "is-live=true num-buffers=100");
+        launch = launch.replace("is-live=true", "is-live=true num-buffers=300");
     }
     let child = Command::new("gst-launch-1.0")
         .arg("-e")

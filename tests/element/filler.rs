@@ -175,7 +175,7 @@ fn black_is_stopped_at_any_moment_of_its_start() {
         assert!(took < Duration::from_secs(2), "{took:?}");
         let bin = publisher.whip.downcast_ref::<gst::Bin>().unwrap();
         let names: Vec<_> = bin.children().iter().map(|child| child.name()).collect();
-        assert_eq!(names, ["sink_0-sync"]);
+        assert_eq!(names, ["sink_0-rtp", "sink_0-sync"]);
     }
     assert_eq!(stage.live_sessions(), 0);
 }

@@ -39,9 +39,9 @@ fn a_pipeline_that_is_not_live_is_told_so() {
     assert!(!query.result().0);
 }
 
-/// When each RTP packet passed a pad, by its sequence number.
+/// When each RTP packet passed a pad, by the time of its media.
 #[derive(Clone, Default)]
-struct Passed(Arc<Mutex<HashMap<u16, Instant>>>);
+struct Passed(Arc<Mutex<HashMap<gst::ClockTime, Instant>>>);
 
 impl Passed {
     fn watch(&self, pad: &gst::Pad) {
@@ -51,14 +51,14 @@ impl Passed {
             let note = |buffer: &gst::BufferRef| {
                 let bytes = buffer.map_readable().unwrap();
                 // RTCP has packet types from 192 to 223 in the second byte (RFC 5761 4).
-                if let [_, kind, high, low, ..] = bytes[..]
+                if let [_, kind, ..] = bytes[..]
                     && !(192..=223).contains(&kind)
+                    && let Some(time) = buffer.pts()
                 {
-                    let number = u16::from_be_bytes([high, low]);
                     passed
                         .lock()
                         .unwrap()
-                        .entry(number)
+                        .entry(time)
                         .or_insert_with(Instant::now);
                 }
             };
@@ -97,7 +97,7 @@ fn a_latency_of_the_pipeline_holds_no_packet() {
         .lock()
         .unwrap()
         .iter()
-        .filter_map(|(number, left)| left.checked_duration_since(*before.get(number)?))
+        .filter_map(|(time, left)| left.checked_duration_since(*before.get(time)?))
         .collect();
     took.sort_unstable();
     let median = took[took.len() / 2];

@@ -30,6 +30,7 @@ mod quirks;
 mod reconnecting;
 mod resilience;
 mod restarting;
+mod rtp;
 mod secrets;
 mod stats;
 mod stopping;

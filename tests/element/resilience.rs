@@ -23,20 +23,22 @@ fn wait_sessions(stage: &Stage, count: usize, kind: Kind) {
 fn sources_run_on_while_sessions_are_replaced_under_them() {
     let stage = stage();
     // So many packets that some are always inside webrtcbin.
-    let video = VIDEO.replace("bitrate=500", "bitrate=4000").replace(
-        "rtph264pay name=video-pay",
-        "rtph264pay ! capssetter name=parameters caps=\"application/x-rtp,sprop-parameter-sets=(string)A\" \
-         ! identity name=video-pay",
-    );
-    let mut publisher = Publisher::to_stage(&format!("{video} {AUDIO}"), &stage);
+    let video = VIDEO.replace("bitrate=500", "bitrate=4000");
+    let audio = AUDIO.replace("! whip.", "! queue name=audio-queue ! whip.");
+    let mut publisher = Publisher::to_stage(&format!("{video} {audio}"), &stage);
     publisher.play();
     publisher.wait_state("publishing");
-    let parameters = publisher.pipeline.by_name("parameters").unwrap();
-    for round in 2..=8 {
-        let caps = format!("application/x-rtp,sprop-parameter-sets=(string){round}");
-        parameters.set_property("caps", caps.parse::<gst::Caps>().unwrap());
-        wait_sessions(&stage, round, Kind::Video);
-        wait_sessions(&stage, round, Kind::Audio);
+    let queue = publisher.pipeline.by_name("audio-queue").unwrap();
+    let source = queue.static_pad("src").unwrap();
+    for round in 1..=4 {
+        let pad = source.peer().unwrap();
+        source.unlink(&pad).unwrap();
+        publisher.whip.release_request_pad(&pad);
+        wait_sessions(&stage, 2 * round, Kind::Video);
+        let pad = publisher.whip.request_pad_simple("sink_%u").unwrap();
+        source.link(&pad).unwrap();
+        wait_sessions(&stage, 2 * round + 1, Kind::Video);
+        wait_sessions(&stage, 2 * round + 1, Kind::Audio);
     }
     let (audio, video) = (
         publisher.count_packets("audio-pay"),

@@ -173,7 +173,7 @@ fn output_of_gst_launch_and_the_list_of_processes() {
     secrets.add("ICE password", "a=ice-pwd");
     let folder = plugin_folder("launch");
     let endpoint = format!("whip-endpoint={}", stage.endpoint());
-    let pipeline = "audiotestsrc is-live=true num-buffers=100 ! opusenc ! rtpopuspay ! ivswhipsink";
+    let pipeline = "audiotestsrc is-live=true num-buffers=300 ! opusenc ! rtpopuspay ! ivswhipsink";
     let mut child = Command::new("gst-launch-1.0")
         .args(["-e", "-v", "-m"])
         .args(pipeline.split_whitespace())

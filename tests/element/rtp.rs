@@ -1,0 +1,288 @@
+//! Whatever RTP comes in, one clean stream leaves.
+
+use std::sync::mpsc::{Receiver, channel};
+
+use gst::prelude::*;
+use ivs_stage::{Kind, SectionReport, SessionReport, Stage};
+
+use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, stage};
+
+/// An H.264 stream of this size, with a key frame every half second.
+fn h264(encoder: &str, size: &str) -> String {
+    let encoder = match encoder {
+        "x264enc" => "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 bitrate=500",
+        _ => "openh264enc gop-size=15 bitrate=500000",
+    };
+    format!(
+        "videotestsrc is-live=true ! capsfilter name=size \
+         caps=video/x-raw,{size},framerate=30/1 ! {encoder} "
+    )
+}
+
+const SIZE: &str = "width=320,height=240";
+
+/// The section of a kind in the only session.
+fn section(sessions: &[SessionReport], kind: Kind) -> Option<&SectionReport> {
+    sessions.first()?.section(kind)
+}
+
+fn wait_section(stage: &Stage, kind: Kind, is: impl Fn(&SectionReport) -> bool) -> SectionReport {
+    let found = stage.wait_for_sessions(BOUND, |sessions| {
+        section(sessions, kind)
+            .filter(|section| is(section))
+            .cloned()
+    });
+    found.unwrap_or_else(|| panic!("{:#?}", stage.sessions()))
+}
+
+/// Publishes, and checks that the far end gets all of it in one session.
+fn arrives_whole(launch: &str, kind: Kind) -> SectionReport {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(launch, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let section = wait_section(&stage, kind, |section| section.packets >= 60);
+    assert_eq!(section.lost, 0, "{section:?}");
+    assert_eq!(stage.sessions().len(), 1);
+    section
+}
+
+/// Caps in place of the payloader's.
+fn caps(caps: &str) -> String {
+    format!("! capssetter replace=true join=false caps=\"application/x-rtp,{caps}\"")
+}
+
+#[test]
+fn caps_without_ssrc_as_udpsrc_has_them() {
+    let audio = "media=audio,clock-rate=48000,encoding-name=OPUS,payload=96";
+    let video = "media=video,clock-rate=90000,encoding-name=H264,payload=96";
+    for jitterbuffer in ["", "! rtpjitterbuffer"] {
+        let after = |text: &str| format!("{} {jitterbuffer} ! whip.", caps(text));
+        arrives_whole(&AUDIO.replace("! whip.", &after(audio)), Kind::Audio);
+        arrives_whole(&VIDEO.replace("! whip.", &after(video)), Kind::Video);
+    }
+}
+
+#[test]
+fn caps_without_payload_type_clock_rate_or_channels() {
+    let after = caps("media=audio,encoding-name=OPUS");
+    let launch = AUDIO.replace("! whip.", &format!("{after} ! whip."));
+    arrives_whole(&launch, Kind::Audio);
+}
+
+#[test]
+fn payload_types_that_differ_from_the_caps_or_are_the_same_for_both() {
+    let after = caps("media=audio,clock-rate=48000,encoding-name=OPUS,payload=97,ssrc=(uint)5");
+    let launch = AUDIO.replace("rtpopuspay", "rtpopuspay pt=120");
+    let launch = launch.replace("! whip.", &format!("{after} ! whip."));
+    arrives_whole(&launch, Kind::Audio);
+    let audio = AUDIO.replace("rtpopuspay", "rtpopuspay pt=96");
+    let video = VIDEO.replace("rtph264pay", "rtph264pay pt=96");
+    arrives_whole(&format!("{audio} {video}"), Kind::Video);
+}
+
+#[test]
+fn a_cameras_attributes_stay_behind() {
+    let stage = stage();
+    for attribute in ["recvonly", "sendrecv"] {
+        let after = caps(&format!(
+            "media=video,clock-rate=90000,encoding-name=H264,payload=96,\
+             packetization-mode=(string)1,a-{attribute}=(string)\\\"\\\",a-tool=(string)x,\
+             a-Media_header=(string)y,ssrc-99-cname=(string)z,x-dimensions=(string)\\\"1,2\\\""
+        ));
+        arrives_whole(
+            &VIDEO.replace("! whip.", &format!("{after} ! whip.")),
+            Kind::Video,
+        );
+    }
+    assert_eq!(stage.sessions().len(), 0);
+}
+
+#[test]
+fn key_frames_get_their_parameter_sets() {
+    let parsed = "! video/x-h264,profile=constrained-baseline ! h264parse config-interval=0 \
+                  ! video/x-h264,stream-format=avc ! rtph264pay config-interval=0 ! whip.";
+    let launch = h264("x264enc", SIZE) + parsed;
+    let section = arrives_whole(&launch, Kind::Video);
+    // The far end reads it from the stream.
+    assert_eq!(section.size, Some((320, 240)));
+}
+
+/// Gets the packets that leave the element's first pad.
+fn tap(publisher: &Publisher) -> Receiver<gst::Buffer> {
+    let bin = publisher.whip.downcast_ref::<gst::Bin>().unwrap();
+    let pad = bin
+        .by_name("sink_0-rtp")
+        .unwrap()
+        .static_pad("src")
+        .unwrap();
+    let (sender, packets) = channel();
+    let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+    pad.add_probe(mask, move |_, info| {
+        match &info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => drop(sender.send(buffer.clone())),
+            Some(gst::PadProbeData::BufferList(list)) => {
+                list.iter_owned()
+                    .for_each(|buffer| drop(sender.send(buffer)));
+            }
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+    packets
+}
+
+#[test]
+fn pass_through_begins_with_a_key_frame_though_the_source_began_before() {
+    let stage = stage();
+    // Flags that say nothing: each buffer seems to be a key frame.
+    let launch = h264("x264enc", SIZE)
+        + "! video/x-h264,profile=constrained-baseline ! rtph264pay \
+           ! identity name=flags ! whip.";
+    let mut publisher = Publisher::to_stage(&launch, &stage);
+    let flags = publisher.pipeline.by_name("flags").unwrap();
+    flags
+        .static_pad("src")
+        .unwrap()
+        .add_probe(gst::PadProbeType::BUFFER, |_, info| {
+            if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data {
+                buffer.make_mut().unset_flags(gst::BufferFlags::DELTA_UNIT);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    // Its key frames come when it likes.
+    let deaf = flags.static_pad("sink").unwrap();
+    deaf.add_probe(gst::PadProbeType::EVENT_UPSTREAM, |_, _| {
+        gst::PadProbeReturn::Handled
+    });
+    let packets = tap(&publisher);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let first = packets.recv_timeout(BOUND).unwrap();
+    let first = first.map_readable().unwrap();
+    // A sequence parameter set, alone or in an aggregate.
+    assert!(matches!(first[12] & 0x1f, 7 | 24), "{:02x?}", &first[..20]);
+}
+
+#[test]
+fn a_change_of_size_goes_on_in_the_session() {
+    for (encoder, format) in [("x264enc", "avc"), ("openh264enc", "byte-stream")] {
+        let stage = stage();
+        let launch = h264(encoder, SIZE)
+            + &format!("! video/x-h264,stream-format={format} ! rtph264pay ! whip.");
+        let mut publisher = Publisher::to_stage(&launch, &stage);
+        publisher.play();
+        publisher.wait_state("publishing");
+        wait_section(&stage, Kind::Video, |video| video.size == Some((320, 240)));
+        let size = publisher.pipeline.by_name("size").unwrap();
+        let caps = "video/x-raw,width=640,height=360,framerate=30/1";
+        size.set_property("caps", caps.parse::<gst::Caps>().unwrap());
+        let video = wait_section(&stage, Kind::Video, |video| video.size == Some((640, 360)));
+        let more = video.packets + 30;
+        let video = wait_section(&stage, Kind::Video, |video| video.packets > more);
+        assert_eq!((video.lost, stage.sessions().len()), (0, 1), "{encoder}");
+    }
+}
+
+/// Decodes the packets, and returns the number of pictures.
+fn pictures(packets: Vec<gst::Buffer>) -> usize {
+    let launch = "appsrc name=in format=time caps=application/x-rtp,media=video,clock-rate=90000,\
+                  encoding-name=H264 ! rtph264depay ! h264parse ! openh264dec \
+                  ! fakesink name=out signal-handoffs=true sync=false";
+    let pipeline = gst::parse::launch(launch).unwrap();
+    let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+    let (sender, decoded) = channel();
+    let out = pipeline.by_name("out").unwrap();
+    out.connect("handoff", false, move |_| {
+        let _ = sender.send(());
+        None
+    });
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let source = pipeline.by_name("in").unwrap();
+    for packet in packets {
+        let flow: gst::FlowReturn = source.emit_by_name("push-buffer", &[&packet]);
+        assert_eq!(flow, gst::FlowReturn::Ok);
+    }
+    let _: gst::FlowReturn = source.emit_by_name("end-of-stream", &[]);
+    let bus = pipeline.bus().unwrap();
+    let wanted = [
+        gst::MessageType::Eos,
+        gst::MessageType::Error,
+        gst::MessageType::Warning,
+    ];
+    let message = bus
+        .timed_pop_filtered(gst::ClockTime::from_seconds(20), &wanted)
+        .unwrap();
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+    pipeline.set_state(gst::State::Null).unwrap();
+    decoded.try_iter().count()
+}
+
+/// The frames in the packets, by their timestamps.
+fn frames(packets: &[gst::Buffer]) -> usize {
+    let timestamp = |packet: &gst::Buffer| packet.map_readable().unwrap()[4..8].to_vec();
+    let mut timestamps: Vec<_> = packets.iter().map(timestamp).collect();
+    timestamps.dedup();
+    timestamps.len()
+}
+
+#[test]
+fn ten_switches_between_two_payloaders_are_one_stream_that_decodes() {
+    let stage = stage();
+    let launch = format!(
+        "{} ! rtph264pay ! either. {} ! rtph264pay ! either. \
+         input-selector name=either sync-streams=false ! whip.",
+        h264("x264enc", SIZE),
+        h264("openh264enc", "width=640,height=360").replace("name=size", ""),
+    );
+    let mut publisher = Publisher::to_stage(&launch, &stage);
+    let packets = tap(&publisher);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let either = publisher.pipeline.by_name("either").unwrap();
+    let mut left = Vec::new();
+    for number in 0..=10 {
+        let (name, size) = [("sink_0", (320, 240)), ("sink_1", (640, 360))][number % 2];
+        either.set_property("active-pad", either.static_pad(name).unwrap());
+        let video = wait_section(&stage, Kind::Video, |video| video.size == Some(size));
+        let more = video.packets + 20;
+        wait_section(&stage, Kind::Video, |video| video.packets >= more);
+        left.extend(packets.try_iter());
+    }
+    let count = left.len() as u64;
+    let video = wait_section(&stage, Kind::Video, |video| video.packets >= count);
+    assert_eq!((video.lost, stage.sessions().len()), (0, 1));
+    // The last frame may not be whole yet.
+    let ends_a_frame = |packet: &gst::Buffer| packet.map_readable().unwrap()[1] & 0x80 != 0;
+    left.truncate(left.iter().rposition(ends_a_frame).unwrap() + 1);
+    assert!(frames(&left) > 30, "{}", frames(&left));
+    assert_eq!(pictures(left.clone()), frames(&left));
+}
+
+#[test]
+fn a_source_that_is_removed_is_followed_by_another_on_the_same_pad() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage("fakesrc num-buffers=0 ! fakesink ", &stage);
+    let pad = publisher.whip.request_pad_simple("sink_%u").unwrap();
+    let add = |publisher: &Publisher| {
+        let launch = AUDIO.replace("! whip. ", "");
+        let source = gst::parse::bin_from_description(&launch, true).unwrap();
+        publisher.pipeline.add(&source).unwrap();
+        source.static_pad("src").unwrap().link(&pad).unwrap();
+        source.sync_state_with_parent().unwrap();
+        source
+    };
+    let mut source = add(&publisher);
+    publisher.play();
+    publisher.wait_state("publishing");
+    for _ in 0..3 {
+        let before = wait_section(&stage, Kind::Audio, |audio| audio.packets >= 10).packets;
+        source.static_pad("src").unwrap().unlink(&pad).unwrap();
+        source.set_state(gst::State::Null).unwrap();
+        publisher.pipeline.remove(&source).unwrap();
+        source = add(&publisher);
+        wait_section(&stage, Kind::Audio, |audio| audio.packets >= before + 20);
+    }
+    let audio = wait_section(&stage, Kind::Audio, |_| true);
+    assert_eq!((audio.lost, stage.sessions().len()), (0, 1));
+}
