@@ -6,6 +6,7 @@
 //!
 //! This module has no I/O, clock, logging, AWS fact or GStreamer type.
 
+pub mod bandwidth;
 mod black_picture;
 mod dtls_certificate;
 mod h264;
