@@ -4,5 +4,7 @@
 //! bit/s, sizes in bytes.
 
 mod pacer;
+mod retransmission_budget;
 
 pub use pacer::{Pacer, PacerDelay};
+pub use retransmission_budget::{RetransmissionBudget, RetransmissionCount};
