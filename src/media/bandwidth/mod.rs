@@ -1,10 +1,15 @@
-//! Sharing the way to the far end: what leaves when, and what is left out.
+//! Sharing the way to the far end: what leaves when, what is left out, and what the far
+//! end says about it.
 //!
 //! Times are since some start, of a clock that does not run backwards; rates are in
 //! bit/s, sizes in bytes.
 
 mod pacer;
 mod retransmission_budget;
+#[cfg(test)]
+mod test_feedback;
+mod transport_feedback;
 
 pub use pacer::{Pacer, PacerDelay};
 pub use retransmission_budget::{RetransmissionBudget, RetransmissionCount};
+pub use transport_feedback::{Arrival, TransportFeedback};
