@@ -6,10 +6,12 @@
 
 mod pacer;
 mod retransmission_budget;
+mod send_history;
 #[cfg(test)]
 mod test_feedback;
 mod transport_feedback;
 
 pub use pacer::{Pacer, PacerDelay};
 pub use retransmission_budget::{RetransmissionBudget, RetransmissionCount};
+pub use send_history::{PacketKind, PacketResult, SendHistory};
 pub use transport_feedback::{Arrival, TransportFeedback};
