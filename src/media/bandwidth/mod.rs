@@ -4,6 +4,7 @@
 //! Times are since some start, of a clock that does not run backwards; rates are in
 //! bit/s, sizes in bytes.
 
+mod header_extension;
 mod pacer;
 mod retransmission_budget;
 mod send_history;
@@ -11,6 +12,7 @@ mod send_history;
 mod test_feedback;
 mod transport_feedback;
 
+pub use header_extension::{ExtensionId, set_transport_sequence, transport_sequence_block};
 pub use pacer::{Pacer, PacerDelay};
 pub use retransmission_budget::{RetransmissionBudget, RetransmissionCount};
 pub use send_history::{PacketKind, PacketResult, SendHistory};
