@@ -6,6 +6,7 @@
 
 mod header_extension;
 mod pacer;
+mod remb;
 mod retransmission_budget;
 mod send_history;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod transport_feedback;
 
 pub use header_extension::{ExtensionId, set_transport_sequence, transport_sequence_block};
 pub use pacer::{Pacer, PacerDelay};
+pub use remb::receiver_estimate;
 pub use retransmission_budget::{RetransmissionBudget, RetransmissionCount};
 pub use send_history::{PacketKind, PacketResult, SendHistory};
 pub use transport_feedback::{Arrival, TransportFeedback};
