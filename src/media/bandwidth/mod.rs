@@ -1,6 +1,15 @@
 //! Sharing the way to the far end: what leaves when, what is left out, and what the far
 //! end says about it.
 //!
+//! | value | decides or tells |
+//! | --- | --- |
+//! | [`Pacer`] | when a video packet leaves |
+//! | [`RetransmissionBudget`] | whether a packet that the far end misses is sent again |
+//! | [`Thinning`] | which frames are left out where no encoder follows the target |
+//! | [`SendHistory`] | the number of each packet, and what became of it |
+//! | [`TransportFeedback`], [`receiver_estimate`] | what the far end's RTCP says |
+//! | [`transport_sequence_block`], [`set_transport_sequence`] | the number's place in a packet |
+//!
 //! Times are since some start, of a clock that does not run backwards; rates are in
 //! bit/s, sizes in bytes.
 
@@ -11,6 +20,7 @@ mod retransmission_budget;
 mod send_history;
 #[cfg(test)]
 mod test_feedback;
+mod thinning;
 mod transport_feedback;
 
 pub use header_extension::{ExtensionId, set_transport_sequence, transport_sequence_block};
@@ -18,4 +28,5 @@ pub use pacer::{Pacer, PacerDelay};
 pub use remb::receiver_estimate;
 pub use retransmission_budget::{RetransmissionBudget, RetransmissionCount};
 pub use send_history::{PacketKind, PacketResult, SendHistory};
+pub use thinning::{DroppedFrames, FrameKind, Thinning};
 pub use transport_feedback::{Arrival, TransportFeedback};
