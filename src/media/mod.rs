@@ -2,7 +2,7 @@
 //!
 //! In: packets, and the time at which each passed. Out: what a stream measures, what
 //! the far end reports, and what a parameter set says. Also made here: a DTLS
-//! certificate and a black picture.
+//! certificate and a black picture. [`bandwidth`] decides what leaves when.
 //!
 //! This module has no I/O, clock, logging, AWS fact or GStreamer type.
 
