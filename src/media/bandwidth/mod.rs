@@ -14,6 +14,8 @@
 //! bit/s, sizes in bytes.
 
 mod header_extension;
+#[cfg(test)]
+mod narrow_wire;
 mod pacer;
 mod remb;
 mod retransmission_budget;
