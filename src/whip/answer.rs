@@ -10,6 +10,8 @@ use super::body::Body;
 use super::fingerprint::Fingerprint;
 use super::offer::{Offer, sends};
 use super::sdp::{Direction, Lines, Sdp};
+use super::tracks::Track;
+use super::transport_wide;
 
 /// The most lines of an answer. Those of known servers have up to about 200.
 const MAX_LINES: usize = 1000;
@@ -28,6 +30,9 @@ const MAX_CANDIDATES: usize = 8;
 pub struct Answer {
     sdp: Sdp,
     repairs: Vec<Repair>,
+    /// The kinds of the sections that accept transport-wide congestion control, each with
+    /// the number of its header extension.
+    transport_wide: Vec<(String, u8)>,
 }
 
 impl Answer {
@@ -50,12 +55,26 @@ impl Answer {
         let mut sdp = Sdp::parse(text).ok_or(AnswerError::NotSdp)?;
         check_count(&sdp, offer)?;
         let repairs = repair(&mut sdp, offer.sdp());
-        let answer = Self { sdp, repairs };
+        let transport_wide = transport_wide::take(&mut sdp);
+        let answer = Self {
+            sdp,
+            repairs,
+            transport_wide,
+        };
         answer.fits(offer)?;
         Ok(answer)
     }
 
-    /// The text to apply as remote description.
+    /// The number of the header extension with which a track's packets carry transport-wide
+    /// sequence numbers: 1 to 14. `None` if the server does not accept it.
+    pub fn transport_wide(&self, track: Track) -> Option<u8> {
+        let mut accepted = self.transport_wide.iter();
+        let (_, id) = accepted.find(|(kind, _)| kind == track.name())?;
+        Some(*id)
+    }
+
+    /// The text to apply as remote description. It does not mention transport-wide
+    /// congestion control, which is not the peer connection's.
     pub fn text(&self) -> String {
         self.sdp.to_string()
     }
@@ -117,6 +136,7 @@ impl Answer {
         Self {
             sdp: Sdp::parse(text).unwrap(),
             repairs: Vec::new(),
+            transport_wide: Vec::new(),
         }
     }
 

@@ -82,6 +82,7 @@ mod refusal;
 mod resource;
 mod sdp;
 mod tracks;
+mod transport_wide;
 
 pub use answer::{Answer, AnswerError};
 pub use answer_repair::Repair;

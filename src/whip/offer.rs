@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::fingerprint::Fingerprint;
 use super::sdp::{Direction, Sdp};
+use super::transport_wide;
 
 /// An SDP offer in the form that is POSTed.
 ///
@@ -59,6 +60,12 @@ impl Offer {
             }
         }
         Ok(Self { sdp })
+    }
+
+    /// Offers transport-wide congestion control in each section, by the header extension
+    /// with this number: 1 to 14.
+    pub fn offer_transport_wide(&mut self, id: u8) {
+        transport_wide::offer(&mut self.sdp, id);
     }
 
     /// Adds gathered candidates, as `candidate:…`, to the first section, which is the
