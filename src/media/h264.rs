@@ -32,6 +32,10 @@ pub(super) struct PayloadStart<'a> {
     pub(super) sps: Option<&'a [u8]>,
     /// A whole picture parameter set.
     pub(super) pps: Option<&'a [u8]>,
+    /// A slice, or a part of one.
+    pub(super) slice: bool,
+    /// `nal_ref_idc` of the first unit is not 0: others may refer to its picture.
+    pub(super) is_reference: bool,
 }
 
 impl<'a> PayloadStart<'a> {
@@ -42,8 +46,10 @@ impl<'a> PayloadStart<'a> {
         let Some((&header, body)) = payload.split_first() else {
             return start;
         };
+        start.is_reference = header & 0x60 != 0;
         match header & 0x1f {
             FU_A => {
+                start.slice = true;
                 if let Some((&header, body)) = body.split_first()
                     && header & 0x80 != 0
                 {
@@ -65,6 +71,7 @@ impl<'a> PayloadStart<'a> {
     }
 
     fn slice(&mut self, kind: u8, body: &[u8]) {
+        self.slice |= (SLICE..=IDR).contains(&kind);
         match kind {
             IDR => self.key_frame = true,
             SLICE => self.b_frame |= is_b_slice(body),
@@ -102,20 +109,29 @@ mod tests {
         b_frame: false,
         sps: None,
         pps: None,
+        slice: false,
+        is_reference: false,
+    };
+    const P: PayloadStart<'_> = PayloadStart {
+        slice: true,
+        is_reference: true,
+        ..NOTHING
     };
     const KEY: PayloadStart<'_> = PayloadStart {
         key_frame: true,
-        ..NOTHING
+        ..P
     };
     const B: PayloadStart<'_> = PayloadStart {
         b_frame: true,
-        ..NOTHING
+        is_reference: false,
+        ..P
     };
 
     #[test]
     fn single_units() {
         assert_eq!(PayloadStart::read(&[0x65, 0x88]), KEY);
-        assert_eq!(PayloadStart::read(&[0x41, 0x9a]), NOTHING);
+        assert_eq!(PayloadStart::read(&[0x41, 0x9a]), P);
+        assert_eq!(PayloadStart::read(&[0x09, 0x10]), NOTHING);
         assert_eq!(PayloadStart::read(&[0x01, 0x9e]), B);
         assert_eq!(PayloadStart::read(&[0x68, 1]).pps, Some(&[0x68, 1][..]));
         assert_eq!(PayloadStart::read(&[0x67, 1]).sps, Some(&[0x67, 1][..]));
@@ -125,11 +141,11 @@ mod tests {
     #[test]
     fn fragments_begin_something_with_the_first_one_only() {
         assert_eq!(PayloadStart::read(&[0x7c, 0x85, 0x88]), KEY);
-        assert_eq!(PayloadStart::read(&[0x7c, 0x05, 0x88]), NOTHING);
-        assert_eq!(PayloadStart::read(&[0x7c, 0x45, 0x88]), NOTHING);
+        assert_eq!(PayloadStart::read(&[0x7c, 0x05, 0x88]), P);
+        assert_eq!(PayloadStart::read(&[0x7c, 0x45, 0x88]), P);
         assert_eq!(PayloadStart::read(&[0x1c, 0x81, 0x9e]), B);
-        assert_eq!(PayloadStart::read(&[0x1c, 0x01, 0x9e]), NOTHING);
-        assert_eq!(PayloadStart::read(&[0x7c]), NOTHING);
+        assert!(!PayloadStart::read(&[0x1c, 0x01, 0x9e]).b_frame);
+        assert_eq!(PayloadStart::read(&[0x7c]), P);
     }
 
     #[test]
@@ -141,7 +157,7 @@ mod tests {
         assert!(start.key_frame && !start.b_frame);
         // Truncated, empty, and with an empty unit.
         assert!(!PayloadStart::read(&whole[..11]).key_frame);
-        assert_eq!(PayloadStart::read(&[0x78]), NOTHING);
+        assert!(!PayloadStart::read(&[0x78]).slice);
         assert_eq!(PayloadStart::read(&[0x78, 0, 0, 0, 1, 0x65]), KEY);
     }
 }

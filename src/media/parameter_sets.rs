@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use h264_reader::rbsp::{BitRead, BitReader, ByteReader};
 
+use super::bandwidth::FrameKind;
 use super::h264::{PPS, PayloadStart, SPS, STAP_A_HEADER, unit_type, units};
 
 /// How many sets of a kind are kept. Streams use one or two.
@@ -22,6 +23,12 @@ pub struct FrameStart {
     pub is_entry: bool,
     /// A key frame begins, and its frame has not carried all sets so far.
     pub lacks_sets: bool,
+    /// The frame's kind, in the first packet that shows it: one with a slice, or with the
+    /// parameter sets of a key frame.
+    pub kind: Option<FrameKind>,
+    /// The packet is ahead of the one that shows the frame's kind: an access unit
+    /// delimiter, for example.
+    pub is_preamble: bool,
 }
 
 /// The newest sets of a stream, by their ids.
@@ -45,6 +52,7 @@ struct Frame {
     has_sequence: bool,
     has_picture: bool,
     is_key: bool,
+    has_kind: bool,
 }
 
 impl ParameterSets {
@@ -78,9 +86,20 @@ impl ParameterSets {
         self.frame.has_picture |= start.pps.is_some();
         let begins = start.key_frame && !std::mem::replace(&mut self.frame.is_key, true);
         let has_all = self.frame.has_sequence && self.frame.has_picture;
+        let is_entry = start.key_frame || start.sps.is_some();
+        let kind = match start.is_reference {
+            _ if is_entry => FrameKind::Key,
+            true => FrameKind::Reference,
+            false => FrameKind::Disposable,
+        };
+        let shows_kind = is_entry || start.slice;
+        let kind = (shows_kind && !self.frame.has_kind).then_some(kind);
+        self.frame.has_kind |= shows_kind;
         FrameStart {
-            is_entry: start.key_frame || start.sps.is_some(),
+            is_entry,
             lacks_sets: begins && !has_all,
+            kind,
+            is_preamble: !self.frame.has_kind,
         }
     }
 
@@ -176,7 +195,7 @@ mod tests {
         assert!(sets.payloads().is_empty(), "none are known");
         sets.replace(&sprop());
         sets.replace("");
-        assert_eq!(sets.packet(P, 2), FrameStart::default());
+        assert_eq!(sets.packet(P, 2).kind, Some(FrameKind::Reference));
         let start = sets.packet(IDR, 3);
         assert!(start.is_entry && start.lacks_sets);
         assert_eq!(sets.payloads(), [aggregate(&[&sequence(), PICTURE])]);
@@ -201,6 +220,27 @@ mod tests {
             assert!(sets.packet(&[0x7c, 0x85, 0x88], 8).lacks_sets);
             assert_eq!(sets.payloads(), [aggregate(&[&sequence(), PICTURE])]);
         }
+    }
+
+    #[test]
+    fn the_first_packet_that_shows_the_kind_tells_it() {
+        let mut sets = ParameterSets::default();
+        let mut kinds = |packets: &[&[u8]], timestamp| -> Vec<_> {
+            let starts = packets.iter().map(|packet| sets.packet(packet, timestamp));
+            starts
+                .map(|start| (start.kind, start.is_preamble))
+                .collect()
+        };
+        let delimiter = &[0x09, 0x10][..];
+        let (key, reference) = (Some(FrameKind::Key), Some(FrameKind::Reference));
+        let expected = [(None, true), (key, false), (None, false), (None, false)];
+        assert_eq!(kinds(&[delimiter, &sequence(), PICTURE, IDR], 1), expected);
+        let expected = [(None, true), (reference, false), (None, false)];
+        assert_eq!(kinds(&[delimiter, P, P], 2), expected);
+        assert_eq!(
+            kinds(&[&[0x01, 0x9e]], 3),
+            [(Some(FrameKind::Disposable), false)]
+        );
     }
 
     #[test]
