@@ -64,7 +64,7 @@ impl Session {
             longest_delay: Duration::ZERO,
         };
         session.thinning.set_target(Some(VIDEO_TARGET));
-        session.pacer.set_rate(Some(TARGET));
+        session.pacer.set_pace(Some(TARGET * 3 / 2));
         session.budget.set_rate(Some(TARGET));
         session.budget.set_round_trip(Duration::from_millis(50));
         session

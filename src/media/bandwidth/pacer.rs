@@ -11,7 +11,7 @@ const TICK: Duration = Duration::from_millis(5);
 /// adds exactly the rate.
 const TICKS_A_SECOND: i64 = 200;
 
-/// Longest wait at one and a half times the target. If the queue needs longer, it leaves
+/// Longest wait at the pace that was set. If the queue needs longer, it leaves
 /// faster: a picture that is late is as bad as one that is lost.
 const LONGEST_QUEUE: i64 = TICKS_A_SECOND / 4;
 
@@ -32,7 +32,7 @@ const MAX_RATE: u64 = 1_000_000_000_000;
 /// Spreads video packets over time, so that a key frame does not overflow a short queue
 /// on the way.
 ///
-/// Packets leave in order, at one and a half times the target rate, in bursts of 5 ms.
+/// Packets leave in order, at a pace somewhat above the target rate, in bursts of 5 ms.
 /// Budget that a pause leaves over is kept for one burst. A queue that would take more
 /// than 250 ms at this rate leaves within 250 ms instead. A packet is due at once if it
 /// has waited for 500 ms or if more than 1 MB waits, so nothing is dropped and nothing is
@@ -47,7 +47,7 @@ const MAX_RATE: u64 = 1_000_000_000_000;
 /// use gstivs::media::bandwidth::Pacer;
 ///
 /// let mut pacer = Pacer::default();
-/// pacer.set_rate(Some(1_000_000));
+/// pacer.set_pace(Some(1_500_000));
 /// let mut now = Duration::ZERO;
 /// for packet in ["first", "second", "third"] {
 ///     pacer.push(packet, 1000, now);
@@ -63,7 +63,7 @@ const MAX_RATE: u64 = 1_000_000_000_000;
 pub struct Pacer<T> {
     queue: VecDeque<Waiting<T>>,
     bytes: usize,
-    /// One and a half times the target, in bit/s.
+    /// In bit/s.
     pace: Option<i64>,
     /// The rate that empties the queue in time, in bit/s. It holds until the queue is
     /// empty: if it fell with the queue, the last packets would wait far longer.
@@ -109,10 +109,10 @@ impl<T> Default for Pacer<T> {
 }
 
 impl<T> Pacer<T> {
-    /// Sets the target in bit/s; packets leave at one and a half times it. `None` turns
-    /// pacing off: everything is due at once.
-    pub fn set_rate(&mut self, target: Option<u64>) {
-        let pace = target.map(|target| signed(target.min(MAX_RATE)) * 3 / 2);
+    /// Sets the pace in bit/s, of all that leaves. `None` turns pacing off: everything is
+    /// due at once.
+    pub fn set_pace(&mut self, pace: Option<u64>) {
+        let pace = pace.map(|pace| signed(pace.min(MAX_RATE)));
         if self.pace.is_none() {
             // Debts from a time without pacing are nobody's.
             self.budget = pace.unwrap_or(0);
@@ -299,10 +299,10 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// A pacer for this target, asked for the first time at zero.
+    /// A pacer of one and a half times this target, asked for the first time at zero.
     fn pacer(target: u64) -> Pacer<u32> {
         let mut pacer = Pacer::default();
-        pacer.set_rate(Some(target));
+        pacer.set_pace(Some(target * 3 / 2));
         pacer
     }
 
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_leaves_at_one_and_a_half_times_the_target() {
+    fn a_burst_leaves_at_the_pace() {
         let mut pacer = pacer(1_000_000);
         // 40 kB, 320 kbit: 213 ms at 1.5 Mbit/s.
         push(&mut pacer, 40, ms(0));
@@ -349,10 +349,10 @@ mod tests {
     fn turning_pacing_off_lets_the_queue_go() {
         let mut pacer = pacer(100_000);
         push(&mut pacer, 10, ms(0));
-        pacer.set_rate(None);
+        pacer.set_pace(None);
         assert_eq!(std::iter::from_fn(|| pacer.pop(ms(1))).count(), 10);
         // What left unpaced is no debt.
-        pacer.set_rate(Some(100_000));
+        pacer.set_pace(Some(150_000));
         push(&mut pacer, 1, ms(2));
         assert_eq!(pacer.next_due(ms(2)), Some(ms(2)));
     }
@@ -390,10 +390,10 @@ mod tests {
     }
 
     #[test]
-    fn a_falling_target_does_not_hold_the_queue() {
+    fn a_falling_pace_does_not_hold_the_queue() {
         let mut pacer = pacer(4_000_000);
         push(&mut pacer, 60, ms(0));
-        pacer.set_rate(Some(200_000));
+        pacer.set_pace(Some(300_000));
         let last = run(&mut pacer, ms(0)).last().unwrap().1;
         assert!(last <= ms(255), "{last:?}");
     }
@@ -410,7 +410,7 @@ mod tests {
 
     #[test]
     fn nothing_waits_longer_than_half_a_second() {
-        // Audio alone takes more than the target.
+        // Audio alone takes more than the pace.
         let mut pacer = pacer(100_000);
         let mut longest = Duration::ZERO;
         for tick in 0..2000 {
@@ -465,7 +465,7 @@ mod tests {
     fn odd_times_and_sizes_do_no_harm() {
         for target in [None, Some(0), Some(u64::MAX)] {
             let mut pacer = Pacer::default();
-            pacer.set_rate(target);
+            pacer.set_pace(target);
             for now in [ms(50), ms(0), Duration::MAX, ms(3)] {
                 for size in [0, 1, usize::MAX] {
                     pacer.push((), size, now);
