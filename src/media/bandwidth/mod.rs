@@ -13,6 +13,7 @@
 //! Times are since some start, of a clock that does not run backwards; rates are in
 //! bit/s, sizes in bytes.
 
+mod estimator;
 mod header_extension;
 #[cfg(test)]
 mod narrow_wire;
@@ -20,15 +21,18 @@ mod pacer;
 mod remb;
 mod retransmission_budget;
 mod send_history;
+mod sent_rate;
 #[cfg(test)]
 mod test_feedback;
 mod thinning;
 mod transport_feedback;
 
+pub use estimator::{BandwidthEstimator, RateRange, ReceiverReport, SentPacket};
 pub use header_extension::{ExtensionId, set_transport_sequence, transport_sequence_block};
 pub use pacer::{Pacer, PacerDelay};
 pub use remb::receiver_estimate;
 pub use retransmission_budget::{RetransmissionBudget, RetransmissionCount};
 pub use send_history::{PacketKind, PacketResult, SendHistory};
+pub use sent_rate::SentRate;
 pub use thinning::{DroppedFrames, FrameKind, Thinning};
 pub use transport_feedback::{Arrival, TransportFeedback};
