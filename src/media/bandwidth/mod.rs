@@ -18,6 +18,7 @@ mod header_extension;
 #[cfg(test)]
 mod narrow_wire;
 mod pacer;
+mod receiver_reports;
 mod remb;
 mod retransmission_budget;
 mod send_history;
@@ -30,6 +31,7 @@ mod transport_feedback;
 pub use estimator::{BandwidthEstimator, RateRange, ReceiverReport, SentPacket};
 pub use header_extension::{ExtensionId, set_transport_sequence, transport_sequence_block};
 pub use pacer::{Pacer, PacerDelay};
+pub use receiver_reports::ReceiverReportEstimator;
 pub use remb::receiver_estimate;
 pub use retransmission_budget::{RetransmissionBudget, RetransmissionCount};
 pub use send_history::{PacketKind, PacketResult, SendHistory};
