@@ -13,6 +13,7 @@
 //! Times are since some start, of a clock that does not run backwards; rates are in
 //! bit/s, sizes in bytes.
 
+mod allocation;
 mod estimator;
 mod header_extension;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod test_feedback;
 mod thinning;
 mod transport_feedback;
 
+pub use allocation::{Allocation, Limits};
 pub use estimator::{BandwidthEstimator, RateRange, ReceiverReport, SentPacket};
 pub use header_extension::{ExtensionId, set_transport_sequence, transport_sequence_block};
 pub use pacer::{Pacer, PacerDelay};
