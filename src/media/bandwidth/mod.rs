@@ -14,6 +14,7 @@
 //! bit/s, sizes in bytes.
 
 mod allocation;
+mod encoder_steps;
 mod estimator;
 mod header_extension;
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod thinning;
 mod transport_feedback;
 
 pub use allocation::{Allocation, Limits};
+pub use encoder_steps::{ChangeCost, EncoderSteps};
 pub use estimator::{BandwidthEstimator, RateRange, ReceiverReport, SentPacket};
 pub use header_extension::{ExtensionId, set_transport_sequence, transport_sequence_block};
 pub use pacer::{Pacer, PacerDelay};
