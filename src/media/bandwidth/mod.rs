@@ -18,6 +18,8 @@ mod encoder_steps;
 mod estimator;
 mod header_extension;
 #[cfg(test)]
+mod loss_guard;
+#[cfg(test)]
 mod narrow_wire;
 mod pacer;
 mod receiver_reports;
