@@ -16,6 +16,8 @@
 mod allocation;
 mod encoder_steps;
 mod estimator;
+#[cfg(test)]
+mod frame_probes;
 mod header_extension;
 #[cfg(test)]
 mod loss_guard;

@@ -1,0 +1,233 @@
+//! Frames as bandwidth probes: an estimate rises without padding.
+//!
+//! A frame of some packets leaves through the pacer at 1.5 times the estimate. How fast
+//! it arrives shows whether the network carries that, if goog_cc is told that these
+//! packets are a probe.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use goog_cc::transport::PacedPacketInfo;
+
+use super::estimator::SentPacket;
+
+/// A frame with fewer packets measures nothing.
+const FEWEST_PACKETS: usize = 4;
+/// From one probe to the next.
+const BETWEEN_PROBES: Duration = Duration::from_secs(1);
+/// From the estimate's last fall to a probe, at first and at most. A token bucket lets
+/// every probe pass and then none of what follows, so failed probes become rarer.
+const SHORTEST_WAIT: Duration = Duration::from_secs(3);
+const LONGEST_WAIT: Duration = Duration::from_secs(190);
+/// The estimate was raised too high by a probe if it falls so soon after it.
+const PROBE_FAILS: Duration = Duration::from_secs(6);
+/// And it was raised rightly if it does not fall for so long.
+const PROBE_HOLDS: Duration = Duration::from_secs(10);
+/// Probes that may still be reported.
+const PROBES_KEPT: usize = 4;
+/// goog_cc numbers probes of its own from 1.
+const FIRST_ID: i32 = 100_000;
+
+/// Chooses the frames and knows their packets.
+#[derive(Clone, Debug)]
+pub(super) struct FrameProbes {
+    probes: VecDeque<Probe>,
+    next_id: i32,
+    frame: Option<u32>,
+    last_probe: Option<Duration>,
+    last_fall: Option<Duration>,
+    /// When a probe raised the estimate, until it is known whether rightly.
+    raised: Option<Duration>,
+    wait: Duration,
+}
+
+#[derive(Clone, Debug)]
+struct Probe {
+    id: i32,
+    frame: u32,
+    sequences: Vec<u64>,
+    bytes: usize,
+}
+
+impl FrameProbes {
+    pub(super) fn new() -> Self {
+        Self {
+            probes: VecDeque::new(),
+            next_id: FIRST_ID,
+            frame: None,
+            last_probe: None,
+            last_fall: None,
+            raised: None,
+            wait: SHORTEST_WAIT,
+        }
+    }
+
+    /// A packet leaves. `size` includes IP and UDP headers. `wanted`: whether
+    /// a new probe would be of use.
+    pub(super) fn sent(&mut self, packet: &SentPacket, size: usize, wanted: bool) {
+        let Some(frame) = packet.frame else {
+            return;
+        };
+        if self.frame != Some(frame) {
+            self.frame = Some(frame);
+            self.drop_small();
+            if wanted && self.is_due(packet.sent_at) {
+                self.begin(frame, packet.sent_at);
+            }
+        }
+        let Some(probe) = self.probes.back_mut().filter(|probe| probe.frame == frame) else {
+            return;
+        };
+        probe.sequences.push(packet.sequence);
+        probe.bytes = probe.bytes.saturating_add(size);
+    }
+
+    /// What goog_cc is told about a packet.
+    pub(super) fn info(&self, sequence: u64, bit_rate: u64) -> PacedPacketInfo {
+        let has = |probe: &&Probe| probe.sequences.binary_search(&sequence).is_ok();
+        let Some(probe) = self.probes.iter().find(has) else {
+            return PacedPacketInfo::default();
+        };
+        // 0 would panic.
+        let packets = probe.sequences.len().max(FEWEST_PACKETS);
+        let number = |it: usize| i64::try_from(it).unwrap_or(1).max(1);
+        let mut info = PacedPacketInfo::new(probe.id, number(packets), number(probe.bytes));
+        let bit_rate = i64::try_from(bit_rate / 2 * 3).unwrap_or_default();
+        info.send_bitrate = goog_cc::units::DataRate::from_bits_per_sec(bit_rate);
+        info
+    }
+
+    /// The estimate after feedback, which may have had a probe in it.
+    pub(super) fn estimated(&mut self, before: u64, after: u64, probed: bool, now: Duration) {
+        if after < before - before / 33 {
+            let raised = |at: Duration| now.saturating_sub(at) < PROBE_FAILS;
+            if self.raised.take().is_some_and(raised) {
+                self.wait = (self.wait * 4).min(LONGEST_WAIT);
+            }
+            self.last_fall = Some(now);
+        } else if probed && after > before + before / 100 * 15 {
+            self.raised = Some(now);
+        }
+        let holds = |at: Duration| now.saturating_sub(at) >= PROBE_HOLDS;
+        if self.raised.is_some_and(holds) {
+            self.raised = None;
+            self.wait = SHORTEST_WAIT;
+        }
+    }
+
+    /// Whether the newest frame is a probe.
+    pub(super) fn is_probing(&self) -> bool {
+        self.probes
+            .back()
+            .is_some_and(|probe| Some(probe.frame) == self.frame)
+    }
+
+    fn is_due(&self, now: Duration) -> bool {
+        let passed = |since: Option<Duration>, time: Duration| {
+            since.is_none_or(|since| now.saturating_sub(since) >= time)
+        };
+        passed(self.last_probe, BETWEEN_PROBES) && passed(self.last_fall, self.wait)
+    }
+
+    fn begin(&mut self, frame: u32, now: Duration) {
+        if self.probes.len() >= PROBES_KEPT {
+            self.probes.pop_front();
+        }
+        self.probes.push_back(Probe {
+            id: self.next_id,
+            frame,
+            sequences: Vec::new(),
+            bytes: 0,
+        });
+        self.next_id = self.next_id.checked_add(1).unwrap_or(FIRST_ID);
+        self.last_probe = Some(now);
+    }
+
+    /// A frame that has ended too small is no probe, and the next one may be it.
+    fn drop_small(&mut self) {
+        let small = |probe: &Probe| probe.sequences.len() < FEWEST_PACKETS;
+        if self.probes.back().is_some_and(small) {
+            self.probes.pop_back();
+            self.last_probe = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends frames of so many packets, 33 ms apart. Returns how many are probes.
+    fn probes(it: &mut FrameProbes, from: u64, frames: u64, packets: u64) -> usize {
+        let mut ids = std::collections::BTreeSet::new();
+        for frame in 0..frames {
+            let sent_at = Duration::from_millis(from + frame * 33);
+            for packet in 0..packets {
+                let sequence = (from + frame * 33) * 100 + packet;
+                let frame = Some(u32::try_from(from + frame).unwrap());
+                let packet = SentPacket {
+                    sequence,
+                    size: 1_000,
+                    sent_at,
+                    frame,
+                };
+                it.sent(&packet, 1_028, true);
+                ids.insert(it.info(sequence, 1_000_000).probe_cluster_id);
+            }
+        }
+        ids.iter().filter(|id| **id >= FIRST_ID).count()
+    }
+
+    fn second(second: u64) -> Duration {
+        Duration::from_secs(second)
+    }
+
+    #[test]
+    fn a_frame_a_second() {
+        let mut it = FrameProbes::new();
+        assert_eq!(probes(&mut it, 0, 90, 6), 3);
+        assert_eq!(it.info(5, 1_000_000).probe_cluster_min_probes, 6);
+        assert_eq!(it.info(5, 1_000_000).probe_cluster_min_bytes, 6 * 1_028);
+        assert_eq!(it.info(7, 1_000_000), PacedPacketInfo::default());
+    }
+
+    #[test]
+    fn small_frames_audio_and_retransmissions_are_none() {
+        let mut it = FrameProbes::new();
+        probes(&mut it, 0, 30, 3);
+        assert_eq!(it.info(0, 1_000_000), PacedPacketInfo::default());
+        let packet = SentPacket {
+            sequence: 1,
+            size: 9,
+            sent_at: second(9),
+            frame: None,
+        };
+        it.sent(&packet, 37, true);
+        assert_eq!(it.info(1, 1_000_000), PacedPacketInfo::default());
+    }
+
+    #[test]
+    fn a_fall_makes_them_wait() {
+        let mut it = FrameProbes::new();
+        it.estimated(1_000_000, 960_000, false, second(10));
+        assert_eq!(probes(&mut it, 10_000, 90, 6), 0);
+        assert_eq!(probes(&mut it, 13_000, 30, 6), 1);
+    }
+
+    #[test]
+    fn a_probe_that_raised_too_high_makes_them_rarer() {
+        let mut it = FrameProbes::new();
+        it.estimated(1_000_000, 1_200_000, true, second(10));
+        it.estimated(1_200_000, 1_000_000, false, second(14));
+        assert_eq!(probes(&mut it, 14_000, 360, 6), 0);
+        assert_eq!(probes(&mut it, 26_000, 30, 6), 1);
+        for _ in 0..9 {
+            it.estimated(1_000_000, 1_200_000, true, second(27));
+            it.estimated(1_200_000, 1_000_000, false, second(27));
+        }
+        assert_eq!(it.wait, LONGEST_WAIT);
+        it.estimated(1_000_000, 1_200_000, true, second(300));
+        it.estimated(1_200_000, 1_200_000, false, second(310));
+        assert_eq!(it.wait, SHORTEST_WAIT);
+    }
+}
