@@ -16,10 +16,9 @@
 mod allocation;
 mod encoder_steps;
 mod estimator;
-#[cfg(test)]
 mod frame_probes;
+mod goog;
 mod header_extension;
-#[cfg(test)]
 mod loss_guard;
 #[cfg(test)]
 mod narrow_wire;
@@ -37,6 +36,7 @@ mod transport_feedback;
 pub use allocation::{Allocation, Limits};
 pub use encoder_steps::{ChangeCost, EncoderSteps};
 pub use estimator::{BandwidthEstimator, RateRange, ReceiverReport, SentPacket};
+pub use goog::GoogEstimator;
 pub use header_extension::{ExtensionId, set_transport_sequence, transport_sequence_block};
 pub use pacer::{Pacer, PacerDelay};
 pub use receiver_reports::ReceiverReportEstimator;
