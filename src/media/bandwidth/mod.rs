@@ -1,14 +1,23 @@
-//! Sharing the way to the far end: what leaves when, what is left out, and what the far
-//! end says about it.
+//! Sharing the way to the far end: how much it carries, who may send how much of it, what
+//! leaves when, and what is left out.
+//!
+//! ```text
+//!  feedback ──► estimator ──► allocation ──► encoder steps ──► an encoder's bit rate
+//!                                 │
+//!                                 └────────► pacer, retransmission budget, thinning
+//! ```
 //!
 //! | value | decides or tells |
 //! | --- | --- |
+//! | [`TransportFeedback`], [`receiver_estimate`] | what the far end's RTCP says |
+//! | [`SendHistory`] | the number of each packet, and what became of it |
+//! | [`transport_sequence_block`], [`set_transport_sequence`] | the number's place in a packet |
+//! | [`SendSideEstimator`] | how much the network carries, by the best feedback there is |
+//! | [`Allocation`] | what audio, retransmissions and video get of it |
+//! | [`EncoderSteps`] | when an encoder is told a new bit rate |
 //! | [`Pacer`] | when a video packet leaves |
 //! | [`RetransmissionBudget`] | whether a packet that the far end misses is sent again |
 //! | [`Thinning`] | which frames are left out where no encoder follows the target |
-//! | [`SendHistory`] | the number of each packet, and what became of it |
-//! | [`TransportFeedback`], [`receiver_estimate`] | what the far end's RTCP says |
-//! | [`transport_sequence_block`], [`set_transport_sequence`] | the number's place in a packet |
 //!
 //! Times are since some start, of a clock that does not run backwards; rates are in
 //! bit/s, sizes in bytes.
@@ -27,6 +36,7 @@ mod receiver_reports;
 mod remb;
 mod retransmission_budget;
 mod send_history;
+mod send_side;
 mod sent_rate;
 #[cfg(test)]
 mod test_feedback;
@@ -43,6 +53,7 @@ pub use receiver_reports::ReceiverReportEstimator;
 pub use remb::receiver_estimate;
 pub use retransmission_budget::{RetransmissionBudget, RetransmissionCount};
 pub use send_history::{PacketKind, PacketResult, SendHistory};
+pub use send_side::{FeedbackKind, SendSideEstimator, TransportWide};
 pub use sent_rate::SentRate;
 pub use thinning::{DroppedFrames, FrameKind, Thinning};
 pub use transport_feedback::{Arrival, TransportFeedback};
