@@ -39,6 +39,8 @@ mod send_history;
 mod send_side;
 mod sent_rate;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod test_feedback;
 mod thinning;
 mod transport_feedback;
