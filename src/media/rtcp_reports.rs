@@ -41,23 +41,28 @@ pub struct RtcpReports {
 }
 
 impl RtcpReports {
-    /// Reads a compound packet that arrived at `now`. Ignores what it can't parse.
-    pub fn packet(&mut self, rtcp: &[u8], now: SystemTime) {
+    /// Reads a compound packet that arrived at `now`, and returns the reports in it, each
+    /// with its stream's SSRC. Ignores what it can't parse.
+    pub fn packet(&mut self, rtcp: &[u8], now: SystemTime) -> Vec<(u32, Report)> {
+        let mut reports = Vec::new();
         let Ok(compound) = Compound::parse(rtcp) else {
-            return;
+            return reports;
         };
         for packet in compound.flatten() {
             match packet {
-                Packet::Sr(report) => report
-                    .report_blocks()
-                    .for_each(|block| self.report(&block, now)),
-                Packet::Rr(report) => report
-                    .report_blocks()
-                    .for_each(|block| self.report(&block, now)),
+                Packet::Sr(report) => {
+                    let blocks = report.report_blocks();
+                    reports.extend(blocks.map(|block| self.report(&block, now)));
+                }
+                Packet::Rr(report) => {
+                    let blocks = report.report_blocks();
+                    reports.extend(blocks.map(|block| self.report(&block, now)));
+                }
                 Packet::PayloadFeedback(feedback) => self.feedback(&feedback),
                 _ => {}
             }
         }
+        reports
     }
 
     /// The newest report about the stream with this SSRC.
@@ -65,7 +70,7 @@ impl RtcpReports {
         self.by_source.get(&source).copied()
     }
 
-    fn report(&mut self, block: &ReportBlock<'_>, now: SystemTime) {
+    fn report(&mut self, block: &ReportBlock<'_>, now: SystemTime) -> (u32, Report) {
         let source = block.ssrc();
         if self.by_source.len() >= MAX_SOURCES && !self.by_source.contains_key(&source) {
             // Real sources are in the next report again.
@@ -78,6 +83,7 @@ impl RtcpReports {
             round_trip: round_trip(block, now),
         };
         self.by_source.insert(source, report);
+        (source, report)
     }
 
     fn feedback(&mut self, feedback: &PayloadFeedback<'_>) {

@@ -24,6 +24,7 @@
 
 mod allocation;
 mod encoder_steps;
+mod estimation;
 mod estimator;
 mod frame_probes;
 mod goog;
@@ -44,9 +45,11 @@ mod simulation;
 mod test_feedback;
 mod thinning;
 mod transport_feedback;
+mod uplink;
 
 pub use allocation::{Allocation, Limits};
 pub use encoder_steps::{ChangeCost, EncoderSteps};
+pub use estimation::{Estimation, NetworkStatus};
 pub use estimator::{BandwidthEstimator, RateRange, ReceiverReport, SentPacket};
 pub use goog::GoogEstimator;
 pub use header_extension::{ExtensionId, set_transport_sequence, transport_sequence_block};
@@ -59,3 +62,4 @@ pub use send_side::{FeedbackKind, SendSideEstimator, TransportWide};
 pub use sent_rate::SentRate;
 pub use thinning::{DroppedFrames, FrameKind, Thinning};
 pub use transport_feedback::{Arrival, TransportFeedback};
+pub use uplink::{Leaving, Observations, Streams, Uplink};

@@ -1,0 +1,133 @@
+//! The estimate of a session, and its division.
+
+use std::time::Duration;
+
+use super::allocation::{Allocation, Limits};
+use super::estimator::BandwidthEstimator;
+use super::send_side::{FeedbackKind, SendSideEstimator, TransportWide};
+use super::uplink::{Observation, Observations};
+
+/// What audio takes until it is measured, in bit/s: Opus at 64 kbit/s in packets of 20 ms,
+/// with all headers.
+const USUAL_AUDIO: u64 = 88_000;
+
+/// Time between two ticks of an estimator.
+const TICK: Duration = Duration::from_millis(25);
+
+/// Estimates what the network carries, and divides it. For one session, on one thread.
+pub struct Estimation {
+    limits: Limits,
+    estimator: SendSideEstimator,
+    ticked: Duration,
+    allocation: Option<Allocation>,
+}
+
+/// What is known of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkStatus {
+    /// What the network carries, in bit/s with all headers, if that is estimated.
+    pub estimate: Option<u64>,
+    /// The delay in queues on the way, if the feedback shows it.
+    pub queue_delay: Option<Duration>,
+    /// What the estimate is based on.
+    pub feedback: FeedbackKind,
+}
+
+impl Estimation {
+    /// Begins with a session, within limits. `has_audio` says whether it has audio too.
+    pub fn new(limits: Limits, has_audio: bool, transport_wide: TransportWide) -> Self {
+        let audio = if has_audio { USUAL_AUDIO } else { 0 };
+        Self {
+            limits,
+            estimator: SendSideEstimator::new(limits.range(audio), transport_wide),
+            ticked: Duration::ZERO,
+            allocation: None,
+        }
+    }
+
+    /// Takes what has happened since the last call. Returns the division of what the
+    /// network carries; `None` without an estimate. To be called every 10 ms or so.
+    pub fn take(&mut self, observations: Observations) -> Option<Allocation> {
+        for observation in observations.all {
+            match observation {
+                Observation::Sent(packet) => self.estimator.sent(packet),
+                Observation::Feedback(results, at) => self.estimator.feedback(&results, at),
+                Observation::Report(report, at) => self.estimator.receiver_report(report, at),
+                Observation::ReceiverEstimate(bit_rate, at) => self.estimator.remb(bit_rate, at),
+            }
+        }
+        if observations.now.saturating_sub(self.ticked) >= TICK {
+            self.ticked = observations.now;
+            self.estimator.tick(observations.now);
+        }
+        let (audio, again) = (observations.audio, observations.retransmitted);
+        let target = self.estimator.target();
+        self.allocation = target.map(|target| Allocation::of(target, audio, again, &self.limits));
+        self.allocation
+    }
+
+    /// What the network carries, in bit/s with all headers.
+    pub fn target(&self) -> Option<u64> {
+        self.estimator.target()
+    }
+
+    /// The pace of what leaves, in bit/s. `None` without an estimate.
+    pub fn pace(&self) -> Option<u64> {
+        self.estimator.pace()
+    }
+
+    /// What is known now.
+    pub fn status(&self) -> NetworkStatus {
+        NetworkStatus {
+            estimate: self.estimator.target(),
+            queue_delay: self.estimator.queue_delay(),
+            feedback: self.estimator.kind(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::estimator::ReceiverReport;
+    use super::super::uplink::{Streams, Uplink};
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        min_video: 150_000,
+        start_video: 1_000_000,
+        max_video: 2_500_000,
+        max_total: 8_500_000,
+    };
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn an_estimate_is_divided_after_what_audio_takes() {
+        let mut uplink = Uplink::new(Streams {
+            audio: Some(1),
+            video: Some(2),
+        });
+        let mut estimation = Estimation::new(LIMITS, true, TransportWide::Refused);
+        let mut rtp = vec![0x80, 96, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
+        rtp.resize(160, 0);
+        for at in 0..50 {
+            uplink.leaves(&rtp, ms(20 * at));
+            estimation.take(uplink.observe(None, ms(20 * at)));
+        }
+        let before = estimation.take(uplink.observe(None, ms(1000))).unwrap();
+        assert_eq!(before.audio, 79_200);
+        assert!(estimation.pace() > Some(1_000_000));
+        let report = ReceiverReport {
+            fraction_lost: 0.5,
+            round_trip: Some(ms(50)),
+        };
+        uplink.report(2, report, ms(1010));
+        let after = estimation.take(uplink.observe(None, ms(1025))).unwrap();
+        assert!(after.encoder < before.encoder, "{after:?}");
+        let status = estimation.status();
+        assert_eq!(status.feedback, FeedbackKind::ReceiverReports);
+        assert_eq!(status.estimate, estimation.target());
+    }
+}
