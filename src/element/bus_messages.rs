@@ -19,6 +19,33 @@ pub(super) const RETRY_MESSAGE: &str = "ivswhipsink-retry";
 /// The element message with the filler mode in use.
 pub(super) const FILLER_MESSAGE: &str = "ivswhipsink-video-filler";
 
+/// Tells that the network carries less than the video had; rates in bit/s.
+pub(super) fn post_narrowed(element: &gst::Element, from: u64, to: u64, who: &str) {
+    let text = format!(
+        "The network carries less: the video goes from {} to {} kbit/s ({who}).",
+        from / 1000,
+        to / 1000
+    );
+    post_info(element, &text);
+}
+
+/// Tells that the network carries all of the video again; its rate is in bit/s.
+pub(super) fn post_widened(element: &gst::Element, target: u64) {
+    let text = format!(
+        "The network is wide enough again: the video has {} kbit/s.",
+        target / 1000
+    );
+    post_info(element, &text);
+}
+
+fn post_info(element: &gst::Element, text: &str) {
+    gst::info!(CAT, obj = element, "{text}");
+    let message = gst::message::Info::builder(gst::ResourceError::Settings, text)
+        .src(element)
+        .build();
+    let _ = element.post_message(message);
+}
+
 /// Posts an error with code, text and details. An application can act on code and
 /// details without parsing the text.
 pub(super) fn post_failure(element: &gst::Element, failure: &Failure) {

@@ -11,11 +11,12 @@ use gst_webrtc::WebRTCICETransportPolicy;
 use super::input::{Latency, MediaPad};
 use super::log::CAT;
 use super::peer::plugin_preload;
-use super::run::{self, ElementState, Message, StartError};
+use super::run::{self, ElementState, MediaSettings, Message, StartError};
 use super::session_state::SessionState;
 use super::settings::{
-    DEFAULT_CONNECT_TIMEOUT, DEFAULT_RETRIES, DEFAULT_SILENCE_TIMEOUT, DEFAULT_TIMEOUT, Settings,
-    SettingsError, VideoFiller, parse_token,
+    CongestionControl, DEFAULT_CONNECT_TIMEOUT, DEFAULT_MAX_BITRATE, DEFAULT_MIN_BITRATE,
+    DEFAULT_RETRIES, DEFAULT_SILENCE_TIMEOUT, DEFAULT_TIMEOUT, Settings, SettingsError,
+    VideoFiller, parse_token,
 };
 use super::{bus_messages, signals, stats};
 use crate::ivs::GLOBAL_ENDPOINT;
@@ -105,8 +106,34 @@ pub struct IvsWhipSink {
         mutable_ready,
         nick = "Redirect hosts",
         blurb = "Hosts that may get the token after a redirect, besides those of the endpoint and of Amazon IVS: comma-separated names, *.domain or host:port")]
+    /// Whether the video follows what the network carries. Default: auto.
+    #[property(name = "congestion-control", get, set, type = CongestionControl,
+        member = congestion_control, nick = "Congestion control",
+        blurb = "Whether the video follows what the network carries",
+        builder(CongestionControl::Auto).mutable_ready())]
+    /// The lowest bit rate of the video: 10000 to 100000000 bit/s, default 150000.
+    #[property(name = "min-bitrate", get, set, type = u32, member = min_bitrate,
+        default = DEFAULT_MIN_BITRATE, minimum = 10_000, maximum = 100_000_000, mutable_ready,
+        nick = "Lowest bit rate",
+        blurb = "Lowest bit rate of the video in bit/s, however little the network carries")]
+    /// The bit rate of the video at the start: 0 (the default: 1200000, within the other
+    /// two) to 100000000 bit/s.
+    #[property(name = "start-bitrate", get, set, type = u32, member = start_bitrate,
+        default = 0, maximum = 100_000_000, mutable_ready,
+        nick = "Start bit rate",
+        blurb = "Bit rate of the video at the start of a session in bit/s; 0 = 1200000, within min-bitrate and max-bitrate")]
+    /// The highest bit rate of the video: 10000 to 100000000 bit/s, default 8000000.
+    #[property(name = "max-bitrate", get, set, type = u32, member = max_bitrate,
+        default = DEFAULT_MAX_BITRATE, minimum = 10_000, maximum = 100_000_000, mutable_ready,
+        nick = "Highest bit rate",
+        blurb = "Highest bit rate of the video in bit/s; an upstream encoder is never set above its own bit rate")]
     settings: Mutex<Settings>,
 
+    /// The bit rate that the video should have; 0 if there is no estimate. An application
+    /// whose encoder the element can't set follows it.
+    #[property(name = "target-bitrate", get = Self::target_bitrate, type = u32,
+        nick = "Target bit rate",
+        blurb = "Bit rate in bit/s that the video should have now; 0 = not known. Notified when it changes, at most five times a second")]
     /// The participant token. Write-only, because graph dumps print readable properties.
     #[property(name = "auth-token", set = Self::set_auth_token, type = Option<String>,
         mutable_playing,
@@ -145,6 +172,14 @@ impl IvsWhipSink {
 
     fn session_state(&self) -> SessionState {
         self.state.session_state()
+    }
+
+    fn target_bitrate(&self) -> u32 {
+        let run = self.state.run();
+        let target = run.and_then(|run| run.view.statistics().target_bitrate);
+        target
+            .and_then(|target| u32::try_from(target).ok())
+            .unwrap_or_default()
     }
 
     fn participant_id(&self) -> Option<String> {
@@ -203,11 +238,19 @@ impl IvsWhipSink {
         for pad in self.state.pads.get() {
             pad.reset();
         }
-        let ice = self.settings().ice();
-        let started = self
-            .config()
+        let settings = self.settings();
+        let started = self.config().and_then(|config| {
+            let media = MediaSettings {
+                ice: settings.ice(),
+                bitrates: settings.bitrates()?,
+            };
+            Ok((config, media))
+        });
+        let started = started
             .map_err(StartError::Settings)
-            .and_then(|config| run::start(self.obj().upcast_ref(), &self.state, config, ice));
+            .and_then(|(config, media)| {
+                run::start(self.obj().upcast_ref(), &self.state, config, media)
+            });
         started.map_err(|error| {
             self.rest(SessionState::Idle);
             self.refuse_start(error)

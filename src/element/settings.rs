@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use gst_webrtc::WebRTCICETransportPolicy;
 
-use crate::ivs::{Filler, FillerMode, GLOBAL_ENDPOINT, RedirectHosts};
+use crate::ivs::{Filler, FillerMode, GLOBAL_ENDPOINT, MAX_BIT_RATE, RedirectHosts};
+use crate::media::bandwidth::Limits;
 use crate::session::{Config, Retries, TokenSource, Tokens};
 use crate::whip::{Endpoint, Token};
 
@@ -14,6 +15,12 @@ pub(super) const ENVIRONMENT_TOKEN: &str = "IVS_STAGE_TOKEN";
 pub(super) const DEFAULT_TIMEOUT: u32 = 15;
 pub(super) const DEFAULT_CONNECT_TIMEOUT: u32 = 10;
 pub(super) const DEFAULT_SILENCE_TIMEOUT: u32 = 10;
+/// The bit rate of a small picture that can still be recognized.
+pub(super) const DEFAULT_MIN_BITRATE: u32 = 150_000;
+/// What most networks carry, so that the first seconds are seen.
+pub(super) const DEFAULT_START_BITRATE: u32 = 1_200_000;
+/// The limit of IVS, less what audio and headers take.
+pub(super) const DEFAULT_MAX_BITRATE: u32 = 8_000_000;
 /// Means [`Retries::Default`].
 pub(super) const DEFAULT_RETRIES: i32 = -1;
 
@@ -57,6 +64,19 @@ impl From<VideoFiller> for Filler {
     }
 }
 
+/// The values of the property `congestion-control`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstIvsWhipSinkCongestionControl")]
+pub enum CongestionControl {
+    /// The video follows what the network carries.
+    #[default]
+    #[enum_value(name = "The video follows what the network carries", nick = "auto")]
+    Auto,
+    /// All is sent as it comes.
+    #[enum_value(name = "All is sent as it comes", nick = "none")]
+    None,
+}
+
 /// The property values as the user set them, not checked yet.
 #[derive(Clone)]
 pub(super) struct Settings {
@@ -73,6 +93,10 @@ pub(super) struct Settings {
     pub(super) retries: i32,
     pub(super) video_filler: VideoFiller,
     pub(super) redirect_hosts: Option<String>,
+    pub(super) congestion_control: CongestionControl,
+    pub(super) min_bitrate: u32,
+    pub(super) start_bitrate: u32,
+    pub(super) max_bitrate: u32,
 }
 
 impl Default for Settings {
@@ -91,6 +115,10 @@ impl Default for Settings {
             retries: DEFAULT_RETRIES,
             video_filler: VideoFiller::Auto,
             redirect_hosts: None,
+            congestion_control: CongestionControl::Auto,
+            min_bitrate: DEFAULT_MIN_BITRATE,
+            start_bitrate: 0,
+            max_bitrate: DEFAULT_MAX_BITRATE,
         }
     }
 }
@@ -108,6 +136,7 @@ impl Settings {
             &["turn://", "turns://"],
         )?;
         self.check_relay()?;
+        self.bitrates()?;
         Ok(Config {
             endpoint: Endpoint::parse(endpoint).map_err(settings_error("whip-endpoint"))?,
             tokens: Tokens::new(self.token_source(auth_token)?),
@@ -133,6 +162,34 @@ impl Settings {
             });
         }
         Ok(())
+    }
+
+    /// The bounds of the video's bit rate. `None` without congestion control.
+    pub(super) fn bitrates(&self) -> Result<Option<BitrateSettings>, SettingsError> {
+        let (min, max) = (self.min_bitrate, self.max_bitrate);
+        let error = |property, text| Err(SettingsError { property, text });
+        if min > max {
+            let text = format!("{min} bit/s is more than max-bitrate, {max} bit/s");
+            return error("min-bitrate", text);
+        }
+        let start = match self.start_bitrate {
+            0 => DEFAULT_START_BITRATE.clamp(min, max),
+            start if (min..=max).contains(&start) => start,
+            start => {
+                let text = format!(
+                    "{start} bit/s is not between min-bitrate, {min} bit/s, and max-bitrate, {max} \
+                     bit/s"
+                );
+                return error("start-bitrate", text);
+            }
+        };
+        let settings = BitrateSettings {
+            min: min.into(),
+            start: start.into(),
+            max: max.into(),
+        };
+        let is_on = self.congestion_control == CongestionControl::Auto;
+        Ok(is_on.then_some(settings))
     }
 
     fn token_source(&self, auth_token: Option<&str>) -> Result<TokenSource, SettingsError> {
@@ -172,6 +229,27 @@ pub(super) struct IceSettings {
     pub(super) turn_server: Option<String>,
     pub(super) policy: WebRTCICETransportPolicy,
     pub(super) use_link_headers: bool,
+}
+
+/// The bounds of the video's bit rate, in bit/s: `min` is at most `start`, that at most
+/// `max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BitrateSettings {
+    pub(super) min: u64,
+    pub(super) start: u64,
+    pub(super) max: u64,
+}
+
+impl BitrateSettings {
+    /// The limits of a session whose video starts at `start` and never exceeds `max`.
+    pub(super) fn limits(&self, start: u64, max: u64) -> Limits {
+        Limits {
+            min_video: self.min.min(max),
+            start_video: start,
+            max_video: max,
+            max_total: MAX_BIT_RATE,
+        }
+    }
 }
 
 /// Parses a value of the property `auth-token`.
@@ -237,6 +315,32 @@ mod tests {
             ..Settings::default()
         };
         assert_eq!(settings.config(None).unwrap().http_timeout, None);
+    }
+
+    #[test]
+    fn bit_rates_are_checked_against_each_other() {
+        let fault = |min, start, max| {
+            property_at_fault(|s| {
+                (s.min_bitrate, s.start_bitrate, s.max_bitrate) = (min, start, max);
+            })
+        };
+        assert_eq!(fault(2, 0, 1), "min-bitrate");
+        assert_eq!(fault(2, 1, 3), "start-bitrate");
+        assert_eq!(fault(2, 4, 3), "start-bitrate");
+        let settings = Settings {
+            max_bitrate: 500_000,
+            ..Settings::default()
+        };
+        let bitrates = settings.bitrates().unwrap().unwrap();
+        assert_eq!(
+            (bitrates.min, bitrates.start, bitrates.max),
+            (150_000, 500_000, 500_000)
+        );
+        let settings = Settings {
+            congestion_control: CongestionControl::None,
+            ..Settings::default()
+        };
+        assert_eq!(settings.bitrates(), Ok(None));
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub use filler::{
 pub use filler_fallback::FillerFallback;
 pub use hosts::{GLOBAL_ENDPOINT, UDP_ADVICE, is_ivs};
 pub use limits::{
-    LimitViolation, audio_violations, check_codec, limit_warning, limits_apply, video_violations,
+    LimitViolation, VIDEO_BIT_RATE as MAX_BIT_RATE, audio_violations, check_codec, limit_warning,
+    limits_apply, video_violations,
 };
 pub use token_scope::{RedirectHosts, RedirectHostsError, TokenDenied, may_have_token};

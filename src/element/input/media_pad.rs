@@ -16,11 +16,12 @@ use gst::prelude::*;
 
 use super::caps::advised_caps;
 use super::latency::Latency;
-use super::pad_stream::{PadEvent, PadStream};
+use super::pad_stream::{OpenGate, PadEvent, PadStream};
 use super::rtp_sender::RtpSender;
 use super::stream_format::{PadState, StreamFormat};
 use super::traffic_meter::Traffic;
 use crate::ivs::LimitViolation;
+use crate::media::bandwidth::{DroppedFrames, PacerDelay};
 
 /// One sink pad of the bin.
 #[derive(Clone)]
@@ -155,11 +156,41 @@ impl MediaPad {
         }
     }
 
-    /// Lets media flow to the peer connection with this number. Video begins with a key
-    /// frame, which is requested.
-    pub(crate) fn open_gate(&self, peer: u64, is_video: bool) {
-        self.stream.open_gate(peer, is_video);
-        if is_video {
+    /// The SSRC of the stream that leaves.
+    pub(crate) fn ssrc(&self) -> u32 {
+        self.stream.ssrc()
+    }
+
+    /// Sets the pace of what leaves, in bit/s, if it leaves at one.
+    pub(crate) fn set_pace(&self, pace: Option<u64>) {
+        self.stream.set_pace(pace);
+    }
+
+    /// Bytes leave by another way, at the expense of this pad's.
+    pub(crate) fn leaves_past(&self, size: usize) {
+        self.stream.leaves_past(size);
+    }
+
+    /// Leaves out frames of H.264 that do not fit a bit rate.
+    pub(crate) fn set_thinning(&self, target: Option<u64>) {
+        self.stream.set_thinning(target);
+    }
+
+    /// What thinning left out.
+    pub(crate) fn dropped(&self) -> DroppedFrames {
+        self.stream.dropped()
+    }
+
+    /// How long packets wait for their time, if they leave at a pace.
+    pub(crate) fn pacing_delay(&self) -> Option<PacerDelay> {
+        self.stream.pacing_delay()
+    }
+
+    /// Lets media flow to a peer connection. Video begins with a key frame, which is
+    /// requested.
+    pub(crate) fn open_gate(&self, open: OpenGate) {
+        self.stream.open_gate(self.sender.source(), open);
+        if open.is_video {
             self.stream.request_key_frame(self.sender.sink());
         }
     }
@@ -344,7 +375,12 @@ mod tests {
         feed.push_event(gst::event::Caps::new(&caps));
         let segment = gst::FormattedSegment::<gst::ClockTime>::new();
         feed.push_event(gst::event::Segment::new(&segment));
-        pad.open_gate(1, false);
+        pad.open_gate(OpenGate {
+            peer: 1,
+            is_video: false,
+            is_paced: false,
+            transport_wide: None,
+        });
         let packet = packet();
         let push = || {
             let _ = feed.push(black_box(packet.clone()));

@@ -6,6 +6,7 @@ use rtp_types::{RtpPacket, RtpPacketBuilder};
 
 use super::gate::Gate;
 use super::stream_format::StreamFormat;
+use crate::media::bandwidth::{DroppedFrames, ExtensionId, Thinning, transport_sequence_block};
 use crate::media::{FrameStart, Moment, ParameterSets, Place, RtpHeader, RtpStream};
 use crate::whip::Track;
 
@@ -16,6 +17,10 @@ pub(super) struct Outgoing {
     stream: RtpStream,
     /// For H.264.
     sets: Option<ParameterSets>,
+    thinning: Option<Thinning>,
+    dropped: DroppedFrames,
+    /// By which packets carry their transport-wide numbers.
+    extension: Option<ExtensionId>,
     origin: Instant,
     /// A packet of several memories is copied to it.
     copy_buffer: Vec<u8>,
@@ -40,6 +45,9 @@ impl Outgoing {
         let mut outgoing = Self {
             stream: RtpStream::new(format.clock_rate(), first),
             sets: format.is_h264().then(ParameterSets::default),
+            thinning: None,
+            dropped: DroppedFrames::default(),
+            extension: None,
             format: format.clone(),
             ssrc,
             origin: Instant::now(),
@@ -65,6 +73,31 @@ impl Outgoing {
     /// Lets the next packet begin a new source.
     pub(super) fn change_source(&mut self) {
         self.stream.change_source();
+    }
+
+    /// Begins a session, whose packets carry transport-wide numbers if there is an
+    /// extension for them.
+    pub(super) fn begin_session(&mut self, extension: Option<ExtensionId>) {
+        self.extension = extension;
+        self.set_thinning(None);
+        self.change_source();
+    }
+
+    /// Leaves out frames of H.264 that do not fit a bit rate.
+    pub(super) fn set_thinning(&mut self, target: Option<u64>) {
+        match (&mut self.thinning, target) {
+            (None, None) => {}
+            (Some(thinning), target) => thinning.set_target(target),
+            (None, Some(_)) => {
+                let thinning = self.thinning.insert(Thinning::default());
+                thinning.set_target(target);
+            }
+        }
+    }
+
+    /// What was left out.
+    pub(super) fn dropped(&self) -> DroppedFrames {
+        self.dropped
     }
 
     /// Passes a packet through the gate and gives it the stream's header. `running_time`
@@ -104,7 +137,7 @@ impl Outgoing {
             && !self.stream.continues(header, at)
             && gate.await_key_frame_again(Instant::now());
         let mut packets = Vec::new();
-        if gate.passes(|| frame.is_entry) {
+        if gate.passes(|| frame.is_entry) && self.fits(packet, header, frame, at) {
             if frame.lacks_sets {
                 self.insert_sets(header, buffer, at, &mut packets);
             }
@@ -118,13 +151,35 @@ impl Outgoing {
         }
     }
 
+    /// Whether thinning lets a packet leave. One that does not leaves no gap.
+    fn fits(
+        &mut self,
+        packet: &RtpPacket<'_>,
+        header: RtpHeader,
+        frame: FrameStart,
+        at: Moment,
+    ) -> bool {
+        let Some(thinning) = self.thinning.as_mut().filter(|_| self.sets.is_some()) else {
+            return true;
+        };
+        // What is ahead of the frame's first slice tells nothing of the frame. No decoder
+        // needs it.
+        let fits =
+            !frame.is_preamble && thinning.passes(frame.kind, packet.payload_len(), at.arrival);
+        self.dropped = thinning.dropped();
+        if !fits {
+            self.stream.skip(header, at);
+        }
+        fits
+    }
+
     fn frame_start(&mut self, packet: &RtpPacket<'_>, buffer: &gst::BufferRef) -> FrameStart {
         match &mut self.sets {
             Some(sets) => sets.packet(packet.payload(), packet.timestamp()),
             // The flag that encoders and parsers set and payloaders copy.
             None => FrameStart {
                 is_entry: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
-                lacks_sets: false,
+                ..FrameStart::default()
             },
         }
     }
@@ -151,13 +206,18 @@ impl Outgoing {
         marker: bool,
         payload: &[u8],
     ) -> Option<gst::Buffer> {
-        let packet = RtpPacketBuilder::<_, &[u8]>::new()
+        let mut packet = RtpPacketBuilder::<_, &[u8]>::new()
             .payload_type(self.format.payload_type())
             .ssrc(self.ssrc)
             .sequence_number(place.sequence)
             .timestamp(place.timestamp)
             .marker_bit(marker)
             .payload(payload);
+        // The number is written where the packet leaves webrtcbin's RTP session.
+        let block = self.extension.map(|id| transport_sequence_block(id, 0));
+        if let Some([profile_0, profile_1, _, _, data @ ..]) = &block {
+            packet = packet.extension(u16::from_be_bytes([*profile_0, *profile_1]), data);
+        }
         let mut buffer = gst::Buffer::with_size(packet.calculate_size().ok()?).ok()?;
         let writable = buffer.get_mut()?;
         packet.write_into(&mut writable.map_writable().ok()?).ok()?;

@@ -4,7 +4,7 @@
 //! the events that go on, and news for the conductor.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use gst::prelude::*;
@@ -13,9 +13,11 @@ use super::arrivals::Arrivals;
 use super::caps::{read_caps, sent_caps};
 use super::gate::Gate;
 use super::outgoing::{Outgoing, Passage};
+use super::pacing::{Paced, PacedQueue};
 use super::stream_format::{PadState, StreamFormat};
 use super::traffic_meter::TrafficMeter;
 use crate::element::log::CAT;
+use crate::media::bandwidth::{DroppedFrames, ExtensionId, PacerDelay};
 
 /// News of a pad's stream, told on its streaming thread.
 pub(crate) enum PadEvent {
@@ -27,6 +29,19 @@ pub(crate) enum PadEvent {
     PushFailed(u64, gst::FlowError),
     /// There is a new limit violation.
     LimitViolated,
+}
+
+/// How a gate opens.
+#[derive(Clone, Copy)]
+pub(crate) struct OpenGate {
+    /// The number of the peer connection.
+    pub(crate) peer: u64,
+    /// Video begins with a key frame.
+    pub(crate) is_video: bool,
+    /// Whether packets leave at a pace.
+    pub(crate) is_paced: bool,
+    /// The header extension by which packets carry transport-wide numbers.
+    pub(crate) transport_wide: Option<ExtensionId>,
 }
 
 pub(super) struct PadStream {
@@ -51,6 +66,8 @@ struct Shared {
     session: Option<StreamFormat>,
     /// Chosen for the run; `None` before the first caps.
     ssrc: Option<u32>,
+    /// Since the first paced session of the run.
+    paced: Option<Arc<PacedQueue>>,
 }
 
 impl Shared {
@@ -101,13 +118,22 @@ impl PadStream {
         self.lock().session = None;
     }
 
-    pub(super) fn open_gate(&self, peer: u64, is_video: bool) {
-        self.peer.store(peer, Ordering::Release);
+    /// The SSRC of the run.
+    pub(super) fn ssrc(&self) -> u32 {
+        self.lock().ssrc()
+    }
+
+    /// Opens the gate to the peer connection that `source` is linked to.
+    pub(super) fn open_gate(self: &Arc<Self>, source: &gst::Pad, open: OpenGate) {
+        self.peer.store(open.peer, Ordering::Release);
         self.traffic.resume();
-        if let Some(outgoing) = &mut self.lock().outgoing {
-            outgoing.change_source();
+        if open.is_paced {
+            self.begin_pacing(source);
         }
-        if is_video {
+        if let Some(outgoing) = &mut self.lock().outgoing {
+            outgoing.begin_session(open.transport_wide);
+        }
+        if open.is_video {
             self.gate.open_with_key_frame(Instant::now());
         } else {
             self.gate.open();
@@ -116,14 +142,82 @@ impl PadStream {
 
     pub(super) fn close_gate(&self) {
         self.gate.close();
+        if let Some(paced) = self.paced() {
+            paced.clear();
+        }
+    }
+
+    pub(super) fn set_pace(&self, pace: Option<u64>) {
+        if let Some(paced) = self.paced() {
+            paced.set_pace(pace);
+        }
+    }
+
+    pub(super) fn leaves_past(&self, size: usize) {
+        if let Some(paced) = self.paced() {
+            paced.leaves_past(size);
+        }
+    }
+
+    pub(super) fn set_thinning(&self, target: Option<u64>) {
+        if let Some(outgoing) = &mut self.lock().outgoing {
+            outgoing.set_thinning(target);
+        }
+    }
+
+    /// What thinning left out.
+    pub(super) fn dropped(&self) -> DroppedFrames {
+        let outgoing = &self.lock().outgoing;
+        outgoing.as_ref().map(Outgoing::dropped).unwrap_or_default()
+    }
+
+    /// How long packets wait for their time.
+    pub(super) fn pacing_delay(&self) -> Option<PacerDelay> {
+        Some(self.paced()?.delay())
+    }
+
+    fn paced(&self) -> Option<Arc<PacedQueue>> {
+        self.lock().paced.clone()
+    }
+
+    /// Without a thread packets leave as they come.
+    fn begin_pacing(self: &Arc<Self>, source: &gst::Pad) {
+        let paced = Arc::new(PacedQueue::new());
+        let known = self
+            .lock()
+            .paced
+            .get_or_insert_with(|| paced.clone())
+            .clone();
+        if !Arc::ptr_eq(&known, &paced) {
+            return;
+        }
+        let (stream, source) = (Arc::downgrade(self), source.downgrade());
+        let started = paced.run(move |paced| {
+            if let (Some(stream), Some(source)) = (stream.upgrade(), source.upgrade()) {
+                match paced {
+                    Paced::Packet(packet) => stream.push_now(&source, vec![packet]),
+                    Paced::Event(event) => drop(source.push_event(event)),
+                }
+            }
+        });
+        if let Err(error) = started {
+            gst::warning!(
+                CAT,
+                "packets are not paced: no thread could be started: {error}"
+            );
+            self.lock().paced = None;
+        }
     }
 
     /// Closes the gate and forgets the stream; the next one sends its caps again.
     pub(super) fn reset(&self) {
-        self.close_gate();
+        self.gate.close();
         self.traffic.clear();
         self.arrivals.clear();
-        *self.lock() = Shared::default();
+        let before = std::mem::take(&mut *self.lock());
+        if let Some(paced) = before.paced {
+            paced.end();
+        }
     }
 
     /// Takes what has arrived, and returns what is to leave.
@@ -160,10 +254,27 @@ impl PadStream {
         let _ = sink.push_event(event);
     }
 
+    /// Lets packets leave: at once, or at their time.
+    pub(super) fn push(&self, source: &gst::Pad, packets: Vec<gst::Buffer>) {
+        match self.paced() {
+            Some(paced) => paced.push(packets),
+            None => self.push_now(source, packets),
+        }
+    }
+
+    /// Lets an event leave behind the packets that wait.
+    pub(super) fn push_event(&self, source: &gst::Pad, event: gst::Event) {
+        match self.paced().filter(|_| event.is_serialized()) {
+            Some(paced) => paced.push_event(event),
+            // Fails without a session, which is no concern of upstream.
+            None => drop(source.push_event(event)),
+        }
+    }
+
     /// Pushes packets to webrtcbin. Its errors are hidden from upstream, since a source
     /// would stop for good: the session is replaced instead. A webrtcbin that is being
     /// replaced is flushing.
-    pub(super) fn push(&self, source: &gst::Pad, mut packets: Vec<gst::Buffer>) {
+    fn push_now(&self, source: &gst::Pad, mut packets: Vec<gst::Buffer>) {
         if packets.is_empty() {
             return;
         }

@@ -60,13 +60,10 @@ impl RtpSenderImp {
     }
 
     fn event(&self, event: gst::Event) -> bool {
-        let passes = match self.stream.get() {
-            Some(stream) => stream.event(&self.source, event),
-            None => Some(event),
-        };
-        if let Some(event) = passes {
-            // Fails without a session, which is no concern of upstream.
-            let _ = self.source.push_event(event);
+        let stream = self.stream.get();
+        let passes = stream.and_then(|stream| stream.event(&self.source, event));
+        if let (Some(stream), Some(event)) = (stream, passes) {
+            stream.push_event(&self.source, event);
         }
         true
     }

@@ -25,6 +25,29 @@ pub(crate) fn encoder(pad: &gst::Pad) -> Option<String> {
     None
 }
 
+/// The encoder upstream that feeds this pad and no other: no element on the way branches.
+pub(crate) fn straight_encoder(pad: &gst::Pad) -> Option<gst::Element> {
+    let mut sink = pad.clone();
+    for _ in 0..MAX_ELEMENTS {
+        let element = upstream_element(&sink)?;
+        if element.num_src_pads() != 1 {
+            return None;
+        }
+        if element
+            .factory()
+            .is_some_and(|factory| is_encoder(&factory))
+        {
+            return Some(element);
+        }
+        let sinks = element.sink_pads();
+        let [only] = sinks.as_slice() else {
+            return None;
+        };
+        sink = only.clone();
+    }
+    None
+}
+
 fn is_encoder(factory: &gst::ElementFactory) -> bool {
     let class = factory.metadata(gst::ELEMENT_METADATA_KLASS);
     class.is_some_and(|class| class.split('/').any(|word| word == "Encoder"))
@@ -57,6 +80,35 @@ mod tests {
         let pipeline = pipeline.downcast::<gst::Bin>().unwrap();
         let end = pipeline.by_name("end").unwrap();
         encoder(&end.static_pad("sink").unwrap())
+    }
+
+    #[test]
+    fn an_encoder_that_feeds_others_too_is_not_straight() {
+        gst::init().unwrap();
+        for (launch, name) in [
+            ("x264enc ! queue ! h264parse ! rtph264pay", Some("x264enc")),
+            ("( x264enc ! ( h264parse ) ) ! rtph264pay", Some("x264enc")),
+            (
+                "x264enc ! tee name=t ! fakesink t. ! queue ! rtph264pay",
+                None,
+            ),
+            (
+                "x264enc ! queue ! f. funnel name=f ! rtph264pay",
+                Some("x264enc"),
+            ),
+            ("x264enc ! f. x264enc ! f. funnel name=f ! rtph264pay", None),
+            ("appsrc ! rtph264pay", None),
+        ] {
+            let pipeline = gst::parse::launch(&format!("{launch} ! fakesink name=end")).unwrap();
+            let end = pipeline
+                .downcast::<gst::Bin>()
+                .unwrap()
+                .by_name("end")
+                .unwrap();
+            let found = straight_encoder(&end.static_pad("sink").unwrap());
+            let found = found.map(|encoder| encoder.factory().unwrap().name().to_string());
+            assert_eq!(found.as_deref(), name, "{launch}");
+        }
     }
 
     #[test]

@@ -28,15 +28,21 @@ use super::element_removal::remove_element;
 use super::ice_server::{IceUrl, ice_url};
 use super::log_redaction::{SdpLogPause, limit_logs, limit_logs_of_turn};
 use super::promises::{Promises, Reply, description, structure};
-use super::webrtc_stats::{candidate_pair, retransmissions, watch_reports};
+use super::uplink_tap::UplinkTap;
+use super::webrtc_stats::{candidate_pair, retransmissions, watch_session};
 use super::webrtcbin::{Assembled, Link, Source, assemble, make_webrtcbin, watch_children};
+use crate::element::input::MediaPad;
 use crate::element::log::CAT;
 use crate::element::settings::IceSettings;
 use crate::ivs::{FillerMode, OfferedVideo};
 
+use crate::media::bandwidth::{ExtensionId, Observations, RetransmissionCount, Streams};
 use crate::media::{DtlsCertificate, RtcpReports};
 use crate::session::{Cause, PeerEvent};
-use crate::whip::{Answer, Fingerprint, IceServer, Offer};
+use crate::whip::{Answer, Fingerprint, IceServer, Offer, Track};
+
+/// The number of the header extension with transport-wide numbers. It is the only one.
+const TRANSPORT_WIDE: u8 = 1;
 
 /// What a peer connection is made from.
 pub(crate) struct PeerParts {
@@ -46,6 +52,8 @@ pub(crate) struct PeerParts {
     pub(crate) ice: IceSettings,
     pub(crate) certificate: DtlsCertificate,
     pub(crate) video: OfferedVideo,
+    /// Whether to offer transport-wide congestion control.
+    pub(crate) transport_wide: bool,
 }
 
 /// One webrtcbin in the bin, until [`Self::close`].
@@ -65,10 +73,13 @@ struct Inner {
     sender: WebRTCRTPTransceiver,
     certificate: Arc<DtlsCertificate>,
     video: OfferedVideo,
+    transport_wide: bool,
     late_local: bool,
     /// Packets that arrived from the far end: DTLS and RTCP.
     heard: Arc<AtomicU64>,
     reports: Arc<Mutex<RtcpReports>>,
+    uplink: Arc<UplinkTap>,
+    has_audio: bool,
     /// When [`Peer::new`] was called.
     begun: Instant,
     tell: Box<dyn Fn(PeerEvent) + Send + Sync>,
@@ -106,9 +117,10 @@ impl Peer {
         let certificate = Arc::new(parts.certificate);
         let heard = Arc::new(AtomicU64::new(0));
         let reports = Arc::new(Mutex::new(RtcpReports::default()));
+        let uplink = Arc::new(uplink_tap(&parts.sources));
         let webrtcbin = make_webrtcbin(&parts.ice)?;
-        watch_children(&webrtcbin, &certificate, &heard);
-        watch_reports(&webrtcbin, &reports);
+        watch_children(&webrtcbin, &certificate, &heard, &uplink);
+        watch_session(&webrtcbin, &reports, &uplink);
         ready(&webrtcbin)?;
         // It stays in PLAYING when the pipeline is paused: its ICE source is
         // live, and in PAUSED it would not answer the far end's checks.
@@ -132,9 +144,15 @@ impl Peer {
             sender,
             certificate,
             video: parts.video,
+            transport_wide: parts.transport_wide,
             late_local: parts.ice.use_link_headers,
             heard,
             reports,
+            uplink,
+            has_audio: parts
+                .sources
+                .iter()
+                .any(|source| source.format.track == Track::Audio),
             begun,
             tell: Box::new(tell),
             promises: Arc::default(),
@@ -157,6 +175,29 @@ impl Peer {
     pub(crate) fn reports(&self) -> RtcpReports {
         let reports = self.inner.reports.lock();
         reports.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What an estimator needs to know since the last call. `target` is what the network
+    /// carries as far as is known by then, in bit/s.
+    pub(crate) fn observe(&self, target: Option<u64>) -> Observations {
+        self.inner.uplink.observe(target)
+    }
+
+    /// What the far end asked for and was not sent again.
+    pub(crate) fn refused_retransmissions(&self) -> RetransmissionCount {
+        let [_, refused] = self.inner.uplink.retransmissions();
+        refused
+    }
+
+    /// Whether audio is published too.
+    pub(crate) fn has_audio(&self) -> bool {
+        self.inner.has_audio
+    }
+
+    /// The header extension by which packets carry their transport-wide numbers, if the
+    /// answer takes it.
+    pub(crate) fn transport_wide(&self) -> Option<ExtensionId> {
+        self.inner.uplink.extension()
     }
 
     /// The number of retransmitted packets.
@@ -219,6 +260,11 @@ impl Peer {
     pub(crate) fn apply(&self, answer: &Answer, ice_servers: &[IceServer]) {
         let inner = &self.inner;
         gst::debug!(CAT, obj = inner.webrtcbin, "answer:\n{}", answer.redacted());
+        let transport_wide = [Track::Video, Track::Audio].map(|track| answer.transport_wide(track));
+        let transport_wide = transport_wide.into_iter().flatten().next();
+        inner
+            .uplink
+            .set_extension(transport_wide.and_then(ExtensionId::new));
         let local = {
             let mut shared = inner.lock();
             shared.fingerprints = answer.fingerprints();
@@ -286,6 +332,20 @@ impl Peer {
     }
 }
 
+fn uplink_tap(sources: &[Source]) -> UplinkTap {
+    let pad = |track| {
+        let mut sources = sources.iter();
+        let source = sources.find(|source| source.format.track == track)?;
+        Some(source.pad.clone())
+    };
+    let (audio, video) = (pad(Track::Audio), pad(Track::Video));
+    let streams = Streams {
+        audio: audio.map(|pad| pad.ssrc()),
+        video: video.as_ref().map(MediaPad::ssrc),
+    };
+    UplinkTap::new(streams, video)
+}
+
 impl Inner {
     fn offered(
         self: &Arc<Self>,
@@ -297,8 +357,11 @@ impl Inner {
             .as_text()
             .map_err(|error| Cause::Peer(error.to_string()))?;
         let fingerprint = Fingerprint::of_certificate(self.certificate.der());
-        let offer = Offer::new(&text, stream, Some(&fingerprint))
+        let mut offer = Offer::new(&text, stream, Some(&fingerprint))
             .map_err(|error| Cause::Peer(error.to_string()))?;
+        if self.transport_wide {
+            offer.offer_transport_wide(TRANSPORT_WIDE);
+        }
         gst::debug!(CAT, obj = self.webrtcbin, "offer:\n{}", offer.redacted());
         // Before the local description is set: candidates come from then on.
         self.watch()?;

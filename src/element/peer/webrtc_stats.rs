@@ -5,35 +5,81 @@ use std::time::SystemTime;
 
 use gst::prelude::*;
 
+use super::uplink_tap::UplinkTap;
 use crate::media::RtcpReports;
+use crate::media::bandwidth::ReceiverReport;
 
 /// Reads the far end's RTCP where it enters webrtcbin's RTP session: it is
-/// decrypted there.
-pub(crate) fn watch_reports(webrtcbin: &gst::Element, reports: &Arc<Mutex<RtcpReports>>) {
-    let reports = reports.clone();
+/// decrypted there. And all RTP where it leaves that session: it is not encrypted yet,
+/// and what is sent again is among it.
+pub(super) fn watch_session(
+    webrtcbin: &gst::Element,
+    reports: &Arc<Mutex<RtcpReports>>,
+    uplink: &Arc<UplinkTap>,
+) {
+    let (reports, uplink) = (reports.clone(), uplink.clone());
     let Some(rtpbin) = child(webrtcbin, "rtpbin") else {
         return;
     };
     rtpbin.connect_pad_added(move |_, pad| {
         if pad.name().starts_with("recv_rtcp_sink") {
-            read_reports(pad, &reports);
+            read_reports(pad, &reports, &uplink);
         } else if pad.name().starts_with("send_rtp_src") {
             // The RTP session warns of each packet, and its sender reports tell no
             // time, until it knows a latency. That of the pipeline is kept from it,
             // since elements behind it would hold media for as long.
             pad.send_event(gst::event::Latency::new(gst::ClockTime::ZERO));
+            watch_departures(pad, &uplink);
         }
     });
 }
 
-fn read_reports(pad: &gst::Pad, reports: &Arc<Mutex<RtcpReports>>) {
-    let reports = reports.clone();
+fn watch_departures(pad: &gst::Pad, uplink: &Arc<UplinkTap>) {
+    let uplink = uplink.clone();
+    let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+    pad.add_probe(mask, move |_, info| {
+        if let Some(data) = &mut info.data {
+            uplink.leaves(data);
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Asks the uplink before a packet is sent again by an `rtprtxsend`.
+pub(super) fn bound_retransmissions(sender: &gst::Element, uplink: &Arc<UplinkTap>) {
+    let uplink = uplink.clone();
+    let Some(pad) = sender.static_pad("src") else {
+        return;
+    };
+    pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
+        match &info.data {
+            Some(gst::PadProbeData::Event(event)) if !uplink.allows(event) => {
+                // Not Drop: with that, GStreamer 1.22 unrefs the event once too often.
+                gst::PadProbeReturn::Handled
+            }
+            _ => gst::PadProbeReturn::Ok,
+        }
+    });
+}
+
+fn read_reports(pad: &gst::Pad, reports: &Arc<Mutex<RtcpReports>>, uplink: &Arc<UplinkTap>) {
+    let (reports, uplink) = (reports.clone(), uplink.clone());
     let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
     pad.add_probe(mask, move |_, info| {
         let read = |buffer: &gst::BufferRef| {
             if let Ok(rtcp) = buffer.map_readable() {
-                let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
-                reports.packet(&rtcp, SystemTime::now());
+                let read = {
+                    let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+                    reports.packet(&rtcp, SystemTime::now())
+                };
+                let read = read.into_iter().map(|(ssrc, report)| {
+                    let report = ReceiverReport {
+                        fraction_lost: report.fraction_lost,
+                        round_trip: report.round_trip,
+                    };
+                    (ssrc, report)
+                });
+                uplink.rtcp(&rtcp, &read.collect::<Vec<_>>());
             }
         };
         match &info.data {

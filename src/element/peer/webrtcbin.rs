@@ -8,6 +8,8 @@ use gst_webrtc::{WebRTCBundlePolicy, WebRTCRTPTransceiver, WebRTCRTPTransceiverD
 
 use super::black_source::Black;
 use super::log_redaction::{limit_logs, limit_logs_of_turn};
+use super::uplink_tap::UplinkTap;
+use super::webrtc_stats::bound_retransmissions;
 use crate::element::input::{MediaPad, StreamFormat};
 use crate::element::settings::IceSettings;
 use crate::ivs::{FillerMode, OfferedVideo, filler_codec};
@@ -54,13 +56,15 @@ fn disable_upnp(webrtcbin: &gst::Element) {
     }
 }
 
-/// Sets our certificate for the DTLS handshake, and counts the packets that arrive.
-pub(crate) fn watch_children(
+/// Sets our certificate for the DTLS handshake, counts the packets that arrive, and bounds
+/// what is sent again.
+pub(super) fn watch_children(
     webrtcbin: &gst::Element,
     certificate: &Arc<DtlsCertificate>,
     heard: &Arc<AtomicU64>,
+    uplink: &Arc<UplinkTap>,
 ) {
-    let (certificate, heard) = (certificate.clone(), heard.clone());
+    let (certificate, heard, uplink) = (certificate.clone(), heard.clone(), uplink.clone());
     let Some(bin) = webrtcbin.dynamic_cast_ref::<gst::Bin>() else {
         return;
     };
@@ -73,6 +77,7 @@ pub(crate) fn watch_children(
             // Its log category does not exist before the first srtpenc.
             "srtpenc" => limit_logs(element),
             "nicesrc" => count_arrivals(element, &heard),
+            "rtprtxsend" => bound_retransmissions(element, &uplink),
             _ => {}
         }
     });

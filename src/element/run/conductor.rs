@@ -10,28 +10,26 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::Instant;
 
 use gst::prelude::*;
 
+use super::bitrate_control::LocalEstimation;
 use super::conductor_message::Message;
 use super::element_state::{ElementState, RunHandle};
 use super::limit_warnings::LimitWarnings;
 use super::lineup::Lineup;
 use super::pad_changes::{flushed, line_up};
-use super::run_state::{Run, start_session};
+use super::run_state::{MediaSettings, Run, start_session};
 use super::run_view::{RunView, Stopped};
 use super::session_events::on_event;
 use super::silent_pads::SilentPads;
 use super::token_request::on_token_reply;
 use crate::element::session_state::SessionState;
-use crate::element::settings::{IceSettings, SettingsError};
+use crate::element::settings::SettingsError;
 use crate::element::{bus_messages, signals};
 use crate::ivs::OfferedVideo;
 use crate::session::{Cause, Config, ErrorKind, Input, PeerEvent, Process};
-
-/// Time between two checks for pads that have fallen silent.
-const SILENCE_CHECK: Duration = Duration::from_secs(1);
 
 /// Why a run can't start.
 pub(crate) enum StartError {
@@ -48,7 +46,7 @@ pub(crate) fn start(
     element: &gst::Bin,
     state: &Arc<ElementState>,
     config: Config,
-    ice: IceSettings,
+    media: MediaSettings,
 ) -> Result<(), StartError> {
     check(element, &config)?;
     let process = Process::get()
@@ -69,7 +67,8 @@ pub(crate) fn start(
         process,
         limits: LimitWarnings::new(config.endpoint.url()),
         config,
-        ice,
+        media,
+        bitrate_control: None,
         session,
         lineup: Lineup::default(),
         without_video: OfferedVideo::Nothing,
@@ -77,6 +76,9 @@ pub(crate) fn start(
         posted_filler: None,
         asks_for_token: false,
         silent_pads: SilentPads::default(),
+        silence_checked: Instant::now(),
+        bitrate_ticked: Instant::now(),
+        bitrate_number: 0,
     };
     run.show_whether_limits_apply();
     state.set_run(handle);
@@ -110,17 +112,20 @@ fn spawn(
 ) -> Result<(), StartError> {
     let conduct = move || {
         run.view.set_conductor_thread();
+        let mut estimation = LocalEstimation::default();
         loop {
-            let message = queue.recv_timeout(SILENCE_CHECK);
+            let message = queue.recv_timeout(run.time_to_next_task());
             let Some(element) = element.upgrade() else {
                 return;
             };
             match message {
                 Ok(message) => on_message(&mut run, &element, message),
-                // The pads may belong to another run by now.
-                Err(RecvTimeoutError::Timeout) if run.view.is_stopped() => {}
-                Err(RecvTimeoutError::Timeout) => run.warn_of_silence(element.upcast_ref()),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+            // The pads may belong to another run by now.
+            if !run.view.is_stopped() {
+                run.do_due_tasks(element.upcast_ref(), &mut estimation);
             }
         }
     };

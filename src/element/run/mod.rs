@@ -4,9 +4,11 @@
 //! through one channel. Out: calls on the peer connection, signals, bus messages,
 //! and a view of the run for other threads.
 
+mod bitrate_control;
 mod conductor;
 mod conductor_message;
 mod element_state;
+mod known_encoders;
 mod limit_warnings;
 mod lineup;
 mod pad_changes;
@@ -21,3 +23,4 @@ mod token_request;
 pub(super) use conductor::{StartError, start, stop};
 pub(super) use conductor_message::Message;
 pub(super) use element_state::ElementState;
+pub(super) use run_state::MediaSettings;

@@ -53,7 +53,8 @@ fn make_peer(run: &Run, element: &gst::Bin, number: u64) -> Result<Peer, Cause> 
     let parts = PeerParts {
         number,
         sources,
-        ice: run.ice.clone(),
+        ice: run.media.ice.clone(),
+        transport_wide: run.media.bitrates.is_some(),
         certificate,
         video: match has_video {
             true => OfferedVideo::Media,

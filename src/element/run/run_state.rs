@@ -2,9 +2,11 @@
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
+use super::bitrate_control::{BitrateControl, LocalEstimation, TICK};
 use super::conductor_message::Message;
 use super::element_state::ElementState;
 use super::limit_warnings::LimitWarnings;
@@ -15,9 +17,19 @@ use super::silent_pads::{Silence, SilentPads};
 use crate::element::bus_messages;
 use crate::element::input::{MediaPad, upstream_encoder};
 use crate::element::session_state::SessionState;
-use crate::element::settings::IceSettings;
+use crate::element::settings::{BitrateSettings, IceSettings};
 use crate::ivs::{FillerMode, OfferedVideo};
 use crate::session::{Config, Ending, Process, Session};
+
+/// Time between two checks for pads that have fallen silent.
+const SILENCE_CHECK: Duration = Duration::from_secs(1);
+
+/// The settings of a run's media.
+pub(crate) struct MediaSettings {
+    pub(crate) ice: IceSettings,
+    /// `None` without congestion control.
+    pub(crate) bitrates: Option<BitrateSettings>,
+}
 
 /// A run: one session after another, from READY→PAUSED to PAUSED→READY.
 pub(super) struct Run {
@@ -27,7 +39,12 @@ pub(super) struct Run {
     pub(super) messages: Weak<Sender<Message>>,
     pub(super) process: &'static Process,
     pub(super) config: Config,
-    pub(super) ice: IceSettings,
+    pub(super) media: MediaSettings,
+    /// While video is published, if congestion control is on.
+    pub(super) bitrate_control: Option<BitrateControl>,
+    pub(super) bitrate_ticked: Instant,
+    /// The number of the newest bounds that a bitrate control has set.
+    pub(super) bitrate_number: u64,
     pub(super) session: Session,
     pub(super) lineup: Lineup,
     /// What is offered as video if no pad has any.
@@ -38,6 +55,7 @@ pub(super) struct Run {
     /// The filler mode that was last posted on the bus.
     pub(super) posted_filler: Option<FillerMode>,
     pub(super) silent_pads: SilentPads,
+    pub(super) silence_checked: Instant,
     /// Whether handlers of `request-token` are running.
     pub(super) asks_for_token: bool,
 }
@@ -50,10 +68,68 @@ impl Run {
         }
     }
 
+    /// How long the conductor may wait for a message.
+    pub(super) fn time_to_next_task(&self) -> Duration {
+        let left = |interval: Duration, done: Instant| interval.saturating_sub(done.elapsed());
+        let check = left(SILENCE_CHECK, self.silence_checked);
+        match self.bitrate_control {
+            Some(_) => check.min(left(TICK, self.bitrate_ticked)),
+            None => check,
+        }
+    }
+
+    pub(super) fn do_due_tasks(&mut self, element: &gst::Element, local: &mut LocalEstimation) {
+        if self.silence_checked.elapsed() >= SILENCE_CHECK {
+            self.silence_checked = Instant::now();
+            self.warn_of_silence(element);
+        }
+        if self.bitrate_ticked.elapsed() >= TICK
+            && let Some(control) = &mut self.bitrate_control
+        {
+            self.bitrate_ticked = Instant::now();
+            let has_changed = control.tick(element, local);
+            self.bitrate_number = control.number();
+            let status = control.status();
+            self.change_statistics(|statistics| statistics.network = status);
+            if has_changed {
+                self.show_target(element);
+            }
+        }
+    }
+
+    /// Lets the video from `pad` follow what the network carries, if it should. Returns
+    /// whether it does.
+    pub(super) fn control_bitrate(&mut self, element: &gst::Element, pad: &MediaPad) -> bool {
+        if let (Some(settings), Some(peer)) = (&self.media.bitrates, self.view.peer()) {
+            let number = self.bitrate_number;
+            let control = BitrateControl::begin(element, &peer, pad, settings, number);
+            self.bitrate_number = control.number();
+            self.bitrate_control = Some(control);
+            self.show_target(element);
+        }
+        self.bitrate_control.is_some()
+    }
+
+    fn show_target(&self, element: &gst::Element) {
+        let control = self.bitrate_control.as_ref();
+        self.change_statistics(|statistics| {
+            statistics.target_bitrate = control.map(BitrateControl::target);
+            statistics.follower = control.map(BitrateControl::follower);
+        });
+        element.notify("target-bitrate");
+    }
+
     /// Closes the gates and removes webrtcbin.
-    pub(super) fn close_peer(&self) {
+    pub(super) fn close_peer(&mut self) {
         self.state.pads.get().iter().for_each(MediaPad::close_gate);
-        self.change_statistics(|statistics| statistics.publishing_since = None);
+        if let Some(control) = self.bitrate_control.take() {
+            control.end();
+        }
+        self.change_statistics(|statistics| {
+            statistics.publishing_since = None;
+            statistics.target_bitrate = None;
+            statistics.network = None;
+        });
         if let Some(peer) = self.view.begin_closing() {
             peer.close();
             self.view.end_busy();

@@ -9,7 +9,7 @@ use super::run_state::Run;
 use super::run_statistics::RunStatistics;
 use super::token_request::request_token;
 use crate::element::bus_messages;
-use crate::element::input::MediaPad;
+use crate::element::input::{MediaPad, OpenGate};
 use crate::element::log::CAT;
 use crate::element::peer::Peer;
 use crate::element::session_state::SessionState;
@@ -72,7 +72,7 @@ pub(super) fn on_event(run: &mut Run, bin: &gst::Bin, event: Event) {
 
 /// Closes the peer connection and enters the next state. Returns false if the run was
 /// stopped meanwhile.
-fn leave_session(run: &Run, element: &gst::Element, next: SessionState) -> bool {
+fn leave_session(run: &mut Run, element: &gst::Element, next: SessionState) -> bool {
     run.close_peer();
     let runs = !run.view.is_stopped();
     if runs {
@@ -86,7 +86,7 @@ fn on_state(run: &mut Run, element: &gst::Element, state: State) {
         State::Connecting => run.enter(element, SessionState::Connecting),
         State::Publishing => {
             run.change_statistics(RunStatistics::publishes);
-            open_gates(run);
+            open_gates(run, element);
             tell_filler(run, element);
             run.enter(element, SessionState::Publishing);
         }
@@ -145,7 +145,7 @@ fn on_claims(run: &mut Run, element: &gst::Element, claims: Option<Claims>) {
     }
 }
 
-fn open_gates(run: &mut Run) {
+fn open_gates(run: &mut Run, element: &gst::Element) {
     let Some(peer) = run.view.peer() else {
         return;
     };
@@ -157,7 +157,13 @@ fn open_gates(run: &mut Run) {
         let is_video = pad
             .format()
             .is_some_and(|format| format.track == Track::Video);
-        pad.open_gate(peer.number(), is_video);
+        let is_paced = is_video && run.control_bitrate(element, &pad);
+        pad.open_gate(OpenGate {
+            peer: peer.number(),
+            is_video,
+            is_paced,
+            transport_wide: peer.transport_wide(),
+        });
     }
 }
 

@@ -20,6 +20,7 @@ mod violation;
 
 pub use checks::{audio_violations, check_codec, video_violations};
 pub use encoder_advice::limit_warning;
+pub use thresholds::VIDEO_BIT_RATE;
 pub use violation::LimitViolation;
 
 use url::Url;

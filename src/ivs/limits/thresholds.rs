@@ -3,7 +3,8 @@
 // Documented (Amazon IVS Real-Time guide, "Stream ingest"): H.264 baseline
 // with a key frame every 1 to 2 s and no B-frames, 10 to 60 frames a second,
 // 160p to 720p, 8.5 Mbit/s at most; Opus of 160 kbit/s at most.
-pub(super) const VIDEO_BIT_RATE: u64 = 8_500_000;
+/// The most that a publisher may send, in bit/s: IVS disconnects above it.
+pub const VIDEO_BIT_RATE: u64 = 8_500_000;
 pub(super) const AUDIO_BIT_RATE: u64 = 160_000;
 pub(super) const FRAME_RATES: (f64, f64) = (10.0, 60.0);
 pub(super) const KEY_FRAME_SECONDS: f64 = 2.0;

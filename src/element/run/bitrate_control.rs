@@ -1,0 +1,319 @@
+//! Lets the video follow what the network carries: the upstream encoder, else the
+//! application, else by leaving out frames.
+
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+
+use super::known_encoders::Encoder;
+use crate::element::bus_messages;
+use crate::element::input::{MediaPad, straight_encoder};
+use crate::element::peer::Peer;
+use crate::element::settings::BitrateSettings;
+use crate::element::signals::has_bitrate_handler;
+use crate::media::bandwidth::{
+    Allocation, ChangeCost, EncoderSteps, Estimation, Limits, NetworkStatus, TransportWide,
+};
+
+/// Time between two looks at the estimate: two bursts of the pacer.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// Time between two looks for another encoder.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// An encoder that sends half as much again as it was told, for so long, does not follow.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// The bus is told no more often that the network narrows the video.
+const TOLD_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Who follows the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Follower {
+    /// The upstream encoder with this factory name.
+    Encoder(&'static str),
+    /// The application, which listens to the property `target-bitrate`.
+    Application,
+    /// Nobody, so frames are left out.
+    Thinning,
+}
+
+impl Follower {
+    /// The name in `stats`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Encoder(factory) => factory,
+            Self::Application => "application",
+            Self::Thinning => "thinning",
+        }
+    }
+}
+
+/// The estimation of a session, on the conductor's thread. It is apart from the
+/// [`BitrateControl`], since goog_cc's types can't be sent to another thread.
+#[derive(Default)]
+pub(super) struct LocalEstimation {
+    estimation: Option<Estimation>,
+    /// The number of the limits that it was made with.
+    number: u64,
+}
+
+/// The control of one session's video bit rate.
+pub(super) struct BitrateControl {
+    peer: Peer,
+    pad: MediaPad,
+    settings: BitrateSettings,
+    encoder: Option<Encoder>,
+    follower: Follower,
+    steps: EncoderSteps,
+    limits: Limits,
+    /// Counts the limits of the run's sessions.
+    number: u64,
+    status: Option<NetworkStatus>,
+    origin: Instant,
+    looked: Instant,
+    /// Since when more is sent than the target says.
+    exceeds_since: Option<Instant>,
+    has_warned: bool,
+    narrowing: Narrowing,
+}
+
+/// What the bus was told.
+#[derive(Default)]
+struct Narrowing {
+    /// The highest target of the session.
+    highest: u64,
+    is_narrow: bool,
+    is_told: bool,
+    told: Option<Instant>,
+}
+
+impl BitrateControl {
+    /// Begins with a session that publishes video from `pad`. Packets may leave only
+    /// afterwards.
+    pub(super) fn begin(
+        element: &gst::Element,
+        peer: &Peer,
+        pad: &MediaPad,
+        settings: &BitrateSettings,
+        number: u64,
+    ) -> Self {
+        let mut control = Self {
+            peer: peer.clone(),
+            pad: pad.clone(),
+            settings: *settings,
+            encoder: None,
+            follower: Follower::Thinning,
+            steps: EncoderSteps::new(ChangeCost::Free, 0, 0),
+            limits: settings.limits(settings.start, settings.max),
+            number,
+            status: None,
+            origin: Instant::now(),
+            looked: Instant::now(),
+            exceeds_since: None,
+            has_warned: false,
+            narrowing: Narrowing::default(),
+        };
+        control.follow(element);
+        control
+    }
+
+    /// The target of the video in bit/s.
+    pub(super) fn target(&self) -> u64 {
+        self.steps.current()
+    }
+
+    pub(super) fn follower(&self) -> Follower {
+        self.follower
+    }
+
+    /// The number of its limits.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What is known of the network.
+    pub(super) fn status(&self) -> Option<NetworkStatus> {
+        self.status
+    }
+
+    /// Looks at the estimate. Returns whether target or follower have changed.
+    pub(super) fn tick(&mut self, element: &gst::Element, local: &mut LocalEstimation) -> bool {
+        let before = (self.target(), self.follower);
+        if self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            self.look(element);
+        }
+        match self.estimate(local) {
+            Some(allocation) => self.apply(element, allocation),
+            None => self.pad.set_thinning(None),
+        }
+        before != (self.target(), self.follower)
+    }
+
+    fn estimate(&mut self, local: &mut LocalEstimation) -> Option<Allocation> {
+        if local.number != self.number {
+            local.estimation = None;
+            local.number = self.number;
+        }
+        let estimation = local.estimation.get_or_insert_with(|| {
+            let transport_wide = match self.peer.transport_wide() {
+                Some(_) => TransportWide::Negotiated,
+                None => TransportWide::Refused,
+            };
+            Estimation::new(self.limits, self.peer.has_audio(), transport_wide)
+        });
+        let allocation = estimation.take(self.peer.observe(estimation.target()));
+        self.pad.set_pace(estimation.pace());
+        self.status = Some(estimation.status());
+        allocation
+    }
+
+    /// Begins to estimate within other limits.
+    fn set_limits(&mut self, start: u64, max: u64) {
+        self.limits = self.settings.limits(start, max);
+        self.number += 1;
+    }
+
+    /// Gives the encoder back what the user has set.
+    pub(super) fn end(mut self) {
+        self.pad.set_thinning(None);
+        if let Some(encoder) = &mut self.encoder {
+            encoder.restore();
+        }
+    }
+
+    /// Finds who follows, and begins to estimate within their limits.
+    fn follow(&mut self, element: &gst::Element) {
+        let found = straight_encoder(self.pad.ghost.upcast_ref());
+        self.encoder = found.as_ref().and_then(Encoder::new);
+        self.follower = match &self.encoder {
+            Some(encoder) => Follower::Encoder(encoder.factory()),
+            None if has_bitrate_handler(element) => Follower::Application,
+            None => Follower::Thinning,
+        };
+        let cost = self
+            .encoder
+            .as_ref()
+            .map_or(ChangeCost::Free, Encoder::cost);
+        let max = match &self.encoder {
+            Some(encoder) if encoder.users > 0 => encoder.users.min(self.settings.max),
+            _ => self.settings.max,
+        };
+        let start = match self.follower {
+            // Frames are left out once the network shows that they do not fit.
+            Follower::Thinning => max,
+            _ => self.settings.start.min(max),
+        };
+        self.set_limits(start, max);
+        self.steps = EncoderSteps::new(cost, start, max);
+        self.set_encoder(element, start);
+    }
+
+    /// Notices another encoder, or another bit rate that the user has set.
+    fn look(&mut self, element: &gst::Element) {
+        let found = straight_encoder(self.pad.ghost.upcast_ref());
+        let found = found.filter(|found| Encoder::new(found).is_some());
+        let is_same = match (&self.encoder, &found) {
+            (Some(encoder), Some(found)) => encoder.is(found),
+            (None, None) => {
+                (self.follower == Follower::Application) == has_bitrate_handler(element)
+            }
+            _ => false,
+        };
+        if !is_same {
+            if let Some(mut encoder) = self.encoder.take() {
+                encoder.restore();
+            }
+            return self.follow(element);
+        }
+        let max = self.settings.max;
+        if let Some(encoder) = &mut self.encoder
+            && encoder.notice_user()
+        {
+            let ceiling = match encoder.users {
+                0 => max,
+                users => users.min(max),
+            };
+            let (start, cost) = (self.steps.current().min(ceiling), encoder.cost());
+            self.set_limits(start, ceiling);
+            self.steps = EncoderSteps::new(cost, start, ceiling);
+            self.set_encoder(element, start);
+        }
+    }
+
+    fn apply(&mut self, element: &gst::Element, allocation: Allocation) {
+        let changed = self.steps.step(allocation.encoder, self.origin.elapsed());
+        if let Some(bit_rate) = changed {
+            self.set_encoder(element, bit_rate);
+        }
+        self.notice_excess(element);
+        let is_thinning = self.follower == Follower::Thinning;
+        self.pad
+            .set_thinning(is_thinning.then_some(allocation.encoder));
+        self.tell(element);
+    }
+
+    fn set_encoder(&mut self, element: &gst::Element, bit_rate: u64) {
+        let Some(encoder) = &mut self.encoder else {
+            return;
+        };
+        if encoder.set(bit_rate).is_err() {
+            let text = format!(
+                "The bit rate of {} can't be set, so frames are left out when the network carries \
+                 less. Remove the control binding of its property bitrate, if it has one.",
+                encoder.factory()
+            );
+            self.thin_instead(element, &text);
+        }
+    }
+
+    fn notice_excess(&mut self, element: &gst::Element) {
+        let sent = self.pad.traffic().map_or(0, |traffic| traffic.bit_rate);
+        if self.follower == Follower::Thinning || sent < self.target().saturating_mul(3) / 2 {
+            self.exceeds_since = None;
+            return;
+        }
+        let since = *self.exceeds_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= PATIENCE {
+            let text = format!(
+                "The video has {} kbit/s though {} was told {}, so frames are left out.",
+                sent / 1000,
+                self.follower.name(),
+                self.target() / 1000
+            );
+            self.thin_instead(element, &text);
+        }
+    }
+
+    fn thin_instead(&mut self, element: &gst::Element, text: &str) {
+        self.follower = Follower::Thinning;
+        if !std::mem::replace(&mut self.has_warned, true) {
+            bus_messages::post_warning(element, text);
+        }
+    }
+
+    /// Tells the bus once when the network narrows the video, and once when it is wide
+    /// again.
+    fn tell(&mut self, element: &gst::Element) {
+        let (target, narrowing) = (self.steps.current(), &mut self.narrowing);
+        narrowing.highest = narrowing.highest.max(target);
+        let is_narrow = match narrowing.is_narrow {
+            true => target < narrowing.highest / 10 * 9,
+            false => target < narrowing.highest / 10 * 7,
+        };
+        if is_narrow == std::mem::replace(&mut narrowing.is_narrow, is_narrow) {
+            return;
+        }
+        let is_due = narrowing
+            .told
+            .is_none_or(|told| told.elapsed() >= TOLD_INTERVAL);
+        if is_narrow && is_due {
+            (narrowing.is_told, narrowing.told) = (true, Some(Instant::now()));
+            let who = self.follower.name();
+            bus_messages::post_narrowed(element, narrowing.highest, target, who);
+        } else if !is_narrow && std::mem::take(&mut narrowing.is_told) {
+            bus_messages::post_widened(element, target);
+        }
+    }
+}
