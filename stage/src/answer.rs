@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::feedback::Feedback;
 use crate::offer::OfferSection;
 use crate::reply_rules::{
     AnswerForm, BundleLine, CandidatePlace, Certificate, IceMode, Level, SectionAnswer,
@@ -27,6 +28,15 @@ pub(crate) fn apply_form(answer: &str, form: &AnswerForm) -> String {
     }
     if form.ice == IceMode::Lite {
         answer.session.push("a=ice-lite".to_owned());
+    }
+    answer.to_string()
+}
+
+/// The answer without the feedback that the far end doesn't send.
+pub(crate) fn without_feedback(answer: &str, feedback: Feedback) -> String {
+    let mut answer = Answer::read(answer);
+    for section in &mut answer.sections {
+        section.retain(|line| !feedback.forbids(line));
     }
     answer.to_string()
 }

@@ -15,6 +15,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep_until, timeout};
 
 use crate::counter::{Counter, Packet, SectionReport};
+use crate::datagram;
+use crate::feedback::Feedback;
 use crate::negotiation::{AnswerError, accept};
 use crate::offer::{Kind, OfferSection};
 use crate::record::{Ending, Happening, millis};
@@ -135,7 +137,7 @@ impl FarEnd {
             match self.rtc.poll_output()? {
                 Output::Timeout(at) => return Ok(self.next_wake(at)),
                 Output::Transmit(out) => {
-                    if self.state.is_media_dropped() {
+                    if self.keeps_back(&out.contents) {
                         continue;
                     }
                     // A failure is like a lost packet; ICE notices if it lasts.
@@ -145,6 +147,12 @@ impl FarEnd {
             }
         }
         Ok(self.next_wake(Instant::now() + self.state.rules.patience))
+    }
+
+    /// str0m can't be told to send no RTCP.
+    fn keeps_back(&self, datagram: &[u8]) -> bool {
+        let silent = self.state.rules.feedback == Feedback::None;
+        self.state.is_media_dropped() || (silent && datagram::is_rtcp(datagram))
     }
 
     fn next_wake(&self, rtc: Instant) -> Instant {

@@ -67,7 +67,9 @@ mod accept;
 mod addresses;
 mod answer;
 mod counter;
+mod datagram;
 mod far_end;
+mod feedback;
 mod h264;
 mod header_case;
 mod http;
@@ -96,6 +98,7 @@ mod trickle;
 mod video_rule;
 
 pub use counter::SectionReport;
+pub use feedback::Feedback;
 pub use limits::Limits;
 pub use offer::{Direction, Kind, OfferSection};
 pub use participant_token::{KeyError, Lifetime, MintError, SigningKey, TokenWish};

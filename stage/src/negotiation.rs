@@ -7,9 +7,11 @@ use std::time::Instant;
 use std::{error, fmt, io};
 
 use str0m::change::SdpOffer;
+use str0m::rtp::{Extension, ExtensionMap};
 use str0m::{Candidate, Rtc, RtcConfig};
 
 use crate::answer;
+use crate::feedback::Feedback;
 use crate::offer::OfferSection;
 use crate::reply_rules::IceMode;
 use crate::rules::Rules;
@@ -59,6 +61,7 @@ pub(crate) fn accept(
     if answer::rejects_offered(&answer, offered) {
         return Err(AnswerError::Codec);
     }
+    let answer = answer::without_feedback(&answer, rules.feedback);
     Ok((rtc, answer::apply_form(&answer, &rules.answer)))
 }
 
@@ -77,5 +80,19 @@ fn new_rtc(rules: &Rules) -> Rtc {
             .set_rtcp_report_interval_audio(interval)
             .set_rtcp_report_interval_video(interval);
     }
+    if rules.feedback != Feedback::TransportWide {
+        config = config.set_extension_map(without_transport_wide());
+    }
     config.build(Instant::now())
+}
+
+/// str0m sends transport-wide feedback if both sides have the extension.
+fn without_transport_wide() -> ExtensionMap {
+    let mut kept = ExtensionMap::empty();
+    let all = ExtensionMap::standard();
+    let wanted = all
+        .iter()
+        .filter(|(_, extension)| **extension != Extension::TransportSequenceNumber);
+    wanted.for_each(|(id, extension)| kept.set(id, extension.clone()));
+    kept
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+use crate::feedback::Feedback;
 use crate::limits::Limits;
 use crate::record::Event;
 use crate::reply_rules::{AnswerForm, Connections, HeaderCase, LocationForm};
@@ -100,6 +101,9 @@ pub struct Rules {
     /// the connection ends. Their sessions exist, though the publisher has no
     /// whole answer. Default: 0.
     pub cut_answers: usize,
+    /// RTCP by which the publisher learns how much gets through. Default:
+    /// transport-wide feedback.
+    pub feedback: Feedback,
     /// Interval of RTCP receiver reports. `None`, the default, or zero leaves it
     /// to the far end: 5 s for audio and 1 s for video, the first ones within
     /// that time of the first packet.
@@ -153,6 +157,7 @@ impl Default for Rules {
             refusals: Vec::new(),
             rate: None,
             cut_answers: 0,
+            feedback: Feedback::TransportWide,
             report_interval: None,
             key_frame_on_connect: true,
             patience: Duration::from_secs(30),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ivs_stage::{KeySource, Lifetime, Profile, Rules, TokenWish, VideoRule};
+use ivs_stage::{Feedback, KeySource, Lifetime, Profile, Rules, TokenWish, VideoRule};
 use lexopt::prelude::*;
 use lexopt::{Error, Parser};
 
@@ -39,6 +39,13 @@ serve:
                                                 without video packets ends
                                                 after this time
                         not-needed              none
+  --feedback KIND     RTCP by which the publisher learns how much gets through
+                      (default: twcc):
+                        twcc     transport-wide feedback, if it is offered
+                        rr       receiver reports only
+                        none     no RTCP at all
+                      All but none request a missing video packet up to five
+                      times.
   --key-file FILE     key for tokens; made if the file doesn't exist (default:
                       ivs-stage-key.pem in $XDG_RUNTIME_DIR, or else in the
                       temporary directory)
@@ -125,6 +132,7 @@ fn serve(mut parser: Parser) -> Result<Command, Error> {
             Long("regional-port") => rules.regional_port = parser.value()?.parse()?,
             Long("hops") => rules.hops = parser.value()?.parse()?,
             Long("video") => rules.video = parser.value()?.parse_with(video_rule)?,
+            Long("feedback") => rules.feedback = parser.value()?.parse_with(feedback)?,
             Long("key-file") => rules.key = KeySource::File(parser.value()?.into()),
             Long("media-address") => rules.media_address = Some(parser.value()?.parse()?),
             Long("events") => events = Some(parser.value()?.into()),
@@ -202,6 +210,15 @@ fn video_rule(text: &str) -> Result<VideoRule, String> {
     }
 }
 
+fn feedback(text: &str) -> Result<Feedback, &'static str> {
+    match text {
+        "twcc" => Ok(Feedback::TransportWide),
+        "rr" => Ok(Feedback::ReceiverReports),
+        "none" => Ok(Feedback::None),
+        _ => Err("expected twcc, rr or none"),
+    }
+}
+
 fn lifetime(minutes: i32) -> Lifetime {
     let time = Duration::from_secs(60 * u64::from(minutes.unsigned_abs()));
     if minutes > 0 {
@@ -239,6 +256,23 @@ mod tests {
         assert_eq!((rules.port, rules.hops), (80, 2));
         assert_eq!(rules.video, VideoRule::RefuseInactive);
         assert!(rules.media_address.is_some());
+    }
+
+    #[test]
+    fn serve_takes_each_kind_of_feedback() {
+        let kinds = [
+            ("twcc", Feedback::TransportWide),
+            ("rr", Feedback::ReceiverReports),
+            ("none", Feedback::None),
+        ];
+        for (name, feedback) in kinds {
+            let Ok(Command::Serve(rules, None)) = parsed(&format!("serve --feedback {name}"))
+            else {
+                panic!("not serve");
+            };
+            assert_eq!(rules.feedback, feedback);
+        }
+        assert!(complaint("serve --feedback all").contains("twcc, rr or none"));
     }
 
     #[test]

@@ -1,0 +1,36 @@
+//! The rule on the far end's feedback (RTCP), and what of it shows in the
+//! answer's SDP and on the wire.
+
+/// The feedback from which a publisher learns how much gets through.
+///
+/// Under every rule but [`None`](Self::None) the far end also sends receiver
+/// reports, requests key frames, and requests each missing video packet up to
+/// five times, 33 ms apart and whatever the round-trip time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Feedback {
+    /// Transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions)
+    /// every 50 ms, for the sections whose offer has the header extension and
+    /// `transport-cc`. Without them it is as [`ReceiverReports`](Self::ReceiverReports).
+    #[default]
+    TransportWide,
+    /// No more than that; the answer doesn't offer transport-wide feedback or REMB.
+    ReceiverReports,
+    /// No RTCP at all. The answer has no `a=rtcp-fb`.
+    None,
+}
+
+impl Feedback {
+    /// Whether an answer's line names feedback that the far end doesn't send.
+    pub(crate) fn forbids(self, line: &str) -> bool {
+        let Some(feedback) = line.strip_prefix("a=rtcp-fb:") else {
+            return false;
+        };
+        match self {
+            Self::TransportWide => false,
+            Self::ReceiverReports => {
+                feedback.ends_with(" transport-cc") || feedback.ends_with(" goog-remb")
+            }
+            Self::None => true,
+        }
+    }
+}
