@@ -20,6 +20,7 @@ use crate::feedback::Feedback;
 use crate::negotiation::{AnswerError, accept};
 use crate::offer::{Kind, OfferSection};
 use crate::record::{Ending, Happening, millis};
+use crate::remb::{Arrived, REMB_INTERVAL, Remb};
 use crate::request_rules::SilenceRule;
 use crate::sessions::Command;
 use crate::state::StageState;
@@ -39,6 +40,9 @@ pub(crate) struct FarEnd {
     socket: UdpSocket,
     local: SocketAddr,
     counters: Vec<Counter>,
+    /// Bytes of all RTP datagrams.
+    rtp_bytes: u64,
+    remb: Remb,
     connected: bool,
     /// Since when there is no connection to the peer.
     without_peer_since: Option<Instant>,
@@ -46,6 +50,8 @@ pub(crate) struct FarEnd {
     media_due: Option<Instant>,
     /// When the next `Media` event is due.
     next_media: Option<Instant>,
+    /// When the next REMB is due.
+    next_remb: Option<Instant>,
     state: Arc<StageState>,
 }
 
@@ -69,10 +75,13 @@ impl FarEnd {
             socket,
             local,
             counters: sections.iter().map(Counter::new).collect(),
+            rtp_bytes: 0,
+            remb: Remb::default(),
             connected: false,
             without_peer_since: Some(posted),
             media_due: None,
             next_media: None,
+            next_remb: None,
             state: Arc::clone(state),
         };
         Ok((far_end, answer))
@@ -110,6 +119,7 @@ impl FarEnd {
                 return ending;
             }
             self.report_media(now);
+            self.send_remb(now);
             let handled = tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::End(ending)) => return ending,
@@ -159,7 +169,7 @@ impl FarEnd {
         let patience = self
             .without_peer_since
             .map(|since| since + self.state.rules.patience);
-        [patience, self.media_due, self.next_media]
+        [patience, self.media_due, self.next_media, self.next_remb]
             .into_iter()
             .flatten()
             .fold(rtc, Instant::min)
@@ -168,6 +178,9 @@ impl FarEnd {
     fn receive(&mut self, source: SocketAddr, datagram: &[u8]) -> Result<(), str0m::RtcError> {
         if self.state.is_media_dropped() {
             return Ok(());
+        }
+        if datagram::rtp_stream(datagram).is_some() {
+            self.rtp_bytes += datagram.len() as u64;
         }
         let Ok(receive) = Receive::new(Protocol::Udp, source, self.local, datagram) else {
             // It is not STUN, DTLS or RTP.
@@ -212,6 +225,8 @@ impl FarEnd {
         let now = Instant::now();
         let interval = self.state.rules.media_interval;
         self.next_media = interval.map(|interval| now + interval);
+        let remb = self.state.rules.feedback == Feedback::Remb;
+        self.next_remb = remb.then(|| now + REMB_INTERVAL);
         self.media_due = match self.state.silence_rule() {
             SilenceRule::Allowed => None,
             SilenceRule::NoVideo { within } | SilenceRule::AnySection { within } => {
@@ -341,6 +356,29 @@ impl FarEnd {
             session: self.session,
             sections: self.reports(),
         });
+    }
+
+    /// It leaves with str0m's next output.
+    fn send_remb(&mut self, now: Instant) {
+        if self.next_remb.is_none_or(|next| now < next) {
+            return;
+        }
+        self.next_remb = Some(now + REMB_INTERVAL);
+        let reports = || self.counters.iter().map(Counter::report);
+        let arrived = Arrived {
+            bytes: self.rtp_bytes,
+            packets: reports().map(|section| section.packets).sum(),
+            repaired: 0,
+            lost: reports().map(|section| section.lost).sum(),
+        };
+        let mut video = reports().filter(|section| section.kind == Kind::Video);
+        let (Some(rate), Some(video)) = (self.remb.estimate(arrived), video.next()) else {
+            return;
+        };
+        let mid = video.mid.as_str().into();
+        if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(mid, None) {
+            stream.request_remb(rate.into());
+        }
     }
 
     fn reports(&self) -> Vec<SectionReport> {

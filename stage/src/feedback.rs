@@ -11,9 +11,18 @@ pub enum Feedback {
     /// Transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions)
     /// every 50 ms, for the sections whose offer has the header extension and
     /// `transport-cc`. Without them it is as [`ReceiverReports`](Self::ReceiverReports).
+    /// The answer has `goog-remb` too, but no REMB is sent.
     #[default]
     TransportWide,
-    /// No more than that; the answer doesn't offer transport-wide feedback or REMB.
+    /// REMB (draft-alvestrand-rmcat-remb) every 500 ms, for the first video
+    /// SSRC. The answer has neither the extension nor `transport-cc`.
+    ///
+    /// The estimate is for all sections together. It is 0.85 of the received
+    /// rate after an interval in which more than 5 % of the packets were lost,
+    /// before retransmission. Otherwise it rises by 4 %, to at most one and a
+    /// half times the received rate and 10 kbit/s.
+    Remb,
+    /// Neither of the two; the answer doesn't offer them.
     ReceiverReports,
     /// No RTCP at all. The answer has no `a=rtcp-fb`.
     None,
@@ -27,6 +36,7 @@ impl Feedback {
         };
         match self {
             Self::TransportWide => false,
+            Self::Remb => feedback.ends_with(" transport-cc"),
             Self::ReceiverReports => {
                 feedback.ends_with(" transport-cc") || feedback.ends_with(" goog-remb")
             }

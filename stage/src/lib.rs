@@ -82,6 +82,7 @@ mod profile_rules;
 mod publish;
 mod record;
 mod refused_post;
+mod remb;
 mod reply;
 mod reply_rules;
 mod request;

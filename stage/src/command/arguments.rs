@@ -42,6 +42,7 @@ serve:
   --feedback KIND     RTCP by which the publisher learns how much gets through
                       (default: twcc):
                         twcc     transport-wide feedback, if it is offered
+                        remb     an estimate every half second
                         rr       receiver reports only
                         none     no RTCP at all
                       All but none request a missing video packet up to five
@@ -213,9 +214,10 @@ fn video_rule(text: &str) -> Result<VideoRule, String> {
 fn feedback(text: &str) -> Result<Feedback, &'static str> {
     match text {
         "twcc" => Ok(Feedback::TransportWide),
+        "remb" => Ok(Feedback::Remb),
         "rr" => Ok(Feedback::ReceiverReports),
         "none" => Ok(Feedback::None),
-        _ => Err("expected twcc, rr or none"),
+        _ => Err("expected twcc, remb, rr or none"),
     }
 }
 
@@ -262,6 +264,7 @@ mod tests {
     fn serve_takes_each_kind_of_feedback() {
         let kinds = [
             ("twcc", Feedback::TransportWide),
+            ("remb", Feedback::Remb),
             ("rr", Feedback::ReceiverReports),
             ("none", Feedback::None),
         ];
@@ -272,7 +275,7 @@ mod tests {
             };
             assert_eq!(rules.feedback, feedback);
         }
-        assert!(complaint("serve --feedback all").contains("twcc, rr or none"));
+        assert!(complaint("serve --feedback all").contains("twcc, remb, rr or none"));
     }
 
     #[test]
