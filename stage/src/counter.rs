@@ -1,10 +1,11 @@
 //! Counts the media of one section: RTP packets come in, a report of packets,
-//! losses, media time and H.264 key frames goes out. It decodes nothing.
+//! losses, media time and H.264 frames goes out. It decodes nothing.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::frames::{FrameReport, Frames, Piece};
 use crate::h264;
 use crate::offer::{Direction, Kind, OfferSection};
 
@@ -30,6 +31,9 @@ pub struct SectionReport {
     pub key_frames: u64,
     /// Width and height in pixels, by the last H.264 parameter set.
     pub size: Option<(u32, u32)>,
+    /// The frames that could be decoded; `None` without video packets.
+    #[serde(default)]
+    pub frames: Option<FrameReport>,
     /// When the first packet arrived, in milliseconds since the stage started.
     pub first_ms: Option<u64>,
     /// When the last packet arrived, in milliseconds since the stage started.
@@ -48,6 +52,7 @@ impl SectionReport {
             seconds: 0.0,
             key_frames: 0,
             size: None,
+            frames: None,
             first_ms: None,
             last_ms: None,
         }
@@ -60,8 +65,11 @@ pub(crate) struct Packet<'a> {
     pub(crate) ssrc: u32,
     /// Extended, so it never wraps.
     pub(crate) sequence: u64,
-    /// Extended RTP timestamp in seconds.
+    /// Extended RTP timestamp.
+    pub(crate) timestamp: u64,
+    /// The same in seconds.
     pub(crate) seconds: f64,
+    pub(crate) marker: bool,
     pub(crate) payload: &'a [u8],
     pub(crate) at_ms: u64,
 }
@@ -78,7 +86,8 @@ pub(crate) struct Counter {
     sources: VecDeque<Source>,
     /// The sums of the SSRCs before them.
     past: Totals,
-    key_frame_at: Option<(u32, f64)>,
+    key_frame_at: Option<(u32, u64)>,
+    frames: Option<Frames>,
 }
 
 /// The counts of one SSRC. Each SSRC has sequence numbers and timestamps of its
@@ -107,11 +116,28 @@ impl Counter {
             sources: VecDeque::new(),
             past: Totals::default(),
             key_frame_at: None,
+            frames: None,
         }
     }
 
+    /// The report, as of the last packet.
     pub(crate) fn report(&self) -> &SectionReport {
         &self.report
+    }
+
+    /// The report, with the time since the last packet.
+    pub(crate) fn report_at(&self, at_ms: u64) -> SectionReport {
+        SectionReport {
+            frames: self.frames.as_ref().map(|frames| frames.report(at_ms)),
+            ..self.report.clone()
+        }
+    }
+
+    /// See [`FrameReport::recent_gap_ms`].
+    pub(crate) fn begin_interval(&mut self) {
+        if let Some(frames) = &mut self.frames {
+            frames.begin_interval();
+        }
     }
 
     pub(crate) fn add(&mut self, packet: &Packet<'_>) {
@@ -151,11 +177,23 @@ impl Counter {
     fn inspect(&mut self, packet: &Packet<'_>) {
         let found = h264::inspect(packet.payload);
         self.report.size = found.size.or(self.report.size);
-        let picture = Some((packet.ssrc, packet.seconds));
+        let picture = Some((packet.ssrc, packet.timestamp));
         if found.key_frame && self.key_frame_at != picture {
             self.key_frame_at = picture;
             self.report.key_frames += 1;
         }
+        let piece = Piece {
+            ssrc: packet.ssrc,
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+            payload: found,
+        };
+        let frames = self
+            .frames
+            .get_or_insert_with(|| Frames::new(&piece, packet.at_ms));
+        frames.add(&piece, packet.at_ms);
+        self.report.frames = Some(frames.report(packet.at_ms));
     }
 }
 
@@ -208,7 +246,9 @@ mod tests {
         Packet {
             ssrc: 7,
             sequence,
+            timestamp: (seconds * 90_000.0) as u64,
             seconds,
+            marker: false,
             payload,
             at_ms: sequence,
         }
@@ -266,6 +306,18 @@ mod tests {
         counter.add(&packet(4, 1.1, &[0x41, 2]));
         counter.add(&packet(5, 1.2, &[0x65, 2]));
         assert_eq!(counter.report().key_frames, 2);
+    }
+
+    #[test]
+    fn only_video_has_frames() {
+        let mut video = counter("video");
+        assert_eq!(video.report().frames, None);
+        video.add(&packet(1, 1.0, &[0x41, 0x9a]));
+        assert_eq!(video.report().frames.unwrap().longest_gap_ms, 0);
+        assert_eq!(video.report_at(51).frames.unwrap().longest_gap_ms, 50);
+        let mut audio = counter("audio");
+        audio.add(&packet(1, 1.0, &[0xf8]));
+        assert_eq!(audio.report_at(51).frames, None);
     }
 
     #[test]

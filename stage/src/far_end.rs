@@ -14,13 +14,14 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep_until, timeout};
 
-use crate::counter::{Counter, Packet, SectionReport};
+use crate::counter::Packet;
 use crate::datagram;
 use crate::feedback::Feedback;
 use crate::negotiation::{AnswerError, accept};
 use crate::offer::{Kind, OfferSection};
+use crate::reception::Reception;
 use crate::record::{Ending, Happening, millis};
-use crate::remb::{Arrived, REMB_INTERVAL, Remb};
+use crate::remb::{REMB_INTERVAL, Remb};
 use crate::request_rules::SilenceRule;
 use crate::sessions::Command;
 use crate::state::StageState;
@@ -39,9 +40,7 @@ pub(crate) struct FarEnd {
     rtc: Rtc,
     socket: UdpSocket,
     local: SocketAddr,
-    counters: Vec<Counter>,
-    /// Bytes of all RTP datagrams.
-    rtp_bytes: u64,
+    reception: Reception,
     remb: Remb,
     connected: bool,
     /// Since when there is no connection to the peer.
@@ -74,8 +73,7 @@ impl FarEnd {
             rtc,
             socket,
             local,
-            counters: sections.iter().map(Counter::new).collect(),
-            rtp_bytes: 0,
+            reception: Reception::new(sections),
             remb: Remb::default(),
             connected: false,
             without_peer_since: Some(posted),
@@ -94,7 +92,7 @@ impl FarEnd {
             // The peer may be gone, so the result doesn't matter.
             let _ = timeout(CLOSE_BOUND, self.flush()).await;
         }
-        let sections = self.reports();
+        let sections = self.reception.reports(self.state.record.elapsed_ms());
         let reason = ending;
         self.state.record.update(self.session, |report| {
             report.sections.clone_from(&sections);
@@ -179,13 +177,13 @@ impl FarEnd {
         if self.state.is_media_dropped() {
             return Ok(());
         }
-        if datagram::rtp_stream(datagram).is_some() {
-            self.rtp_bytes += datagram.len() as u64;
-        }
         let Ok(receive) = Receive::new(Protocol::Udp, source, self.local, datagram) else {
             // It is not STUN, DTLS or RTP.
             return Ok(());
         };
+        if datagram::rtp_stream(datagram).is_some() {
+            self.reception.add_datagram(datagram.len());
+        }
         self.rtc
             .handle_input(Input::Receive(Instant::now(), receive))
     }
@@ -247,11 +245,8 @@ impl FarEnd {
     }
 
     fn request_key_frames(&mut self) {
-        let video = self
-            .counters
-            .iter()
-            .filter(|c| c.report().kind == Kind::Video);
-        for mid in video.map(|counter| counter.report().mid.as_str().into()) {
+        for mid in self.reception.video() {
+            let mid = mid.as_str().into();
             if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(mid, None) {
                 stream.request_keyframe(KeyframeRequestKind::Pli);
             }
@@ -289,18 +284,21 @@ impl FarEnd {
         else {
             return;
         };
-        let mut counters = self.counters.iter_mut();
-        let Some(counter) = counters.find(|c| c.report().mid == *mid) else {
+        let counted = self.reception.add(
+            &mid,
+            &Packet {
+                ssrc: *ssrc,
+                sequence: *packet.seq_no,
+                timestamp: packet.time.numer(),
+                seconds: packet.time.as_seconds(),
+                marker: packet.header.marker,
+                payload: &packet.payload,
+                at_ms: self.state.record.elapsed_ms(),
+            },
+        );
+        let Some(section) = counted else {
             return;
         };
-        counter.add(&Packet {
-            ssrc: *ssrc,
-            sequence: *packet.seq_no,
-            seconds: packet.time.as_seconds(),
-            payload: &packet.payload,
-            at_ms: self.state.record.elapsed_ms(),
-        });
-        let section = counter.report().clone();
         if section.packets == 1 {
             self.state.record.add(Happening::FirstPacket {
                 session: self.session,
@@ -332,7 +330,7 @@ impl FarEnd {
     fn silence_ending(&mut self, now: Instant) -> Option<Ending> {
         self.media_due.filter(|due| *due <= now)?;
         self.media_due = None;
-        let mut sections = self.counters.iter().map(Counter::report);
+        let mut sections = self.reception.sections();
         let enough = match self.state.silence_rule() {
             SilenceRule::Allowed => true,
             SilenceRule::NoVideo { .. } => {
@@ -354,8 +352,9 @@ impl FarEnd {
         self.next_media = Some(now + interval);
         self.state.record.add(Happening::Media {
             session: self.session,
-            sections: self.reports(),
+            sections: self.reception.reports(self.state.record.elapsed_ms()),
         });
+        self.reception.begin_interval();
     }
 
     /// It leaves with str0m's next output.
@@ -364,27 +363,14 @@ impl FarEnd {
             return;
         }
         self.next_remb = Some(now + REMB_INTERVAL);
-        let reports = || self.counters.iter().map(Counter::report);
-        let arrived = Arrived {
-            bytes: self.rtp_bytes,
-            packets: reports().map(|section| section.packets).sum(),
-            repaired: 0,
-            lost: reports().map(|section| section.lost).sum(),
-        };
-        let mut video = reports().filter(|section| section.kind == Kind::Video);
-        let (Some(rate), Some(video)) = (self.remb.estimate(arrived), video.next()) else {
+        let rate = self.remb.estimate(self.reception.arrived());
+        let mut video = self.reception.video().into_iter();
+        let (Some(rate), Some(mid)) = (rate, video.next()) else {
             return;
         };
-        let mid = video.mid.as_str().into();
+        let mid = mid.as_str().into();
         if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(mid, None) {
             stream.request_remb(rate.into());
         }
-    }
-
-    fn reports(&self) -> Vec<SectionReport> {
-        self.counters
-            .iter()
-            .map(|counter| counter.report().clone())
-            .collect()
     }
 }

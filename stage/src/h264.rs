@@ -1,16 +1,29 @@
-//! Finds key frames and the picture size in H.264 RTP payloads (RFC 6184).
+//! Finds key frames, starts of pictures and the picture size in H.264 RTP
+//! payloads (RFC 6184).
 
 /// NAL unit types: of H.264 up to 23, of RFC 6184 from 24 on.
+const SLICE: u8 = 1;
 const IDR: u8 = 5;
+const SEI: u8 = 6;
 const SPS: u8 = 7;
+const PPS: u8 = 8;
+const DELIMITER: u8 = 9;
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 
 /// What was found in one payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PayloadInfo {
-    /// A key frame begins here.
+    /// A key frame begins here, or its parameter sets.
     pub(crate) key_frame: bool,
+    /// A slice of a key frame begins here.
+    pub(crate) idr: bool,
+    /// There is a sequence parameter set.
+    pub(crate) sequence_set: bool,
+    /// There is a picture parameter set.
+    pub(crate) picture_set: bool,
+    /// A picture begins here, or what precedes its first slice (H.264 7.4.1.2.3).
+    pub(crate) begins_picture: bool,
     /// Width and height in pixels, if there is a sequence parameter set.
     pub(crate) size: Option<(u32, u32)>,
 }
@@ -21,13 +34,7 @@ pub(crate) fn inspect(payload: &[u8]) -> PayloadInfo {
     };
     match first & 0x1f {
         STAP_A => inspect_stap_a(rest),
-        FU_A => PayloadInfo {
-            // The start bit, and the type of the fragmented unit.
-            key_frame: rest
-                .first()
-                .is_some_and(|fu| fu & 0x80 != 0 && fu & 0x1f == IDR),
-            size: None,
-        },
+        FU_A => inspect_fu_a(rest),
         _ => inspect_unit(payload),
     }
 }
@@ -35,35 +42,72 @@ pub(crate) fn inspect(payload: &[u8]) -> PayloadInfo {
 /// A STAP-A: NAL units, each after its 16-bit length.
 fn inspect_stap_a(mut rest: &[u8]) -> PayloadInfo {
     let mut found = PayloadInfo::default();
+    let mut first = true;
     while let [high, low, tail @ ..] = rest {
         let length = usize::from(u16::from_be_bytes([*high, *low]));
         let Some((nal, tail)) = tail.split_at_checked(length) else {
             break;
         };
         let one = inspect_unit(nal);
-        found.key_frame |= one.key_frame;
-        found.size = one.size.or(found.size);
+        found = PayloadInfo {
+            key_frame: found.key_frame | one.key_frame,
+            idr: found.idr | one.idr,
+            sequence_set: found.sequence_set | one.sequence_set,
+            picture_set: found.picture_set | one.picture_set,
+            begins_picture: found.begins_picture | (first && one.begins_picture),
+            size: one.size.or(found.size),
+        };
         rest = tail;
+        first = false;
     }
     found
+}
+
+/// An FU-A: the start bit and the type of the unit, then a fragment of it. Only
+/// slices are long enough for one.
+fn inspect_fu_a(rest: &[u8]) -> PayloadInfo {
+    match rest {
+        [fu, fragment @ ..] if fu & 0x80 != 0 => inspect_slice(fu & 0x1f, fragment),
+        _ => PayloadInfo::default(),
+    }
 }
 
 fn inspect_unit(nal: &[u8]) -> PayloadInfo {
     let Some((&first, body)) = nal.split_first() else {
         return PayloadInfo::default();
     };
-    match first & 0x1f {
-        IDR => PayloadInfo {
-            key_frame: true,
-            size: None,
-        },
+    let kind = first & 0x1f;
+    let set = PayloadInfo {
+        begins_picture: true,
+        ..PayloadInfo::default()
+    };
+    match kind {
         // A parameter set is not a picture, but senders put it right before a
         // key frame, with the same timestamp.
         SPS => PayloadInfo {
             key_frame: true,
+            sequence_set: true,
             size: picture_size(body),
+            ..set
         },
-        _ => PayloadInfo::default(),
+        PPS => PayloadInfo {
+            picture_set: true,
+            ..set
+        },
+        SEI | DELIMITER => set,
+        _ => inspect_slice(kind, body),
+    }
+}
+
+/// `first_mb_in_slice` comes first in a slice, and as an Exp-Golomb number 0 is
+/// a single 1.
+fn inspect_slice(kind: u8, body: &[u8]) -> PayloadInfo {
+    let at_first_macroblock = body.first().is_some_and(|byte| byte & 0x80 != 0);
+    PayloadInfo {
+        key_frame: kind == IDR,
+        idr: kind == IDR,
+        begins_picture: matches!(kind, SLICE | IDR) && at_first_macroblock,
+        ..PayloadInfo::default()
     }
 }
 
@@ -233,6 +277,26 @@ mod tests {
         assert!(inspect(&[0x78, 0, 1, 0x68, 0, 2, 0x65, 1]).key_frame);
         assert!(!inspect(&[0x78, 0, 1, 0x68, 0, 2, 0x41, 1]).key_frame);
         assert!(!inspect(&[0x78, 0, 9, 0x65]).key_frame);
+    }
+
+    #[test]
+    fn the_start_of_a_picture_is_known_without_what_precedes_it() {
+        let starts = |payload: &[u8]| inspect(payload).begins_picture;
+        for payload in [&[0x41, 0x9a][..], &[0x65, 0x88], &[0x68, 0xce], &[0x06, 5]] {
+            assert!(starts(payload), "{payload:x?}");
+        }
+        assert!(starts(&[0x7c, 0x81, 0x9a]) && starts(&[0x78, 0, 2, 0x41, 0x9a]));
+        // A later slice, a later fragment, the start of a later slice.
+        assert!(!starts(&[0x41, 0x1a]) && !starts(&[0x7c, 0x01, 0x9a]));
+        assert!(!starts(&[0x7c, 0x81, 0x1a]) && !starts(&[0x78, 0, 2, 0x41, 0x1a]));
+    }
+
+    #[test]
+    fn parameter_sets_are_told_from_the_key_frame() {
+        let found = inspect(&[0x78, 0, 2, 0x67, 66, 0, 1, 0x68]);
+        assert!(found.sequence_set && found.picture_set && !found.idr);
+        let found = inspect(&[0x65, 0x88]);
+        assert!(found.idr && !found.sequence_set && !found.picture_set);
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{BOUND, Publisher, delete, happened, post, regional, session_is};
-use ivs_stage::{Ending, Happening, Kind, Rules, Stage};
+use ivs_stage::{Ending, Feedback, Happening, Kind, Rules, Stage};
 use str0m::Event;
 use str0m::media::Direction;
 
@@ -77,6 +77,29 @@ fn a_key_frame_is_asked_for_on_connect() {
     let mut publisher = Publisher::with_video(Direction::SendOnly);
     let _session = published(&stage, &mut publisher);
     assert!(publisher.run_until(BOUND, |event| matches!(event, Event::KeyframeRequest(_))));
+}
+
+#[test]
+fn a_picture_that_is_lost_stops_those_after_it() {
+    let stage = Stage::start(Rules {
+        feedback: Feedback::None,
+        ..Rules::default()
+    })
+    .unwrap();
+    let mut publisher = Publisher::with_video(Direction::SendOnly);
+    let _session = published(&stage, &mut publisher);
+    for number in 0..10 {
+        publisher.loses = number == 5;
+        publisher.send_frame(number);
+    }
+    let video = || stage.sessions()[0].section(Kind::Video).unwrap().clone();
+    assert!(
+        publisher.run_while_waiting(|_| video().packets == 9),
+        "{:?}",
+        video()
+    );
+    assert_eq!(video().lost, 1);
+    assert_eq!(video().frames.unwrap().decodable, 5);
 }
 
 #[test]

@@ -200,6 +200,13 @@ fn describe_received(section: &SectionReport) -> String {
         // Writing to a string can't fail.
         let _ = write!(text, ", {} key frames", section.key_frames);
     }
+    if let Some(frames) = section.frames {
+        let _ = write!(
+            text,
+            ", {} decodable frames, {} ms without one",
+            frames.decodable, frames.longest_gap_ms
+        );
+    }
     if let Some((width, height)) = section.size {
         let _ = write!(text, ", {width}x{height}");
     }
@@ -307,6 +314,17 @@ mod tests {
         ] {
             assert!(report.text.contains(part), "{part} in {}", report.text);
         }
+    }
+
+    #[test]
+    fn video_is_described_by_its_frames() {
+        let frames = r#""frames":{"decodable":170,"longest_gap_ms":80,"recent_gap_ms":40,"frozen_ms":0},"first_ms":81,"#;
+        let report = report(
+            &RUN.replace(r#""first_ms":81,"#, frames),
+            RequiredMedia::Audio,
+        );
+        let part = "170 decodable frames, 80 ms without one";
+        assert!(report.text.contains(part), "{}", report.text);
     }
 
     #[test]

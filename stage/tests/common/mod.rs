@@ -154,6 +154,8 @@ pub(crate) struct Publisher {
     pub(crate) offer: String,
     /// Number of RTP packets sent.
     pub(crate) sent: usize,
+    /// Whether RTP packets get lost on their way.
+    pub(crate) loses: bool,
     pending: Option<SdpPendingOffer>,
     audio: Mid,
     video: Mid,
@@ -202,6 +204,7 @@ impl Publisher {
             rtc,
             offer: offer.to_sdp_string(),
             sent: 0,
+            loses: false,
             pending: Some(pending),
             audio,
             video,
@@ -246,6 +249,9 @@ impl Publisher {
                     let rtcp = |kind: &u8| (192..224).contains(kind);
                     if matches!(out.contents[0], 128..192) && !rtcp(&out.contents[1]) {
                         self.sent += 1;
+                        if self.loses {
+                            continue;
+                        }
                     }
                     self.socket.send_to(&out.contents, out.destination).unwrap();
                 }
@@ -283,12 +289,25 @@ impl Publisher {
     pub(crate) fn send_audio_packet(&mut self, number: u64) {
         let time = u32::try_from(number * 960).unwrap();
         self.send(self.audio, Codec::Opus, number, time, &[0xf8; 80]);
+        self.run_until(Duration::from_millis(2), |_| false);
     }
 
     /// Sends a key frame in one packet.
     pub(crate) fn send_picture(&mut self, number: u64) {
         let time = u32::try_from(number * 3000).unwrap();
         self.send(self.video, Codec::H264, number, time, &[0x65, 0x88]);
+        self.run_until(Duration::from_millis(2), |_| false);
+    }
+
+    /// Sends a frame in one packet: a key frame with parameter sets if the number
+    /// is 0. Returns when the packet is on its way.
+    pub(crate) fn send_frame(&mut self, number: u64) {
+        let key: &[u8] = &[0x78, 0, 2, 0x67, 66, 0, 1, 0x68, 0, 2, 0x65, 0x88];
+        let payload = if number == 0 { key } else { &[0x41, 0x9a] };
+        let time = u32::try_from(number * 3000).unwrap();
+        let sent = self.sent;
+        self.send(self.video, Codec::H264, number, time, payload);
+        assert!(self.run_while_waiting(|publisher| publisher.sent > sent));
     }
 
     fn send(&mut self, mid: Mid, codec: Codec, number: u64, time: u32, payload: &[u8]) {
@@ -297,14 +316,8 @@ impl Publisher {
         let pt = pt.unwrap().pt();
         let mut direct = self.rtc.direct_api();
         let stream = direct.stream_tx_by_mid(mid, None).unwrap();
-        stream.write_rtp(RtpWrite::new(
-            pt,
-            (1000 + number).into(),
-            time,
-            Instant::now(),
-            payload,
-        ));
-        self.run_until(Duration::from_millis(2), |_| false);
+        let packet = RtpWrite::new(pt, (1000 + number).into(), time, Instant::now(), payload);
+        stream.write_rtp(packet.marker(true).nackable(true));
     }
 
     fn wait(&mut self, until: Instant) -> Result<(), RtcError> {
