@@ -22,8 +22,16 @@ pub struct SectionReport {
     pub packets: u64,
     /// Bytes of their payloads.
     pub bytes: u64,
-    /// Packets missing between the first and the last one.
+    /// Packets missing between the first and the last one, also after
+    /// retransmission.
     pub lost: u64,
+    /// Those of `packets` that only came as a retransmission. At first
+    /// `lost + repaired` were missing.
+    #[serde(default)]
+    pub repaired: u64,
+    /// Bytes of the UDP payloads with retransmissions, needed or not.
+    #[serde(default)]
+    pub retransmitted_bytes: u64,
     /// Media time in seconds from the first to the last RTP timestamp of each
     /// SSRC, added up and rounded to milliseconds.
     pub seconds: f64,
@@ -49,6 +57,8 @@ impl SectionReport {
             packets: 0,
             bytes: 0,
             lost: 0,
+            repaired: 0,
+            retransmitted_bytes: 0,
             seconds: 0.0,
             key_frames: 0,
             size: None,
@@ -70,6 +80,8 @@ pub(crate) struct Packet<'a> {
     /// The same in seconds.
     pub(crate) seconds: f64,
     pub(crate) marker: bool,
+    /// Whether it came as a retransmission.
+    pub(crate) repaired: bool,
     pub(crate) payload: &'a [u8],
     pub(crate) at_ms: u64,
 }
@@ -140,6 +152,10 @@ impl Counter {
         }
     }
 
+    pub(crate) fn add_retransmission(&mut self, bytes: usize) {
+        self.report.retransmitted_bytes += bytes as u64;
+    }
+
     pub(crate) fn add(&mut self, packet: &Packet<'_>) {
         self.source(packet).add(packet);
         let mut totals = self.past;
@@ -149,6 +165,7 @@ impl Counter {
         report.packets += 1;
         report.bytes += packet.payload.len() as u64;
         report.lost = totals.lost;
+        report.repaired += u64::from(packet.repaired);
         // Rounds away the error of the floating-point sum.
         report.seconds = (totals.seconds * 1000.0).round() / 1000.0;
         report.first_ms.get_or_insert(packet.at_ms);
@@ -249,6 +266,7 @@ mod tests {
             timestamp: (seconds * 90_000.0) as u64,
             seconds,
             marker: false,
+            repaired: false,
             payload,
             at_ms: sequence,
         }
@@ -306,6 +324,21 @@ mod tests {
         counter.add(&packet(4, 1.1, &[0x41, 2]));
         counter.add(&packet(5, 1.2, &[0x65, 2]));
         assert_eq!(counter.report().key_frames, 2);
+    }
+
+    #[test]
+    fn what_was_sent_again_is_told_from_what_is_lost() {
+        let mut counter = counter("video");
+        for (sequence, repaired) in [(1, false), (5, false), (3, true), (2, true)] {
+            counter.add(&Packet {
+                repaired,
+                ..packet(sequence, 1.0, &[0x41, 0x9a])
+            });
+        }
+        counter.add_retransmission(1000);
+        let report = counter.report();
+        assert_eq!((report.packets, report.lost, report.repaired), (4, 1, 2));
+        assert_eq!(report.retransmitted_bytes, 1000);
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub(crate) struct FarEnd {
     socket: UdpSocket,
     local: SocketAddr,
     reception: Reception,
+    /// Whether the last datagram has a retransmission. str0m delivers its packet
+    /// as if it were the first one.
+    repaired: bool,
     remb: Remb,
     connected: bool,
     /// Since when there is no connection to the peer.
@@ -74,6 +77,7 @@ impl FarEnd {
             socket,
             local,
             reception: Reception::new(sections),
+            repaired: false,
             remb: Remb::default(),
             connected: false,
             without_peer_since: Some(posted),
@@ -181,11 +185,36 @@ impl FarEnd {
             // It is not STUN, DTLS or RTP.
             return Ok(());
         };
-        if datagram::rtp_stream(datagram).is_some() {
-            self.reception.add_datagram(datagram.len());
-        }
+        let stream = datagram::rtp_stream(datagram);
+        self.repaired = stream.is_some_and(|(payload_type, _)| self.repairs(payload_type));
         self.rtc
-            .handle_input(Input::Receive(Instant::now(), receive))
+            .handle_input(Input::Receive(Instant::now(), receive))?;
+        if let Some((_, ssrc)) = stream {
+            self.count_datagram(ssrc, datagram.len());
+        }
+        Ok(())
+    }
+
+    /// Whether packets with this payload type are retransmissions (RFC 4588).
+    fn repairs(&self, payload_type: u8) -> bool {
+        let mut params = self.rtc.codec_config().params().iter();
+        params.any(|one| one.resend().is_some_and(|resend| *resend == payload_type))
+    }
+
+    fn count_datagram(&mut self, ssrc: u32, bytes: usize) {
+        self.reception.add_datagram(bytes);
+        if !self.repaired {
+            return;
+        }
+        let mut video = self.reception.video().into_iter();
+        let mut direct = self.rtc.direct_api();
+        let section = video.find(|mid| {
+            let stream = direct.stream_rx_by_mid(mid.as_str().into(), None);
+            stream.and_then(|stream| stream.rtx()) == Some(ssrc.into())
+        });
+        if let Some(mid) = section {
+            self.reception.add_retransmission(&mid, bytes);
+        }
     }
 
     /// Ignores invalid candidates (RFC 9725 4.3.2).
@@ -292,6 +321,7 @@ impl FarEnd {
                 timestamp: packet.time.numer(),
                 seconds: packet.time.as_seconds(),
                 marker: packet.header.marker,
+                repaired: self.repaired,
                 payload: &packet.payload,
                 at_ms: self.state.record.elapsed_ms(),
             },

@@ -25,6 +25,13 @@ impl Reception {
         self.bytes += bytes as u64;
     }
 
+    /// Counts a datagram with a retransmission for the section with this `mid`.
+    pub(crate) fn add_retransmission(&mut self, mid: &str, bytes: usize) {
+        if let Some(counter) = self.counter(mid) {
+            counter.add_retransmission(bytes);
+        }
+    }
+
     /// Counts a packet of the section with this `mid`. Returns the section's
     /// report, or `None` without such a section.
     pub(crate) fn add(&mut self, mid: &str, packet: &Packet<'_>) -> Option<SectionReport> {
@@ -59,7 +66,7 @@ impl Reception {
         Arrived {
             bytes: self.bytes,
             packets: sum(|section| section.packets),
-            repaired: 0,
+            repaired: sum(|section| section.repaired),
             lost: sum(|section| section.lost),
         }
     }

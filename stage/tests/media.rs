@@ -80,6 +80,27 @@ fn a_key_frame_is_asked_for_on_connect() {
 }
 
 #[test]
+fn a_lost_picture_that_is_sent_again_is_no_lost_one() {
+    let stage = Stage::start(Rules::default()).unwrap();
+    let mut publisher = Publisher::with_video(Direction::SendOnly);
+    let _session = published(&stage, &mut publisher);
+    for number in 0..10 {
+        publisher.loses = number == 5;
+        publisher.send_frame(number);
+    }
+    let video = || stage.sessions()[0].section(Kind::Video).unwrap().clone();
+    let decodable = || video().frames.map_or(0, |frames| frames.decodable);
+    assert!(
+        publisher.run_while_waiting(|_| decodable() == 10),
+        "{:?}",
+        video()
+    );
+    let video = video();
+    assert_eq!((video.packets, video.lost, video.repaired), (10, 0, 1));
+    assert!(video.retransmitted_bytes > 20, "{video:?}");
+}
+
+#[test]
 fn a_picture_that_is_lost_stops_those_after_it() {
     let stage = Stage::start(Rules {
         feedback: Feedback::None,
@@ -98,7 +119,7 @@ fn a_picture_that_is_lost_stops_those_after_it() {
         "{:?}",
         video()
     );
-    assert_eq!(video().lost, 1);
+    assert_eq!((video().lost, video().repaired), (1, 0));
     assert_eq!(video().frames.unwrap().decodable, 5);
 }
 

@@ -200,6 +200,9 @@ fn describe_received(section: &SectionReport) -> String {
         // Writing to a string can't fail.
         let _ = write!(text, ", {} key frames", section.key_frames);
     }
+    if section.repaired > 0 {
+        let _ = write!(text, ", {} sent again", section.repaired);
+    }
     if let Some(frames) = section.frames {
         let _ = write!(
             text,
@@ -318,12 +321,12 @@ mod tests {
 
     #[test]
     fn video_is_described_by_its_frames() {
-        let frames = r#""frames":{"decodable":170,"longest_gap_ms":80,"recent_gap_ms":40,"frozen_ms":0},"first_ms":81,"#;
+        let frames = r#""repaired":3,"frames":{"decodable":170,"longest_gap_ms":80,"recent_gap_ms":40,"frozen_ms":0},"first_ms":81,"#;
         let report = report(
             &RUN.replace(r#""first_ms":81,"#, frames),
             RequiredMedia::Audio,
         );
-        let part = "170 decodable frames, 80 ms without one";
+        let part = "3 sent again, 170 decodable frames, 80 ms without one";
         assert!(report.text.contains(part), "{}", report.text);
     }
 
