@@ -7,7 +7,8 @@ PACKAGES := \
 	libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev \
 	gstreamer1.0-tools gstreamer1.0-nice \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
-	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
+	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
+	iproute2 python3
 
 # What the demo publishes: audio, video or av. And for how long, in seconds.
 MEDIA ?= audio
