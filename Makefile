@@ -17,7 +17,16 @@ DEMO_SECONDS ?= 6
 # The lower modules alone, as on a machine without GStreamer.
 LOWER := -p gst-plugin-ivs --no-default-features
 
-.PHONY: help demo test test-long system build fmt clippy lower doc tests demos
+# What the bench measures: see scripts/bench_uplink.py. Empty is its default.
+RUNS ?=
+SCENARIO ?=
+WHO ?=
+FEEDBACK ?=
+STEADY ?=
+NARROW ?=
+AFTER ?=
+
+.PHONY: help demo test test-long bench-uplink system build fmt clippy lower doc tests demos
 # The steps share one target directory and cargo uses every core by itself.
 .NOTPARALLEL:
 
@@ -26,6 +35,8 @@ help:
 	@echo 'make demo MEDIA=av    the same with audio and H.264 video (or MEDIA=video)'
 	@echo 'make test             every check and every test'
 	@echo 'make test-long        the slow proofs, with what they measured (about twelve minutes)'
+	@echo 'make bench-uplink     what arrives over a narrow or lossy wire (as root; RUNS=3, and'
+	@echo '                      SCENARIO and WHO, choose: scripts/bench_uplink.py --help)'
 	@echo 'make system           only install the system packages that are missing'
 
 demo: build
@@ -66,3 +77,8 @@ demos: build
 # What many starts, reconnects and restarts cost, and that nothing stays.
 test-long: build
 	cargo test --locked --test long -- --ignored --nocapture --test-threads=1
+
+# Not a test: it measures, for about half an hour, and needs root.
+bench-uplink: build
+	@scripts/bench_uplink.py --runs "$(RUNS)" --scenario "$(SCENARIO)" --who "$(WHO)" \
+		--feedback "$(FEEDBACK)" --steady "$(STEADY)" --narrow "$(NARROW)" --after "$(AFTER)"
