@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::h264::PayloadInfo;
+use crate::h264::{PayloadInfo, SliceHead};
 
 /// Longest gap in milliseconds that is not a freeze.
 const FREEZE_MS: u64 = 200;
@@ -16,11 +16,12 @@ const WINDOW: usize = 2048;
 
 /// The decodable frames of a video section.
 ///
-/// A frame is decodable if all its packets have arrived, it is a key frame with
-/// parameter sets, in it or before, and so was each frame since its key frame. It
-/// counts when that is so: a packet that is sent again may complete several
-/// frames at once. Parameter sets in the offer don't count. Of several SSRCs,
-/// the last one counts.
+/// A key frame is decodable if all its packets have arrived, and parameter sets
+/// in it or before; others if so was each frame since the key frame, and
+/// `frame_num` shows that the publisher left out none that they may need. They
+/// count when that is so: a packet that is sent again may complete several frames
+/// at once. Parameter sets in the offer don't count. Of several SSRCs, the last
+/// one counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameReport {
     /// How many there were.
@@ -66,8 +67,12 @@ pub(crate) struct Frames {
     waiting: BTreeMap<u64, Piece>,
     /// Whether there was a sequence and a picture parameter set.
     parameters: (bool, bool),
-    /// The packet with which the next frame begins; `None` before the first
-    /// key frame.
+    /// Bits of `frame_num`; `None` if it can't be checked.
+    frame_num_bits: Option<u32>,
+    /// `frame_num` of the last reference frame.
+    frame_num: u32,
+    /// The packet with which the next frame begins; `None` if only a key frame
+    /// can be next.
     next: Option<u64>,
     /// When the last decodable frame or, before it, the first packet came.
     gap_since_ms: u64,
@@ -82,6 +87,8 @@ impl Frames {
             ssrcs: (first.ssrc, None),
             waiting: BTreeMap::new(),
             parameters: (false, false),
+            frame_num_bits: None,
+            frame_num: 0,
             next: None,
             gap_since_ms: at_ms,
             report: FrameReport::default(),
@@ -98,11 +105,18 @@ impl Frames {
         if self.waiting.len() > WINDOW {
             self.waiting.pop_first();
         }
-        if let Some(last) = self.key_frame_at(piece.sequence) {
-            self.show(last, at_ms);
+        if piece.payload.sequence_set {
+            self.frame_num_bits = piece.payload.frame_num_bits;
         }
-        while let Some((last, _)) = self.next.and_then(|next| self.frame_from(next)) {
-            self.show(last, at_ms);
+        if let Some(frame) = self.key_frame_at(piece.sequence) {
+            self.show(&frame, at_ms);
+        }
+        while let Some(frame) = self.next.and_then(|next| self.frame_from(next)) {
+            if frame.key || self.follows(&frame) {
+                self.show(&frame, at_ms);
+            } else {
+                self.next = None;
+            }
         }
     }
 
@@ -130,15 +144,16 @@ impl Frames {
         self.ssrcs = (piece.ssrc, Some(last));
         self.waiting.clear();
         self.parameters = (false, false);
+        self.frame_num_bits = None;
         self.next = None;
         true
     }
 
-    /// The last packet of the key frame that this packet has made decodable,
-    /// whatever is missing before it.
-    fn key_frame_at(&self, sequence: u64) -> Option<u64> {
-        let (last, key) = self.frame_from(self.first_of_frame(sequence)?)?;
-        (key && self.parameters == (true, true)).then_some(last)
+    /// The key frame that this packet has made decodable, whatever is missing
+    /// before it.
+    fn key_frame_at(&self, sequence: u64) -> Option<Frame> {
+        let frame = self.frame_from(self.first_of_frame(sequence)?)?;
+        (frame.key && self.parameters == (true, true)).then_some(frame)
     }
 
     fn first_of_frame(&self, sequence: u64) -> Option<u64> {
@@ -154,31 +169,62 @@ impl Frames {
         piece(first)?.payload.begins_picture.then_some(first)
     }
 
-    /// The last packet of the frame that begins with this one, if all are there,
-    /// and whether it is a key frame.
-    fn frame_from(&self, first: u64) -> Option<(u64, bool)> {
+    /// The frame that begins with this packet, if all its packets are there.
+    fn frame_from(&self, first: u64) -> Option<Frame> {
         let timestamp = self.waiting.get(&first)?.timestamp;
-        let (mut last, mut key) = (first, false);
+        let mut frame = Frame {
+            last: first,
+            key: false,
+            slice: None,
+        };
         loop {
-            let piece = self.waiting.get(&last)?;
+            let piece = self.waiting.get(&frame.last)?;
             if piece.timestamp != timestamp {
                 return None;
             }
-            key |= piece.payload.idr;
+            frame.key |= piece.payload.idr;
+            frame.slice = frame.slice.or(piece.payload.slice);
             if piece.marker {
-                return Some((last, key));
+                return Some(frame);
             }
-            last += 1;
+            frame.last += 1;
         }
     }
 
-    fn show(&mut self, last: u64, at_ms: u64) {
+    /// Whether no reference frame is missing between the last one and this one
+    /// (H.264 7.4.3), as far as that can be told.
+    fn follows(&self, frame: &Frame) -> bool {
+        let number = self.number_of(frame);
+        number.is_none_or(|(number, bits)| number == (self.frame_num + 1) % (1 << bits))
+    }
+
+    fn number_of(&self, frame: &Frame) -> Option<(u32, u32)> {
+        let bits = self.frame_num_bits?;
+        Some((frame.slice?.frame_num(bits)?, bits))
+    }
+
+    fn show(&mut self, frame: &Frame, at_ms: u64) {
         self.report.decodable += 1;
         self.report.add_gap(at_ms.saturating_sub(self.gap_since_ms));
         self.gap_since_ms = at_ms;
-        self.next = Some(last + 1);
-        self.waiting = self.waiting.split_off(&(last + 1));
+        self.next = Some(frame.last + 1);
+        self.waiting = self.waiting.split_off(&(frame.last + 1));
+        if frame.slice.is_some_and(|slice| slice.reference)
+            && let Some((number, _)) = self.number_of(frame)
+        {
+            self.frame_num = number;
+        }
     }
+}
+
+/// A frame whose packets are all there.
+#[derive(Debug)]
+struct Frame {
+    /// Its last packet.
+    last: u64,
+    key: bool,
+    /// Its first slice.
+    slice: Option<SliceHead>,
 }
 
 #[cfg(test)]
@@ -284,6 +330,57 @@ mod tests {
         assert_eq!(report(&pieces).decodable, 2);
         pieces.push(piece(4, 2, false, &[0x7c, 0x85, 0x88]));
         assert_eq!(report(&pieces).decodable, 3);
+    }
+
+    /// Frames of a packet each, numbered by 4 bits. Every third one is needed by
+    /// no other.
+    fn numbered(frames: u64) -> Vec<Piece> {
+        let mut number = 0;
+        let pieces = (0..frames).map(|frame| {
+            let reference = frame % 3 != 2;
+            let slice = [0xe0 | number << 1, 0];
+            let sets = &[0x78, 0, 6, 0x67, 66, 0, 30, 0xda, 0x70, 0, 1, 0x68];
+            let payload = match (frame, reference) {
+                (0, _) => [&sets[..], &[0, 2, 0x65, slice[0]]].concat(),
+                (_, true) => vec![0x41, slice[0]],
+                (_, false) => vec![0x01, slice[0]],
+            };
+            number = (number + u8::from(reference)) % 16;
+            piece(frame, frame, true, &payload)
+        });
+        pieces.collect()
+    }
+
+    /// Gives the packets sequence numbers without gaps.
+    fn renumbered(mut pieces: Vec<Piece>) -> Vec<Piece> {
+        let numbers = 0..;
+        let both = pieces.iter_mut().zip(numbers);
+        both.for_each(|(piece, number)| piece.sequence = number);
+        pieces
+    }
+
+    #[test]
+    fn a_publisher_may_leave_out_only_what_no_frame_needs() {
+        assert_eq!(report(&numbered(50)).decodable, 50);
+        let needed = |left_out: usize| {
+            let mut pieces = numbered(50);
+            pieces.remove(left_out);
+            report(&renumbered(pieces)).decodable
+        };
+        assert_eq!([needed(20), needed(22)], [49, 22]);
+    }
+
+    #[test]
+    fn the_end_of_a_group_of_pictures_may_be_left_out() {
+        let mut pieces = numbered(20);
+        pieces.extend(numbered(20));
+        pieces.drain(14..20);
+        let group = |(index, piece): (usize, Piece)| Piece {
+            timestamp: piece.timestamp + if index < 14 { 0 } else { 60_000 },
+            ..piece
+        };
+        let pieces = pieces.into_iter().enumerate().map(group).collect();
+        assert_eq!(report(&renumbered(pieces)).decodable, 34);
     }
 
     #[test]

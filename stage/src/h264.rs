@@ -26,6 +26,41 @@ pub(crate) struct PayloadInfo {
     pub(crate) begins_picture: bool,
     /// Width and height in pixels, if there is a sequence parameter set.
     pub(crate) size: Option<(u32, u32)>,
+    /// Bits of `frame_num`, if there is a sequence parameter set, and one that
+    /// forbids gaps.
+    pub(crate) frame_num_bits: Option<u32>,
+    /// The slice that begins here; of several, the first one.
+    pub(crate) slice: Option<SliceHead>,
+}
+
+/// The first bytes of a slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SliceHead {
+    /// Whether later frames may need its frame.
+    pub(crate) reference: bool,
+    /// Enough for `frame_num`.
+    bytes: [u8; 8],
+}
+
+impl SliceHead {
+    fn new(nal_header: u8, body: &[u8]) -> Self {
+        let mut bytes = [0; 8];
+        let length = body.len().min(bytes.len());
+        bytes[..length].copy_from_slice(&body[..length]);
+        Self {
+            reference: nal_header & 0x60 != 0,
+            bytes,
+        }
+    }
+
+    /// `frame_num` (H.264 7.3.3), which has this many bits.
+    pub(crate) fn frame_num(&self, length: u32) -> Option<u32> {
+        let mut bits = Bits::new(&self.bytes);
+        bits.golomb()?; // first_mb_in_slice
+        bits.golomb()?; // slice_type
+        bits.golomb()?; // pic_parameter_set_id
+        (0..length).try_fold(0, |value, _| Some(value << 1 | bits.bit()?))
+    }
 }
 
 pub(crate) fn inspect(payload: &[u8]) -> PayloadInfo {
@@ -34,7 +69,7 @@ pub(crate) fn inspect(payload: &[u8]) -> PayloadInfo {
     };
     match first & 0x1f {
         STAP_A => inspect_stap_a(rest),
-        FU_A => inspect_fu_a(rest),
+        FU_A => inspect_fu_a(first, rest),
         _ => inspect_unit(payload),
     }
 }
@@ -56,6 +91,8 @@ fn inspect_stap_a(mut rest: &[u8]) -> PayloadInfo {
             picture_set: found.picture_set | one.picture_set,
             begins_picture: found.begins_picture | (first && one.begins_picture),
             size: one.size.or(found.size),
+            frame_num_bits: one.frame_num_bits.or(found.frame_num_bits),
+            slice: found.slice.or(one.slice),
         };
         rest = tail;
         first = false;
@@ -65,9 +102,11 @@ fn inspect_stap_a(mut rest: &[u8]) -> PayloadInfo {
 
 /// An FU-A: the start bit and the type of the unit, then a fragment of it. Only
 /// slices are long enough for one.
-fn inspect_fu_a(rest: &[u8]) -> PayloadInfo {
+fn inspect_fu_a(indicator: u8, rest: &[u8]) -> PayloadInfo {
     match rest {
-        [fu, fragment @ ..] if fu & 0x80 != 0 => inspect_slice(fu & 0x1f, fragment),
+        [fu, fragment @ ..] if fu & 0x80 != 0 => {
+            inspect_slice(indicator & 0xe0 | fu & 0x1f, fragment)
+        }
         _ => PayloadInfo::default(),
     }
 }
@@ -76,54 +115,69 @@ fn inspect_unit(nal: &[u8]) -> PayloadInfo {
     let Some((&first, body)) = nal.split_first() else {
         return PayloadInfo::default();
     };
-    let kind = first & 0x1f;
     let set = PayloadInfo {
         begins_picture: true,
         ..PayloadInfo::default()
     };
-    match kind {
+    match first & 0x1f {
         // A parameter set is not a picture, but senders put it right before a
         // key frame, with the same timestamp.
-        SPS => PayloadInfo {
-            key_frame: true,
-            sequence_set: true,
-            size: picture_size(body),
-            ..set
-        },
+        SPS => {
+            let found = read_sequence_set(body);
+            PayloadInfo {
+                key_frame: true,
+                sequence_set: true,
+                size: found.map(|found| found.size),
+                frame_num_bits: found.and_then(|found| found.frame_num_bits),
+                ..set
+            }
+        }
         PPS => PayloadInfo {
             picture_set: true,
             ..set
         },
         SEI | DELIMITER => set,
-        _ => inspect_slice(kind, body),
+        SLICE | IDR => inspect_slice(first, body),
+        _ => PayloadInfo::default(),
     }
 }
 
 /// `first_mb_in_slice` comes first in a slice, and as an Exp-Golomb number 0 is
 /// a single 1.
-fn inspect_slice(kind: u8, body: &[u8]) -> PayloadInfo {
-    let at_first_macroblock = body.first().is_some_and(|byte| byte & 0x80 != 0);
+fn inspect_slice(nal_header: u8, body: &[u8]) -> PayloadInfo {
+    let kind = nal_header & 0x1f;
+    if kind != SLICE && kind != IDR {
+        return PayloadInfo::default();
+    }
     PayloadInfo {
         key_frame: kind == IDR,
         idr: kind == IDR,
-        begins_picture: matches!(kind, SLICE | IDR) && at_first_macroblock,
+        begins_picture: body.first().is_some_and(|byte| byte & 0x80 != 0),
+        slice: Some(SliceHead::new(nal_header, body)),
         ..PayloadInfo::default()
     }
 }
 
-/// Width and height from a sequence parameter set (H.264 7.3.2.1.1). Assumes
-/// 4:2:0, as always in WebRTC.
-fn picture_size(sps: &[u8]) -> Option<(u32, u32)> {
+/// What a sequence parameter set has.
+#[derive(Clone, Copy)]
+struct SequenceSet {
+    size: (u32, u32),
+    frame_num_bits: Option<u32>,
+}
+
+/// Reads a sequence parameter set (H.264 7.3.2.1.1). Assumes 4:2:0, as always in
+/// WebRTC.
+fn read_sequence_set(sps: &[u8]) -> Option<SequenceSet> {
     let profile = *sps.first()?;
     let mut bits = Bits::new(sps.get(3..)?);
     bits.golomb()?; // seq_parameter_set_id
     if !matches!(profile, 66 | 77 | 88) {
         skip_high(&mut bits)?;
     }
-    bits.golomb()?; // log2_max_frame_num_minus4
+    let frame_num_bits = bits.golomb()? + 4;
     skip_order_count(&mut bits)?;
     bits.golomb()?; // max_num_ref_frames
-    bits.bit()?; // gaps_in_frame_num_value_allowed_flag
+    let gaps_allowed = bits.bit()? == 1;
     let width = (bits.golomb()? + 1).checked_mul(16)?;
     let map_units = bits.golomb()? + 1;
     let frame_only = bits.bit()?;
@@ -133,10 +187,14 @@ fn picture_size(sps: &[u8]) -> Option<(u32, u32)> {
     let height = map_units.checked_mul(16 * (2 - frame_only))?;
     bits.bit()?; // direct_8x8_inference_flag
     let (cut_width, cut_height) = cropping(&mut bits, frame_only)?;
-    Some((
-        width.checked_sub(cut_width)?,
-        height.checked_sub(cut_height)?,
-    ))
+    Some(SequenceSet {
+        size: (
+            width.checked_sub(cut_width)?,
+            height.checked_sub(cut_height)?,
+        ),
+        // The standard's range is 4 to 16.
+        frame_num_bits: (!gaps_allowed && frame_num_bits <= 16).then_some(frame_num_bits),
+    })
 }
 
 /// Skips the fields that only High and the profiles above it have.
@@ -297,6 +355,21 @@ mod tests {
         assert!(found.sequence_set && found.picture_set && !found.idr);
         let found = inspect(&[0x65, 0x88]);
         assert!(found.idr && !found.sequence_set && !found.picture_set);
+    }
+
+    #[test]
+    fn the_number_of_a_frame_is_read() {
+        // 4 bits, no gaps.
+        let set = inspect(&[0x67, 66, 0, 30, 0xda, 0x70]);
+        assert_eq!((set.frame_num_bits, set.size), (Some(4), Some((16, 16))));
+        // With gaps.
+        assert_eq!(inspect(&[0x67, 66, 0, 30, 0xda, 0xf0]).frame_num_bits, None);
+        let slice = |payload: &[u8]| inspect(payload).slice.unwrap();
+        assert_eq!(slice(&[0x41, 0xf6]).frame_num(4), Some(11));
+        assert!(slice(&[0x41, 0xf6]).reference && !slice(&[0x01, 0xf6]).reference);
+        assert_eq!(slice(&[0x7c, 0x81, 0xf6]).frame_num(4), Some(11));
+        assert!(slice(&[0x5c, 0x81, 0xf6]).reference && !slice(&[0x1c, 0x81]).reference);
+        assert_eq!(slice(&[0x41]).frame_num(4), None);
     }
 
     #[test]
