@@ -31,7 +31,8 @@ can know at once. Its columns:
     again     kbit/s of retransmissions that arrived, needed or not
     sent      what the publisher sent, in per cent of the wire's rate; in brackets:
               the most in any two seconds
-    queue     longest wait for the wire in a second, in milliseconds: the median
+    queue     wait for the wire in milliseconds: the median, of the medians of the
+              seconds; in brackets: the longest
     90 %      seconds until video was at 90 % of what it was before
 """
 
@@ -286,12 +287,14 @@ def numbers(log, begin, end):
         'fps': video['decodable'] / seconds,
         'gap': log.longest_gap(begin, end),
         'frozen': min(100, video['frozen_ms'] / 10 / seconds),
-        'lost': (100 * video['lost'] / expected,
-                 100 * (video['lost'] + video['repaired']) / expected),
-        'sound': 100 * audio['lost'] / max(audio['packets'] + audio['lost'], 1),
+        # What came late was lost in the row before.
+        'lost': (max(0, 100 * video['lost'] / expected),
+                 max(0, 100 * (video['lost'] + video['repaired']) / expected)),
+        'sound': max(0, 100 * audio['lost'] / max(audio['packets'] + audio['lost'], 1)),
         'again': kbits['retransmitted_bytes'],
         'sent': (100 * statistics.fmean(sent or [0]) / rate, 100 * most / rate) if rate else (0, 0),
-        'queue': statistics.median([line['up']['queue_ms'] for line in lines] or [0]),
+        'queue': (statistics.median([line['up']['median_ms'] for line in lines] or [0]),
+                  max([line['up']['queue_ms'] for line in lines] or [0])),
         '90 %': None,
     }
 

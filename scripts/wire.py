@@ -30,8 +30,8 @@ Settings, the same for both directions:
     --port N     start the near command once the far one listens on this TCP port
     --log FILE   one JSON line per second, `up` from near to far and `down` back:
                  bytes of IP packets offered, passed, dropped by the queue and
-                 lost; the longest wait in the queue, and how late the wire itself
-                 was at most, in milliseconds
+                 lost; the longest and the median wait in the queue, and how late
+                 the wire itself was at most, in milliseconds
 
 A command changes the wire by a line such as `rate=1M,delay=50` to $WIRE_CONTROL.
 
@@ -52,6 +52,7 @@ import re
 import select
 import shutil
 import signal
+import statistics
 import struct
 import subprocess
 import sys
@@ -248,7 +249,7 @@ class Direction:
 
     def clear(self):
         self.offered = self.passed = self.dropped = self.lost = 0
-        self.longest_wait = self.latest = 0.0
+        self.waits, self.latest = [], 0.0
 
     def read(self):
         for _ in range(BURST):
@@ -277,7 +278,7 @@ class Direction:
     def send(self, arrived, packet):
         self.waiting_bytes -= len(packet)
         begins = max(self.line_free_at, arrived)
-        self.longest_wait = max(self.longest_wait, begins - arrived)
+        self.waits.append(begins - arrived)
         self.line_free_at = begins
         if self.settings.rate:
             self.line_free_at += len(packet) * 8 / self.settings.rate
@@ -302,7 +303,9 @@ class Direction:
 
     def line(self):
         counts = {name: getattr(self, name) for name in ('offered', 'passed', 'dropped', 'lost')}
-        told = {**counts, 'queue_ms': round(self.longest_wait * 1e3, 1),
+        waits = self.waits or [0.0]
+        told = {**counts, 'queue_ms': round(max(waits) * 1e3, 1),
+                'median_ms': round(statistics.median(waits) * 1e3, 1),
                 'late_ms': round(self.latest * 1e3, 2)}
         self.clear()
         return told
