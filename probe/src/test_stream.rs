@@ -295,23 +295,14 @@ impl BusWatch {
     }
 }
 
-/// The numbers in the property `stats`, those of each stream included. Strings are
-/// left out, as they could be addresses.
+/// The numbers in the property `stats`, without the ports and ids. Strings are left
+/// out, as they could be addresses.
 fn statistics(sink: &gst::Element) -> Vec<String> {
     let stats: gst::Structure = sink.property("stats");
-    let mut found = numbers(&stats, "");
-    for track in ["audio", "video"] {
-        if let Ok(stream) = stats.get::<gst::Structure>(track) {
-            found.extend(numbers(&stream, &format!("{track} ")));
-        }
-    }
-    found
-}
-
-fn numbers(structure: &gst::StructureRef, prefix: &str) -> Vec<String> {
-    let fields = structure.iter().filter(|(name, _)| *name != "ssrc");
+    let is_private = |name: &str| name.ends_with("-ssrc") || name.contains("-candidate-");
+    let fields = stats.iter().filter(|(name, _)| !is_private(name));
     fields
-        .filter_map(|(name, value)| Some(format!("{prefix}{name} {}", number(name, value)?)))
+        .filter_map(|(name, value)| Some(format!("{name} {}", number(name, value)?)))
         .collect()
 }
 
@@ -319,7 +310,7 @@ fn number(name: &str, value: &glib::SendValue) -> Option<String> {
     let unsigned = value.get::<u64>().ok();
     if let Some(count) = unsigned.or_else(|| value.get::<u32>().ok().map(u64::from)) {
         // A GstClockTime is a guint64, as counts are.
-        let is_time = name.contains("-time") || name == "jitter";
+        let is_time = name.contains("-time") || name.ends_with("-jitter");
         return Some(match is_time {
             true => format!("{:.3} s", count as f64 / 1e9),
             false => count.to_string(),

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use glib::prelude::*;
+use gst::structure::Builder;
 
 use super::input::{MediaPad, StreamFormat, Traffic};
+use super::peer::Candidate;
 use super::run::ElementState;
 use crate::media::RtcpReports;
 use crate::session::Times;
@@ -30,7 +32,10 @@ pub(super) fn property() -> glib::ParamSpec {
 }
 
 /// Reads what is known now and waits for nothing. webrtcbin reports the candidate
-/// pair later, so that field is the reply to an earlier read.
+/// pair later, so those fields are the reply to an earlier read.
+///
+/// No field is a structure or a list: PyGObject frees a structure together with the
+/// outer one, and reads neither GstValueArray nor GstValueList.
 pub(super) fn stats(state: &ElementState) -> gst::Structure {
     let view = state.run().map(|run| run.view);
     let statistics = view.as_ref().map(|view| view.statistics());
@@ -49,8 +54,11 @@ pub(super) fn stats(state: &ElementState) -> gst::Structure {
         stats = stats
             .field_if_some("video-filler", peer.filler().map(|mode| mode.name()))
             .field("retransmissions", peer.retransmissions())
-            .field("key-frame-requests", reports.key_frame_requests)
-            .field_if_some("candidate-pair", peer.candidate_pair());
+            .field("key-frame-requests", reports.key_frame_requests);
+        if let Some(pair) = peer.candidate_pair() {
+            stats = with_candidate(stats, "local", pair.local);
+            stats = with_candidate(stats, "remote", pair.remote);
+        }
     }
     let mut violations = Vec::new();
     let is_left_out = |pad: &MediaPad| view.as_ref().is_some_and(|view| view.is_left_out(pad.id));
@@ -60,45 +68,65 @@ pub(super) fn stats(state: &ElementState) -> gst::Structure {
         }
         if let (Some(format), Some(traffic)) = (pad.format(), pad.traffic()) {
             violations.extend_from_slice(&traffic.violations);
-            let name = format.track.name();
-            stats = stats.field(name, stream(&format, &traffic, &reports));
+            stats = with_traffic(stats, &format, &traffic);
+            stats = with_report(stats, &format, &traffic, &reports);
         }
     }
     if statistics.limits_apply {
-        // Text, because PyGObject reads neither GstValueArray nor GstValueList.
         stats = stats.field("limits", violations.join(","));
     }
     stats.build()
 }
 
-/// One stream: what was sent, and what the far end reports about it.
-fn stream(format: &StreamFormat, traffic: &Traffic, reports: &RtcpReports) -> gst::Structure {
-    let mut stream = gst::Structure::builder(format.track.name())
-        .field("packets", traffic.packets)
-        .field("bytes", traffic.bytes)
-        .field("bit-rate", traffic.bit_rate)
-        .field_if_some("ssrc", traffic.source);
-    if let Some(video) = &traffic.video {
-        stream = stream
-            .field("frames", video.frames)
-            .field("key-frames", video.key_frames)
-            .field("frame-rate", video.frame_rate)
-            .field_if_some("width", video.size.map(|(width, _)| width))
-            .field_if_some("height", video.size.map(|(_, height)| height));
-    }
-    if let Some(report) = traffic.source.and_then(|source| reports.of(source)) {
-        let jitter = f64::from(report.jitter) / f64::from(format.clock_rate());
-        let jitter = time(Duration::from_secs_f64(jitter));
-        stream = stream
-            .field("packets-lost", report.packets_lost)
-            .field("fraction-lost", report.fraction_lost)
-            .field("jitter", jitter)
-            .field_if_some("round-trip-time", report.round_trip.map(time));
-    }
-    stream.build()
+/// What was sent of one stream.
+fn with_traffic(stats: Builder, format: &StreamFormat, traffic: &Traffic) -> Builder {
+    let name = |name| format!("{}-{name}", format.track.name());
+    let stats = stats
+        .field(name("packets"), traffic.packets)
+        .field(name("bytes"), traffic.bytes)
+        .field(name("bit-rate"), traffic.bit_rate)
+        .field_if_some(name("ssrc"), traffic.source);
+    let Some(video) = &traffic.video else {
+        return stats;
+    };
+    stats
+        .field(name("frames"), video.frames)
+        .field(name("key-frames"), video.key_frames)
+        .field(name("frame-rate"), video.frame_rate)
+        .field_if_some(name("width"), video.size.map(|(width, _)| width))
+        .field_if_some(name("height"), video.size.map(|(_, height)| height))
 }
 
-fn with_times(stats: gst::structure::Builder, times: &Times) -> gst::structure::Builder {
+/// What the far end reports about one stream.
+fn with_report(
+    stats: Builder,
+    format: &StreamFormat,
+    traffic: &Traffic,
+    reports: &RtcpReports,
+) -> Builder {
+    let name = |name| format!("{}-{name}", format.track.name());
+    let Some(report) = traffic.source.and_then(|source| reports.of(source)) else {
+        return stats;
+    };
+    let jitter = f64::from(report.jitter) / f64::from(format.clock_rate());
+    let jitter = time(Duration::from_secs_f64(jitter));
+    stats
+        .field(name("packets-lost"), report.packets_lost)
+        .field(name("fraction-lost"), report.fraction_lost)
+        .field(name("jitter"), jitter)
+        .field_if_some(name("round-trip-time"), report.round_trip.map(time))
+}
+
+fn with_candidate(stats: Builder, side: &str, candidate: Candidate) -> Builder {
+    let name = |name| format!("{side}-candidate-{name}");
+    stats
+        .field_if_some(name("type"), candidate.kind)
+        .field_if_some(name("protocol"), candidate.protocol)
+        .field_if_some(name("address"), candidate.address)
+        .field_if_some(name("port"), candidate.port)
+}
+
+fn with_times(stats: Builder, times: &Times) -> Builder {
     stats
         .field("offer-time", time(times.offer))
         .field("post-time", time(times.post))

@@ -16,4 +16,5 @@ mod webrtc_stats;
 mod webrtcbin;
 
 pub(super) use peer_connection::{Peer, PeerParts};
+pub(super) use webrtc_stats::Candidate;
 pub(super) use webrtcbin::Source;

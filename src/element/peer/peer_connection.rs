@@ -29,7 +29,7 @@ use super::ice_server::{IceUrl, ice_url};
 use super::log_redaction::{SdpLogPause, limit_logs, limit_logs_of_turn};
 use super::promises::{Promises, Reply, description, structure};
 use super::uplink_tap::UplinkTap;
-use super::webrtc_stats::{candidate_pair, retransmissions, watch_session};
+use super::webrtc_stats::{CandidatePair, candidate_pair, retransmissions, watch_session};
 use super::webrtcbin::{Assembled, Link, Source, assemble, make_webrtcbin, watch_children};
 use crate::element::input::MediaPad;
 use crate::element::log::CAT;
@@ -93,7 +93,7 @@ struct Shared {
     /// The local description, if it has to wait for the server's ICE servers.
     pending_local: Option<WebRTCSessionDescription>,
     /// The candidate pair in webrtcbin's last reply.
-    pair: Option<gst::Structure>,
+    pair: Option<CandidatePair>,
     /// Whether webrtcbin's next reply is pending.
     asks_for_pair: bool,
 }
@@ -206,7 +206,7 @@ impl Peer {
     }
 
     /// The candidate pair in webrtcbin's last reply. Asks again for the next call.
-    pub(crate) fn candidate_pair(&self) -> Option<gst::Structure> {
+    pub(crate) fn candidate_pair(&self) -> Option<CandidatePair> {
         self.ask_for_pair();
         self.inner.lock().pair.clone()
     }

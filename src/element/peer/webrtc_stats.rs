@@ -101,31 +101,43 @@ pub(crate) fn retransmissions(webrtcbin: &gst::Element) -> u64 {
     senders.into_iter().flatten().map(sent).sum()
 }
 
+/// The ICE candidates in use.
+#[derive(Clone, Debug)]
+pub(crate) struct CandidatePair {
+    pub(crate) local: Candidate,
+    pub(crate) remote: Candidate,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) kind: Option<String>,
+    pub(crate) protocol: Option<String>,
+    pub(crate) address: Option<String>,
+    pub(crate) port: Option<u32>,
+}
+
 /// Reads the selected candidate pair from webrtcbin's statistics. Their entries
 /// refer to each other by id: the transport to its pair, the pair to its candidates.
-pub(crate) fn candidate_pair(stats: &gst::StructureRef) -> Option<gst::Structure> {
+pub(crate) fn candidate_pair(stats: &gst::StructureRef) -> Option<CandidatePair> {
     let entry = |id: &str| stats.get::<gst::Structure>(id).ok();
     let transport = stats.iter().find_map(|(_, value)| {
         let entry = value.get::<gst::Structure>().ok()?;
         entry.get::<String>("selected-candidate-pair-id").ok()
     })?;
     let pair = entry(&transport)?;
-    let mut told = gst::Structure::builder("candidate-pair");
-    for side in ["local", "remote"] {
-        let id = pair.get::<String>(&format!("{side}-candidate-id")).ok()?;
-        let candidate = entry(&id)?;
-        for (name, from) in [
-            ("type", "candidate-type"),
-            ("protocol", "protocol"),
-            ("address", "address"),
-        ] {
-            let text = candidate.get::<String>(from).ok();
-            told = told.field_if_some(format!("{side}-{name}"), text);
-        }
-        let port = candidate.get::<u32>("port").ok();
-        told = told.field_if_some(format!("{side}-port"), port);
-    }
-    Some(told.build())
+    let candidate = |id: &str| {
+        let entry = entry(&pair.get::<String>(id).ok()?)?;
+        Some(Candidate {
+            kind: entry.get("candidate-type").ok(),
+            protocol: entry.get("protocol").ok(),
+            address: entry.get("address").ok(),
+            port: entry.get("port").ok(),
+        })
+    };
+    Some(CandidatePair {
+        local: candidate("local-candidate-id")?,
+        remote: candidate("remote-candidate-id")?,
+    })
 }
 
 fn child(webrtcbin: &gst::Element, factory: &str) -> Option<gst::Element> {
