@@ -62,6 +62,20 @@ pub(super) async fn delete(
     }
 }
 
+/// Like [`delete`], for a session whose connection the server has closed: no reply is
+/// a failure. Servers that have forgotten the session answer 400, 401, 404 or 500, and
+/// one that has shut down answers nothing.
+pub(super) async fn delete_closed(
+    process: &'static Process,
+    resource: Resource,
+    token: SessionToken,
+) -> Ended {
+    match delete(process, resource, token).await {
+        Ended::Refused(_) | Ended::Unanswered(_) => Ended::Deleted(Deleted::AlreadyGone),
+        ended => ended,
+    }
+}
+
 async fn delete_with(
     process: &'static Process,
     resource: &Resource,

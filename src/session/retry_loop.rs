@@ -7,7 +7,7 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until};
 
 use super::attempt::attempt;
-use super::deletion::{Ended, delete};
+use super::deletion::{Ended, delete, delete_closed};
 use super::driver::{Driver, Outcome};
 use super::event::{Event, Input, State, Warning};
 use super::failure::{Cause, Failure};
@@ -90,12 +90,21 @@ impl Driver {
     /// Runs one attempt. On return, the deletion of its session is under way.
     async fn attempt(&mut self) -> Outcome {
         let outcome = caught("drives the session", attempt(self)).await;
+        let outcome = outcome.unwrap_or_else(|panicked| self.failed(Cause::Panicked(panicked)));
         if let Some((resource, token)) = self.session.take() {
-            let ending = delete(self.process, resource, token);
+            let process = self.process;
+            let was_closed =
+                matches!(&outcome, Outcome::Failed(failure) if failure.cause == Cause::Closed);
+            let ending = async move {
+                match was_closed {
+                    true => delete_closed(process, resource, token).await,
+                    false => delete(process, resource, token).await,
+                }
+            };
             let end_reporter = self.end_reporter.clone();
             self.endings.spawn(end_reporter.waited_for(ending));
         }
-        outcome.unwrap_or_else(|panicked| self.failed(Cause::Panicked(panicked)))
+        outcome
     }
 
     /// The filler mode to offer next, if the failed one can be the reason.

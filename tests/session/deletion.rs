@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gstivs::ivs::TokenDenied;
-use gstivs::session::{Config, Ended, Event, SendError, Warning};
+use gstivs::session::{Cause, Config, Ended, Event, SendError, Warning};
 use gstivs::whip::{DeleteError, Deleted};
 use http::StatusCode;
 
 use crate::common::{Action, Reply, Server, created};
 use crate::publisher::{
-    PROMPT, Publisher, UNANSWERED, config, config_without_token, ended, given, names,
+    PROMPT, Publisher, UNANSWERED, broken, config, config_without_token, ended, given, names,
     wait_for_driver, warnings, whip_server,
 };
 
@@ -42,6 +42,50 @@ fn gone_before_is_as_good() {
             "{status}"
         );
     }
+}
+
+/// Publishes until the connection breaks, to a server that handles the DELETE with
+/// this action. Returns the warnings of the session's end.
+fn warnings_after(cause: Cause, action: fn() -> Action) -> Vec<Warning> {
+    let server = Server::start("127.0.0.1", move |request| match request.method.as_str() {
+        "POST" => created("/session/1", request),
+        _ => action(),
+    });
+    let publisher = Publisher::publishing(config(&server.url("/")));
+    publisher.tell(broken(cause));
+    let events = publisher.to_the_end();
+    assert!(server.lines().contains(&"DELETE /session/1".to_owned()));
+    warnings(&events)
+}
+
+/// A server may have forgotten the session by then, or have shut down: it answers
+/// 400 (Broadcast Box), 500 (live777) or nothing.
+#[test]
+fn behind_a_connection_that_the_server_closed_no_reply_is_a_warning() {
+    let replies: [fn() -> Action; 7] = [
+        || Reply::new(400).into(),
+        || Reply::new(401).into(),
+        || Reply::new(404).into(),
+        || Reply::new(409).into(),
+        || Reply::new(500).into(),
+        || Action::Close,
+        || Action::Silence,
+    ];
+    for (number, reply) in replies.into_iter().enumerate() {
+        assert_eq!(warnings_after(Cause::Closed, reply), [], "{number}");
+    }
+}
+
+/// The session may live on behind a broken network.
+#[test]
+fn behind_a_connection_that_broke_a_refusal_is_a_warning() {
+    let lost = || Cause::Lost("ICE found no working candidate pair".to_owned());
+    assert_eq!(warnings_after(lost(), || Reply::new(404).into()), []);
+    let warnings = warnings_after(lost(), || Reply::new(500).into());
+    assert!(
+        matches!(warnings[..], [Warning::NotDeleted(Ended::Refused(_))]),
+        "{warnings:?}"
+    );
 }
 
 #[test]
