@@ -1,6 +1,6 @@
 //! Describes replies without their secrets.
 
-use gstivs::ivs::{OfferedVideo, RefusalKind, Retry, explain_refusal, ivs_code};
+use gstivs::ivs::{OfferedMedia, OfferedVideo, RefusalKind, Retry, explain_refusal, ivs_code};
 use gstivs::whip::{Body, Refusal, origin};
 use http::header::{CONTENT_TYPE, ETAG, LINK, LOCATION};
 use http::{HeaderMap, Response};
@@ -97,7 +97,7 @@ pub(crate) fn refusal(refusal: &Refusal, redactor: &Redactor) -> (OfferOutcome, 
     let throttled = refusal.retry_after.is_some()
         || matches!(refusal.status.as_u16(), 429 | 503)
         || ivs_code(refusal) == Some(THROTTLED);
-    let meant = explain_refusal(refusal, OfferedVideo::Media);
+    let meant = explain_refusal(refusal, &OfferedMedia::accepted(OfferedVideo::Media));
     let stop = if throttled {
         Some(Stop::Throttled(reply.clone()))
     } else if meant.retry == Retry::Never && meant.kind != RefusalKind::OpenWrite {

@@ -1,6 +1,7 @@
 //! What a refused POST means, and what the user can do.
 
 use super::filler::OfferedVideo;
+use super::offered_media::OfferedMedia;
 use crate::whip::Refusal;
 
 /// The kind of a refusal, for the error code that an application sees.
@@ -51,15 +52,15 @@ pub const EXPIRED_TOKEN: u32 = 2002;
 /// IVS's code for an offer without a codec that it accepts (seen: AWS's browser SDK).
 pub(super) const NO_COMMON_CODEC: u32 = 2014;
 
-/// Explains a refusal by IVS's code if it is a known one, else by its HTTP status.
-/// `video` is the video section of the refused offer.
-pub fn explain_refusal(refusal: &Refusal, video: OfferedVideo) -> Explanation {
+/// Explains a refusal of an offer, by IVS's code if it is a known one, else by its HTTP
+/// status.
+pub fn explain_refusal(refusal: &Refusal, offered: &OfferedMedia) -> Explanation {
     let code = ivs_code(refusal);
     let row = code.and_then(by_code);
     let (kind, retry, advice) = row.unwrap_or_else(|| by_status(refusal.status.as_u16()));
     let advice = match code {
-        Some(CANNOT_PUBLISH) => about_video(video),
-        Some(NO_COMMON_CODEC) => about_codecs(video),
+        Some(CANNOT_PUBLISH) => about_any_section(offered),
+        Some(NO_COMMON_CODEC) => about_codecs(offered),
         _ => None,
     }
     .unwrap_or_else(|| advice.to_owned());
@@ -70,10 +71,47 @@ pub fn explain_refusal(refusal: &Refusal, video: OfferedVideo) -> Explanation {
     }
 }
 
+/// Whether the filler can be the reason for a refusal: not if IVS finds no codec that it
+/// accepts, and the offer has others.
+pub(super) fn is_about_filler(refusal: &Refusal, offered: &OfferedMedia) -> bool {
+    match ivs_code(refusal) {
+        Some(CANNOT_PUBLISH) => true,
+        Some(NO_COMMON_CODEC) => offered.foreign_codecs.is_empty(),
+        _ => false,
+    }
+}
+
 /// Whether IVS says by its code that no other attempt can help.
 pub fn is_final_for_ivs(refusal: &Refusal) -> bool {
     let row = ivs_code(refusal).and_then(by_code);
     row.is_some_and(|(_, retry, _)| retry == Retry::Never)
+}
+
+/// Advice for a refusal without a reason.
+fn about_any_section(offered: &OfferedMedia) -> Option<String> {
+    let Some(foreign) = about_foreign(offered) else {
+        return about_video(offered.video);
+    };
+    Some(match offered.video {
+        OfferedVideo::Media | OfferedVideo::Filler(_) => {
+            format!("IVS gives no reason, but {foreign}")
+        }
+        video @ (OfferedVideo::Nothing | OfferedVideo::Pinned(_)) => {
+            format!("{}; besides, {foreign}", about_video(video)?)
+        }
+    })
+}
+
+/// Advice for a refusal of the codecs.
+fn about_codecs(offered: &OfferedMedia) -> Option<String> {
+    about_foreign(offered).or_else(|| about_section_form(offered.video))
+}
+
+/// What is wrong with the codecs, if that is known.
+fn about_foreign(offered: &OfferedMedia) -> Option<String> {
+    let foreign = offered.foreign_codecs.iter().map(ToString::to_string);
+    let foreign: Vec<_> = foreign.collect();
+    (!foreign.is_empty()).then(|| foreign.join("; "))
 }
 
 /// Advice for a refusal that the video section may have caused.
@@ -99,9 +137,9 @@ fn about_video(video: OfferedVideo) -> Option<String> {
     }
 }
 
-/// Advice for a refusal of the codecs. A filler section is always H.264, so with one it
-/// is the audio's codec that IVS does not take, or the section's form.
-fn about_codecs(video: OfferedVideo) -> Option<String> {
+/// Advice for a refusal of the codecs in an offer that has only codecs of IVS, as far as
+/// it shows: it is the form of a section that IVS does not take.
+fn about_section_form(video: OfferedVideo) -> Option<String> {
     const AUDIO: &str = "check that the audio is Opus (opusenc, rtpopuspay)";
     match video {
         OfferedVideo::Media => None,
@@ -245,7 +283,10 @@ mod tests {
 
     fn of_code(code: u32) -> Explanation {
         let body = format!(r#"{{"code":{code},"message":"m"}}"#);
-        explain_refusal(&refusal(400, &body), OfferedVideo::Media)
+        explain_refusal(
+            &refusal(400, &body),
+            &OfferedMedia::accepted(OfferedVideo::Media),
+        )
     }
 
     #[test]
@@ -287,7 +328,8 @@ mod tests {
             400,
             r#"{"code":2001,"message":"failed to create publisher session"}"#,
         );
-        let advice = explain_refusal(&refusal, OfferedVideo::Nothing).advice;
+        let advice =
+            explain_refusal(&refusal, &OfferedMedia::accepted(OfferedVideo::Nothing)).advice;
         assert!(advice.contains("video-filler=auto"), "{advice}");
         assert_eq!(ivs_code(&refusal), Some(2001));
     }
@@ -296,7 +338,9 @@ mod tests {
     fn refusals_that_a_filler_can_cause_say_which_was_offered() {
         for code in [2001, 2014] {
             let body = format!(r#"{{"code":{code},"message":"m"}}"#);
-            let advice = |video| explain_refusal(&refusal(400, &body), video).advice;
+            let advice = |video| {
+                explain_refusal(&refusal(400, &body), &OfferedMedia::accepted(video)).advice
+            };
             let pinned = advice(OfferedVideo::Pinned(FillerMode::Sendonly));
             assert!(pinned.contains("video-filler=sendonly is set"), "{pinned}");
             let all = advice(OfferedVideo::Filler(FillerMode::Black));
@@ -314,14 +358,46 @@ mod tests {
             OfferedVideo::Filler(FillerMode::Black),
             OfferedVideo::Pinned(FillerMode::Inactive),
         ] {
-            let advice = explain_refusal(&refusal(400, body), video).advice;
+            let advice =
+                explain_refusal(&refusal(400, body), &OfferedMedia::accepted(video)).advice;
             assert!(!advice.contains("no reason"), "{advice}");
             assert!(advice.contains("check that the audio is Opus"), "{advice}");
         }
         let filler = OfferedVideo::Filler(FillerMode::Black);
-        let advice = explain_refusal(&refusal(400, &body.replace("2014", "2001")), filler).advice;
+        let advice = explain_refusal(
+            &refusal(400, &body.replace("2014", "2001")),
+            &OfferedMedia::accepted(filler),
+        )
+        .advice;
         let (audio, video) = (advice.find("audio"), advice.find("video"));
         assert!(audio < video, "the audio first: {advice}");
+    }
+
+    #[test]
+    fn a_codec_that_is_not_ivss_explains_the_refusal() {
+        let advice = |code, video| {
+            let body = format!(r#"{{"code":{code},"message":"m"}}"#);
+            explain_refusal(&refusal(400, &body), &OfferedMedia::with_pcmu(video)).advice
+        };
+        const PCMU: &str =
+            "the audio is PCMU, and IVS takes only Opus: use opusenc with rtpopuspay";
+        let filler = OfferedVideo::Filler(FillerMode::Inactive);
+        let pinned = OfferedVideo::Pinned(FillerMode::Inactive);
+        for video in [filler, pinned, OfferedVideo::Nothing, OfferedVideo::Media] {
+            assert_eq!(advice(2014, video), PCMU);
+        }
+        for video in [filler, OfferedVideo::Media] {
+            let text = advice(2001, video);
+            assert_eq!(text, format!("IVS gives no reason, but {PCMU}"));
+        }
+        // Both can be the reason.
+        for video in [pinned, OfferedVideo::Nothing] {
+            let text = advice(2001, video);
+            assert!(
+                text.contains("use video-filler=auto; besides, the audio is PCMU"),
+                "{text}"
+            );
+        }
     }
 
     #[test]
@@ -334,7 +410,10 @@ mod tests {
             (429, RefusalKind::Busy, Retry::Later),
             (500, RefusalKind::OpenWrite, Retry::Later),
         ] {
-            let explanation = explain_refusal(&refusal(status, unknown), OfferedVideo::Media);
+            let explanation = explain_refusal(
+                &refusal(status, unknown),
+                &OfferedMedia::accepted(OfferedVideo::Media),
+            );
             assert_eq!(
                 (explanation.kind, explanation.retry),
                 (kind, retry),
@@ -361,7 +440,10 @@ mod tests {
             (502, RefusalKind::OpenWrite, Retry::Later),
             (503, RefusalKind::Busy, Retry::Later),
         ] {
-            let explanation = explain_refusal(&refusal(status, ""), OfferedVideo::Media);
+            let explanation = explain_refusal(
+                &refusal(status, ""),
+                &OfferedMedia::accepted(OfferedVideo::Media),
+            );
             assert_eq!(
                 (explanation.kind, explanation.retry),
                 (kind, retry),

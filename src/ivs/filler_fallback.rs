@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::error_codes::{CANNOT_PUBLISH, NO_COMMON_CODEC, ivs_code};
+use super::error_codes::is_about_filler;
 use super::filler::{Filler, FillerMode, OfferedVideo};
+use super::offered_media::OfferedMedia;
 use crate::whip::Refusal;
 
 /// A session that the far end closes sooner may have failed for lack of pictures. No
@@ -58,14 +59,15 @@ impl FillerFallback {
     /// reason for the refusal. `None` if it can't be, or if no mode is left. Also
     /// `None` at the first refusal of a mode that was on air: the server accepted the
     /// same offer before, so the code may mean a problem of the service.
-    pub fn after_refusal(&mut self, refusal: &Refusal, video: OfferedVideo) -> Option<FillerMode> {
-        let OfferedVideo::Filler(mode) = video else {
+    pub fn after_refusal(
+        &mut self,
+        refusal: &Refusal,
+        offered: &OfferedMedia,
+    ) -> Option<FillerMode> {
+        let OfferedVideo::Filler(mode) = offered.video else {
             return None;
         };
-        let code = ivs_code(refusal);
-        if !matches!(code, Some(CANNOT_PUBLISH | NO_COMMON_CODEC))
-            || std::mem::take(&mut self.has_connected)
-        {
+        if !is_about_filler(refusal, offered) || std::mem::take(&mut self.has_connected) {
             return None;
         }
         self.short_sessions = 0;
@@ -150,14 +152,14 @@ mod tests {
 
     /// The modes offered in turn while each is refused with this code.
     fn offered_while_refused(mut fallback: FillerFallback, code: u32) -> Vec<OfferedVideo> {
-        let mut offered = vec![fallback.offered()];
+        let mut modes = vec![fallback.offered()];
         while fallback
-            .after_refusal(&refusal(code), fallback.offered())
+            .after_refusal(&refusal(code), &OfferedMedia::accepted(fallback.offered()))
             .is_some()
         {
-            offered.push(fallback.offered());
+            modes.push(fallback.offered());
         }
-        offered
+        modes
     }
 
     #[test]
@@ -198,10 +200,20 @@ mod tests {
     }
 
     #[test]
+    fn no_common_codec_is_not_the_fillers_if_the_audios_is_not_ivss() {
+        let mut fallback = FillerFallback::new(Filler::Auto, None);
+        let offered = OfferedMedia::with_pcmu(fallback.offered());
+        assert_eq!(fallback.after_refusal(&refusal(2014), &offered), None);
+        // Without a reason, the filler is as good a guess.
+        let to = fallback.after_refusal(&refusal(2001), &offered);
+        assert_eq!(to, Some(FillerMode::Sendonly));
+    }
+
+    #[test]
     fn own_video_is_not_the_fillers() {
         let mut fallback = FillerFallback::new(Filler::Auto, None);
         assert_eq!(
-            fallback.after_refusal(&refusal(2001), OfferedVideo::Media),
+            fallback.after_refusal(&refusal(2001), &OfferedMedia::accepted(OfferedVideo::Media)),
             None
         );
         assert_eq!(fallback.connected(OfferedVideo::Media), None);
@@ -226,7 +238,7 @@ mod tests {
     #[test]
     fn what_worked_is_told_and_clears_the_refusals() {
         let mut fallback = FillerFallback::new(Filler::Auto, None);
-        fallback.after_refusal(&refusal(2001), fallback.offered());
+        fallback.after_refusal(&refusal(2001), &OfferedMedia::accepted(fallback.offered()));
         assert_eq!(
             fallback.connected(fallback.offered()),
             Some(FillerMode::Sendonly)
@@ -235,7 +247,7 @@ mod tests {
         // from the first.
         let mut refused = || {
             let video = fallback.offered();
-            fallback.after_refusal(&refusal(2001), video)
+            fallback.after_refusal(&refusal(2001), &OfferedMedia::accepted(video))
         };
         assert_eq!(refused(), None);
         assert_eq!(refused(), Some(FillerMode::Inactive));
@@ -258,7 +270,7 @@ mod tests {
             );
             for _ in 0..3 {
                 let video = fallback.offered();
-                fallback.after_refusal(&refusal(2001), video);
+                fallback.after_refusal(&refusal(2001), &OfferedMedia::accepted(video));
             }
         }
     }
@@ -288,7 +300,7 @@ mod tests {
         assert_eq!(fallback.after_close(short, video), None);
         fallback.ended_by_other_cause();
         assert_eq!(fallback.after_close(short, video), None);
-        fallback.after_refusal(&refusal(2001), video);
+        fallback.after_refusal(&refusal(2001), &OfferedMedia::accepted(video));
         let video = fallback.offered();
         assert_eq!(fallback.after_close(short, video), None);
     }

@@ -13,6 +13,7 @@ mod filler;
 mod filler_fallback;
 mod hosts;
 mod limits;
+mod offered_media;
 mod token_scope;
 
 pub use claims::{Claims, TokenStatus};
@@ -29,4 +30,5 @@ pub use limits::{
     LimitViolation, VIDEO_BIT_RATE as MAX_BIT_RATE, audio_violations, check_codec, limit_warning,
     limits_apply, video_violations,
 };
+pub use offered_media::{ForeignCodec, OfferedMedia};
 pub use token_scope::{RedirectHosts, RedirectHostsError, TokenDenied, may_have_token};

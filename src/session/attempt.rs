@@ -18,6 +18,7 @@ use super::panics::{Panicked, words};
 use super::post_exchange::{CreatedSession, Exchange};
 use super::token_check::{check_token, renew_after_refusal};
 use super::trickle::Trickle;
+use crate::ivs::OfferedMedia;
 use crate::whip::Offer;
 
 /// Limit for making a peer connection and its offer, far above what the slowest
@@ -172,7 +173,7 @@ fn start_posting(
     let exchange = Exchange {
         process: driver.process,
         config: driver.config.clone(),
-        video: offered.video,
+        offered: OfferedMedia::of(&offered.offer, offered.video),
         attempt: driver.backoff.attempt(),
         stop,
     };

@@ -116,7 +116,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::ivs::{FillerMode, OfferedVideo, TokenDenied, TokenStatus};
+    use crate::ivs::{FillerMode, OfferedMedia, OfferedVideo, TokenDenied, TokenStatus};
     use crate::session::{Cause, Phase, SendError};
     use crate::whip::{AnswerError, PostError, Refusal, RetryAfter};
 
@@ -151,7 +151,9 @@ mod tests {
             Phase::Post,
             Cause::Post {
                 error,
-                video: OfferedVideo::Filler(FillerMode::Inactive),
+                offered: Box::new(OfferedMedia::accepted(OfferedVideo::Filler(
+                    FillerMode::Inactive,
+                ))),
                 with_token: true,
             },
         )
@@ -227,7 +229,7 @@ mod tests {
                 retry_after: None,
                 body: body.into(),
             }),
-            video: OfferedVideo::Media,
+            offered: Box::new(OfferedMedia::accepted(OfferedVideo::Media)),
             with_token: true,
         }
     }
@@ -257,7 +259,7 @@ mod tests {
             refused_with(401, r#"{"code":2002,"message":"m"}"#),
             Cause::Post {
                 error: PostError::TooManyHops,
-                video: OfferedVideo::Media,
+                offered: Box::new(OfferedMedia::accepted(OfferedVideo::Media)),
                 with_token: true,
             },
         ] {

@@ -8,7 +8,7 @@ use super::panics::Panicked;
 use super::proxy::ProxyProblem;
 use super::tokens::{NoToken, TokenProblem};
 use crate::ivs::{
-    CANNOT_PUBLISH, EXPIRED_TOKEN, OfferedVideo, RefusalKind, Retry, TokenDenied, TokenStatus,
+    CANNOT_PUBLISH, EXPIRED_TOKEN, OfferedMedia, RefusalKind, Retry, TokenDenied, TokenStatus,
     UDP_ADVICE, explain_refusal, is_final_for_ivs, ivs_code,
 };
 use crate::whip::{AnswerError, PostError, RetryAfter};
@@ -33,8 +33,8 @@ impl Failure {
             Cause::Token(_) | Cause::NoToken => ErrorKind::Settings,
             Cause::Claims(_) => ErrorKind::NotAuthorized,
             Cause::TokenDenied(_) | Cause::Certificate => ErrorKind::NotAuthorized,
-            Cause::Post { error, video, .. } => match error {
-                PostError::Refused(refusal) => explain_refusal(refusal, *video).kind.into(),
+            Cause::Post { error, offered, .. } => match error {
+                PostError::Refused(refusal) => explain_refusal(refusal, offered).kind.into(),
                 _ => ErrorKind::OpenWrite,
             },
             Cause::Send(SendError::UnknownHost) => ErrorKind::NotFound,
@@ -54,9 +54,9 @@ impl Failure {
         match &self.cause {
             Cause::Post {
                 error: PostError::Refused(refusal),
-                video,
+                offered,
                 ..
-            } => explain_refusal(refusal, *video).retry == Retry::Later,
+            } => explain_refusal(refusal, offered).retry == Retry::Later,
             Cause::Send(
                 SendError::NoCertificates
                 | SendError::Tls(_)
@@ -146,10 +146,10 @@ impl Failure {
         Some(match &self.cause {
             Cause::Post {
                 error: PostError::Refused(refusal),
-                video,
+                offered,
                 with_token,
             } => {
-                let explanation = explain_refusal(refusal, *video);
+                let explanation = explain_refusal(refusal, offered);
                 if explanation.kind == RefusalKind::NotAuthorized && !with_token {
                     "there was no token: set the environment variable IVS_STAGE_TOKEN, or the \
                      property auth-token-file or auth-token"
@@ -321,8 +321,8 @@ pub enum Cause {
     Post {
         /// What came back.
         error: PostError,
-        /// The video in the offer.
-        video: OfferedVideo,
+        /// The media in the offer.
+        offered: Box<OfferedMedia>,
         /// Whether the request carried a token.
         with_token: bool,
     },
@@ -392,7 +392,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::ivs::FillerMode;
+    use crate::ivs::{FillerMode, OfferedVideo};
     use crate::session::Proxy;
     use crate::whip::Refusal;
 
@@ -413,7 +413,7 @@ mod tests {
         };
         failure(Cause::Post {
             error: PostError::Refused(refusal),
-            video: OfferedVideo::Nothing,
+            offered: Box::new(OfferedMedia::accepted(OfferedVideo::Nothing)),
             with_token: true,
         })
     }
@@ -470,7 +470,9 @@ mod tests {
             }),
             Cause::Post {
                 error: PostError::TooManyHops,
-                video: OfferedVideo::Filler(FillerMode::Inactive),
+                offered: Box::new(OfferedMedia::accepted(OfferedVideo::Filler(
+                    FillerMode::Inactive,
+                ))),
                 with_token: true,
             },
             Cause::TokenDenied(TokenDenied::Host {

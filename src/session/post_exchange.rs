@@ -9,7 +9,7 @@ use super::failure::{Cause, Failure, Phase};
 use super::http_io::send;
 use super::process::Process;
 use super::tokens::SessionToken;
-use crate::ivs::{OfferedVideo, TokenDenied, may_have_token};
+use crate::ivs::{OfferedMedia, TokenDenied, may_have_token};
 use crate::whip::{Created, Offer, Post, PostError, Reply, Token, origin};
 
 /// A session that the server has made, with what its DELETE needs.
@@ -23,7 +23,7 @@ pub(super) struct CreatedSession {
 pub(super) struct Exchange {
     pub(super) process: &'static Process,
     pub(super) config: Config,
-    pub(super) video: OfferedVideo,
+    pub(super) offered: OfferedMedia,
     pub(super) attempt: u32,
     pub(super) stop: watch::Receiver<bool>,
 }
@@ -65,9 +65,8 @@ impl Exchange {
         let request = post.request(token.as_ref());
         let reply = send(self.process, request, deadline, &mut self.stop).await;
         let asked = post.url().clone();
-        let video = self.video;
         let read = post.read(&reply.map_err(Cause::Send)?);
-        match read.map_err(|error| refused(error, video, token.as_ref(), &asked))? {
+        match read.map_err(|error| refused(error, self.offered.clone(), token.as_ref(), &asked))? {
             Reply::Redirect(redirect) => {
                 self.check_token_scope(&token, &redirect.from, redirect.to.url())
                     .map_err(Cause::TokenDenied)?;
@@ -137,7 +136,7 @@ enum Step {
 
 fn refused(
     mut error: PostError,
-    video: OfferedVideo,
+    offered: OfferedMedia,
     token: Option<&Token>,
     asked: &url::Url,
 ) -> Cause {
@@ -146,7 +145,7 @@ fn refused(
     }
     Cause::Post {
         error,
-        video,
+        offered: Box::new(offered),
         with_token: token.is_some(),
     }
 }

@@ -111,11 +111,11 @@ impl Driver {
     fn fall_back(&mut self, failure: &Failure) -> Option<FillerMode> {
         if let Cause::Post {
             error: PostError::Refused(refusal),
-            video,
+            offered,
             ..
         } = &failure.cause
         {
-            return self.fallback.after_refusal(refusal, *video);
+            return self.fallback.after_refusal(refusal, offered);
         }
         match (&failure.cause, self.lived) {
             (Cause::Closed, Some((lived, video))) => self.fallback.after_close(lived, video),

@@ -5,6 +5,7 @@ use std::fmt;
 use super::fingerprint::Fingerprint;
 use super::sdp::{Direction, Sdp};
 use super::transport_wide;
+use super::tracks::Track;
 
 /// An SDP offer in the form that is POSTed.
 ///
@@ -98,6 +99,21 @@ impl Offer {
             .sections
             .iter()
             .map(|section| (section.kind().to_owned(), section.direction()))
+            .collect()
+    }
+
+    /// The encoding names that each section offers, in order.
+    pub(crate) fn codecs(&self) -> Vec<(Track, Vec<&str>)> {
+        let encoding = |format| {
+            let (_, codec) = str::split_once(format, ' ')?;
+            codec.split('/').next()
+        };
+        let sections = self.sdp.sections.iter();
+        sections
+            .filter_map(|section| {
+                let encodings = section.values("rtpmap").filter_map(encoding);
+                Some((Track::named(section.kind())?, encodings.collect()))
+            })
             .collect()
     }
 
@@ -201,6 +217,16 @@ mod tests {
                 "{offer}"
             );
         }
+    }
+
+    #[test]
+    fn codecs_are_told_by_section() {
+        let text = format!("{OFFER}a=rtpmap:97 H264/90000\r\na=rtpmap:98 rtx/90000\r\n");
+        let offer = Offer::new(&text, "s", None).unwrap();
+        assert_eq!(
+            offer.codecs(),
+            [(Track::Audio, vec![]), (Track::Video, vec!["H264", "rtx"])]
+        );
     }
 
     #[test]

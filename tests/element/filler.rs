@@ -82,6 +82,21 @@ fn wait_audio(stage: &Stage) {
 }
 
 #[test]
+fn a_refused_audio_codec_is_told_after_one_offer() {
+    let stage = stage(VideoRule::Any);
+    let audio = AUDIO.replace("opusenc ! rtpopuspay", "mulawenc ! rtppcmupay");
+    let mut publisher = Publisher::to_stage(&audio, &stage);
+    publisher.play();
+    let text = publisher.wait_error().text();
+    assert!(
+        text.contains("IVS code 2014") && text.ends_with("use opusenc with rtpopuspay."),
+        "{text}"
+    );
+    assert!(!text.contains("video"), "{text}");
+    assert_eq!(directions(&stage), [Direction::Inactive]);
+}
+
+#[test]
 fn sendonly_announces_its_source_and_sends_nothing() {
     let stage = stage(VideoRule::RefuseSilent);
     let mut publisher = publisher(&stage, "sendonly");

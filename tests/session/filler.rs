@@ -1,14 +1,16 @@
 //! The filler video of an offer without video, and the fallback from one filler
 //! mode to the next.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gstivs::ivs::{Filler, FillerMode, OfferedVideo};
 use gstivs::session::{Cause, Config, Event, Input, PeerEvent, Retries, State};
+use gstivs::whip::Offer;
 
 use crate::common::{Reply, Server, created};
-use crate::publisher::{Publisher, config};
+use crate::publisher::{OFFER, Publisher, config, names, peer_event};
 
 const NO_SESSION: &str = r#"{"code":2001,"message":"failed to create publisher session"}"#;
 
@@ -228,6 +230,41 @@ fn refused_in_every_mode_it_says_so() {
     assert_eq!(failure.ivs_code(), Some(2001));
     assert!(failure.to_string().contains("every form"), "{failure}");
     assert_eq!(server.requests().len(), 3);
+}
+
+/// The code says that no codec is common, and the audio's is none of IVS's.
+#[test]
+fn a_refused_audio_codec_is_not_the_fillers() {
+    let server = Server::start("127.0.0.1", |_| {
+        let body = r#"{"code":2014,"message":"no matching codec"}"#;
+        Reply::new(400).body(body).into()
+    });
+    let publisher = Publisher::start(with_filler(&server, Filler::Auto));
+    let text = OFFER.replace("OPUS/48000/2", "PCMU/8000");
+    let offer = PeerEvent::Offer {
+        offer: Offer::new(&text, "stream", None).unwrap(),
+        video: OfferedVideo::Filler(FillerMode::Inactive),
+        heard: Arc::default(),
+        took: Duration::ZERO,
+    };
+    publisher.tell(peer_event(offer));
+    let events = publisher.to_the_end();
+    assert_eq!(names(&events), ["connecting", "failed", "ended"]);
+    let failure = events.iter().find_map(|event| match event {
+        Event::Failed(failure) => Some(failure.to_string()),
+        _ => None,
+    });
+    let refused = format!(
+        "{} refused the offer (HTTP 400, IVS code 2014: ",
+        server.origin()
+    );
+    assert_eq!(
+        failure.unwrap(),
+        format!(
+            "{refused}no matching codec); the audio is PCMU, and IVS takes only Opus: use opusenc \
+             with rtpopuspay."
+        )
+    );
 }
 
 #[test]
