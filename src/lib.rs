@@ -149,15 +149,22 @@ mod plugin {
         crate::element::register(plugin)
     }
 
+    // GStreamer takes only licences of its own list, and none with a choice. There is no
+    // URL of the project yet.
     gst::plugin_define!(
         ivs,
-        env!("CARGO_PKG_DESCRIPTION"),
+        concat!(
+            env!("CARGO_PKG_DESCRIPTION"),
+            " (",
+            env!("CARGO_PKG_LICENSE"),
+            ")"
+        ),
         plugin_init,
         concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID")),
         "MIT/X11",
         env!("CARGO_PKG_NAME"),
         env!("CARGO_PKG_NAME"),
-        "https://docs.aws.amazon.com/ivs/latest/RealTimeUserGuide/",
+        concat!(env!("CARGO_PKG_NAME"), ", with its manual in README.md"),
         env!("BUILD_REL_DATE")
     );
 }

@@ -25,6 +25,7 @@ mod limits;
 mod many_threads;
 mod missing_elements;
 mod pads;
+mod plugin;
 mod publishing;
 mod quirks;
 mod reconnecting;
