@@ -1,6 +1,7 @@
 //! The messages between a session and its owner.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -95,6 +96,13 @@ pub enum Event {
         from: String,
         /// Scheme, host and port of the next POST.
         to: String,
+    },
+    /// A candidate of the answer has a host name: its addresses, or why none was found.
+    CandidateName {
+        /// The name.
+        name: String,
+        /// What the name server said.
+        found: Result<Vec<IpAddr>, String>,
     },
     /// Set these ICE servers, then apply the answer.
     Answer {

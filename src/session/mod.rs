@@ -21,6 +21,7 @@
 
 mod attempt;
 mod backoff;
+mod candidate_names;
 mod config;
 mod connect_times;
 mod deletion;

@@ -3,6 +3,7 @@
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::candidate_names::look_up_candidates;
 use super::config::Config;
 use super::event::{Event, Warning};
 use super::failure::{Cause, Failure, Phase};
@@ -87,6 +88,13 @@ impl Exchange {
                         created.resource = None;
                     }
                     emit(Event::Warning(Warning::ResourceElsewhere(denied)));
+                }
+                if let Ok(answer) = &mut created.answer {
+                    tokio::select! {
+                        biased;
+                        _ = self.stop.wait_for(|stop| *stop) => {}
+                        () = look_up_candidates(answer, token.as_ref(), emit) => {}
+                    }
                 }
                 let host = origin(&asked);
                 Ok(Step::Done(Box::new(CreatedSession {

@@ -103,6 +103,31 @@ impl Answer {
         }))
     }
 
+    /// Puts addresses in place of a host name in the UDP candidates, 8 of them at most.
+    /// The name stays if there is no address.
+    pub fn set_addresses(&mut self, name: &str, addresses: &[IpAddr]) {
+        let addresses = addresses.iter().filter(|address| !address.is_unspecified());
+        let addresses: Vec<_> = addresses.collect();
+        let mut left = if addresses.is_empty() {
+            0
+        } else {
+            MAX_CANDIDATES
+        };
+        for section in &mut self.sdp.sections {
+            let lines = std::mem::take(&mut section.0);
+            for line in lines {
+                if left == 0 || !is_named(&line, name) {
+                    section.0.push(line);
+                    continue;
+                }
+                for address in addresses.iter().take(left) {
+                    section.0.push(with_address(&line, address));
+                }
+                left = left.saturating_sub(addresses.len());
+            }
+        }
+    }
+
     fn candidates(&self) -> impl Iterator<Item = (Host, u16)> {
         self.sdp
             .sections
@@ -221,6 +246,22 @@ fn udp_candidate(candidate: &str) -> Option<(Host, u16)> {
         Err(_) => Host::parse(address).ok()?,
     };
     Some((host, port))
+}
+
+/// Whether a line is a UDP candidate with this host name.
+fn is_named(line: &str, name: &str) -> bool {
+    let candidate = line.strip_prefix("a=candidate:").and_then(udp_candidate);
+    matches!(candidate, Some((Host::Domain(found), _)) if found == name)
+}
+
+/// The candidate's line with another address.
+fn with_address(line: &str, address: &IpAddr) -> String {
+    let address = address.to_string();
+    let mut words: Vec<&str> = line.split_ascii_whitespace().collect();
+    if let Some(word) = words.get_mut(4) {
+        *word = &address;
+    }
+    words.join(" ")
 }
 
 /// The first [`MAX_CANDIDATES`] different items.
@@ -428,6 +469,40 @@ mod tests {
             read(&text).unwrap().udp_candidate_names(),
             [("name.local".to_owned(), 5004)]
         );
+    }
+
+    #[test]
+    fn addresses_replace_names_in_candidates() {
+        let lines = "a=candidate:1 1 udp 7 192.0.2.1 9 typ host\r\n\
+                     a=candidate:2 1 UDP 7 Media.Example 9 typ host generation 0\r\n\
+                     a=candidate:3 1 udp 7 other.example 9 typ host\r\n\
+                     a=candidate:4 1 tcp 7 media.example 9 typ host tcptype passive\r\n";
+        let with = |lines: &str| answer_text().replace("m=video", &format!("{lines}m=video"));
+        let mut answer = read(&with(lines)).unwrap();
+        let name = answer.udp_candidate_names()[0].0.clone();
+        answer.set_addresses(&name, &[]);
+        answer.set_addresses(&name, &["0.0.0.0".parse().unwrap()]);
+        assert_eq!(answer, read(&with(lines)).unwrap());
+        let addresses = ["192.0.2.2", "2001:db8::2"].map(|address| address.parse().unwrap());
+        answer.set_addresses(&name, &addresses);
+        let resolved = lines.replace(
+            "a=candidate:2 1 UDP 7 Media.Example 9 typ host generation 0\r\n",
+            "a=candidate:2 1 UDP 7 192.0.2.2 9 typ host generation 0\r\n\
+             a=candidate:2 1 UDP 7 2001:db8::2 9 typ host generation 0\r\n",
+        );
+        assert_eq!(answer, read(&with(&resolved)).unwrap());
+    }
+
+    #[test]
+    fn names_become_a_handful_of_addresses() {
+        let lines: String = (1..=100)
+            .map(|port| format!("a=candidate:1 1 udp 7 a.example {port} typ host\r\n"))
+            .collect();
+        let text = answer_text().replace("m=video", &format!("{lines}m=video"));
+        let mut answer = read(&text).unwrap();
+        let addresses: Vec<IpAddr> = (0..5).map(|n| [192, 0, 2, n].into()).collect();
+        answer.set_addresses("a.example", &addresses);
+        assert_eq!(answer.text().matches("192.0.2.").count(), 8);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod far_end;
 mod publisher;
 
 mod application_runtime;
+mod candidate_names;
 mod clock;
 mod commands;
 mod deletion;

@@ -365,6 +365,7 @@ pub(crate) fn names(events: &[Event]) -> Vec<&'static str> {
         Event::FillerFallback { .. } => "filler fallback",
         Event::NoOffer { .. } => "no offer",
         Event::Times(_) => "times",
+        Event::CandidateName { .. } => "candidate name",
         Event::CandidatesSent(_) => "trickled",
         Event::Claims(_) => "claims",
         Event::NewTokenWanted => "token wanted",

@@ -26,6 +26,13 @@ pub(super) fn on_event(run: &mut Run, bin: &gst::Bin, event: Event) {
         Event::Redirected { from, to } => {
             gst::info!(CAT, obj = element, "{from} redirects to {to}");
         }
+        Event::CandidateName { name, found } => {
+            gst::info!(
+                CAT,
+                obj = element,
+                "candidate {name} of the answer: {found:?}"
+            );
+        }
         Event::CandidatesSent(Ok(count)) => {
             gst::debug!(CAT, obj = element, "{count} candidates sent");
         }
