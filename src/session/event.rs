@@ -158,6 +158,12 @@ pub enum Warning {
     NotDeleted(Ended),
     /// The token expires soon.
     Token(TokenStatus),
+    /// A variable of the environment that should name a proxy does not, so requests go
+    /// without it.
+    ProxyIgnored {
+        /// The variable's name. Its value can have a password.
+        variable: &'static str,
+    },
 }
 
 impl Warning {
@@ -168,6 +174,7 @@ impl Warning {
             Self::ResourceElsewhere(_) => "resource-elsewhere",
             Self::NotDeleted(_) => "not-deleted",
             Self::Token(_) => "token",
+            Self::ProxyIgnored { .. } => "proxy-ignored",
         }
     }
 }
@@ -186,6 +193,12 @@ impl fmt::Display for Warning {
                  without it: {denied}."
             ),
             Self::Token(status) => write!(f, "{status}."),
+            Self::ProxyIgnored { variable } => write!(
+                f,
+                "The environment variable {variable} names no proxy that can be used, so requests \
+                 go without it. Set it to http://, https://, socks4://, socks4a://, socks5:// or \
+                 socks5h:// and a host, or unset it."
+            ),
             Self::NotDeleted(ended) => {
                 let reason = match ended {
                     Ended::Refused(error) => error.to_string(),

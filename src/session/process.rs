@@ -98,6 +98,14 @@ impl Process {
         self.proxies.of(url).filter(|_| !is_loopback(url))
     }
 
+    /// The environment's variables that should name a proxy for this URL and do not.
+    pub(super) fn ignored_proxies(&self, url: &Url) -> &[&'static str] {
+        match is_loopback(url) {
+            true => &[],
+            false => self.proxies.ignored_for(url),
+        }
+    }
+
     /// Opens the connection for the next request to this URL, in the background.
     /// On this machine that gains nothing.
     pub(super) fn connect_early(&'static self, url: &Url) {

@@ -4,7 +4,7 @@
 //! same code, to tell the user which proxy a request went to and which
 //! variable names it.
 
-use std::env;
+use std::env::{self, VarError};
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -17,12 +17,17 @@ use url::Url;
 const FOR_HTTPS: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
 const FOR_HTTP: [&str; 2] = ["HTTP_PROXY", "http_proxy"];
 const FOR_ALL: [&str; 2] = ["ALL_PROXY", "all_proxy"];
+const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// The proxies of the environment, read once as the HTTP client does.
 pub(super) struct Proxies {
     matcher: Matcher,
     https: &'static str,
     http: &'static str,
+    /// Names a proxy for every host that `NO_PROXY` does not exempt.
+    exemptions: Matcher,
+    ignored_for_https: Vec<&'static str>,
+    ignored_for_http: Vec<&'static str>,
 }
 
 impl Proxies {
@@ -31,6 +36,21 @@ impl Proxies {
             matcher: Matcher::from_system(),
             https: variable(FOR_HTTPS),
             http: variable(FOR_HTTP),
+            exemptions: exemptions(),
+            ignored_for_https: ignored(FOR_HTTPS),
+            ignored_for_http: ignored(FOR_HTTP),
+        }
+    }
+
+    /// The variables that are set for a request to this URL but name no proxy, so that
+    /// the HTTP client ignores them.
+    pub(super) fn ignored_for(&self, url: &Url) -> &[&'static str] {
+        let uri: Option<Uri> = url.as_str().parse().ok();
+        let is_exempt = uri.is_none_or(|uri| self.exemptions.intercept(&uri).is_none());
+        match url.scheme() {
+            _ if is_exempt => &[],
+            "https" => &self.ignored_for_https,
+            _ => &self.ignored_for_http,
         }
     }
 
@@ -61,6 +81,36 @@ fn variable(own: [&'static str; 2]) -> &'static str {
         Some((name, value)) if is_proxy(&value) => name,
         _ => first(FOR_ALL).map_or(own[0], |(name, _)| name),
     }
+}
+
+fn exemptions() -> Matcher {
+    let first = NO_PROXY.into_iter().find_map(|name| env::var(name).ok());
+    let any = Matcher::builder().all("http://host.invalid");
+    any.no(first.unwrap_or_default()).build()
+}
+
+/// The variables of a scheme that are looked at and name no proxy: one of its own, then
+/// one for all schemes. An empty one says that there is no proxy.
+fn ignored(own: [&'static str; 2]) -> Vec<&'static str> {
+    let mut ignored = Vec::new();
+    if env::var_os("REQUEST_METHOD").is_some() {
+        // As in CGI, where a request's header sets HTTP_PROXY: none counts.
+        return ignored;
+    }
+    for names in [own, FOR_ALL] {
+        for name in names {
+            match env::var(name) {
+                Ok(value) if is_proxy(&value) => return ignored,
+                Ok(value) => {
+                    ignored.extend(Some(name).filter(|_| !value.is_empty()));
+                    break;
+                }
+                Err(VarError::NotUnicode(_)) => ignored.push(name),
+                Err(VarError::NotPresent) => {}
+            }
+        }
+    }
+    ignored
 }
 
 fn is_proxy(value: &str) -> bool {

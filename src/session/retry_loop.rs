@@ -23,6 +23,9 @@ const BETWEEN_REPLACEMENTS: Duration = Duration::from_secs(1);
 impl Driver {
     /// Keeps a publisher on air until it is stopped or fails for good.
     pub(super) async fn run(mut self) {
+        for &variable in self.process.ignored_proxies(self.config.endpoint.url()) {
+            self.emit(Event::Warning(Warning::ProxyIgnored { variable }));
+        }
         // Without a token there may be no request.
         if self.config.check().is_ok() {
             self.process.connect_early(self.config.endpoint.url());

@@ -27,6 +27,10 @@ fn inner() {
     };
     let publisher = Publisher::offering(config(&endpoint));
     let result = publisher.until(|event| match event {
+        Event::Warning(warning) => {
+            writeln!(std::io::stdout(), "warning: {warning}").unwrap();
+            None
+        }
         Event::Failed(failure) => Some(format!("{}: {failure}", failure.is_retryable())),
         Event::Answer { .. } => Some("answered".to_owned()),
         _ => None,
@@ -36,8 +40,13 @@ fn inner() {
     writeln!(std::io::stdout(), "result: {result}.").unwrap();
 }
 
-/// What [`inner`] prints with these variables.
+/// The result that [`inner`] prints with these variables.
 fn publish_with(variables: &[(&str, &str)], endpoint: &str) -> String {
+    run_with(variables, endpoint).0
+}
+
+/// The result and the warnings that [`inner`] prints with these variables.
+fn run_with(variables: &[(&str, &str)], endpoint: &str) -> (String, Vec<String>) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "--nocapture", "proxy::inner"]);
     for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
@@ -50,7 +59,9 @@ fn publish_with(variables: &[(&str, &str)], endpoint: &str) -> String {
     let result = told.lines().find_map(|line| line.split_once("result: "));
     let (_, result) = result.unwrap_or_else(|| panic!("no result: {told}"));
     assert!(!told.contains("hidden"), "{told}");
-    result.to_owned()
+    let warnings = told.lines().filter_map(|line| line.split_once("warning: "));
+    let warnings = warnings.map(|(_, warning)| warning.to_owned()).collect();
+    (result.to_owned(), warnings)
 }
 
 /// Asserts that the failure names the proxy, its variable and this problem.
@@ -131,6 +142,57 @@ fn refusing_is_named() {
         let told = publish_with(&variables, "https://whip.invalid/");
         assert_told(&told, &proxy.url(""), "https_proxy", "does not connect");
     }
+}
+
+/// It would be ignored, and the user wonders why the requests go without it.
+#[test]
+fn a_variable_that_names_no_proxy_is_a_warning() {
+    for value in [
+        "ftp://me:hidden@proxy.invalid:3128",
+        "http://me:hidden@proxy invalid",
+        "/hidden",
+    ] {
+        for (variable, endpoint) in [
+            ("HTTPS_PROXY", "https://whip.invalid/"),
+            ("http_proxy", "http://whip.invalid/"),
+            ("all_proxy", "https://whip.invalid/"),
+        ] {
+            let (result, warnings) = run_with(&[(variable, value)], endpoint);
+            assert!(result.contains("does not resolve"), "{result}");
+            let [warning] = &warnings[..] else {
+                panic!("{variable}={value}: {warnings:?}")
+            };
+            assert!(
+                warning.contains(variable) && warning.contains("socks5h://"),
+                "{warning}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_variable_that_does_not_count_is_no_warning() {
+    const BAD: &str = "ftp://proxy.invalid";
+    let endpoint = "https://whip.invalid/";
+    for variables in [
+        &[("https_proxy", "")][..],
+        &[("http_proxy", BAD)],
+        &[("all_proxy", BAD), ("https_proxy", DEAD)],
+        &[("https_proxy", BAD), ("HTTPS_PROXY", DEAD)],
+        &[("https_proxy", BAD), ("no_proxy", "invalid")],
+        &[("https_proxy", BAD), ("REQUEST_METHOD", "GET")],
+    ] {
+        let (_, warnings) = run_with(variables, endpoint);
+        assert_eq!(warnings, [""; 0], "{variables:?}");
+    }
+    let server = whip_server("127.0.0.1");
+    let (_, warnings) = run_with(&[("http_proxy", BAD)], &server.url("/"));
+    assert!(
+        !warnings
+            .iter()
+            .any(|warning| warning.contains("http_proxy")),
+        "{warnings:?}"
+    );
 }
 
 #[test]
