@@ -451,21 +451,22 @@ fn the_start_of_the_stream_is_told_once_through_reconnects() {
     assert_eq!(starts.count(), 1);
 }
 
-#[test]
-fn a_packet_that_webrtcbin_does_not_take_is_a_lost_session() {
-    let stage = stage();
-    let mut publisher = Publisher::to_stage(AUDIO, &stage);
+/// A webrtcbin that does not take one packet, once the first flag is set. Returns that
+/// flag and the number of packets that it took.
+fn fail_one_packet(publisher: &Publisher) -> (Arc<AtomicBool>, Arc<AtomicU64>) {
     let fails = Arc::new(AtomicBool::new(false));
-    let failing = fails.clone();
+    let taken = Arc::new(AtomicU64::new(0));
+    let both = (fails.clone(), taken.clone());
     publisher
         .whip
         .connect("webrtcbin-ready", false, move |values| {
             let webrtcbin: gst::Element = values[1].get().unwrap();
-            let failing = failing.clone();
+            let (failing, taken) = both.clone();
             webrtcbin.connect_pad_added(move |_, pad| {
-                let failing = failing.clone();
+                let (failing, taken) = (failing.clone(), taken.clone());
                 pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
                     if !failing.swap(false, Ordering::SeqCst) {
+                        taken.fetch_add(1, Ordering::SeqCst);
                         return gst::PadProbeReturn::Ok;
                     }
                     info.flow_res = Err(gst::FlowError::Error);
@@ -474,6 +475,14 @@ fn a_packet_that_webrtcbin_does_not_take_is_a_lost_session() {
             });
             None
         });
+    (fails, taken)
+}
+
+#[test]
+fn a_packet_that_webrtcbin_does_not_take_is_a_lost_session() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(AUDIO, &stage);
+    let (fails, _) = fail_one_packet(&publisher);
     publisher.play();
     publisher.wait_state("publishing");
     wait_packets_of(&stage, 0);
@@ -481,4 +490,20 @@ fn a_packet_that_webrtcbin_does_not_take_is_a_lost_session() {
     let reason = retry_reason(&mut publisher);
     assert!(reason.contains("did not take a packet"), "{reason}");
     wait_packets_of(&stage, 1);
+}
+
+#[test]
+fn a_packet_that_webrtcbin_does_not_take_is_not_counted() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(AUDIO, &stage);
+    publisher.whip.set_property("retries", 0);
+    let (fails, taken) = fail_one_packet(&publisher);
+    publisher.play();
+    publisher.wait_state("publishing");
+    wait_packets_of(&stage, 0);
+    fails.store(true, Ordering::SeqCst);
+    publisher.wait_error();
+    let stats: gst::Structure = publisher.whip.property("stats");
+    let counted = stats.get::<u64>("audio-packets").unwrap();
+    assert_eq!(counted, taken.load(Ordering::SeqCst));
 }

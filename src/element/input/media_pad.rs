@@ -223,7 +223,7 @@ impl MediaPad {
         self.stream.state().format.and_then(Result::ok)
     }
 
-    /// What passed the gate since the run began; `None` before the first caps.
+    /// What webrtcbin took since the run began; `None` before the first caps.
     pub(crate) fn traffic(&self) -> Option<Traffic> {
         self.stream.traffic.traffic()
     }

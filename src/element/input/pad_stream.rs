@@ -288,6 +288,9 @@ impl PadStream {
         };
         // The gate may have been opened for another peer connection meanwhile.
         let is_current = peer == self.peer.load(Ordering::Acquire);
+        if flow.is_err() {
+            self.traffic.take_back();
+        }
         if let Err(error) = flow
             && error != gst::FlowError::Flushing
             && is_current

@@ -85,10 +85,19 @@ impl TrafficMeter {
             return false;
         };
         let now = now.saturating_duration_since(stream.began);
+        stream.before_last = stream.totals();
         for packet in packets {
             stream.take(packet, now);
         }
         stream.check(now)
+    }
+
+    /// Takes the packets of the last [`Self::take`] out of the counts again: they were
+    /// not sent. The rates keep them.
+    pub(crate) fn take_back(&self) {
+        if let Some(stream) = self.lock().as_mut() {
+            stream.take_back();
+        }
     }
 
     /// The limits that the stream violates now.
@@ -113,6 +122,9 @@ struct Stream {
     /// Set if IVS does not accept the codec. No other limit is checked then.
     codec: Option<LimitViolation>,
     before: Totals,
+    /// The counts before the last packets.
+    before_last: Totals,
+    not_sent: Totals,
     began: Instant,
     next_check: Duration,
     source: Option<u32>,
@@ -156,6 +168,8 @@ impl Stream {
             kind,
             codec,
             before,
+            before_last: before,
+            not_sent: Totals::default(),
             began: Instant::now(),
             next_check: Duration::ZERO,
             source: None,
@@ -186,6 +200,16 @@ impl Stream {
                 Kind::Packets(meter) => meter.packet(rtp, now),
             }
         });
+    }
+
+    fn take_back(&mut self) {
+        let (now, before) = (self.totals(), self.before_last);
+        self.not_sent = Totals {
+            packets: self.not_sent.packets + now.packets - before.packets,
+            bytes: self.not_sent.bytes + now.bytes - before.bytes,
+            frames: self.not_sent.frames + now.frames - before.frames,
+            key_frames: self.not_sent.key_frames + now.key_frames - before.key_frames,
+        };
     }
 
     /// Checks for violations if a check is due. Returns whether there is a new one.
@@ -253,11 +277,12 @@ impl Stream {
                 meter.key_frames(),
             ),
         };
+        let (before, not_sent) = (self.before, self.not_sent);
         Totals {
-            packets: self.before.packets + packets,
-            bytes: self.before.bytes.saturating_add(bytes),
-            frames: self.before.frames + frames,
-            key_frames: self.before.key_frames + key_frames,
+            packets: before.packets + packets - not_sent.packets,
+            bytes: before.bytes.saturating_add(bytes) - not_sent.bytes,
+            frames: before.frames + frames - not_sent.frames,
+            key_frames: before.key_frames + key_frames - not_sent.key_frames,
         }
     }
 
@@ -358,6 +383,25 @@ mod tests {
         assert_eq!(counted(&meter), (3, 6, 2), "the third is the same frame");
         meter.clear();
         assert_eq!(meter.traffic(), None);
+    }
+
+    #[test]
+    fn packets_that_were_not_sent_are_not_counted() {
+        let meter = TrafficMeter::default();
+        meter.take_back();
+        meter.begin(&video(""));
+        meter.take(once(packet(&KEY_FRAME, 12).as_ref()));
+        let sent = counted(&meter);
+        let mut next = KEY_FRAME;
+        next[7] = 9; // Another time stamp, so another frame.
+        let next = packet(&next, 12);
+        for _ in 0..2 {
+            meter.take([next.as_ref(), next.as_ref()].into_iter());
+            meter.take_back();
+            assert_eq!(counted(&meter), sent);
+        }
+        meter.begin(&video(""));
+        assert_eq!(counted(&meter), sent);
     }
 
     #[test]
