@@ -84,7 +84,7 @@ pub struct IvsWhipSink {
     #[property(name = "silence-timeout", get, set, type = u32, member = silence_timeout,
         default = DEFAULT_SILENCE_TIMEOUT, maximum = 3600, mutable_ready,
         nick = "Silence timeout",
-        blurb = "Seconds without any packet from the far end before the session is replaced; 0 = left to ICE, which can take minutes")]
+        blurb = "Seconds without any packet from the far end before the session is replaced; 0 = left to ICE, which takes most of a minute")]
     /// How long the POST waits for ICE candidates: 0 (the default) to 60000 ms.
     #[property(name = "gathering-timeout", get, set, type = u32, member = gathering_timeout,
         default = 0, maximum = 60_000, mutable_ready,

@@ -25,4 +25,5 @@ mod many;
 mod reconnects;
 mod restarts;
 mod rounds;
+mod silence;
 mod steady;

@@ -79,7 +79,7 @@ fn behind_a_connection_that_the_server_closed_no_reply_is_a_warning() {
 /// The session may live on behind a broken network.
 #[test]
 fn behind_a_connection_that_broke_a_refusal_is_a_warning() {
-    let lost = || Cause::Lost("ICE found no working candidate pair".to_owned());
+    let lost = || Cause::Lost("ICE has no candidate pair that works".to_owned());
     assert_eq!(warnings_after(lost(), || Reply::new(404).into()), []);
     let warnings = warnings_after(lost(), || Reply::new(500).into());
     assert!(

@@ -423,7 +423,7 @@ impl Inner {
                 if let Some(inner) = inner.upgrade()
                     && state == WebRTCICEConnectionState::Failed
                 {
-                    let text = "ICE found no working candidate pair".to_owned();
+                    let text = "ICE has no candidate pair that works".to_owned();
                     inner.tell(PeerEvent::Broken(Cause::Lost(text)));
                 }
             });

@@ -41,18 +41,28 @@ pub(crate) fn make_webrtcbin(ice: &IceSettings) -> Result<gst::Element, glib::Bo
             ));
         }
     }
-    disable_upnp(&webrtcbin);
+    set_up_ice_agent(&webrtcbin);
     Ok(webrtcbin)
 }
 
-/// Distributions build libnice with UPnP on, which asks the router for a port
-/// at each start. A publisher needs none: servers have public addresses.
-fn disable_upnp(webrtcbin: &gst::Element) {
+/// Sets what webrtcbin has no property for.
+fn set_up_ice_agent(webrtcbin: &gst::Element) {
     let agent = webrtcbin.property::<Option<glib::Object>>("ice-agent");
     let agent = agent.filter(|agent| agent.has_property("agent"));
     let nice = agent.and_then(|agent| agent.property::<Option<glib::Object>>("agent"));
-    if let Some(nice) = nice.filter(|nice| nice.has_property("upnp")) {
-        nice.set_property("upnp", false);
+    let Some(nice) = nice else { return };
+    let settings: [(&str, glib::Value); 2] = [
+        // Distributions build libnice with UPnP on, which asks the router for a port at
+        // each start. A publisher needs none: servers have public addresses.
+        ("upnp", false.to_value()),
+        // ICE fails if its own checks get no reply on the media's socket. Otherwise
+        // libnice sends only keepalives that need none.
+        ("keepalive-conncheck", true.to_value()),
+    ];
+    for (name, value) in settings {
+        if nice.has_property(name) {
+            nice.set_property_from_value(name, &value);
+        }
     }
 }
 
@@ -194,4 +204,25 @@ fn filler_caps(taken: &[u8], ssrc: u32) -> gst::Caps {
 /// SSRCs have to differ within a session (RFC 3550 8).
 fn random_ssrc() -> u32 {
     glib::random_int()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ice_agent_is_set_up() {
+        gst::init().unwrap();
+        let ice = IceSettings {
+            stun_server: None,
+            turn_server: None,
+            policy: gst_webrtc::WebRTCICETransportPolicy::All,
+            use_link_headers: false,
+        };
+        let webrtcbin = make_webrtcbin(&ice).unwrap();
+        let agent: glib::Object = webrtcbin.property("ice-agent");
+        let nice: glib::Object = agent.property("agent");
+        assert!(nice.property::<bool>("keepalive-conncheck"));
+        assert!(!nice.property::<bool>("upnp"));
+    }
 }
