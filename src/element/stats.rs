@@ -8,8 +8,9 @@ use gst::structure::Builder;
 
 use super::input::{MediaPad, StreamFormat, Traffic};
 use super::peer::Candidate;
-use super::run::ElementState;
+use super::run::{ElementState, Follower, RunStatistics};
 use crate::media::RtcpReports;
+use crate::media::bandwidth::FeedbackKind;
 use crate::session::Times;
 
 /// The property's name.
@@ -54,12 +55,17 @@ pub(super) fn stats(state: &ElementState) -> gst::Structure {
         stats = stats
             .field_if_some("video-filler", peer.filler().map(|mode| mode.name()))
             .field("retransmissions", peer.retransmissions())
+            .field(
+                "retransmissions-refused",
+                peer.refused_retransmissions().packets,
+            )
             .field("key-frame-requests", reports.key_frame_requests);
         if let Some(pair) = peer.candidate_pair() {
             stats = with_candidate(stats, "local", pair.local);
             stats = with_candidate(stats, "remote", pair.remote);
         }
     }
+    stats = with_network(stats, &statistics);
     let mut violations = Vec::new();
     let is_left_out = |pad: &MediaPad| view.as_ref().is_some_and(|view| view.is_left_out(pad.id));
     for pad in state.pads.get() {
@@ -69,6 +75,12 @@ pub(super) fn stats(state: &ElementState) -> gst::Structure {
         if let (Some(format), Some(traffic)) = (pad.format(), pad.traffic()) {
             violations.extend_from_slice(&traffic.violations);
             stats = with_traffic(stats, &format, &traffic);
+            if let Some(delay) = pad.pacing_delay() {
+                stats = stats
+                    .field("pacing-delay", time(delay.mean))
+                    .field("pacing-delay-max", time(delay.longest))
+                    .field("frames-thinned", pad.dropped().frames);
+            }
             stats = with_report(stats, &format, &traffic, &reports);
         }
     }
@@ -76,6 +88,25 @@ pub(super) fn stats(state: &ElementState) -> gst::Structure {
         stats = stats.field("limits", violations.join(","));
     }
     stats.build()
+}
+
+/// What is known of the network, and who follows it.
+fn with_network(stats: Builder, statistics: &RunStatistics) -> Builder {
+    let Some(network) = &statistics.network else {
+        return stats;
+    };
+    let feedback = match network.feedback {
+        FeedbackKind::TransportWide => "twcc",
+        FeedbackKind::ReceiverEstimate => "remb",
+        FeedbackKind::ReceiverReports => "rr",
+        FeedbackKind::None => "none",
+    };
+    stats
+        .field("feedback", feedback)
+        .field_if_some("bandwidth-estimate", network.estimate)
+        .field_if_some("queue-delay", network.queue_delay.map(time))
+        .field_if_some("target-bitrate", statistics.target_bitrate)
+        .field_if_some("bitrate-control", statistics.follower.map(Follower::name))
 }
 
 /// What was sent of one stream.

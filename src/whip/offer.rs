@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::fingerprint::Fingerprint;
 use super::sdp::{Direction, Sdp};
-use super::transport_wide;
 use super::tracks::Track;
+use super::transport_wide;
 
 /// An SDP offer in the form that is POSTed.
 ///

@@ -20,7 +20,9 @@ mod session_events;
 mod silent_pads;
 mod token_request;
 
+pub(super) use bitrate_control::Follower;
 pub(super) use conductor::{StartError, start, stop};
 pub(super) use conductor_message::Message;
 pub(super) use element_state::ElementState;
 pub(super) use run_state::MediaSettings;
+pub(super) use run_statistics::RunStatistics;
