@@ -32,11 +32,16 @@ fn sources_run_on_while_sessions_are_replaced_under_them() {
     let source = queue.static_pad("src").unwrap();
     for round in 1..=4 {
         let pad = source.peer().unwrap();
+        // Nothing is pushed while the source has no peer.
+        let block = source.add_probe(gst::PadProbeType::BLOCK_DOWNSTREAM, |_, _| {
+            gst::PadProbeReturn::Ok
+        });
         source.unlink(&pad).unwrap();
         publisher.whip.release_request_pad(&pad);
         wait_sessions(&stage, 2 * round, Kind::Video);
         let pad = publisher.whip.request_pad_simple("sink_%u").unwrap();
         source.link(&pad).unwrap();
+        source.remove_probe(block.unwrap());
         wait_sessions(&stage, 2 * round + 1, Kind::Video);
         wait_sessions(&stage, 2 * round + 1, Kind::Audio);
     }

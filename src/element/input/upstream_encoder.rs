@@ -100,11 +100,8 @@ mod tests {
             ("appsrc ! rtph264pay", None),
         ] {
             let pipeline = gst::parse::launch(&format!("{launch} ! fakesink name=end")).unwrap();
-            let end = pipeline
-                .downcast::<gst::Bin>()
-                .unwrap()
-                .by_name("end")
-                .unwrap();
+            let pipeline = pipeline.downcast::<gst::Bin>().unwrap();
+            let end = pipeline.by_name("end").unwrap();
             let found = straight_encoder(&end.static_pad("sink").unwrap());
             let found = found.map(|encoder| encoder.factory().unwrap().name().to_string());
             assert_eq!(found.as_deref(), name, "{launch}");
