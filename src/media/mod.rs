@@ -2,7 +2,8 @@
 //!
 //! In: packets, and the time at which each passed. Out: what a stream measures, what
 //! the far end reports, and what a parameter set says. Also made here: a DTLS
-//! certificate and a black picture. [`bandwidth`] decides what leaves when.
+//! certificate and a black picture. [`bandwidth`] estimates what the network carries, and
+//! decides what leaves when.
 //!
 //! This module has no I/O, clock, logging, AWS fact or GStreamer type.
 
