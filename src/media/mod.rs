@@ -1,9 +1,12 @@
-//! RTP, H.264, RTCP and DTLS certificates as values.
+//! RTP, H.264, RTCP, timestamps and DTLS certificates as values.
 //!
 //! In: packets, and the time at which each passed. Out: what a stream measures, what
 //! the far end reports, and what a parameter set says. Also made here: a DTLS
 //! certificate and a black picture. [`bandwidth`] estimates what the network carries, and
 //! decides what leaves when.
+//! In: packets, and the time at which each passed. Out: what a stream measures, how its
+//! timestamps are aligned, what the far end reports, and what a parameter set says.
+//! Also made here: a DTLS certificate and a black picture.
 //!
 //! This module has no I/O, clock, logging, AWS fact or GStreamer type.
 
@@ -19,6 +22,7 @@ mod rtp_stream;
 pub(crate) mod sample_stream;
 pub(crate) mod sps;
 mod stream_meter;
+mod time_alignment;
 
 pub use black_picture::black_picture;
 pub use dtls_certificate::{CertificateError, DtlsCertificate};
@@ -27,3 +31,4 @@ pub use rtcp_reports::{Report, RtcpReports};
 pub use rtp_stream::{Moment, Place, RtpHeader, RtpStream};
 pub use sps::Sps;
 pub use stream_meter::{AudioMeter, BFrames, VideoMeter};
+pub use time_alignment::{Step, TimeAlignment, Timing, TimingNews};
