@@ -22,7 +22,7 @@
 //!
 //! | module | covers | independent of |
 //! | --- | --- | --- |
-//! | [`media`] | RTP, H.264, RTCP and DTLS certificates as values | AWS, I/O, clocks, GStreamer |
+//! | [`media`] | RTP, H.264, RTCP, timestamps and DTLS certificates as values | AWS, I/O, clocks, GStreamer |
 //! | [`whip`] | RFC 9725, SDP as text | I/O, clocks, host names |
 //! | [`ivs`] | the facts about Amazon IVS, each with its source | I/O, clocks |
 //! | [`session`] | the order of steps, timers, HTTP, retries | GStreamer |
@@ -76,7 +76,7 @@
 //!
 //! | thread | what it does |
 //! | --- | --- |
-//! | streaming threads of upstream | note caps and EOS, pass or drop buffers, measure those that pass, send messages to the conductor |
+//! | streaming threads of upstream | note caps and EOS, align timestamps, pass or drop buffers, measure those that pass, send messages to the conductor |
 //! | application | sets properties, requests pads, changes states; in PAUSED→READY it closes the gates, shuts webrtcbin down and waits for the end of the session |
 //! | conductor, `ivswhipsink:run`, one from start to stop | owns the run: makes, calls and removes webrtcbin; opens and closes the gates; emits `webrtcbin-ready`; posts the session's messages |
 //! | `ivswhipsink:token`, one for each request | emits `request-token` |
@@ -114,6 +114,7 @@
 //! | A run without a fault logs nothing at WARNING or above, GLib's criticals included, except a line of GStreamer 1.22 about `nicesrc`. | `tests/element/clean_log.rs` |
 //! | Failed attempts leave no descriptors behind. | `refused_connections_leave_none_behind` |
 //! | A session never blocks upstream. | `the_other_branch_of_a_tee_loses_nothing_through_restarts` |
+//! | Live media are sent as they come, whatever their timestamps, and streams of one clock stay in sync. | `tests/element/on_time.rs`, and the tables in `src/media/time_alignment.rs` |
 //! | After each connect video begins with a key frame; a stream without key frames begins after a wait. | `video_begins_with_a_key_frame_after_every_connect`; `a_stream_without_key_frames_passes_after_a_while` in `src/element/input/gate.rs` |
 //! | A far end that vanished is noticed within `silence-timeout` and one check interval; a live one is not given up. | `a_frozen_stage_is_noticed_within_the_bound_and_two_seconds`, `the_network_gone_and_back`, `a_short_freeze_is_no_loss`, `a_quiet_link_that_lives_is_no_loss`, `a_pause_is_no_loss`, `a_deaf_media_socket_is_lost_although_the_far_end_answers_checks` |
 //! | Retries do not flood a server, and what a retry can't fix is not retried. | `a_server_that_takes_and_drops_is_not_hammered` and its neighbours in `src/session/backoff.rs`; `busy_servers_are_asked_again_when_they_say`, `a_refusal_that_no_attempt_can_mend_is_final`, `on_air_only_a_code_of_ivs_is_final` |

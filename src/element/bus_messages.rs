@@ -8,6 +8,7 @@ use super::log::CAT;
 use super::session_state::SessionState;
 use super::settings::SettingsError;
 use crate::ivs::{FillerMode, LimitViolation, limit_warning};
+use crate::media::TimingNews;
 use crate::session::{Cause, ErrorKind, Failure, Warning};
 
 /// The element message for each change of the session's state.
@@ -227,6 +228,40 @@ pub(super) fn post_filler_fallback(element: &gst::Element, failure: &Failure, to
         // gst-launch-1.0 prints only this part of an info message.
         .debug(&text)
         .details(failure_details(failure))
+        .src(element)
+        .build();
+    let _ = element.post_message(message);
+}
+
+/// Posts what became of timestamps that were far from running time.
+pub(super) fn post_timing(element: &gst::Element, pad: &str, news: TimingNews) {
+    let (ahead, shift) = match news {
+        TimingNews::Shifted { ahead, shift } => (ahead, shift),
+        TimingNews::Jumping => {
+            let text = format!(
+                "The timestamps at {pad} jump again and again, so they are not aligned with \
+                 running time for a while: media are sent as they come, and sound and picture \
+                 may be out of sync. Check the source's timestamps; appsrc can make them \
+                 (do-timestamp=true)."
+            );
+            return post_warning(element, &text);
+        }
+    };
+    let seconds = Duration::from_nanos(ahead.unsigned_abs()).as_secs_f64();
+    let side = if ahead > 0 { "ahead of" } else { "behind" };
+    let text = format!(
+        "The timestamps at {pad} were {seconds:.1} s {side} running time. They are shifted to it, \
+         so that media are sent on time."
+    );
+    gst::info!(CAT, obj = element, "{text}");
+    let details = gst::Structure::builder("details")
+        .field("pad", pad)
+        .field("shift", shift)
+        .build();
+    let message = gst::message::Info::builder(gst::StreamError::Format, &text)
+        // gst-launch-1.0 prints only this part of an info message.
+        .debug(&text)
+        .details(details)
         .src(element)
         .build();
     let _ = element.post_message(message);

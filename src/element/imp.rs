@@ -407,7 +407,14 @@ impl ElementImpl for IvsWhipSink {
                 was_taken
             }
             // Media are sent as they come, whatever the pipeline's latency is.
-            gst::EventType::Latency => true,
+            gst::EventType::Latency => {
+                self.state
+                    .pads
+                    .get()
+                    .iter()
+                    .for_each(MediaPad::latency_changed);
+                true
+            }
             _ => self.parent_send_event(event),
         }
     }
@@ -441,7 +448,11 @@ impl ElementImpl for IvsWhipSink {
         match transition {
             gst::StateChange::NullToReady => self.prepare()?,
             gst::StateChange::ReadyToPaused => self.start()?,
-            gst::StateChange::PausedToPlaying => self.state.play_requested(),
+            gst::StateChange::PausedToPlaying => {
+                self.state.play_requested();
+                self.state.pads.play(self.obj().upcast_ref());
+            }
+            gst::StateChange::PlayingToPaused => self.state.pads.pause(),
             gst::StateChange::PausedToReady => {
                 let mut changed = Err(gst::StateChangeError);
                 self.stop(|| changed = self.parent_change_state(transition));

@@ -24,6 +24,7 @@ mod latency;
 mod limits;
 mod many_threads;
 mod missing_elements;
+mod on_time;
 mod pads;
 mod plugin;
 mod publishing;

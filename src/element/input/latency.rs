@@ -1,5 +1,7 @@
 //! The latency of what comes in on several pads.
 
+use gst::prelude::*;
+
 /// An answer to a latency query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Latency {
@@ -26,6 +28,14 @@ impl Latency {
             (_, false) => self,
         }
     }
+}
+
+/// What upstream of a pad says of its latency; `None` if nobody answers.
+pub(super) fn upstream_latency(pad: &gst::GhostPad) -> Option<Latency> {
+    let mut query = gst::query::Latency::new();
+    let answered = pad.peer_query(&mut query);
+    let (is_live, min, max) = query.result();
+    answered.then_some(Latency { is_live, min, max })
 }
 
 #[cfg(test)]

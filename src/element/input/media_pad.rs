@@ -5,8 +5,9 @@
 //! ```
 //!
 //! clocksync paces media that comes faster than real time (a file), also while nothing
-//! leaves; live media passes it as it comes. The RTP sender drops packets until the
-//! session publishes, so a session never blocks upstream.
+//! leaves; live media passes it as it comes. Before it, the timestamps are compared with
+//! running time. The RTP sender drops packets until the session publishes, so a session
+//! never blocks upstream.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -15,12 +16,14 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::caps::advised_caps;
-use super::latency::Latency;
+use super::latency::{Latency, upstream_latency};
 use super::pad_stream::{OpenGate, PadEvent, PadStream};
+use super::pad_timing::{PadTiming, SharedAlignment};
 use super::rtp_sender::RtpSender;
 use super::stream_format::{PadState, StreamFormat};
 use super::traffic_meter::Traffic;
 use crate::ivs::LimitViolation;
+use crate::media::Step;
 use crate::media::bandwidth::{DroppedFrames, PacerDelay};
 
 /// One sink pad of the bin.
@@ -35,14 +38,27 @@ pub(crate) struct MediaPad {
     /// unlinked in a bin (`gst_parse_bin_from_description`, playbin), ours included.
     idle: gst::Pad,
     stream: Arc<PadStream>,
+    timing: Arc<PadTiming>,
+}
+
+/// Times the buffers on their way in.
+#[derive(Clone)]
+struct TimingOfBuffers(Arc<PadStream>, Arc<PadTiming>);
+
+impl TimingOfBuffers {
+    fn tell(&self, pad: &gst::GhostPad, buffer: Option<&gst::BufferRef>) {
+        let Self(stream, timing) = self;
+        stream.tell_timing(timing.buffer(pad, buffer));
+    }
 }
 
 impl MediaPad {
     /// Makes the pad and its elements; [`Self::enter`] adds them to the bin.
-    pub(crate) fn new(
+    pub(super) fn new(
         id: u32,
         name: &str,
         template: &gst::PadTemplate,
+        alignment: &SharedAlignment,
         tell: impl Fn(PadEvent) + Send + Sync + 'static,
     ) -> Result<Self, glib::BoolError> {
         // Named after the pad, so that a graph dump shows which belong together.
@@ -50,12 +66,17 @@ impl MediaPad {
             .name(format!("{name}-sync"))
             .build()?;
         let stream = Arc::new(PadStream::new(id, tell));
+        let timing = Arc::new(PadTiming::new(id, alignment.clone(), &sync));
         let sender = RtpSender::new(&format!("{name}-rtp"), stream.clone());
+        let of_buffers = TimingOfBuffers(stream.clone(), timing.clone());
+        let of_lists = of_buffers.clone();
         let ghost = gst::GhostPad::builder_from_template(template)
-            .chain_function(|pad, parent, buffer| {
+            .chain_function(move |pad, parent, buffer| {
+                of_buffers.tell(pad, Some(&buffer));
                 own_flow(pad, gst::ProxyPad::chain_default(pad, parent, buffer))
             })
-            .chain_list_function(|pad, parent, list| {
+            .chain_list_function(move |pad, parent, list| {
+                of_lists.tell(pad, list.get(0));
                 own_flow(pad, gst::ProxyPad::chain_list_default(pad, parent, list))
             })
             .name(name)
@@ -67,8 +88,9 @@ impl MediaPad {
             sender,
             idle: idle_pad()?,
             stream,
+            timing,
         };
-        pad.restart_pacing_after_flush()?;
+        pad.watch_timing();
         pad.advise_caps();
         Ok(pad)
     }
@@ -101,6 +123,7 @@ impl MediaPad {
             let _ = element.set_state(gst::State::Null);
         }
         let _ = self.ghost.set_active(false);
+        self.timing.forget();
         if self.ghost.parent().is_some() {
             let _ = bin.remove_pad(&self.ghost);
         }
@@ -118,10 +141,17 @@ impl MediaPad {
 
     /// What upstream says of its latency; `None` if nobody answers.
     pub(crate) fn upstream_latency(&self) -> Option<Latency> {
-        let mut query = gst::query::Latency::new();
-        let answered = self.ghost.peer_query(&mut query);
-        let (is_live, min, max) = query.result();
-        answered.then_some(Latency { is_live, min, max })
+        upstream_latency(&self.ghost)
+    }
+
+    /// Applies a step of its timing that was due to a change of the element's state.
+    pub(super) fn apply_timing(&self, step: Step) {
+        self.stream.tell_timing(self.timing.apply(step));
+    }
+
+    /// Notes that the latency of the pipeline has changed, and its sources may have.
+    pub(crate) fn latency_changed(&self) {
+        self.timing.ask_upstream();
     }
 
     /// Links it to webrtcbin's sink pad.
@@ -236,24 +266,19 @@ impl MediaPad {
     /// Closes the gate and forgets the stream; the next one sends its caps again.
     pub(crate) fn reset(&self) {
         self.stream.reset();
+        self.timing.forget();
     }
 
-    /// After a flush, upstream's running time restarts, but the pipeline's goes on: it
-    /// restarts only if a sink prerolls. So clocksync starts again from the next buffer;
-    /// otherwise all buffers would be late and go out at once.
-    fn restart_pacing_after_flush(&self) -> Result<(), glib::BoolError> {
-        let sync = self.sync.downgrade();
-        let flushes = gst::PadProbeType::EVENT_FLUSH;
-        static_pad(&self.sync, "src")?.add_probe(flushes, move |_, info| {
-            if let Some(gst::PadProbeData::Event(event)) = &info.data
-                && event.type_() == gst::EventType::FlushStop
-                && let Some(sync) = sync.upgrade()
-            {
-                sync.set_property("sync-to-first", true);
+    /// Lets the timing see what comes in, ahead of clocksync.
+    fn watch_timing(&self) {
+        let (stream, timing) = (self.stream.clone(), self.timing.clone());
+        let mask = gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::EVENT_FLUSH;
+        self.ghost.add_probe(mask, move |ghost, info| {
+            if let Some(gst::PadProbeData::Event(event)) = &info.data {
+                stream.tell_timing(timing.event(ghost, event));
             }
             gst::PadProbeReturn::Ok
         });
-        Ok(())
     }
 
     /// Answers upstream's caps queries with a different payload type for each
@@ -334,7 +359,9 @@ mod tests {
         let header = [0x80, 0x60, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0x5c, 0x01];
         let mut packet = gst::Buffer::from_slice(header);
         let payload = gst::Memory::from_slice([0xff; 1200]);
-        packet.get_mut().unwrap().append_memory(payload);
+        let writable = packet.get_mut().unwrap();
+        writable.append_memory(payload);
+        writable.set_pts(gst::ClockTime::ZERO);
         packet
     }
 
@@ -358,7 +385,9 @@ mod tests {
         let any = gst::Caps::new_empty_simple("application/x-rtp");
         let (to, always) = (gst::PadDirection::Sink, gst::PadPresence::Always);
         let template = gst::PadTemplate::new("sink", to, always, &any).unwrap();
-        let pad = MediaPad::new(0, "sink", &template, |_| {}).unwrap();
+        let alignment = SharedAlignment::default();
+        alignment.with(|alignment| alignment.play(Some(0)));
+        let pad = MediaPad::new(0, "sink", &template, &alignment, |_| {}).unwrap();
         let bin = gst::Pipeline::new();
         let end = gst::ElementFactory::make("fakesink").build().unwrap();
         bin.add(&end).unwrap();
@@ -366,7 +395,17 @@ mod tests {
         pad.enter(bin.upcast_ref()).unwrap();
         let end = end.static_pad("sink").unwrap();
         pad.link_to(&end).unwrap();
-        let feed = gst::Pad::builder(gst::PadDirection::Src).build();
+        // The packets have one timestamp, and are on time for a minute.
+        let latency = gst::ClockTime::from_seconds(60);
+        let feed = gst::Pad::builder(gst::PadDirection::Src)
+            .query_function(move |_, _, query| match query.view_mut() {
+                gst::QueryViewMut::Latency(query) => {
+                    query.set(true, latency, None);
+                    true
+                }
+                _ => false,
+            })
+            .build();
         feed.set_active(true).unwrap();
         feed.link(&pad.ghost).unwrap();
         let caps = "application/x-rtp,media=video,encoding-name=H264,payload=96,clock-rate=90000";

@@ -7,6 +7,7 @@ use gst::prelude::*;
 
 use super::media_pad::MediaPad;
 use super::pad_stream::PadEvent;
+use super::pad_timing::{SharedAlignment, running_time};
 use crate::whip::MAX_TRACKS;
 
 /// The sink pads that are requested and not released.
@@ -14,6 +15,7 @@ use crate::whip::MAX_TRACKS;
 pub(crate) struct PadList {
     pads: Mutex<Vec<MediaPad>>,
     made: AtomicU32,
+    alignment: SharedAlignment,
 }
 
 impl PadList {
@@ -44,7 +46,7 @@ impl PadList {
             return Err(glib::bool_error!("there is a pad {name} already"));
         }
         let id = self.made.fetch_add(1, Ordering::Relaxed);
-        let pad = MediaPad::new(id, &name, template, tell)?;
+        let pad = MediaPad::new(id, &name, template, &self.alignment, tell)?;
         // Listed before it is in the bin, where a caps event can come at once.
         self.lock().push(pad.clone());
         if let Err(error) = pad.enter(bin) {
@@ -68,6 +70,24 @@ impl PadList {
             }
             None => false,
         }
+    }
+
+    /// Notes that the element goes to PLAYING. What waits for that in clocksync is timed
+    /// first: in PAUSED there is no running time to compare with.
+    pub(crate) fn play(&self, element: &gst::Element) {
+        let now = running_time(element);
+        let steps = self.alignment.with(|alignment| alignment.play(now));
+        let pads = self.get();
+        for (id, step) in steps {
+            if let Some(pad) = pads.iter().find(|pad| pad.id == id) {
+                pad.apply_timing(step);
+            }
+        }
+    }
+
+    /// Notes that the element leaves PLAYING.
+    pub(crate) fn pause(&self) {
+        self.alignment.with(|alignment| alignment.pause());
     }
 
     fn free_name(&self) -> String {

@@ -17,6 +17,7 @@ use super::pacing::{Paced, PacedQueue};
 use super::stream_format::{PadState, StreamFormat};
 use super::traffic_meter::TrafficMeter;
 use crate::element::log::CAT;
+use crate::media::TimingNews;
 use crate::media::bandwidth::{DroppedFrames, ExtensionId, PacerDelay};
 
 /// News of a pad's stream, told on its streaming thread.
@@ -29,6 +30,8 @@ pub(crate) enum PadEvent {
     PushFailed(u64, gst::FlowError),
     /// There is a new limit violation.
     LimitViolated,
+    /// The timestamps of the pad with this id were far from running time.
+    Timing(u32, TimingNews),
 }
 
 /// How a gate opens.
@@ -99,6 +102,12 @@ impl PadStream {
             arrivals: Arrivals::default(),
             traffic: TrafficMeter::default(),
             shared: Mutex::default(),
+        }
+    }
+
+    pub(super) fn tell_timing(&self, news: Option<TimingNews>) {
+        if let Some(news) = news {
+            (self.tell)(PadEvent::Timing(self.id, news));
         }
     }
 

@@ -10,7 +10,7 @@ use super::black_source::Black;
 use super::log_redaction::{limit_logs, limit_logs_of_turn};
 use super::uplink_tap::UplinkTap;
 use super::webrtc_stats::bound_retransmissions;
-use crate::element::input::{MediaPad, StreamFormat};
+use crate::element::input::{MediaPad, NEVER_HELD, StreamFormat};
 use crate::element::settings::IceSettings;
 use crate::ivs::{FillerMode, OfferedVideo, filler_codec};
 use crate::media::DtlsCertificate;
@@ -92,6 +92,8 @@ pub(super) fn watch_children(
             // Its log category does not exist before the first srtpenc.
             "srtpenc" => limit_logs(element),
             "nicesrc" => count_arrivals(element, &heard),
+            // Media were paced before; the element's live media may be a little early.
+            "clocksync" => element.set_property("ts-offset", NEVER_HELD),
             "rtprtxsend" => bound_retransmissions(element, &uplink),
             _ => {}
         }

@@ -1,5 +1,6 @@
 //! The messages to a conductor.
 
+use crate::media::TimingNews;
 use crate::session::Event;
 
 /// Something that happens to a run. One channel carries all messages, so that they
@@ -13,6 +14,8 @@ pub(crate) enum Message {
     Playing,
     /// A pad's stream violates an IVS limit.
     LimitViolated,
+    /// The timestamps of the pad with this id were far from running time.
+    Timing(u32, TimingNews),
     /// The peer connection with this number did not take a packet.
     PushFailed(u64, gst::FlowError),
     /// An element inside has posted an error.

@@ -92,6 +92,7 @@ impl ElementState {
             PadEvent::Changed => Message::PadsChanged,
             PadEvent::PushFailed(peer, error) => Message::PushFailed(peer, error),
             PadEvent::Flushed(pad) => Message::PadFlushed(pad),
+            PadEvent::Timing(pad, news) => Message::Timing(pad, news),
             PadEvent::LimitViolated => Message::LimitViolated,
         });
     }

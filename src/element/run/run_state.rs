@@ -19,6 +19,7 @@ use crate::element::input::{MediaPad, upstream_encoder};
 use crate::element::session_state::SessionState;
 use crate::element::settings::{BitrateSettings, IceSettings};
 use crate::ivs::{FillerMode, OfferedVideo};
+use crate::media::TimingNews;
 use crate::session::{Config, Ending, Process, Session};
 
 /// Time between two checks for pads that have fallen silent.
@@ -154,6 +155,13 @@ impl Run {
                     bus_messages::post_limit(element, &violation, encoder.as_deref());
                 }
             }
+        }
+    }
+
+    /// Tells what became of timestamps that were far from running time.
+    pub(super) fn tell_timing(&self, element: &gst::Element, id: u32, news: TimingNews) {
+        if let Some(pad) = self.state.pads.get().iter().find(|pad| pad.id == id) {
+            bus_messages::post_timing(element, &pad.ghost.name(), news);
         }
     }
 

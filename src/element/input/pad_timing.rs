@@ -1,0 +1,149 @@
+//! Applies the alignment of timestamps to a pad: reads those of its buffers, asks
+//! upstream whether it is live, and sets up clocksync.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gst::prelude::*;
+
+use super::latency::{Latency, upstream_latency};
+use crate::media::{Step, TimeAlignment, Timing, TimingNews};
+
+/// As `ts-offset`: no buffer is held, whatever its timestamp.
+pub(crate) const NEVER_HELD: i64 = -i64::MAX;
+
+/// The alignment of the element's pads.
+#[derive(Clone, Default)]
+pub(super) struct SharedAlignment(Arc<Mutex<TimeAlignment>>);
+
+impl SharedAlignment {
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut TimeAlignment) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The timing of one pad.
+pub(super) struct PadTiming {
+    id: u32,
+    alignment: SharedAlignment,
+    sync: glib::WeakRef<gst::Element>,
+    segment: Mutex<Option<gst::FormattedSegment<gst::ClockTime>>>,
+    asks_upstream: AtomicBool,
+}
+
+impl PadTiming {
+    pub(super) fn new(id: u32, alignment: SharedAlignment, sync: &gst::Element) -> Self {
+        Self {
+            id,
+            alignment,
+            sync: sync.downgrade(),
+            segment: Mutex::default(),
+            asks_upstream: AtomicBool::new(true),
+        }
+    }
+
+    /// Takes an event on its way in.
+    pub(super) fn event(&self, pad: &gst::GhostPad, event: &gst::Event) -> Option<TimingNews> {
+        match event.view() {
+            gst::EventView::StreamStart(_) => {
+                self.ask_upstream();
+                self.alignment.with(|alignment| alignment.begin(self.id));
+            }
+            gst::EventView::Caps(_) => self.ask_upstream(),
+            gst::EventView::Segment(segment) => {
+                self.ask_upstream();
+                let segment = segment.segment().downcast_ref().cloned();
+                *self.segment.lock().unwrap_or_else(PoisonError::into_inner) = segment;
+            }
+            // clocksync holds it as it holds a buffer.
+            gst::EventView::Gap(gap) => return self.time(pad, Some(gap.get().0)),
+            gst::EventView::FlushStop(_) => {
+                self.alignment.with(|alignment| alignment.flush(self.id));
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Takes a buffer on its way in.
+    pub(super) fn buffer(
+        &self,
+        pad: &gst::GhostPad,
+        buffer: Option<&gst::BufferRef>,
+    ) -> Option<TimingNews> {
+        // In clocksync's order.
+        self.time(pad, buffer.and_then(|buffer| buffer.dts_or_pts()))
+    }
+
+    /// Asks upstream again whether it is live, when the next buffer comes: it may not
+    /// know before.
+    pub(super) fn ask_upstream(&self) {
+        self.asks_upstream.store(true, Ordering::Release);
+    }
+
+    /// Forgets the stream.
+    pub(super) fn forget(&self) {
+        self.alignment.with(|alignment| alignment.remove(self.id));
+        self.ask_upstream();
+        let timing = self.alignment.with(|alignment| alignment.timing(self.id));
+        self.set(timing);
+    }
+
+    /// Applies a step, and returns what to tell.
+    pub(super) fn apply(&self, (timing, news): Step) -> Option<TimingNews> {
+        if let Some(timing) = timing {
+            self.set(timing);
+        }
+        news
+    }
+
+    fn time(&self, pad: &gst::GhostPad, time: Option<gst::ClockTime>) -> Option<TimingNews> {
+        if self.asks_upstream.swap(false, Ordering::AcqRel) {
+            let Latency { is_live, min, .. } = upstream_latency(pad).unwrap_or_default();
+            let latency = min.nseconds();
+            self.alignment
+                .with(|alignment| alignment.set_source(self.id, is_live, latency));
+        }
+        let time = self.running_time(time?)?;
+        let now = pad.parent_element().and_then(|bin| running_time(&bin));
+        let step = self
+            .alignment
+            .with(|alignment| alignment.take(self.id, time, now));
+        self.apply(step)
+    }
+
+    fn running_time(&self, time: gst::ClockTime) -> Option<i64> {
+        let segment = self.segment.lock();
+        let segment = segment.unwrap_or_else(PoisonError::into_inner);
+        // A timestamp from 292 years on is a negative one that was computed unsigned.
+        match segment.as_ref()?.to_running_time_full(time)? {
+            gst::Signed::Positive(time) => Some(time.nseconds().cast_signed()),
+            gst::Signed::Negative(time) => Some(time.nseconds().cast_signed().wrapping_neg()),
+        }
+    }
+
+    /// Sets clocksync's offset, by which it holds, and its pad's, which shifts what leaves.
+    fn set(&self, mut timing: Timing) {
+        let Some(sync) = self.sync.upgrade() else {
+            return;
+        };
+        loop {
+            sync.set_property("ts-offset", timing.hold.unwrap_or(NEVER_HELD));
+            if let Some(source) = sync.static_pad("src") {
+                source.set_offset(timing.shift);
+            }
+            // At the start of PLAYING, another thread may set it.
+            let latest = self.alignment.with(|alignment| alignment.timing(self.id));
+            if latest == timing {
+                return;
+            }
+            timing = latest;
+        }
+    }
+}
+
+/// The running time of an element, in nanoseconds; `None` without a clock.
+pub(super) fn running_time(element: &gst::Element) -> Option<i64> {
+    let now = element.current_running_time()?;
+    i64::try_from(now.nseconds()).ok()
+}
