@@ -256,6 +256,7 @@ pub(super) fn post_timing(element: &gst::Element, pad: &str, news: TimingNews) {
     gst::info!(CAT, obj = element, "{text}");
     let details = gst::Structure::builder("details")
         .field("pad", pad)
+        .field("ahead", ahead)
         .field("shift", shift)
         .build();
     let message = gst::message::Info::builder(gst::StreamError::Format, &text)
