@@ -294,6 +294,45 @@ fn an_offset_of_the_elements_own_pad() {
     assert!(wait_shift(&mut publisher, 0) < -HOUR / 2);
 }
 
+/// webrtcbin takes caps under a lock that it holds while it makes its first certificate.
+#[test]
+fn upstream_gives_no_caps_to_a_webrtcbin_that_is_being_made() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(AUDIO, &stage);
+    let (sender, threads) = std::sync::mpsc::channel();
+    let bin = publisher.whip.downcast_ref::<gst::Bin>().unwrap();
+    bin.connect_element_added(move |_, element| {
+        let is_webrtcbin = |factory: gst::ElementFactory| factory.name() == "webrtcbin";
+        if !element.factory().is_some_and(is_webrtcbin) {
+            return;
+        }
+        let sender = sender.clone();
+        element.connect_pad_added(move |_, pad| {
+            let sender = sender.clone();
+            pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+                if info
+                    .event()
+                    .is_some_and(|event| event.type_() == gst::EventType::Caps)
+                {
+                    let thread = std::thread::current();
+                    let _ = sender.send(thread.name().unwrap_or_default().to_owned());
+                }
+                gst::PadProbeReturn::Ok
+            });
+        });
+    });
+    publisher.play();
+    publisher.wait_state("publishing");
+    wait_for_more(&stage, Kind::Audio, 25);
+    let threads: Vec<String> = threads.try_iter().collect();
+    assert!(!threads.is_empty());
+    let of_upstream: Vec<&String> = threads
+        .iter()
+        .filter(|thread| !thread.starts_with("ivswhipsink"))
+        .collect();
+    assert!(of_upstream.is_empty(), "{threads:?}");
+}
+
 #[test]
 fn the_other_branch_of_a_tee_flows() {
     let launch = "audiotestsrc is-live=true ! opusenc ! rtpopuspay name=audio-pay ! tee name=t \
