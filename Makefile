@@ -37,6 +37,7 @@ help:
 	@echo 'make test-long        the slow proofs, with what they measured (about thirteen minutes)'
 	@echo 'make bench-uplink     what arrives over a narrow or lossy wire (as root; RUNS=3, and'
 	@echo '                      SCENARIO and WHO, choose: scripts/bench_uplink.py --help)'
+	@echo 'make test-long        the slow proofs, with what they measured (about half an hour)'
 	@echo 'make system           only install the system packages that are missing'
 
 demo: build

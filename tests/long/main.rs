@@ -1,6 +1,6 @@
 //! Slow tests: the cost of many starts, reconnects and restarts, and that they
 //! leak nothing. `make test-long` runs them and prints what they measured.
-#![cfg(all(feature = "element", target_os = "linux"))]
+#![cfg(all(feature = "element", target_os = "linux", target_env = "gnu"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,15 +10,22 @@
 )]
 
 mod alone;
+#[path = "../common/mod.rs"]
+mod common;
 mod far_end;
+mod faulty_stages;
 #[path = "../element/harness.rs"]
 #[allow(
     dead_code,
     reason = "shared with the tests of the element, which use all of it"
 )]
 mod harness;
+mod logged;
 mod process_usage;
 mod publisher;
+#[path = "../../src/random.rs"]
+#[allow(dead_code, reason = "shared with the property tests of the library")]
+mod random;
 
 mod connecting;
 mod many;
@@ -26,4 +33,5 @@ mod reconnects;
 mod restarts;
 mod rounds;
 mod silence;
+mod soak;
 mod steady;

@@ -5,6 +5,9 @@ use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use malloc_info::info::{System, SystemType, TotalType};
+use malloc_info::malloc_info;
+
 /// Longer than the life of an idle thread in GLib's pools (15 s).
 const POOL_IDLE: Duration = Duration::from_secs(16);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -18,6 +21,9 @@ pub struct Usage {
     pub files: usize,
     /// Resident memory in kB.
     pub memory: u64,
+    /// The part of it that malloc has given out, in kB. The rest stays resident
+    /// after a peak: malloc returns only what is free at its heap's end.
+    pub allocated: u64,
 }
 
 impl Usage {
@@ -27,6 +33,7 @@ impl Usage {
             // Without the descriptor that lists them.
             files: entries("/proc/self/fd") - 1,
             memory: status("VmRSS:"),
+            allocated: allocated(),
         }
     }
 
@@ -72,8 +79,12 @@ impl fmt::Display for Usage {
             threads,
             files,
             memory,
+            allocated,
         } = self;
-        write!(f, "{threads} threads, {files} files, {memory} kB resident")
+        write!(
+            f,
+            "{threads} threads, {files} files, {memory} kB resident, {allocated} kB allocated"
+        )
     }
 }
 
@@ -99,6 +110,19 @@ fn status(field: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(field));
     let amount = line.unwrap().split_whitespace().next().unwrap();
     amount.parse().unwrap()
+}
+
+fn allocated() -> u64 {
+    let heap = malloc_info().unwrap();
+    let current = |system: &&System| system.r#type == SystemType::Current;
+    let system = heap.system.iter().find(current).unwrap().size;
+    let sum = |is: fn(&TotalType) -> bool| {
+        let parts = heap.total.iter().filter(|part| is(&part.r#type));
+        parts.map(|part| part.size).sum::<usize>()
+    };
+    let free = sum(|part| matches!(part, TotalType::Fast | TotalType::Rest));
+    let mapped = sum(|part| *part == TotalType::Mmap);
+    (system + mapped - free) as u64 / 1024
 }
 
 fn thread_names() -> Vec<String> {
