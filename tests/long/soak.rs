@@ -19,6 +19,8 @@ use crate::random::Random;
 const SECONDS: &str = "IVSWHIPSINK_SOAK_SECONDS";
 const SEED: &str = "IVSWHIPSINK_SOAK_SEED";
 const PUBLISHERS: u64 = 20;
+/// Nothing listens on port 9, so the POST fails while webrtcbin begins to gather.
+const NOWHERE: &str = "http://127.0.0.1:9/";
 /// Small, for the sake of the machine, but within IVS's limits.
 const VIDEO: &str = "videotestsrc is-live=true ! video/x-raw,width=284,height=160,framerate=12/1 \
      ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=12 bitrate=100 \
@@ -29,6 +31,7 @@ const STOP_BOUND: Duration = Duration::from_secs(10);
 /// What the element says to the faults, in its log and on the bus.
 const PLAYED: &[&str] = &[
     "refused the offer (HTTP",
+    "connection refused",
     "POST to http://...: failed: no reply came in time",
     "POST to http://...: failed: the server closed the connection without a reply",
     "no media connection with",
@@ -161,7 +164,11 @@ impl<'a> Publisher<'a> {
     ) -> Self {
         let media = [AUDIO.to_owned(), format!("{AUDIO}{VIDEO}")];
         let inner = harness::Publisher::new(&media[random.below(2)]);
-        inner.whip.set_property("whip-endpoint", &stages.endpoint);
+        let endpoint = match random.below(10) {
+            0 => NOWHERE,
+            _ => stages.endpoint.as_str(),
+        };
+        inner.whip.set_property("whip-endpoint", endpoint);
         inner.whip.set_property("auth-token", &stages.token);
         inner.whip.set_property("silence-timeout", 2u32);
         inner.whip.set_property("timeout", 4u32);
