@@ -34,7 +34,6 @@ help:
 	@echo 'make demo             publish audio to a local stage and say what it saw'
 	@echo 'make demo MEDIA=av    the same with audio and H.264 video (or MEDIA=video)'
 	@echo 'make test             every check and every test'
-	@echo 'make test-long        the slow proofs, with what they measured (about thirteen minutes)'
 	@echo 'make bench-uplink     what arrives over a narrow or lossy wire (as root; RUNS=3, and'
 	@echo '                      SCENARIO and WHO, choose: scripts/bench_uplink.py --help)'
 	@echo 'make test-long        the slow proofs, with what they measured (about half an hour)'
