@@ -25,6 +25,7 @@ FEEDBACK ?=
 STEADY ?=
 NARROW ?=
 AFTER ?=
+RANDOM_MINUTES ?=
 
 .PHONY: help demo test test-long bench-uplink system build fmt clippy lower doc tests demos
 # The steps share one target directory and cargo uses every core by itself.
@@ -81,4 +82,4 @@ test-long: build
 # Not a test: it measures, for about half an hour, and needs root.
 bench-uplink: build
 	@scripts/bench_uplink.py --runs "$(RUNS)" --scenario "$(SCENARIO)" --who "$(WHO)" \
-		--feedback "$(FEEDBACK)" --steady "$(STEADY)" --narrow "$(NARROW)" --after "$(AFTER)"
+		--random "$(RANDOM_MINUTES)" --feedback "$(FEEDBACK)" --steady "$(STEADY)" --narrow "$(NARROW)" --after "$(AFTER)"

@@ -12,6 +12,10 @@ what arrives.
     --steady, --narrow, --after N
                       seconds before the wire gets worse, while it is, and after
                       (default: 20, 20, 30; at least 8)
+    --random MINUTES  instead of the scenarios: a wire with a new rate between 0.3
+                      and 6 Mbit/s each 5 to 20 seconds, with x264enc; a line a
+                      minute, with the publisher's resident memory
+    --seed N          which random rates (default: 1)
     --list            the names
 
 Linux, as root: see scripts/wire.py. What each run has logged stays in
@@ -40,11 +44,13 @@ import argparse
 import bisect
 import json
 import os
+import random
 import shlex
 import shutil
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -93,6 +99,8 @@ def main():
     if os.geteuid() != 0:
         sys.exit('bench-uplink: the wire needs root')
     take_copies()
+    if options.random:
+        return random_rates(options)
     if 'file' in options.who:
         make_file(options)
     for scenario in options.scenario:
@@ -110,7 +118,8 @@ def arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         usage=argparse.SUPPRESS, allow_abbrev=False)
-    numbers = {'runs': 1, 'steady': 20, 'narrow': 20, 'after': 30}
+    numbers = {'runs': 1, 'steady': 20, 'narrow': 20, 'after': 30, 'random': 0, 'seed': 1}
+    least = {'runs': 1, 'random': 0, 'seed': 0}
     for name in ('scenario', 'who', 'feedback', *numbers):
         parser.add_argument(f'--{name}', default='', help=argparse.SUPPRESS)
     parser.add_argument('--list', action='store_true', help=argparse.SUPPRESS)
@@ -127,7 +136,7 @@ def arguments():
                 parser.error(f'{name} {word!r} is not known: expected {", ".join(known)}')
     for name, default in numbers.items():
         text = getattr(options, name) or str(default)
-        if not text.isdecimal() or int(text) < (1 if name == 'runs' else FIRST + 5):
+        if not text.isdecimal() or int(text) < least.get(name, FIRST + 5):
             parser.error(f'{name} {text!r} is no number, or too small')
         setattr(options, name, int(text))
     options.feedback = options.feedback or 'twcc'
@@ -174,7 +183,12 @@ def measure(options, scenario, who, run):
     logs = os.path.join(LOGS, f'{scenario}-{who}-{run}')
     shutil.rmtree(logs, ignore_errors=True)
     os.makedirs(logs)
-    code = publish(options, scenario, video, properties, logs)
+    wide, narrow = SCENARIOS[scenario]
+    begin = CONNECT + options.steady
+    steps = f'{begin}:{narrow} {begin + options.narrow}:{wide}'
+    video = video.format(file=file_of(options))
+    seconds = CONNECT + sum(options.phases)
+    code = publish(options, (wide, steps, seconds), video, properties, logs)
     if code not in (0, 124):
         print(f'bench-uplink: {logs}: exit code {code}', file=sys.stderr)
     return rows(options, Log(logs))
@@ -187,21 +201,18 @@ def has_property(name):
     return any(line.split()[:1] == [name] for line in told.stdout.splitlines())
 
 
-def publish(options, scenario, video, properties, logs):
+def publish(options, wire, video, properties, logs):
     """A whole session over the wire. Each end notes when it began."""
-    wide, narrow = SCENARIOS[scenario]
+    settings, steps, seconds = wire
     key, stage = os.path.join(logs, 'key'), os.path.join(COPIES, 'ivs-stage')
     token = subprocess.run([stage, 'token', '--key-file', key], check=True, capture_output=True)
-    begin = CONNECT + options.steady
-    seconds = CONNECT + sum(options.phases)
     far = (f'{stage} serve --port 8080 --regional-port 8081 --media-address 10.77.0.2'
            f' --key-file {key} --feedback {options.feedback} --events {logs}/events')
     near = (f'timeout -k 10 -s INT {seconds} gst-launch-1.0 -e -m'
             f' ivswhipsink name=whip whip-endpoint=http://127.0.0.1:8080/ {properties}'
-            f' {video.format(file=file_of(options))} ! rtph264pay config-interval=-1 aggregate-mode=zero-latency ! whip.'
+            f' {video} ! rtph264pay config-interval=-1 aggregate-mode=zero-latency ! whip.'
             ' audiotestsrc is-live=true ! opusenc ! rtpopuspay ! whip.')
-    settings = [f'--{setting}' for setting in wide.split(',')]
-    steps = f'{begin}:{narrow} {begin + options.narrow}:{wide}'
+    settings = [f'--{setting}' for setting in settings.split(',')]
     wire = [os.path.join(ROOT, 'scripts', 'wire.py'), *settings, '--steps', steps, '--port', '8080',
             '--log', f'{logs}/wire', '--', *timed(far, f'{logs}/far'), ':::',
             *timed(near, f'{logs}/near')]
@@ -212,8 +223,54 @@ def publish(options, scenario, video, properties, logs):
     return done.returncode
 
 
+def random_rates(options):
+    """Publishes for minutes over a wire whose rate changes, and tells of each minute."""
+    chosen, seconds = random.Random(options.seed), CONNECT + 60 * options.random
+    steps, at = [], CONNECT
+    while at < seconds:
+        steps.append(f'{at}:rate={chosen.randint(300, 6000)}k')
+        at += chosen.randint(5, 20)
+    logs = os.path.join(LOGS, f'random-{options.seed}')
+    shutil.rmtree(logs, ignore_errors=True)
+    os.makedirs(logs)
+    memory = {}
+    watch = threading.Thread(target=watch_memory, args=(f'{logs}/near.pid', memory), daemon=True)
+    watch.start()
+    video, properties = WHO['x264enc']
+    wire = ('rate=4M,queue=200,delay=25', ' '.join(steps), seconds)
+    code = publish(options, wire, video, properties, logs)
+    log = Log(logs)
+    table = [('minute', '', 'wire', 'video', 'fps', 'gap', 'lost', 'sound', 'sent', 'resident kB')]
+    spans = [(str(number + 1), CONNECT + 60 * number, 60) for number in range(options.random)]
+    for name, begin, length in [*spans, ('all', CONNECT, 60 * options.random)]:
+        row = numbers(log, begin, begin + length)
+        row['wire'] = statistics.fmean(line['rate'] for line in log.lines(begin, begin + length)) / 1e3
+        cells = [number(column, row[column]) for column in ('wire', 'video', 'fps', 'gap')]
+        sent = statistics.fmean(line['up']['offered'] * 8e-3 for line in log.lines(begin, begin + length))
+        cells += [number('lost', row['lost'][0]), number('sound', row['sound']), f'{sent:.0f}']
+        table.append((name, '', *cells, str(memory.get(int((begin + length) / 60), ''))))
+    print(f'seed {options.seed}, {options.random} minutes; exit code {code}; '
+          f'sessions: {log.sessions}')
+    show(table)
+
+
+def watch_memory(file, memory):
+    """Notes the resident kB of the publisher by the minute."""
+    began = time.monotonic()
+    while True:
+        time.sleep(5)
+        try:
+            parent = open(file).read().strip()
+            child = open(f'/proc/{parent}/task/{parent}/children').read().split()[0]
+            status = open(f'/proc/{child}/status').read()
+        except (OSError, IndexError):
+            continue
+        resident = [line.split()[1] for line in status.splitlines() if line.startswith('VmRSS')]
+        memory[int((time.monotonic() - began) / 60)] = resident[0]
+
+
 def timed(command, file):
-    script = f'date +%s.%N >{file}; exec "$@"'
+    script = f'date +%s.%N >{file}; echo $$ >{file}.pid; exec "$@"'
     return ['sh', '-c', script, 'sh', *shlex.split(command)]
 
 
@@ -231,6 +288,7 @@ class Log:
                 sessions[event['session']] = event['sections']
                 self.times.append(event['at_ms'] / 1e3 + offset)
                 self.counts.append([one for sections in sessions.values() for one in sections])
+        self.sessions = len(sessions)
 
     def counts_at(self, second, kind):
         """The sums of the last counts, and their time."""
