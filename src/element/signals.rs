@@ -22,16 +22,12 @@ pub(super) fn has_token_handler(element: &gst::Bin) -> bool {
     signal.is_some_and(|signal| signal_has_handler_pending(element, signal, None, false))
 }
 
-/// Whether the application listens to changes of the property `target-bitrate`.
+/// Whether the application listens to changes of the property `target-bitrate`. Handlers of
+/// all properties do not count: tools that print them connect those.
 pub(super) fn has_bitrate_handler(element: &gst::Element) -> bool {
     let notify = SignalId::lookup("notify", glib::Object::static_type());
     let property = glib::Quark::from_str("target-bitrate");
-    notify.is_some_and(|notify| {
-        let pending = |detail| signal_has_handler_pending(element, notify, detail, false);
-        // Without detail it would be a handler of all properties, such as that of a tool
-        // that prints them.
-        pending(Some(property)) && !pending(None)
-    })
+    notify.is_some_and(|notify| signal_has_handler_pending(element, notify, Some(property), false))
 }
 
 pub(super) fn signals() -> &'static [Signal] {

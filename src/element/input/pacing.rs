@@ -133,3 +133,69 @@ impl PacedQueue {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    const BOUND: Duration = Duration::from_secs(10);
+
+    /// A queue, and what leaves it.
+    fn queue() -> (Arc<PacedQueue>, Receiver<Paced>) {
+        gst::init().unwrap();
+        let (sender, left) = channel();
+        let queue = Arc::new(PacedQueue::new());
+        let leave = move |paced| drop(sender.send(paced));
+        queue.clone().run(leave).unwrap();
+        (queue, left)
+    }
+
+    fn packets(count: usize) -> Vec<gst::Buffer> {
+        let packet = gst::Buffer::from_slice([0; 962]);
+        vec![packet; count]
+    }
+
+    #[test]
+    fn packets_and_events_leave_in_order_and_at_a_pace() {
+        let (queue, left) = queue();
+        // 1000 bytes with their headers are 80 ms.
+        queue.set_pace(Some(100_000));
+        let before = Instant::now();
+        queue.push(packets(2));
+        queue.push_event(gst::event::Gap::builder(gst::ClockTime::ZERO).build());
+        queue.push(packets(1));
+        let kinds = (0..4).map(|_| matches!(left.recv_timeout(BOUND), Ok(Paced::Packet(_))));
+        assert_eq!(kinds.collect::<Vec<_>>(), [true, true, false, true]);
+        assert!(before.elapsed() >= Duration::from_millis(150));
+        queue.end();
+    }
+
+    #[test]
+    fn without_a_pace_all_leaves_at_once() {
+        let (queue, left) = queue();
+        queue.push(packets(50));
+        for _ in 0..50 {
+            left.recv_timeout(BOUND).unwrap();
+        }
+        assert_eq!(queue.delay().oldest, Duration::ZERO);
+        queue.end();
+    }
+
+    #[test]
+    fn the_end_drops_what_waits_and_ends_the_thread() {
+        let (queue, left) = queue();
+        queue.set_pace(Some(1));
+        queue.push(packets(10));
+        left.recv_timeout(BOUND).unwrap();
+        queue.end();
+        // The thread has dropped the sender.
+        while left.recv_timeout(BOUND).is_ok() {}
+        assert_eq!(
+            left.recv_timeout(BOUND).err(),
+            Some(std::sync::mpsc::RecvTimeoutError::Disconnected)
+        );
+        assert_eq!(queue.delay().oldest, Duration::ZERO);
+    }
+}

@@ -390,3 +390,12 @@ impl PadStream {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+impl Drop for PadStream {
+    /// The pacing thread holds the queue, but not the stream.
+    fn drop(&mut self) {
+        if let Some(paced) = self.lock().paced.take() {
+            paced.end();
+        }
+    }
+}
