@@ -139,6 +139,11 @@ impl Encoder {
             return Err(EncoderError::Bound);
         }
         let units = (bit_rate / self.known.unit).max(1);
+        if self.bit_rate() == Some(units * self.known.unit) {
+            // To set it again would make some encoders begin anew.
+            self.set = Some(units * self.known.unit);
+            return Ok(());
+        }
         let value = units.to_value();
         let kind = element.property_value("bitrate").type_();
         let value = value
