@@ -394,7 +394,8 @@ impl PadStream {
 impl Drop for PadStream {
     /// The pacing thread holds the queue, but not the stream.
     fn drop(&mut self) {
-        if let Some(paced) = self.lock().paced.take() {
+        let paced = self.lock().paced.take();
+        if let Some(paced) = paced {
             paced.end();
         }
     }
