@@ -353,10 +353,10 @@ mod tests {
 
     const PACKETS: u32 = 200_000;
 
-    /// A packet from the middle of a frame, as rtph264pay makes it: header and
-    /// payload are two memories.
-    fn packet() -> gst::Buffer {
-        let header = [0x80, 0x60, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0x5c, 0x01];
+    /// A packet as rtph264pay makes it: header and payload are two memories.
+    fn packet(number: u8, start: [u8; 2]) -> gst::Buffer {
+        let mut header = vec![0x80, 0x60, 0, number, 0, 0, 0, 1, 0, 0, 0, 1];
+        header.extend(start);
         let mut packet = gst::Buffer::from_slice(header);
         let payload = gst::Memory::from_slice([0xff; 1200]);
         let writable = packet.get_mut().unwrap();
@@ -416,15 +416,18 @@ mod tests {
         feed.push_event(gst::event::Segment::new(&segment));
         pad.open_gate(OpenGate {
             peer: 1,
-            is_video: false,
+            is_video: true,
             is_paced: false,
             transport_wide: None,
         });
-        let packet = packet();
+        feed.push(packet(1, [0x65, 0x88])).unwrap();
+        // From the middle of a frame.
+        let packet = packet(2, [0x5c, 0x01]);
         let push = || {
-            let _ = feed.push(black_box(packet.clone()));
+            feed.push(black_box(packet.clone())).unwrap();
         };
         let watch = &pad.stream.traffic;
+        watch.clear();
         let take = || {
             let packets = std::iter::once(black_box(&packet).as_ref());
             black_box(watch.take(packets));

@@ -161,7 +161,7 @@ impl Encoder {
     /// Gives the encoder back the bit rate that the user has set.
     pub(super) fn restore(&mut self) {
         if !self.notice_user()
-            && self.set.take().is_some()
+            && self.set.take().is_some_and(|set| set != self.users)
             && let Some(element) = self.element.upgrade()
         {
             let units = self.users / self.known.unit;
