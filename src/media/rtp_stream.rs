@@ -23,6 +23,9 @@ const MAX_STEP_AHEAD: Duration = Duration::from_secs(5);
 /// The least time between the packets of two sources.
 const LEAST_STEP: Duration = Duration::from_millis(10);
 
+/// For how many numbers the numbering is remembered: more than a packet may be late.
+const REMEMBERED: u16 = 1 << 13;
+
 /// How many changes of the numbering are remembered for packets that come late.
 const MAX_SEGMENTS: usize = 64;
 
@@ -247,6 +250,7 @@ impl Source {
     }
 
     fn advance(&mut self, header: RtpHeader, at: Moment, skipped: bool) {
+        self.forget_before(header.sequence.wrapping_sub(REMEMBERED));
         (self.sequence, self.timestamp) = (header.sequence, header.timestamp);
         (self.at, self.skipped) = (at, skipped);
     }
@@ -263,6 +267,20 @@ impl Source {
         let next = self.segments.get(after)?;
         let number = sequence.wrapping_add(segment.offset);
         is_ahead_16(next.from.wrapping_add(next.offset), number).then_some(number)
+    }
+
+    /// Forgets the numbering before a number, so that no segment begins so long ago that
+    /// numbers since then have wrapped.
+    fn forget_before(&mut self, sequence: u16) {
+        let is_before = |segment: &Segment| is_ahead_16(sequence, segment.from);
+        while self.segments.len() > 1 && self.segments.get(1).is_some_and(is_before) {
+            self.segments.pop_front();
+        }
+        if let Some(first) = self.segments.front_mut()
+            && is_before(first)
+        {
+            first.from = sequence;
+        }
     }
 
     fn begin_segment(&mut self, from: u16, offset: u16) {
@@ -507,6 +525,28 @@ mod tests {
         assert_eq!(upstream.insert(16), Some(7));
         assert_eq!(upstream.send(16), Some(8));
         assert_eq!(upstream.insert(12), None, "late");
+    }
+
+    #[test]
+    fn a_long_stream_without_changes_goes_on() {
+        let mut upstream = Upstream::new();
+        for count in 0..200_000u32 {
+            let number = upstream.send(count as u16);
+            assert_eq!(number, Some((count as u16).cast_signed()), "packet {count}");
+        }
+        assert_eq!(
+            upstream.send(199_950u32 as u16),
+            Some((199_950u32 as u16).cast_signed())
+        );
+        upstream.skip(200_000u32 as u16);
+        for count in 200_001..300_000u32 {
+            let number = upstream.send(count as u16);
+            assert_eq!(
+                number,
+                Some((count - 1) as u16).map(u16::cast_signed),
+                "{count}"
+            );
+        }
     }
 
     #[test]
