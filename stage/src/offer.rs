@@ -26,6 +26,9 @@ pub struct OfferSection {
     pub ssrc: bool,
     /// The value of `a=setup` in the section, or else in the session part.
     pub setup: Option<String>,
+    /// URIs of the header extensions, from the `a=extmap` lines.
+    #[serde(default)]
+    pub extensions: Vec<String>,
 }
 
 /// Kind of a section.
@@ -122,6 +125,7 @@ impl OfferSection {
             msid: false,
             ssrc: false,
             setup: None,
+            extensions: Vec::new(),
         }
     }
 
@@ -156,6 +160,7 @@ impl OfferSection {
             "ssrc" => self.ssrc = true,
             "setup" => self.setup = Some(value.to_owned()),
             "rtpmap" => self.codecs.extend(codec_name(value)),
+            "extmap" => self.extensions.extend(extension(value)),
             _ => {}
         }
     }
@@ -168,6 +173,11 @@ fn codec_name(rtpmap: &str) -> Option<String> {
     Some(name.to_owned())
 }
 
+/// The URI in `3 URI` or `3/sendonly URI attributes` (RFC 8285 5).
+fn extension(extmap: &str) -> Option<String> {
+    Some(extmap.split(' ').nth(1)?.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +187,7 @@ mod tests {
         m=audio 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=sendonly\r\n\
         a=rtpmap:96 OPUS/48000/2\r\na=msid:s t\r\na=ssrc:1 cname:c\r\n\
         a=candidate:1 1 UDP 1 192.0.2.1 5000 typ host\r\n\
+        a=extmap:3 urn:example:x\r\na=extmap:4/sendonly urn:example:y z\r\n\
         m=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:1\r\na=inactive\r\n\
         a=rtpmap:97 H264/90000\r\n";
 
@@ -193,6 +204,7 @@ mod tests {
         assert_eq!(audio.codecs, ["OPUS"]);
         assert_eq!((audio.candidates, audio.msid, audio.ssrc), (1, true, true));
         assert_eq!(audio.setup.as_deref(), Some("actpass"));
+        assert_eq!(audio.extensions, ["urn:example:x", "urn:example:y"]);
         assert_eq!(sections[1].direction, Direction::Inactive);
         assert_eq!(sections[1].candidates, 0);
     }
