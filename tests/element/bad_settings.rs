@@ -8,7 +8,7 @@ use crate::harness::{AUDIO, Publisher, SeenError, stage};
 
 /// Starts with one property set to `value`. The start has to fail with an error, and
 /// the pipeline still has to stop.
-fn refused(property: &str, value: &str) -> SeenError {
+fn refused(property: &str, value: impl Into<glib::Value>) -> SeenError {
     let stage = stage();
     let mut publisher = Publisher::to_stage(AUDIO, &stage);
     publisher.whip.set_property(property, value);
@@ -77,6 +77,17 @@ fn stun_server_without_scheme() {
 #[test]
 fn turn_server_without_scheme() {
     refused("turn-server", "turn.example.net:3478");
+}
+
+#[test]
+fn bit_rates_that_contradict_each_other() {
+    // max-bitrate is 8000000.
+    let error = refused("min-bitrate", 9_000_000_u32);
+    assert!(error.text().contains("max-bitrate"), "{}", error.text());
+    for outside in [100_000_u32, 9_000_000] {
+        let error = refused("start-bitrate", outside);
+        assert!(error.text().contains("min-bitrate"), "{}", error.text());
+    }
 }
 
 #[test]
