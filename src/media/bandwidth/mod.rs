@@ -15,6 +15,7 @@
 //! | [`SendSideEstimator`] | how much the network carries, by the best feedback there is |
 //! | [`Allocation`] | what audio, retransmissions and video get of it |
 //! | [`EncoderSteps`] | when an encoder is told a new bit rate |
+//! | [`Obedience`] | whether the video follows what it was told |
 //! | [`Pacer`] | when a video packet leaves |
 //! | [`RetransmissionBudget`] | whether a packet that the far end misses is sent again |
 //! | [`Thinning`] | which frames are left out where no encoder follows the target |
@@ -32,6 +33,7 @@ mod header_extension;
 mod loss_guard;
 #[cfg(test)]
 mod narrow_wire;
+mod obedience;
 mod pacer;
 mod receiver_reports;
 mod remb;
@@ -53,6 +55,7 @@ pub use estimation::{Estimation, NetworkStatus};
 pub use estimator::{BandwidthEstimator, RateRange, ReceiverReport, SentPacket};
 pub use goog::GoogEstimator;
 pub use header_extension::{ExtensionId, set_transport_sequence, transport_sequence_block};
+pub use obedience::Obedience;
 pub use pacer::{Pacer, PacerDelay};
 pub use receiver_reports::ReceiverReportEstimator;
 pub use remb::receiver_estimate;
