@@ -90,9 +90,20 @@ impl PacedQueue {
         self.lock().pacer.delay(now)
     }
 
-    /// Drops all that waits.
+    /// Drops the packets that wait. Events leave at once: the pad needs its segment in the
+    /// next session too.
     pub(super) fn clear(&self) {
-        self.lock().pacer.clear();
+        let now = self.origin.elapsed();
+        let mut queue = self.lock();
+        queue.pacer.set_pace(None);
+        let waiting: Vec<Paced> = std::iter::from_fn(|| queue.pacer.pop(now)).collect();
+        queue.pacer.clear();
+        for paced in waiting {
+            if let Paced::Event(_) = paced {
+                queue.pacer.push(paced, 0, now);
+            }
+        }
+        self.changed.notify_one();
     }
 
     /// Drops all that waits, and ends the thread.
@@ -181,6 +192,19 @@ mod tests {
         }
         assert_eq!(queue.delay().oldest, Duration::ZERO);
         queue.end();
+    }
+
+    #[test]
+    fn a_cleared_queue_keeps_its_events() {
+        let (queue, left) = queue();
+        queue.set_pace(Some(1));
+        queue.push(packets(2));
+        left.recv_timeout(BOUND).unwrap();
+        queue.push_event(gst::event::Gap::builder(gst::ClockTime::ZERO).build());
+        queue.clear();
+        assert!(matches!(left.recv_timeout(BOUND), Ok(Paced::Event(_))));
+        queue.end();
+        assert!(left.recv_timeout(BOUND).is_err(), "no packet follows");
     }
 
     #[test]
