@@ -42,6 +42,8 @@ pub(super) fn post_widened(element: &gst::Element, target: u64) {
 fn post_info(element: &gst::Element, text: &str) {
     gst::info!(CAT, obj = element, "{text}");
     let message = gst::message::Info::builder(gst::ResourceError::Settings, text)
+        // gst-launch-1.0 prints only this part of an info message.
+        .debug(text)
         .src(element)
         .build();
     let _ = element.post_message(message);
