@@ -273,6 +273,7 @@ impl IvsWhipSink {
     /// PAUSED→READY, and the clean-up after a failed READY→PAUSED.
     fn stop(&self, change_state: impl FnOnce()) {
         let was = self.session_state();
+        let target = self.target_bitrate();
         let stopped = run::stop(&self.state);
         if let Some(stopped) = &stopped {
             stopped.close_peer();
@@ -288,6 +289,9 @@ impl IvsWhipSink {
             );
         }
         self.rest(was);
+        if target != 0 {
+            self.obj().notify("target-bitrate");
+        }
     }
 
     /// Notes that there is no session any more. `was` is the state before.

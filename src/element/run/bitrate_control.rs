@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
-use super::known_encoders::Encoder;
+use super::known_encoders::{Encoder, EncoderError};
 use crate::element::bus_messages;
 use crate::element::input::{MediaPad, straight_encoder};
 use crate::element::peer::Peer;
 use crate::element::settings::BitrateSettings;
 use crate::element::signals::has_bitrate_handler;
 use crate::media::bandwidth::{
-    Allocation, ChangeCost, EncoderSteps, Estimation, Limits, NetworkStatus, TransportWide,
+    Allocation, ChangeCost, EncoderSteps, Estimation, Limits, NetworkStatus, Obedience,
+    TransportWide,
 };
 
 /// Time between two looks at the estimate: two bursts of the pacer.
@@ -20,9 +21,6 @@ pub(super) const TICK: Duration = Duration::from_millis(10);
 
 /// Time between two looks for another encoder.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// An encoder that sends half as much again as it was told, for so long, does not follow.
-const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The bus is told no more often that the network narrows the video.
 const TOLD_INTERVAL: Duration = Duration::from_secs(60);
@@ -64,16 +62,20 @@ pub(super) struct BitrateControl {
     pad: MediaPad,
     settings: BitrateSettings,
     encoder: Option<Encoder>,
+    /// Who should follow.
     follower: Follower,
+    /// Whether frames are left out since they do not.
+    gave_up: bool,
     steps: EncoderSteps,
+    /// Whether there is an estimate, or may soon be.
+    has_estimate: bool,
     limits: Limits,
     /// Counts the limits of the run's sessions.
     number: u64,
     status: Option<NetworkStatus>,
     origin: Instant,
     looked: Instant,
-    /// Since when more is sent than the target says.
-    exceeds_since: Option<Instant>,
+    obedience: Obedience,
     has_warned: bool,
     narrowing: Narrowing,
 }
@@ -104,13 +106,15 @@ impl BitrateControl {
             settings: *settings,
             encoder: None,
             follower: Follower::Thinning,
+            gave_up: false,
             steps: EncoderSteps::new(ChangeCost::Free, 0, 0),
+            has_estimate: true,
             limits: settings.limits(settings.start, settings.max),
             number,
             status: None,
             origin: Instant::now(),
             looked: Instant::now(),
-            exceeds_since: None,
+            obedience: Obedience::default(),
             has_warned: false,
             narrowing: Narrowing::default(),
         };
@@ -118,13 +122,21 @@ impl BitrateControl {
         control
     }
 
-    /// The target of the video in bit/s.
-    pub(super) fn target(&self) -> u64 {
-        self.steps.current()
+    /// The target of the video in bit/s. `None` without an estimate.
+    pub(super) fn target(&self) -> Option<u64> {
+        self.has_estimate.then(|| self.steps.current())
     }
 
     pub(super) fn follower(&self) -> Follower {
-        self.follower
+        match self.gave_up {
+            true => Follower::Thinning,
+            false => self.follower,
+        }
+    }
+
+    /// The encoder that is to be given back.
+    pub(super) fn encoder(&self) -> Option<Encoder> {
+        self.encoder.clone()
     }
 
     /// The number of its limits.
@@ -137,18 +149,18 @@ impl BitrateControl {
         self.status
     }
 
-    /// Looks at the estimate. Returns whether target or follower have changed.
+    /// Looks at the estimate. Returns whether target, follower or encoder have changed.
     pub(super) fn tick(&mut self, element: &gst::Element, local: &mut LocalEstimation) -> bool {
-        let before = (self.target(), self.follower);
+        let before = (self.target(), self.follower(), self.number);
         if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
             self.look(element);
         }
         match self.estimate(local) {
             Some(allocation) => self.apply(element, allocation),
-            None => self.pad.set_thinning(None),
+            None => self.let_go(),
         }
-        before != (self.target(), self.follower)
+        before != (self.target(), self.follower(), self.number)
     }
 
     fn estimate(&mut self, local: &mut LocalEstimation) -> Option<Allocation> {
@@ -173,13 +185,26 @@ impl BitrateControl {
     fn set_limits(&mut self, start: u64, max: u64) {
         self.limits = self.settings.limits(start, max);
         self.number += 1;
+        self.narrowing.highest = self.narrowing.highest.min(start);
+    }
+
+    /// All is as without congestion control.
+    fn let_go(&mut self) {
+        self.pad.set_thinning(None);
+        if std::mem::take(&mut self.has_estimate) {
+            let max = self.limits.max_video;
+            self.steps = EncoderSteps::new(self.cost(), max, max);
+            if let Some(encoder) = &self.encoder {
+                encoder.restore();
+            }
+        }
     }
 
     /// Gives the encoder back what the user has set.
-    pub(super) fn end(mut self) {
+    pub(super) fn end(self) {
         self.pad.set_thinning(None);
-        if let Some(encoder) = &mut self.encoder {
-            encoder.restore();
+        if let Some(encoder) = &self.encoder {
+            encoder.give_back();
         }
     }
 
@@ -192,22 +217,42 @@ impl BitrateControl {
             None if has_bitrate_handler(element) => Follower::Application,
             None => Follower::Thinning,
         };
-        let cost = self
-            .encoder
-            .as_ref()
-            .map_or(ChangeCost::Free, Encoder::cost);
-        let max = match &self.encoder {
-            Some(encoder) if encoder.users > 0 => encoder.users.min(self.settings.max),
-            _ => self.settings.max,
-        };
-        let start = match self.follower {
+        self.gave_up = self.encoder.as_ref().is_some_and(Encoder::is_bound);
+        self.obedience = Obedience::default();
+        let max = self.ceiling();
+        let start = match self.follower() {
             // Frames are left out once the network shows that they do not fit.
             Follower::Thinning => max,
             _ => self.settings.start.min(max),
         };
+        self.begin_at(element, start, max);
+    }
+
+    fn cost(&self) -> ChangeCost {
+        let encoder = self.encoder.as_ref();
+        encoder.map_or(ChangeCost::Free, Encoder::cost)
+    }
+
+    /// The highest bit rate of the video. What a control binding sets may change.
+    fn ceiling(&self) -> u64 {
+        match &self.encoder {
+            Some(encoder) if encoder.users() > 0 && !encoder.is_bound() => {
+                encoder.users().min(self.settings.max)
+            }
+            _ => self.settings.max,
+        }
+    }
+
+    fn begin_at(&mut self, element: &gst::Element, start: u64, max: u64) {
         self.set_limits(start, max);
-        self.steps = EncoderSteps::new(cost, start, max);
+        self.steps = EncoderSteps::new(self.cost(), start, max);
         self.set_encoder(element, start);
+    }
+
+    /// Takes the bit rate that the user has set meanwhile as the highest.
+    fn take_ceiling(&mut self, element: &gst::Element) {
+        let max = self.ceiling();
+        self.begin_at(element, self.steps.current().min(max), max);
     }
 
     /// Notices another encoder, or another bit rate that the user has set.
@@ -222,72 +267,68 @@ impl BitrateControl {
             _ => false,
         };
         if !is_same {
-            if let Some(mut encoder) = self.encoder.take() {
-                encoder.restore();
+            if let Some(encoder) = self.encoder.take() {
+                encoder.give_back();
             }
             return self.follow(element);
         }
-        let max = self.settings.max;
-        if let Some(encoder) = &mut self.encoder
-            && encoder.notice_user()
-        {
-            let ceiling = match encoder.users {
-                0 => max,
-                users => users.min(max),
-            };
-            let (start, cost) = (self.steps.current().min(ceiling), encoder.cost());
-            self.set_limits(start, ceiling);
-            self.steps = EncoderSteps::new(cost, start, ceiling);
-            self.set_encoder(element, start);
+        if self.encoder.as_ref().is_some_and(Encoder::notice_user) && self.has_estimate {
+            self.take_ceiling(element);
         }
     }
 
     fn apply(&mut self, element: &gst::Element, allocation: Allocation) {
+        if !std::mem::replace(&mut self.has_estimate, true) {
+            self.take_ceiling(element);
+        }
         let changed = self.steps.step(allocation.encoder, self.origin.elapsed());
         if let Some(bit_rate) = changed {
             self.set_encoder(element, bit_rate);
         }
         self.notice_excess(element);
-        let is_thinning = self.follower == Follower::Thinning;
+        let is_thinning = self.follower() == Follower::Thinning;
         self.pad
             .set_thinning(is_thinning.then_some(allocation.encoder));
         self.tell(element);
     }
 
     fn set_encoder(&mut self, element: &gst::Element, bit_rate: u64) {
-        let Some(encoder) = &mut self.encoder else {
+        let Some(encoder) = &self.encoder else {
             return;
         };
-        if encoder.set(bit_rate).is_err() {
-            let text = format!(
-                "The bit rate of {} can't be set, so frames are left out when the network carries \
-                 less. Remove the control binding of its property bitrate, if it has one.",
-                encoder.factory()
-            );
-            self.thin_instead(element, &text);
-        }
+        let why = match encoder.set(bit_rate) {
+            Ok(()) => return,
+            Err(EncoderError::UserChanged) => return self.take_ceiling(element),
+            Err(EncoderError::Bound) => "a control binding sets it",
+            Err(EncoderError::Refused) => "it does not take the value",
+        };
+        let text = format!(
+            "The bit rate of {} can't be set: {why}. So frames are left out when the network \
+             carries less.",
+            encoder.factory()
+        );
+        self.thin_instead(element, &text);
     }
 
     fn notice_excess(&mut self, element: &gst::Element) {
         let sent = self.pad.traffic().map_or(0, |traffic| traffic.bit_rate);
-        if self.follower == Follower::Thinning || sent < self.target().saturating_mul(3) / 2 {
-            self.exceeds_since = None;
+        let target = self.steps.current();
+        let now = self.origin.elapsed();
+        if self.obedience.follows(sent, target, now) || self.follower() == Follower::Thinning {
             return;
         }
-        let since = *self.exceeds_since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= PATIENCE {
-            let text = format!(
-                "The video has {} kbit/s though {} was told {}, so frames are left out.",
-                sent / 1000,
-                self.follower.name(),
-                self.target() / 1000
-            );
-            self.thin_instead(element, &text);
-        }
+        let text = format!(
+            "The video has {} kbit/s though {} was told {}, so frames are left out when the \
+             network carries less.",
+            sent / 1000,
+            self.follower.name(),
+            target / 1000
+        );
+        self.thin_instead(element, &text);
     }
 
     fn thin_instead(&mut self, element: &gst::Element, text: &str) {
-        self.follower = Follower::Thinning;
+        self.gave_up = true;
         if !std::mem::replace(&mut self.has_warned, true) {
             bus_messages::post_warning(element, text);
         }
@@ -296,7 +337,8 @@ impl BitrateControl {
     /// Tells the bus once when the network narrows the video, and once when it is wide
     /// again.
     fn tell(&mut self, element: &gst::Element) {
-        let (target, narrowing) = (self.steps.current(), &mut self.narrowing);
+        let (target, who) = (self.steps.current(), self.follower().name());
+        let narrowing = &mut self.narrowing;
         narrowing.highest = narrowing.highest.max(target);
         let is_narrow = match narrowing.is_narrow {
             true => target < narrowing.highest / 10 * 9,
@@ -310,7 +352,6 @@ impl BitrateControl {
             .is_none_or(|told| told.elapsed() >= TOLD_INTERVAL);
         if is_narrow && is_due {
             (narrowing.is_told, narrowing.told) = (true, Some(Instant::now()));
-            let who = self.follower.name();
             bus_messages::post_narrowed(element, narrowing.highest, target, who);
         } else if !is_narrow && std::mem::take(&mut narrowing.is_told) {
             bus_messages::post_widened(element, target);

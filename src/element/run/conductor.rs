@@ -185,6 +185,9 @@ pub(crate) fn stop(state: &ElementState) -> Option<StoppedRun> {
     let stopped = view.as_ref().and_then(|view| view.stop());
     if let Some(stopped) = &stopped {
         stopped.session.tell(Input::Stop);
+        if let Some(encoder) = &stopped.encoder {
+            encoder.give_back();
+        }
     }
     // Only now: until the run is stopped, the conductor opens gates.
     for pad in state.pads.get() {

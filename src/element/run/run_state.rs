@@ -114,23 +114,25 @@ impl Run {
     fn show_target(&self, element: &gst::Element) {
         let control = self.bitrate_control.as_ref();
         self.change_statistics(|statistics| {
-            statistics.target_bitrate = control.map(BitrateControl::target);
+            statistics.target_bitrate = control.and_then(BitrateControl::target);
             statistics.follower = control.map(BitrateControl::follower);
         });
+        self.view
+            .keep_encoder(control.and_then(BitrateControl::encoder));
         element.notify("target-bitrate");
     }
 
     /// Closes the gates and removes webrtcbin.
-    pub(super) fn close_peer(&mut self) {
+    pub(super) fn close_peer(&mut self, element: &gst::Element) {
         self.state.pads.get().iter().for_each(MediaPad::close_gate);
-        if let Some(control) = self.bitrate_control.take() {
-            control.end();
-        }
         self.change_statistics(|statistics| {
             statistics.publishing_since = None;
-            statistics.target_bitrate = None;
             statistics.network = None;
         });
+        if let Some(control) = self.bitrate_control.take() {
+            control.end();
+            self.show_target(element);
+        }
         if let Some(peer) = self.view.begin_closing() {
             peer.close();
             self.view.end_busy();

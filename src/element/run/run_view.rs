@@ -8,6 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use super::known_encoders::Encoder;
 use super::run_statistics::RunStatistics;
 use crate::element::peer::Peer;
 use crate::element::session_state::SessionState;
@@ -30,6 +31,8 @@ struct State {
     claims: Option<Claims>,
     statistics: RunStatistics,
     peer: Option<Peer>,
+    /// The encoder whose bit rate is set.
+    encoder: Option<Encoder>,
     /// The pads that are not published because they can't be.
     left_out: Vec<u32>,
     /// Whether a peer connection is being made or closed.
@@ -43,6 +46,7 @@ pub(crate) struct Stopped {
     pub(crate) session: Session,
     pub(crate) ending: Ending,
     pub(crate) peer: Option<Peer>,
+    pub(super) encoder: Option<Encoder>,
 }
 
 impl RunView {
@@ -54,6 +58,7 @@ impl RunView {
                 claims,
                 statistics: RunStatistics::default(),
                 peer: None,
+                encoder: None,
                 left_out: Vec::new(),
                 is_busy: false,
                 session: Some((session, ending)),
@@ -142,6 +147,18 @@ impl RunView {
         runs
     }
 
+    /// Keeps the encoder that a stop gives back. Once the run is stopped, this does.
+    pub(super) fn keep_encoder(&self, encoder: Option<Encoder>) {
+        let runs = {
+            let mut state = self.lock();
+            state.encoder.clone_from(&encoder);
+            state.session.is_some()
+        };
+        if let Some(encoder) = encoder.filter(|_| !runs) {
+            encoder.give_back();
+        }
+    }
+
     /// Notes that a peer connection was made or closed.
     pub(super) fn end_busy(&self) {
         self.lock().is_busy = false;
@@ -174,11 +191,11 @@ impl RunView {
     pub(super) fn stop(&self) -> Option<Stopped> {
         let mut state = self.lock();
         let (session, ending) = state.session.take()?;
-        let peer = state.peer.take();
         Some(Stopped {
             session,
             ending,
-            peer,
+            peer: state.peer.take(),
+            encoder: state.encoder.take(),
         })
     }
 

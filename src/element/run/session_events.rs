@@ -80,7 +80,7 @@ pub(super) fn on_event(run: &mut Run, bin: &gst::Bin, event: Event) {
 /// Closes the peer connection and enters the next state. Returns false if the run was
 /// stopped meanwhile.
 fn leave_session(run: &mut Run, element: &gst::Element, next: SessionState) -> bool {
-    run.close_peer();
+    run.close_peer(element);
     let runs = !run.view.is_stopped();
     if runs {
         run.enter(element, next);
@@ -110,7 +110,7 @@ fn on_request(run: &mut Run, bin: &gst::Bin, event: Event) {
             peer,
             without_video,
         } => {
-            run.close_peer();
+            run.close_peer(element);
             run.without_video = without_video;
             run.lineup.request_offer(peer);
             run.enter(element, SessionState::Waiting);
