@@ -37,3 +37,4 @@ mod secrets;
 mod stats;
 mod stopping;
 mod tokens;
+mod uplink;

@@ -1,0 +1,402 @@
+//! The video follows what the network carries.
+
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use ivs_stage::{Feedback, Happening, Kind, Rules, SessionReport, Stage};
+
+use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, stage};
+
+const TRANSPORT_WIDE: &str =
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+
+/// A picture that needs any bit rate, so that the video has what its encoder is told.
+fn noise(encoder: &str) -> String {
+    format!(
+        "videotestsrc is-live=true pattern=snow ! video/x-raw,width=320,height=240,framerate=30/1 \
+         ! {encoder} ! video/x-h264,profile=constrained-baseline ! rtph264pay ! whip. "
+    )
+}
+
+const X264: &str = "x264enc name=encoder tune=zerolatency speed-preset=ultrafast key-int-max=30 \
+                    bitrate=2500";
+const OPENH264: &str = "openh264enc name=encoder complexity=low gop-size=30 bitrate=2500000";
+
+fn stage_with(feedback: Feedback) -> Stage {
+    Stage::start(Rules {
+        feedback,
+        report_interval: Some(Duration::from_millis(200)),
+        ..Rules::default()
+    })
+    .unwrap()
+}
+
+fn publish(launch: &str, stage: &Stage) -> Publisher {
+    let mut publisher = Publisher::to_stage(launch, stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    publisher
+}
+
+fn stats(publisher: &Publisher) -> gst::Structure {
+    publisher.whip.property("stats")
+}
+
+/// Reads the statistics until they are as expected.
+fn wait_stats(publisher: &Publisher, are: impl Fn(&gst::Structure) -> bool) -> gst::Structure {
+    let until = Instant::now() + BOUND;
+    loop {
+        let stats = stats(publisher);
+        if are(&stats) {
+            return stats;
+        }
+        assert!(Instant::now() < until, "{stats}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn says(stats: &gst::Structure, field: &str, value: &str) -> bool {
+    stats.get::<&str>(field) == Ok(value)
+}
+
+fn encoder(publisher: &Publisher) -> gst::Element {
+    publisher.pipeline.by_name("encoder").unwrap()
+}
+
+/// The encoder's property, in its own unit.
+fn bit_rate(encoder: &gst::Element) -> u32 {
+    encoder.property("bitrate")
+}
+
+/// What an object's property is set to from now on.
+fn watch(object: &gst::Element, property: &str) -> Receiver<u32> {
+    let (sender, values) = channel();
+    object.connect_notify(Some(property), move |object, property| {
+        let _ = sender.send(object.property(property.name()));
+    });
+    values
+}
+
+/// The values up to one.
+fn values_until(values: &Receiver<u32>, last: u32) -> Vec<u32> {
+    let mut seen = Vec::new();
+    while seen.last() != Some(&last) {
+        match values.recv_timeout(BOUND) {
+            Ok(value) => seen.push(value),
+            Err(_) => panic!("{last} expected after {seen:?}"),
+        }
+    }
+    seen
+}
+
+/// The header extensions that each section of the first offer has.
+fn offered_extensions(stage: &Stage) -> Vec<Vec<String>> {
+    let offered = |what: &Happening| match what {
+        Happening::Offer { sections, .. } => Some(sections.clone()),
+        _ => None,
+    };
+    let sections = stage
+        .events()
+        .iter()
+        .find_map(|event| offered(&event.what))
+        .expect("an offer");
+    sections
+        .into_iter()
+        .map(|section| section.extensions)
+        .collect()
+}
+
+fn wait_video(stage: &Stage, packets: u64) {
+    let enough = |sessions: &[SessionReport]| {
+        (sessions.first()?.packets(Kind::Video) >= packets).then_some(())
+    };
+    stage.wait_for_sessions(BOUND, enough).expect("video");
+}
+
+/// Loses packets behind webrtcbin, as the network does: `lost` of ten.
+fn lose(publisher: &Publisher, lost: u32) {
+    let bin = publisher.whip.downcast_ref::<gst::Bin>().unwrap();
+    let mut sinks = bin.iterate_all_by_element_factory_name("nicesink");
+    let sink = sinks.next().unwrap().unwrap();
+    let pad = sink.static_pad("sink").unwrap();
+    let count = std::sync::atomic::AtomicU32::new(0);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        let number = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        match number % 10 < lost {
+            true => gst::PadProbeReturn::Handled,
+            false => gst::PadProbeReturn::Ok,
+        }
+    });
+}
+
+#[test]
+fn transport_wide_feedback_is_offered_for_both_and_tells_all() {
+    let stage = stage();
+    let publisher = publish(&format!("{VIDEO} {AUDIO}"), &stage);
+    assert_eq!(offered_extensions(&stage), [[TRANSPORT_WIDE]; 2]);
+    let stats = wait_stats(&publisher, |stats| {
+        says(stats, "feedback", "twcc") && stats.has_field("queue-delay")
+    });
+    assert!(stats.get::<u64>("bandwidth-estimate").unwrap() > 0);
+    assert!(stats.get::<u64>("target-bitrate").unwrap() > 0);
+    for delay in ["queue-delay", "pacing-delay", "pacing-delay-max"] {
+        let delay = stats.get::<gst::ClockTime>(delay).unwrap();
+        assert!(delay < gst::ClockTime::SECOND, "{stats}");
+    }
+    assert_eq!(stats.get::<u64>("frames-thinned"), Ok(0));
+    assert_eq!(stats.get::<u64>("retransmissions-refused"), Ok(0));
+}
+
+#[test]
+fn without_it_the_far_ends_estimate_or_its_reports_count() {
+    for (feedback, name) in [(Feedback::Remb, "remb"), (Feedback::ReceiverReports, "rr")] {
+        let stage = stage_with(feedback);
+        let publisher = publish(VIDEO, &stage);
+        let stats = wait_stats(&publisher, |stats| says(stats, "feedback", name));
+        assert!(stats.has_field("bandwidth-estimate"), "{stats}");
+        assert!(!stats.has_field("queue-delay"), "{stats}");
+    }
+}
+
+#[test]
+fn without_any_feedback_it_is_as_without_congestion_control() {
+    let stage = stage_with(Feedback::None);
+    let publisher = publish(&noise(X264), &stage);
+    let before = wait_stats(&publisher, |stats| says(stats, "feedback", "none"));
+    assert!(before.has_field("bandwidth-estimate"), "{before}");
+    // 10 s later.
+    let stats = wait_stats(&publisher, |stats| !stats.has_field("bandwidth-estimate"));
+    assert!(says(&stats, "feedback", "none"), "{stats}");
+    let after = wait_stats(&publisher, |stats| !stats.has_field("target-bitrate"));
+    assert_eq!(bit_rate(&encoder(&publisher)), 2500, "{after}");
+    assert_eq!(publisher.whip.property::<u32>("target-bitrate"), 0);
+    let packets = stage.sessions()[0].packets(Kind::Video);
+    wait_video(&stage, packets + 100);
+}
+
+#[test]
+fn none_offers_paces_and_sets_nothing() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(&format!("{} {AUDIO}", noise(X264)), &stage);
+    publisher
+        .whip
+        .set_property_from_str("congestion-control", "none");
+    let encoder = encoder(&publisher);
+    let set = watch(&encoder, "bitrate");
+    publisher.play();
+    publisher.wait_state("publishing");
+    wait_video(&stage, 200);
+    assert_eq!(offered_extensions(&stage), [[""; 0]; 2]);
+    let stats = stats(&publisher);
+    for field in [
+        "feedback",
+        "bandwidth-estimate",
+        "target-bitrate",
+        "bitrate-control",
+        "pacing-delay",
+    ] {
+        assert!(!stats.has_field(field), "{field}: {stats}");
+    }
+    publisher.stop();
+    assert_eq!(set.try_iter().count(), 0);
+    assert_eq!(bit_rate(&encoder), 2500);
+}
+
+#[test]
+fn an_encoder_in_a_straight_line_starts_low_and_climbs_to_what_the_user_set() {
+    let openh264 = format!("{OPENH264} rate-control=bitrate");
+    for (line, factory, unit) in [(X264, "x264enc", 1000), (&openh264, "openh264enc", 1)] {
+        let stage = stage();
+        let mut publisher = Publisher::to_stage(&noise(line), &stage);
+        let encoder = encoder(&publisher);
+        let set = watch(&encoder, "bitrate");
+        publisher.play();
+        publisher.wait_state("publishing");
+        let seen = values_until(&set, 2_500_000 / unit);
+        assert_eq!(seen[0], 1_200_000 / unit, "{seen:?}");
+        assert!(
+            seen.iter().all(|rate| *rate <= 2_500_000 / unit),
+            "{seen:?}"
+        );
+        let stats = stats(&publisher);
+        assert!(says(&stats, "bitrate-control", factory), "{stats}");
+        publisher.stop();
+        assert_eq!(bit_rate(&encoder), 2_500_000 / unit);
+    }
+}
+
+#[test]
+fn a_stop_gives_the_encoder_back_what_the_user_set() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(&noise(X264), &stage);
+    let encoder = encoder(&publisher);
+    for _ in 0..3 {
+        let set = watch(&encoder, "bitrate");
+        publisher.play();
+        publisher.wait_state("publishing");
+        values_until(&set, 1200);
+        publisher.stop();
+        assert_eq!(bit_rate(&encoder), 2500);
+    }
+}
+
+#[test]
+fn what_the_user_sets_meanwhile_is_the_new_ceiling_and_stays() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(&noise(X264), &stage);
+    let encoder = encoder(&publisher);
+    let set = watch(&encoder, "bitrate");
+    publisher.play();
+    publisher.wait_state("publishing");
+    values_until(&set, 1200);
+    for ceiling in [800, 1500] {
+        encoder.set_property("bitrate", ceiling);
+        values_until(&set, ceiling);
+        let target = u64::from(ceiling) * 1000;
+        wait_stats(&publisher, |stats| {
+            stats.get::<u64>("target-bitrate") == Ok(target)
+        });
+        assert!(set.try_iter().all(|rate| rate <= ceiling));
+    }
+    publisher.stop();
+    assert_eq!(bit_rate(&encoder), 1500);
+    let is_narrowing = |message: &gst::Message| matches!(message.view(), gst::MessageView::Info(_));
+    assert!(!publisher.messages().iter().any(is_narrowing));
+}
+
+#[test]
+fn an_encoder_that_keeps_no_bit_rate_or_feeds_others_is_left_alone() {
+    let shared = format!("{X264} ! tee name=t t. ! queue ! fakesink async=false t. ! queue");
+    for line in [OPENH264, &shared] {
+        let stage = stage();
+        let mut publisher = Publisher::to_stage(&noise(line), &stage);
+        let encoder = encoder(&publisher);
+        let set = watch(&encoder, "bitrate");
+        publisher.play();
+        publisher.wait_state("publishing");
+        wait_stats(&publisher, |stats| {
+            says(stats, "bitrate-control", "thinning")
+        });
+        wait_video(&stage, 200);
+        publisher.stop();
+        assert_eq!(set.try_iter().count(), 0, "{line}");
+    }
+}
+
+#[test]
+fn an_application_that_listens_is_told_the_target() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(&noise(OPENH264), &stage);
+    let targets = watch(&publisher.whip, "target-bitrate");
+    publisher.play();
+    publisher.wait_state("publishing");
+    assert_eq!(targets.recv_timeout(BOUND), Ok(1_200_000));
+    wait_stats(&publisher, |stats| {
+        says(stats, "bitrate-control", "application")
+    });
+    assert!(publisher.whip.property::<u32>("target-bitrate") > 0);
+    publisher.stop();
+    assert_eq!(publisher.whip.property::<u32>("target-bitrate"), 0);
+}
+
+#[test]
+fn a_tool_that_prints_all_properties_is_no_application_that_follows() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(&noise(OPENH264), &stage);
+    publisher.whip.connect_notify(None, |_, _| {});
+    publisher.play();
+    publisher.wait_state("publishing");
+    wait_stats(&publisher, |stats| {
+        says(stats, "bitrate-control", "thinning")
+    });
+}
+
+#[test]
+fn an_application_that_does_not_follow_is_told_once_and_frames_are_left_out() {
+    let stage = stage();
+    let shared = format!("{X264} ! tee name=t t. ! queue ! fakesink async=false t. ! queue");
+    let mut publisher = Publisher::to_stage(&noise(&shared), &stage);
+    publisher.whip.set_property("max-bitrate", 500_000_u32);
+    let _targets = watch(&publisher.whip, "target-bitrate");
+    publisher.play();
+    publisher.wait_state("publishing");
+    let warning = publisher.wait_warning();
+    assert!(warning.contains("application"), "{warning}");
+    wait_stats(&publisher, |stats| {
+        says(stats, "bitrate-control", "thinning")
+    });
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(2500) {
+        let stats = stats(&publisher);
+        assert!(says(&stats, "bitrate-control", "thinning"), "{stats}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    wait_stats(&publisher, |stats| {
+        stats
+            .get::<u64>("frames-thinned")
+            .is_ok_and(|frames| frames > 0)
+    });
+}
+
+/// As a property that is bound to another one does.
+#[test]
+fn an_encoder_whose_bit_rate_is_set_back_is_warned_of_once_and_frames_are_left_out() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(&noise(X264), &stage);
+    encoder(&publisher).connect_notify(Some("bitrate"), |encoder, _| {
+        if bit_rate(encoder) != 2500 {
+            encoder.set_property("bitrate", 2500_u32);
+        }
+    });
+    publisher.play();
+    publisher.wait_state("publishing");
+    wait_stats(&publisher, |stats| {
+        says(stats, "bitrate-control", "thinning")
+    });
+    wait_video(&stage, 500);
+    let text = |message: &gst::Message| match message.view() {
+        gst::MessageView::Warning(warning) => Some(warning.error().message().to_owned()),
+        _ => None,
+    };
+    let warnings: Vec<String> = publisher.messages().iter().filter_map(text).collect();
+    assert!(
+        matches!(&warnings[..], [warning] if warning.contains("x264enc can't be set")),
+        "{warnings:?}"
+    );
+    assert_eq!(bit_rate(&encoder(&publisher)), 2500);
+}
+
+#[test]
+fn what_the_far_end_asks_for_is_sent_again_within_bounds() {
+    let stage = stage();
+    let publisher = publish(VIDEO, &stage);
+    lose(&publisher, 5);
+    let stats = wait_stats(&publisher, |stats| {
+        stats.get::<u64>("retransmissions-refused").unwrap() >= 50
+    });
+    let count = |field| stats.get::<u64>(field).unwrap();
+    assert!(count("retransmissions") > 0, "{stats}");
+    assert!(
+        count("retransmissions") < count("video-packets") / 2,
+        "{stats}"
+    );
+}
+
+#[test]
+fn the_bus_is_told_when_the_network_carries_less() {
+    let stage = stage();
+    let mut publisher = publish(&noise(X264), &stage);
+    wait_stats(&publisher, |stats| {
+        stats.get::<u64>("target-bitrate") == Ok(2_500_000)
+    });
+    lose(&publisher, 5);
+    let told = publisher.wait("info", |message| match message.view() {
+        gst::MessageView::Info(info) => Some(info.error().message().to_owned()),
+        _ => None,
+    });
+    assert!(
+        told.contains("carries less") && told.contains("x264enc"),
+        "{told}"
+    );
+}
