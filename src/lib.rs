@@ -8,12 +8,12 @@
 //! # The pipeline
 //!
 //! ```text
-//!               ┌─ ivswhipsink, a bin ────────────────────────────────────────────┐
-//!  rtpopuspay ──► sink_0 ──► clocksync ──► gate ──┐                               │
-//!               │                                 ├──► webrtcbin ──► DTLS, SRTP ──► UDP
-//!  rtph264pay ──► sink_1 ──► clocksync ──► gate ──┤    a new one each attempt     │
-//!               │    black source ──► rtph264pay ──┘                               │
-//!               └───────────────────────────────────────────▲─────────────────────┘
+//!               ┌─ ivswhipsink, a bin ──────────────────────────────────────────────────┐
+//!  rtpopuspay ──► sink_0 ──► clocksync ──► gate ───────────┐                            │
+//!               │                                          ├──► webrtcbin ──► DTLS, SRTP ──► UDP
+//!  rtph264pay ──► sink_1 ──► clocksync ──► gate ──► pacer ─┤    a new one each attempt  │
+//!               │             black source ──► rtph264pay ─┘                            │
+//!               └───────────────────────────────────────────▲───────────────────────────┘
 //!                             calls, by the conductor only  │  events, as values
 //!                                              ┌────────────┴────────────┐
 //!                                              │  driver: one async task │ ──► HTTPS: POST, PATCH, DELETE
@@ -78,9 +78,10 @@
 //! | --- | --- |
 //! | streaming threads of upstream | note caps and EOS, align timestamps, pass or drop buffers, measure those that pass, send messages to the conductor |
 //! | application | sets properties, requests pads, changes states; in PAUSED→READY it closes the gates, shuts webrtcbin down and waits for the end of the session |
-//! | conductor, `ivswhipsink:run`, one from start to stop | owns the run: makes, calls and removes webrtcbin; opens and closes the gates; emits `webrtcbin-ready`; posts the session's messages |
+//! | conductor, `ivswhipsink:run`, one from start to stop | owns the run: makes, calls and removes webrtcbin; opens and closes the gates; emits `webrtcbin-ready`; posts the session's messages; every 10 ms estimates the bandwidth, sets the encoder, notifies `target-bitrate` |
+//! | `ivswhipsink:rtp`, one for each video pad that is paced, up to its release or the stop | pushes the pad's packets and events to webrtcbin, each at its time |
 //! | `ivswhipsink:token`, one for each request | emits `request-token` |
-//! | threads of webrtcbin and libnice | report changes of the connection to the driver, count what arrives |
+//! | threads of webrtcbin and libnice | report changes of the connection to the driver, count what arrives, number what leaves, read feedback, bound what is sent again |
 //! | driver, `ivswhipsink`, one per process | HTTP, timers, STUN checks; never blocks; reads token files on the runtime's blocking pool |
 //! | loader, `ivswhipsink:load`, once per process | loads webrtcbin's plugins before the first session |
 //!
@@ -120,6 +121,9 @@
 //! | Retries do not flood a server, and what a retry can't fix is not retried. | `a_server_that_takes_and_drops_is_not_hammered` and its neighbours in `src/session/backoff.rs`; `busy_servers_are_asked_again_when_they_say`, `a_refusal_that_no_attempt_can_mend_is_final`, `on_air_only_a_code_of_ivs_is_final` |
 //! | Each kind of IVS limit violation is one warning per run, and only if the host or the token shows that the server is IVS. | a test for each limit in `src/ivs/limits/checks.rs`; `tests/element/limits.rs`; `good_audio_and_video_warn_of_nothing`, `each_cause_is_told_once_also_by_the_sessions_that_follow`, `a_server_that_is_not_ivs_has_limits_of_its_own` |
 //! | `video-filler=auto` publishes wherever one of the filler modes is accepted, and starts with that mode the next time. | `tests/element/filler.rs`, a test for each path; `auto_falls_back_at_once_and_the_second_start_needs_one_request` |
+//! | An encoder is never set above what its user has set, keeps what the user sets meanwhile, and has the user's bit rate after a stop. | `an_encoder_in_a_straight_line_starts_low_and_climbs_to_what_the_user_set`, `what_the_user_sets_meanwhile_is_the_new_ceiling_and_stays`, `a_stop_gives_the_encoder_back_what_the_user_set`; `src/element/run/known_encoders.rs` |
+//! | Audio is neither paced nor left out. A far end without feedback is sent to as without congestion control. | `without_any_feedback_it_is_as_without_congestion_control`, `none_offers_paces_and_sets_nothing`; `what_is_reached_on_simulated_networks` in `src/media/bandwidth/simulation` |
+//! | Retransmissions are bounded, whatever the far end asks for. | `what_the_far_end_asks_for_is_sent_again_within_bounds`; `src/media/bandwidth/retransmission_budget.rs` |
 //! | Reading `stats` never blocks. | `reading_does_not_wait_and_does_no_harm_in_any_state` |
 //! | Events of a replaced webrtcbin have no effect. | `news_of_an_older_peer_connection_are_dropped` |
 //! | Gathering and trickling delay nothing, and IVS gets no PATCH. | `offer_is_posted_without_waiting_for_candidates`, `a_patch_that_is_refused_or_never_answered_ends_nothing`, `ivs_gets_no_patch` |
