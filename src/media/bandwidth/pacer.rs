@@ -11,12 +11,9 @@ const TICK: Duration = Duration::from_millis(5);
 /// adds exactly the rate.
 const TICKS_A_SECOND: i64 = 200;
 
-/// Longest wait at the pace that was set. If the queue needs longer, it leaves
-/// faster: a picture that is late is as bad as one that is lost.
-const LONGEST_QUEUE: i64 = TICKS_A_SECOND / 4;
-
-/// Nothing is held longer than this, whatever the budget says.
-const LONGEST_DELAY: Duration = Duration::from_millis(500);
+/// The longest queue, unless another is set: a picture that is late is as bad as one that
+/// is lost.
+const LONGEST_QUEUE: Duration = Duration::from_millis(250);
 
 /// Size of the queue in bytes above which its oldest packets leave at once: 8.5 Mbit/s,
 /// the limit of IVS, for a second.
@@ -34,9 +31,9 @@ const MAX_RATE: u64 = 1_000_000_000_000;
 ///
 /// Packets leave in order, at a pace somewhat above the target rate, in bursts of 5 ms.
 /// Budget that a pause leaves over is kept for one burst. A queue that would take more
-/// than 250 ms at this rate leaves within 250 ms instead. A packet is due at once if it
-/// has waited for 500 ms or if more than 1 MB waits, so nothing is dropped and nothing is
-/// held for long.
+/// than 250 ms at this rate, or another time that was set, leaves within this time
+/// instead. A packet is due at once if it has waited twice as long or if more than 1 MB
+/// waits, so nothing is dropped and nothing is held for long.
 ///
 /// `now` is the time since some start, of a clock that does not run backwards; an earlier
 /// time counts as the latest one. Sizes are in bytes and have to include the same headers
@@ -65,6 +62,9 @@ pub struct Pacer<T> {
     bytes: usize,
     /// In bit/s.
     pace: Option<i64>,
+    longest_queue: Duration,
+    /// A shorter one, which holds once the queue fits.
+    next_longest_queue: Option<Duration>,
     /// The rate that empties the queue in time, in bit/s. It holds until the queue is
     /// empty: if it fell with the queue, the last packets would wait far longer.
     hurry: i64,
@@ -100,6 +100,8 @@ impl<T> Default for Pacer<T> {
             queue: VecDeque::new(),
             bytes: 0,
             pace: None,
+            longest_queue: LONGEST_QUEUE,
+            next_longest_queue: None,
             hurry: 0,
             budget: 0,
             tick: 0,
@@ -118,6 +120,20 @@ impl<T> Pacer<T> {
             self.budget = pace.unwrap_or(0);
         }
         self.pace = pace;
+        self.hurry_if_long();
+    }
+
+    /// Sets the longest time that the queue may need at the pace. If it needs longer, it
+    /// leaves faster. `None` is 250 ms. What waits already does not leave faster than
+    /// before.
+    pub fn set_longest_queue(&mut self, longest: Option<Duration>) {
+        let longest = longest.unwrap_or(LONGEST_QUEUE);
+        self.next_longest_queue = Some(longest);
+        if longest > self.longest_queue {
+            self.hurry = 0;
+            self.longest_queue = longest;
+        }
+        self.shorten_if_fits(Duration::MAX);
         self.hurry_if_long();
     }
 
@@ -140,7 +156,12 @@ impl<T> Pacer<T> {
     /// The next packet, if it is due at `now`. Call it until it returns `None`.
     pub fn pop(&mut self, now: Duration) -> Option<T> {
         self.refill(now);
-        let due = self.queue.front()?.since.saturating_add(LONGEST_DELAY) <= now
+        let due = self
+            .queue
+            .front()?
+            .since
+            .saturating_add(self.longest_delay())
+            <= now
             || self.has_budget()
             || self.bytes > MAX_BYTES;
         let waited = if due {
@@ -150,6 +171,7 @@ impl<T> Pacer<T> {
         };
         self.bytes = self.bytes.saturating_sub(waited.size);
         self.spend(waited.size);
+        self.shorten_if_fits(now.saturating_sub(waited.since));
         if self.queue.is_empty() {
             self.hurry = 0;
         }
@@ -166,7 +188,7 @@ impl<T> Pacer<T> {
         }
         let ticks = self.budget.saturating_neg() / self.rate().max(1) + 1;
         let tick = time_of(self.tick.saturating_add(ticks.unsigned_abs()));
-        let due = tick.min(oldest.since.saturating_add(LONGEST_DELAY));
+        let due = tick.min(oldest.since.saturating_add(self.longest_delay()));
         Some(due.max(now))
     }
 
@@ -195,11 +217,17 @@ impl<T> Pacer<T> {
         self.bytes
     }
 
-    /// Drops the packets that wait, and forgets the delays. The rate stays.
+    /// Drops the packets that wait, and forgets the delays. What was set stays.
     pub fn clear(&mut self) {
-        let pace = self.pace;
+        let (pace, longest_queue) = (self.pace, self.next_longest_queue);
         *self = Self::default();
         self.pace = pace;
+        self.set_longest_queue(longest_queue);
+    }
+
+    /// Nothing is held longer than this, whatever the budget says.
+    fn longest_delay(&self) -> Duration {
+        self.longest_queue.saturating_mul(2)
     }
 
     fn has_budget(&self) -> bool {
@@ -231,13 +259,32 @@ impl<T> Pacer<T> {
     /// that no amount of other media stops the video.
     fn spend(&mut self, size: usize) {
         let cost = signed(size as u64).saturating_mul(8 * TICKS_A_SECOND);
-        let floor = self.rate().saturating_mul(-LONGEST_QUEUE).min(self.budget);
+        let longest = ticks(self.longest_queue);
+        let floor = self.rate().saturating_mul(-longest).min(self.budget);
         self.budget = self.budget.saturating_sub(cost).max(floor);
     }
 
-    fn hurry_if_long(&mut self) {
+    /// Lets a shorter queue hold if no packet has to leave earlier for it. The latest one
+    /// has waited so long.
+    fn shorten_if_fits(&mut self, waited: Duration) {
+        let shorter = self
+            .next_longest_queue
+            .filter(|it| *it < self.longest_queue);
+        let fits = |shorter| waited <= shorter && self.rate_to_leave_within(shorter) <= self.rate();
+        if let Some(shorter) = shorter
+            && (self.queue.is_empty() || fits(shorter))
+        {
+            self.longest_queue = shorter;
+        }
+    }
+
+    fn rate_to_leave_within(&self, time: Duration) -> i64 {
         let bits = signed(self.bytes as u64).saturating_mul(8);
-        let in_time = bits.saturating_mul(TICKS_A_SECOND) / LONGEST_QUEUE;
+        bits.saturating_mul(TICKS_A_SECOND) / ticks(time)
+    }
+
+    fn hurry_if_long(&mut self) {
+        let in_time = self.rate_to_leave_within(self.longest_queue);
         if in_time > self.rate() {
             self.hurry = in_time;
         }
@@ -281,6 +328,11 @@ impl Delays {
 
 fn tick_of(time: Duration) -> u64 {
     u64::try_from(time.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A time in ticks; never 0.
+fn ticks(time: Duration) -> i64 {
+    signed(tick_of(time)).max(1)
 }
 
 fn time_of(tick: u64) -> Duration {
@@ -390,6 +442,22 @@ mod tests {
     }
 
     #[test]
+    fn a_longer_queue_leaves_at_the_pace_also_once_it_has_to_be_shorter() {
+        let mut pacer = pacer(1_000_000);
+        pacer.set_longest_queue(Some(ms(2_000)));
+        // 1.6 Mbit.
+        push(&mut pacer, 200, ms(0));
+        pacer.set_longest_queue(None);
+        let left = run(&mut pacer, ms(0));
+        let last = left.last().unwrap().1;
+        assert!((ms(1_050)..=ms(1_070)).contains(&last), "{last:?}");
+        // The next one leaves in time.
+        push(&mut pacer, 200, last);
+        let last = run(&mut pacer, last).last().unwrap().1 - last;
+        assert!((ms(200)..=ms(255)).contains(&last), "{last:?}");
+    }
+
+    #[test]
     fn a_falling_pace_does_not_hold_the_queue() {
         let mut pacer = pacer(4_000_000);
         push(&mut pacer, 60, ms(0));
@@ -422,7 +490,7 @@ mod tests {
             longest = longest.max(pacer.delay(now).oldest);
             while pacer.pop(now).is_some() {}
         }
-        assert!(longest <= LONGEST_DELAY, "{longest:?}");
+        assert!(longest <= ms(500), "{longest:?}");
         assert!(pacer.len() < 15, "{}", pacer.len());
     }
 
