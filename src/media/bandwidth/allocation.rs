@@ -74,6 +74,14 @@ impl Limits {
         let max = percent(total(self.max_video), ROOM).min(self.max_total);
         RateRange::new(total(self.min_video), total(self.start_video), max)
     }
+
+    /// The estimate that a stream of so many bit/s has to have to be sent whole beside the
+    /// audio, with room for some retransmissions.
+    #[must_use]
+    pub fn demand(&self, stream: u64, audio: u64) -> u64 {
+        let total = on_the_wire(stream).saturating_add(audio);
+        percent(total, ROOM).min(self.max_total)
+    }
 }
 
 fn on_the_wire(encoder: u64) -> u64 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::allocation::{Allocation, Limits};
-use super::estimator::BandwidthEstimator;
+use super::estimator::{BandwidthEstimator, Demand};
 use super::send_side::{FeedbackKind, SendSideEstimator, TransportWide};
 use super::uplink::{Observation, Observations};
 
@@ -20,6 +20,16 @@ pub struct Estimation {
     estimator: SendSideEstimator,
     ticked: Duration,
     allocation: Option<Allocation>,
+    stream: Option<Stream>,
+}
+
+/// Video that does not follow the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Its payload before frames are left out, in bit/s.
+    pub bit_rate: u64,
+    /// Whether frames are left out.
+    pub is_thinned: bool,
 }
 
 /// What is known of the network.
@@ -31,6 +41,8 @@ pub struct NetworkStatus {
     pub queue_delay: Option<Duration>,
     /// What the estimate is based on.
     pub feedback: FeedbackKind,
+    /// Whether packets are lost that exceed a rate, if the feedback shows it.
+    pub loses: bool,
 }
 
 impl Estimation {
@@ -42,7 +54,13 @@ impl Estimation {
             estimator: SendSideEstimator::new(limits.range(audio), transport_wide),
             ticked: Duration::ZERO,
             allocation: None,
+            stream: None,
         }
+    }
+
+    /// Sets what there is to send, where no encoder follows the target.
+    pub fn set_stream(&mut self, stream: Option<Stream>) {
+        self.stream = stream;
     }
 
     /// Takes what has happened since the last call. Returns the division of what the
@@ -61,6 +79,11 @@ impl Estimation {
             self.estimator.tick(observations.now);
         }
         let (audio, again) = (observations.audio, observations.retransmitted);
+        let demand = |stream: Stream| Demand {
+            bit_rate: self.limits.demand(stream.bit_rate, audio),
+            is_thinned: stream.is_thinned,
+        };
+        self.estimator.set_demand(self.stream.map(demand));
         let target = self.estimator.target();
         self.allocation = target.map(|target| Allocation::of(target, audio, again, &self.limits));
         self.allocation
@@ -82,6 +105,7 @@ impl Estimation {
             estimate: self.estimator.target(),
             queue_delay: self.estimator.queue_delay(),
             feedback: self.estimator.kind(),
+            loses: self.estimator.loses(),
         }
     }
 }

@@ -55,6 +55,15 @@ pub struct ReceiverReport {
     pub round_trip: Option<Duration>,
 }
 
+/// What there is to send, where that does not follow the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// All that there is to send, with all headers, in bit/s.
+    pub bit_rate: u64,
+    /// Whether frames are left out, so that less is sent.
+    pub is_thinned: bool,
+}
+
 /// The bounds of an estimate, in bit/s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateRange {

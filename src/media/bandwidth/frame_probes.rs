@@ -13,12 +13,17 @@ use super::estimator::SentPacket;
 
 /// A frame with fewer packets measures nothing.
 const FEWEST_PACKETS: usize = 4;
+/// Longest probe, at the estimate. A large key frame would be a queue of its own.
+const LONGEST_PROBE: Duration = Duration::from_millis(200);
 /// From one probe to the next.
 const BETWEEN_PROBES: Duration = Duration::from_secs(1);
 /// From the estimate's last fall to a probe, at first and at most. A token bucket lets
 /// every probe pass and then none of what follows, so failed probes become rarer.
 const SHORTEST_WAIT: Duration = Duration::from_secs(3);
 const LONGEST_WAIT: Duration = Duration::from_secs(190);
+/// At most while frames are left out. Then little is sent on average, and what comes in
+/// bursts makes the estimate fall often.
+const LONGEST_WAIT_THINNED: Duration = Duration::from_secs(6);
 /// The estimate was raised too high by a probe if it falls so soon after it.
 const PROBE_FAILS: Duration = Duration::from_secs(6);
 /// And it was raised rightly if it does not fall for so long.
@@ -39,6 +44,7 @@ pub(super) struct FrameProbes {
     /// When a probe raised the estimate, until it is known whether rightly.
     raised: Option<Duration>,
     wait: Duration,
+    is_thinned: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -47,6 +53,7 @@ struct Probe {
     frame: u32,
     sequences: Vec<u64>,
     bytes: usize,
+    is_long_enough: bool,
 }
 
 impl FrameProbes {
@@ -59,12 +66,18 @@ impl FrameProbes {
             last_fall: None,
             raised: None,
             wait: SHORTEST_WAIT,
+            is_thinned: false,
         }
     }
 
+    /// Sets whether frames are left out.
+    pub(super) fn set_thinned(&mut self, is_thinned: bool) {
+        self.is_thinned = is_thinned;
+    }
+
     /// A packet leaves. `size` includes IP and UDP headers. `wanted`: whether
-    /// a new probe would be of use.
-    pub(super) fn sent(&mut self, packet: &SentPacket, size: usize, wanted: bool) {
+    /// a new probe would be of use, beside an estimate of so many bit/s.
+    pub(super) fn sent(&mut self, packet: &SentPacket, size: usize, wanted: bool, bit_rate: u64) {
         let Some(frame) = packet.frame else {
             return;
         };
@@ -78,8 +91,14 @@ impl FrameProbes {
         let Some(probe) = self.probes.back_mut().filter(|probe| probe.frame == frame) else {
             return;
         };
-        probe.sequences.push(packet.sequence);
-        probe.bytes = probe.bytes.saturating_add(size);
+        let ms = u64::try_from(LONGEST_PROBE.as_millis()).unwrap_or(u64::MAX);
+        let longest = bit_rate.saturating_mul(ms) / 8_000;
+        probe.is_long_enough |= probe.sequences.len() >= FEWEST_PACKETS
+            && u64::try_from(probe.bytes).unwrap_or(u64::MAX) >= longest;
+        if !probe.is_long_enough {
+            probe.sequences.push(packet.sequence);
+            probe.bytes = probe.bytes.saturating_add(size);
+        }
     }
 
     /// What goog_cc is told about a packet.
@@ -115,18 +134,22 @@ impl FrameProbes {
         }
     }
 
-    /// Whether the newest frame is a probe.
+    /// Whether the newest packet is of a probe.
     pub(super) fn is_probing(&self) -> bool {
         self.probes
             .back()
-            .is_some_and(|probe| Some(probe.frame) == self.frame)
+            .is_some_and(|probe| Some(probe.frame) == self.frame && !probe.is_long_enough)
     }
 
     fn is_due(&self, now: Duration) -> bool {
         let passed = |since: Option<Duration>, time: Duration| {
             since.is_none_or(|since| now.saturating_sub(since) >= time)
         };
-        passed(self.last_probe, BETWEEN_PROBES) && passed(self.last_fall, self.wait)
+        let wait = match self.is_thinned {
+            true => self.wait.min(LONGEST_WAIT_THINNED),
+            false => self.wait,
+        };
+        passed(self.last_probe, BETWEEN_PROBES) && passed(self.last_fall, wait)
     }
 
     fn begin(&mut self, frame: u32, now: Duration) {
@@ -138,6 +161,7 @@ impl FrameProbes {
             frame,
             sequences: Vec::new(),
             bytes: 0,
+            is_long_enough: false,
         });
         self.next_id = self.next_id.checked_add(1).unwrap_or(FIRST_ID);
         self.last_probe = Some(now);
@@ -171,7 +195,7 @@ mod tests {
                     sent_at,
                     frame,
                 };
-                it.sent(&packet, 1_028, true);
+                it.sent(&packet, 1_028, true, 1_000_000);
                 ids.insert(it.info(sequence, 1_000_000).probe_cluster_id);
             }
         }
@@ -192,6 +216,17 @@ mod tests {
     }
 
     #[test]
+    fn a_large_frame_is_one_in_part() {
+        let mut it = FrameProbes::new();
+        assert_eq!(probes(&mut it, 0, 1, 40), 1);
+        assert!(!it.is_probing());
+        // 25 kB are 200 ms.
+        let info = it.info(24, 1_000_000);
+        assert_eq!(info.probe_cluster_min_probes, 25);
+        assert_eq!(it.info(25, 1_000_000), PacedPacketInfo::default());
+    }
+
+    #[test]
     fn small_frames_audio_and_retransmissions_are_none() {
         let mut it = FrameProbes::new();
         probes(&mut it, 0, 30, 3);
@@ -202,7 +237,7 @@ mod tests {
             sent_at: second(9),
             frame: None,
         };
-        it.sent(&packet, 37, true);
+        it.sent(&packet, 37, true, 1_000_000);
         assert_eq!(it.info(1, 1_000_000), PacedPacketInfo::default());
     }
 
@@ -226,6 +261,9 @@ mod tests {
             it.estimated(1_200_000, 1_000_000, false, second(27));
         }
         assert_eq!(it.wait, LONGEST_WAIT);
+        assert_eq!(probes(&mut it, 28_000, 180, 6), 0);
+        it.set_thinned(true);
+        assert_eq!(probes(&mut it, 34_000, 30, 6), 1);
         it.estimated(1_000_000, 1_200_000, true, second(300));
         it.estimated(1_200_000, 1_200_000, false, second(310));
         assert_eq!(it.wait, SHORTEST_WAIT);

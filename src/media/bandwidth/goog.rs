@@ -16,7 +16,7 @@ use goog_cc::transport::{
 use goog_cc::units::{DataRate, DataSize, Timestamp};
 use goog_cc::{GoogCcConfig, GoogCcNetworkController};
 
-use super::estimator::{BandwidthEstimator, RateRange, SentPacket};
+use super::estimator::{BandwidthEstimator, Demand, RateRange, SentPacket};
 use super::frame_probes::FrameProbes;
 use super::loss_guard::{LossGuard, Reported};
 use super::send_history::PacketResult;
@@ -53,6 +53,7 @@ pub struct GoogEstimator {
     probes: FrameProbes,
     guard: LossGuard,
     sent_rate: SentRate,
+    demand: Option<Demand>,
 }
 
 impl GoogEstimator {
@@ -72,7 +73,15 @@ impl GoogEstimator {
             probes: FrameProbes::new(),
             guard: LossGuard::new(range),
             sent_rate: SentRate::default(),
+            demand: None,
         }
+    }
+
+    /// Sets what there is to send, where that does not follow the target.
+    pub fn set_demand(&mut self, demand: Option<Demand>) {
+        self.demand = demand;
+        let is_thinned = demand.is_some_and(|demand| demand.is_thinned);
+        self.probes.set_thinned(is_thinned);
     }
 
     /// The delay in queues on the way, if the newest feedback showed it.
@@ -81,16 +90,21 @@ impl GoogEstimator {
         self.guard.queue_delay()
     }
 
-    /// What the pacer may let leave, in bit/s. It is little more than the target, so that
-    /// a key frame fills no queue, and more for a frame that serves as a probe.
+    /// What the pacer may let leave, in bit/s: see [`pace_of`], and more for a frame that
+    /// serves as a probe.
     #[must_use]
     pub fn pace(&self) -> Option<u64> {
         let target = self.target()?;
         Some(if self.probes.is_probing() {
             target / 2 * 3
         } else {
-            target / 5 * 6
+            pace_of(target, self.demand)
         })
+    }
+
+    /// Whether packets are lost that exceed a rate.
+    pub(super) fn loses(&self) -> bool {
+        self.guard.bound().is_some()
     }
 
     /// The newest target, even if it has panicked since.
@@ -166,7 +180,8 @@ impl GoogEstimator {
     /// less than the estimate to send, no use for more. A failed probe would cost a lot
     /// then, as goog_cc falls below what was sent.
     fn wants_probes(&self) -> bool {
-        self.answered < self.range.max() / 8 * 7
+        let enough = self.range.max() / 8 * 7;
+        self.answered < self.demand.map_or(enough, |it| it.bit_rate.min(enough))
             && self.guard.bound().is_none()
             && self.sent_rate.bit_rate(self.now) > self.answered / 5 * 3
     }
@@ -190,7 +205,7 @@ impl BandwidthEstimator for GoogEstimator {
         let size = packet.size.saturating_add(HEADERS).min(LARGEST_PACKET);
         self.sent_rate.add(packet.size, self.now);
         let wanted = self.wants_probes();
-        self.probes.sent(&packet, size, wanted);
+        self.probes.sent(&packet, size, wanted, self.answered);
         self.call(|controller| {
             controller.on_sent_packet(GoogSentPacket {
                 send_time,
@@ -253,6 +268,18 @@ impl BandwidthEstimator for GoogEstimator {
 
     fn target(&self) -> Option<u64> {
         self.controller.as_ref().map(|_| self.answered)
+    }
+}
+
+/// The pace is little more than the target, so that a key frame fills no queue. A stream
+/// that does not follow it has little more than its own, for a target above that is not
+/// proven. While frames of it are left out, the queue hardly ends, and the pace is what is
+/// sent.
+pub(super) fn pace_of(target: u64, demand: Option<Demand>) -> u64 {
+    match demand {
+        Some(demand) if demand.is_thinned => target,
+        Some(demand) => demand.bit_rate / 5 * 6,
+        None => target / 5 * 6,
     }
 }
 

@@ -18,7 +18,8 @@
 //! | [`Obedience`] | whether the video follows what it was told |
 //! | [`Pacer`] | when a video packet leaves |
 //! | [`RetransmissionBudget`] | whether a packet that the far end misses is sent again |
-//! | [`Thinning`] | which frames are left out where no encoder follows the target |
+//! | [`PassThrough`] | whether frames have to be left out where no encoder follows the target |
+//! | [`Thinning`] | which frames these are |
 //!
 //! Times are since some start, of a clock that does not run backwards; rates are in
 //! bit/s, sizes in bytes.
@@ -35,6 +36,7 @@ mod loss_guard;
 mod narrow_wire;
 mod obedience;
 mod pacer;
+mod pass_through;
 mod receiver_reports;
 mod remb;
 mod retransmission_budget;
@@ -51,12 +53,13 @@ mod uplink;
 
 pub use allocation::{Allocation, Limits};
 pub use encoder_steps::{ChangeCost, EncoderSteps};
-pub use estimation::{Estimation, NetworkStatus};
-pub use estimator::{BandwidthEstimator, RateRange, ReceiverReport, SentPacket};
+pub use estimation::{Estimation, NetworkStatus, Stream};
+pub use estimator::{BandwidthEstimator, Demand, RateRange, ReceiverReport, SentPacket};
 pub use goog::GoogEstimator;
 pub use header_extension::{ExtensionId, set_transport_sequence, transport_sequence_block};
 pub use obedience::Obedience;
 pub use pacer::{Pacer, PacerDelay};
+pub use pass_through::PassThrough;
 pub use receiver_reports::ReceiverReportEstimator;
 pub use remb::receiver_estimate;
 pub use retransmission_budget::{RetransmissionBudget, RetransmissionCount};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::estimator::{BandwidthEstimator, RateRange, ReceiverReport, SentPacket};
-use super::goog::GoogEstimator;
+use super::estimator::{BandwidthEstimator, Demand, RateRange, ReceiverReport, SentPacket};
+use super::goog::{GoogEstimator, pace_of};
 use super::receiver_reports::ReceiverReportEstimator;
 use super::send_history::PacketResult;
 
@@ -48,6 +48,7 @@ pub struct SendSideEstimator {
     last_report: Option<Duration>,
     last_remb: Option<Duration>,
     kind: FeedbackKind,
+    demand: Option<Demand>,
 }
 
 impl SendSideEstimator {
@@ -65,7 +66,14 @@ impl SendSideEstimator {
             last_report: None,
             last_remb: None,
             kind: FeedbackKind::None,
+            demand: None,
         }
+    }
+
+    /// Sets what there is to send, where that does not follow the target.
+    pub fn set_demand(&mut self, demand: Option<Demand>) {
+        self.demand = demand;
+        self.goog.set_demand(demand);
     }
 
     /// What the estimate is based on.
@@ -81,12 +89,18 @@ impl SendSideEstimator {
         self.goog.queue_delay().filter(|_| shows)
     }
 
+    /// Whether packets are lost that exceed a rate, if transport-wide feedback shows it.
+    #[must_use]
+    pub fn loses(&self) -> bool {
+        self.kind == FeedbackKind::TransportWide && self.goog.loses()
+    }
+
     /// What the pacer may let leave, in bit/s. `None` if there is no estimate.
     #[must_use]
     pub fn pace(&self) -> Option<u64> {
         match self.kind {
             FeedbackKind::TransportWide => self.goog.pace(),
-            _ => self.target().map(|target| target / 5 * 6),
+            _ => self.target().map(|target| pace_of(target, self.demand)),
         }
     }
 
@@ -132,6 +146,7 @@ impl BandwidthEstimator for SendSideEstimator {
             // The old one has lowered its estimate for want of feedback.
             let start = self.reports.target().unwrap_or(self.range.start());
             self.goog = GoogEstimator::new(self.range.starting_at(start));
+            self.goog.set_demand(self.demand);
         }
         self.goog.feedback(results, now);
         self.last_transport_wide = Some(now);

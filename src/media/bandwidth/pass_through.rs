@@ -1,0 +1,150 @@
+//! Whether a stream that follows no target has to be thinned.
+
+use std::time::Duration;
+
+use super::estimation::NetworkStatus;
+
+/// A queue on the way that is longer than this is a sign of congestion. Key frames and
+/// others' streams make shorter ones.
+const LONG_QUEUE: Duration = Duration::from_millis(50);
+
+/// An estimate below this part of the stream, in percent, is a sign too. It falls by less
+/// where something else than this stream made packets late once.
+const LOW: u64 = 50;
+
+/// And so is one that has no room for the stream for so long.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The pacer's longest queue while frames are left out. They are chosen so that it is
+/// shorter, but for a key frame on a very narrow link, and for what waits while a link
+/// becomes one: late pictures harm less than audio that is lost.
+const LONGEST_QUEUE: Duration = Duration::from_secs(10);
+
+/// Decides whether frames of a stream are left out.
+///
+/// The estimate shows what was sent without harm, not what the network carries, and one
+/// packet that was late makes it fall. So a stream above it passes whole until there is a
+/// sign of congestion: a queue or losses, or an estimate that is far too low or low for
+/// long. Then it is thinned until the estimate has room for all of it.
+#[derive(Clone, Debug, Default)]
+pub struct PassThrough {
+    low_since: Option<Duration>,
+    is_narrow: bool,
+}
+
+impl PassThrough {
+    /// The bit rate that the stream is thinned to, if it has to be. `granted` is what the
+    /// estimate leaves for it, `stream` its own bit rate, if that is known.
+    pub fn thin(
+        &mut self,
+        status: NetworkStatus,
+        granted: u64,
+        stream: Option<u64>,
+        now: Duration,
+    ) -> Option<u64> {
+        if stream.is_some_and(|stream| granted >= stream) {
+            *self = Self::default();
+            return None;
+        }
+        if stream.is_none() {
+            // It may have paused.
+            self.low_since = None;
+        }
+        let since = *self.low_since.get_or_insert(now);
+        let queues = status.queue_delay.is_some_and(|it| it >= LONG_QUEUE);
+        let is_low = stream.is_some_and(|stream| granted < stream / 100 * LOW);
+        let is_long = stream.is_some() && now.saturating_sub(since) >= PATIENCE;
+        self.is_narrow |= queues || status.loses || is_low || is_long;
+        self.is_narrow.then_some(granted)
+    }
+
+    /// Whether frames are left out.
+    #[must_use]
+    pub fn is_narrow(&self) -> bool {
+        self.is_narrow
+    }
+
+    /// The pacer's longest queue, if it is not the usual one.
+    #[must_use]
+    pub fn longest_queue(&self) -> Option<Duration> {
+        self.is_narrow.then_some(LONGEST_QUEUE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::send_side::FeedbackKind;
+    use super::*;
+
+    const STREAM: Option<u64> = Some(2_500_000);
+
+    fn status(queue_ms: u64, loses: bool) -> NetworkStatus {
+        NetworkStatus {
+            estimate: Some(2_000_000),
+            queue_delay: Some(Duration::from_millis(queue_ms)),
+            feedback: FeedbackKind::TransportWide,
+            loses,
+        }
+    }
+
+    fn second(second: u64) -> Duration {
+        Duration::from_secs(second)
+    }
+
+    #[test]
+    fn a_stream_passes_without_a_sign_of_congestion() {
+        let mut it = PassThrough::default();
+        for now in 0..5 {
+            let thinned = it.thin(status(40, false), 1_800_000, STREAM, second(now));
+            assert_eq!(thinned, None);
+        }
+        it.thin(status(0, false), 2_500_000, STREAM, second(5));
+        for now in 6..11 {
+            let thinned = it.thin(status(40, false), 1_800_000, STREAM, second(now));
+            assert_eq!(thinned, None);
+        }
+        assert_eq!(it.longest_queue(), None);
+    }
+
+    #[test]
+    fn a_sign_thins_it_until_it_fits() {
+        let signs = [
+            (status(50, false), 1_800_000, 0),
+            (status(0, true), 1_800_000, 0),
+            (status(0, false), 1_200_000, 0),
+            (status(0, false), 1_800_000, 5),
+        ];
+        for (sign, granted, now) in signs {
+            let mut it = PassThrough::default();
+            it.thin(status(0, false), 2_000_000, STREAM, second(0));
+            let thinned = it.thin(sign, granted, STREAM, second(now));
+            assert_eq!(thinned, Some(granted), "{sign:?}");
+            assert_eq!(it.longest_queue(), Some(LONGEST_QUEUE));
+            let calm = status(0, false);
+            let thinned = it.thin(calm, 2_400_000, STREAM, second(6));
+            assert_eq!(thinned, Some(2_400_000));
+            assert_eq!(it.thin(calm, 2_500_000, STREAM, second(7)), None);
+            assert!(!it.is_narrow());
+            // Another sign is needed then.
+            assert_eq!(it.thin(calm, 2_400_000, STREAM, second(8)), None);
+        }
+    }
+
+    #[test]
+    fn a_queue_of_others_does_not_thin_a_stream_that_fits() {
+        let mut it = PassThrough::default();
+        let thinned = it.thin(status(150, true), 3_000_000, STREAM, second(0));
+        assert_eq!(thinned, None);
+    }
+
+    #[test]
+    fn of_an_unknown_rate_it_is_thinned_too() {
+        let mut it = PassThrough::default();
+        for now in [0, 9] {
+            let thinned = it.thin(status(0, false), 1_000_000, None, second(now));
+            assert_eq!(thinned, None, "it may have paused");
+        }
+        let thinned = it.thin(status(50, false), 1_000_000, None, second(1));
+        assert_eq!(thinned, Some(1_000_000));
+    }
+}
