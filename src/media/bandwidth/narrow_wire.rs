@@ -64,7 +64,11 @@ impl Session {
             longest_delay: Duration::ZERO,
         };
         session.thinning.set_target(Some(VIDEO_TARGET));
-        session.pacer.set_pace(Some(TARGET * 3 / 2));
+        // As `PassThrough` has it.
+        session.pacer.set_pace(Some(TARGET));
+        session
+            .pacer
+            .set_longest_queue(Some(Duration::from_secs(5)));
         session.budget.set_rate(Some(TARGET));
         session.budget.set_round_trip(Duration::from_millis(50));
         session
@@ -167,7 +171,19 @@ fn audio_and_every_frame_that_passes_arrive() {
     assert!(session.frames.iter().step_by(60).all(|frame| frame.0 > 0));
     let mut frames = session.frames.iter();
     assert!(frames.all(|(passed, arrived)| arrived.len() == *passed));
-    assert!(session.longest_delay <= Duration::from_millis(350));
+    assert!(session.longest_delay <= Duration::from_millis(1300));
+}
+
+#[test]
+fn the_picture_gets_most_of_its_share_and_leaves_evenly() {
+    let session = Session::new(Asks::ForLost).run(30);
+    let packets: usize = session.frames.iter().map(|frame| frame.0).sum();
+    let used = packets * PACKET * 8 / 30;
+    assert!(used as u64 * 10 >= VIDEO_TARGET * 7, "{used}");
+    // In no 200 ms does the wire's queue grow by more than 20 ms.
+    let spans = session.sent.windows(200);
+    let most = spans.map(|span| span.iter().sum::<usize>() * 8).max();
+    assert!(most <= Some(WIRE * 22 / 100), "{most:?}");
 }
 
 #[test]

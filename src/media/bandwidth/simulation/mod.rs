@@ -84,6 +84,7 @@ fn missed(reached: &Reached, goal: &Goal) -> Vec<&'static str> {
         ("lost", reached.lost > goal.lost),
         ("frozen", reached.frozen > goal.frozen),
         ("audio lost", reached.audio_lost > goal.audio_lost),
+        ("gap", reached.gap > goal.gap),
         ("climb", reached.climb > goal.climb),
     ];
     misses

@@ -19,6 +19,8 @@ const KEY_FRAME_INTERVAL: usize = 60;
 const KEY_FRAME: f64 = 5.0;
 /// The encoder follows a new bit rate with this time constant, in seconds.
 const ENCODER_LAG: f64 = 0.2;
+/// A stream that follows no target has so many bit/s.
+const STREAM: u64 = LIMITS.max_video;
 const STEER_INTERVAL: i64 = 25_000;
 
 pub(super) const LIMITS: Limits = Limits {
@@ -35,6 +37,8 @@ pub(super) enum Control {
     None,
     /// The estimate, obeyed by an encoder to which changes cost so much.
     Estimate(TransportWide, ChangeCost),
+    /// The estimate, obeyed by nobody: frames are left out.
+    Thinning(TransportWide),
 }
 
 #[derive(Debug)]
@@ -49,6 +53,10 @@ pub(super) struct Publisher {
     pacer: Pacer<VideoPacket>,
     budget: RetransmissionBudget,
     steps: EncoderSteps,
+    limits: Limits,
+    thins: bool,
+    pass_through: PassThrough,
+    thinning: Thinning,
     retransmitted: SentRate,
     random: Random,
     /// A still picture: from, to.
@@ -72,12 +80,24 @@ impl Publisher {
         round_trip: i64,
         seed: u64,
     ) -> Self {
-        let range = LIMITS.range(AUDIO_RATE);
+        let limits = match control {
+            Control::Thinning(_) => Limits {
+                start_video: STREAM / 10 * 13,
+                max_video: 8_000_000,
+                ..LIMITS
+            },
+            _ => LIMITS,
+        };
+        let range = limits.range(AUDIO_RATE);
         let (estimator, cost, start) = match control {
             Control::None => (None, ChangeCost::Free, LIMITS.max_video),
             Control::Estimate(transport_wide, cost) => {
                 let estimator = SendSideEstimator::new(range, transport_wide);
                 (Some(estimator), cost, LIMITS.start_video)
+            }
+            Control::Thinning(transport_wide) => {
+                let estimator = SendSideEstimator::new(range, transport_wide);
+                (Some(estimator), ChangeCost::Free, limits.start_video)
             }
         };
         let mut budget = RetransmissionBudget::default();
@@ -86,11 +106,15 @@ impl Publisher {
             estimator,
             pacer: Pacer::default(),
             budget,
-            steps: EncoderSteps::new(cost, start, LIMITS.max_video),
+            steps: EncoderSteps::new(cost, start, limits.max_video),
+            limits,
+            thins: matches!(control, Control::Thinning(_)),
+            pass_through: PassThrough::default(),
+            thinning: Thinning::default(),
             retransmitted: SentRate::default(),
             random: Random::new(seed),
             still,
-            encoder: start as f64,
+            encoder: start.min(STREAM) as f64,
             frame_due: 0,
             audio_due: 0,
             steer_due: 0,
@@ -194,7 +218,24 @@ impl Publisher {
             return;
         };
         let retransmitted = self.retransmitted.bit_rate(now);
-        let allocation = Allocation::of(target, AUDIO_RATE, retransmitted, &LIMITS);
+        let allocation = Allocation::of(target, AUDIO_RATE, retransmitted, &self.limits);
+        if self.thins {
+            let status = NetworkStatus {
+                estimate: Some(target),
+                queue_delay: estimator.queue_delay(),
+                feedback: estimator.kind(),
+                loses: estimator.loses(),
+            };
+            let granted = allocation.encoder;
+            let thinned = self.pass_through.thin(status, granted, Some(STREAM), now);
+            self.thinning.set_target(thinned);
+            estimator.set_demand(Some(Demand {
+                bit_rate: self.limits.demand(STREAM, AUDIO_RATE),
+                is_thinned: thinned.is_some(),
+            }));
+            self.pacer
+                .set_longest_queue(self.pass_through.longest_queue());
+        }
         if let Some(bit_rate) = self.steps.step(allocation.encoder, now) {
             self.changes.push((now_us, bit_rate));
         }
@@ -202,7 +243,10 @@ impl Publisher {
 
     fn encode(&mut self, now: i64) {
         let frames = FRAMES_A_SECOND as f64;
-        let set = self.steps.current() as f64;
+        let set = match self.thins {
+            true => STREAM as f64,
+            false => self.steps.current() as f64,
+        };
         self.encoder += (set - self.encoder) * (1.0 - (-1.0 / frames / ENCODER_LAG).exp());
         let key = self.frames.len().is_multiple_of(KEY_FRAME_INTERVAL);
         let others = KEY_FRAME_INTERVAL as f64 - 1.0 + KEY_FRAME;
@@ -218,6 +262,27 @@ impl Publisher {
 
     fn packetize(&mut self, size: u64, key: bool, now: i64) {
         let packets = size.div_ceil(LARGEST);
+        let kind = if key {
+            FrameKind::Key
+        } else {
+            FrameKind::Reference
+        };
+        let sizes = (0..packets).map(|n| (n, size * (n + 1) / packets - size * n / packets));
+        let passes = sizes.filter(|(n, size)| {
+            let begins = (*n == 0).then_some(kind);
+            self.thinning.passes(begins, *size as usize, duration(now))
+        });
+        if passes.count() == 0 {
+            // Packets that never come.
+            let first = usize::MAX / 2;
+            let packets = packets as usize;
+            self.frames.push(Frame {
+                first,
+                packets,
+                key,
+            });
+            return;
+        }
         let first = self.video_sizes.len();
         let frame = self.frames.len() as u32 * 3_000;
         for n in 0..packets {

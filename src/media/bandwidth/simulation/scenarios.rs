@@ -42,6 +42,7 @@ pub(super) struct Goal {
     pub(super) lost: f64,
     pub(super) frozen: f64,
     pub(super) audio_lost: f64,
+    pub(super) gap: f64,
     pub(super) climb: f64,
 }
 
@@ -51,6 +52,7 @@ const NO_GOAL: Goal = Goal {
     lost: f64::INFINITY,
     frozen: f64::INFINITY,
     audio_lost: f64::INFINITY,
+    gap: f64::INFINITY,
     climb: f64::INFINITY,
 };
 
@@ -68,6 +70,10 @@ fn goal(queue: f64, used: f64, lost: f64, frozen: f64) -> Goal {
 impl Goal {
     fn audio_lost(self, audio_lost: f64) -> Self {
         Self { audio_lost, ..self }
+    }
+
+    fn gap(self, gap: f64) -> Self {
+        Self { gap, ..self }
     }
 
     fn climb(self, climb: f64) -> Self {
@@ -147,6 +153,7 @@ fn whole(seconds: i64, goal: Goal) -> Vec<Phase> {
 /// Names begin with the letters of the study that the settings come from.
 pub(super) fn all() -> Vec<Scenario> {
     let mut all = steps();
+    all.extend(thinned());
     all.extend(losses());
     all.extend(queues());
     all.extend(changes());
@@ -179,6 +186,33 @@ fn steps() -> Vec<Scenario> {
         Scenario::new("h b, 20 % of feedback lost", loses_feedback, 60, h),
         Scenario::new("j b, receiver reports", step(M), 60, j).with(REPORTED, REPORTS),
         Scenario::new("b, key frame of each change", step(M), 60, key_frames).with(costly, TWCC),
+    ]
+}
+
+/// Links that become narrow for a stream that follows no target.
+fn thinned() -> Vec<Scenario> {
+    let thinned = Control::Thinning(TransportWide::Negotiated);
+    let steps = |narrow: Goal, gap: f64| {
+        let start = phase(
+            "start",
+            15,
+            18,
+            goal(200.0, 60.0, 50.0, 3.1).audio_lost(3.0),
+        );
+        let narrow = phase(NARROW_LATER, 18, 35, narrow.audio_lost(0.5).gap(gap));
+        vec![
+            phase("wide", 0, 15, goal(25.0, 90.0, 0.0, 0.0)),
+            start,
+            narrow,
+            phase("wide again", 35, 60, NO_GOAL.climb(17.0)),
+        ]
+    };
+    let b = steps(goal(60.0, 55.0, 0.5, 12.0), 2.0);
+    // Key frames alone take two thirds of it.
+    let c = steps(goal(130.0, 75.0, 0.5, 17.1), 6.0);
+    vec![
+        Scenario::new("b thinned", step(M), 60, b).with(thinned, TWCC),
+        Scenario::new("c thinned", step(300_000), 60, c).with(thinned, TWCC),
     ]
 }
 
