@@ -196,6 +196,17 @@ impl MediaPad {
         self.stream.set_pace(pace);
     }
 
+    /// Sets how long the queue of what leaves at a pace may be. `None` is the usual length.
+    pub(crate) fn set_longest_queue(&self, longest: Option<Duration>) {
+        self.stream.set_longest_queue(longest);
+    }
+
+    /// The payload that comes in, in bit/s over the last seconds. `None` until that is
+    /// measured.
+    pub(crate) fn incoming_rate(&self) -> Option<u64> {
+        self.stream.incoming_rate()
+    }
+
     /// Bytes leave by another way, at the expense of this pad's.
     pub(crate) fn leaves_past(&self, size: usize) {
         self.stream.leaves_past(size);

@@ -7,7 +7,7 @@ use rtp_types::{RtpPacket, RtpPacketBuilder};
 use super::gate::Gate;
 use super::stream_format::StreamFormat;
 use crate::media::bandwidth::{DroppedFrames, ExtensionId, Thinning, transport_sequence_block};
-use crate::media::{FrameStart, Moment, ParameterSets, Place, RtpHeader, RtpStream};
+use crate::media::{AudioMeter, FrameStart, Moment, ParameterSets, Place, RtpHeader, RtpStream};
 use crate::whip::Track;
 
 /// A pad's outgoing stream, from its first caps to the next ones of another codec.
@@ -17,6 +17,8 @@ pub(super) struct Outgoing {
     stream: RtpStream,
     /// For H.264.
     sets: Option<ParameterSets>,
+    /// What comes in, also while nothing leaves. It counts packets of any kind.
+    incoming: AudioMeter,
     thinning: Option<Thinning>,
     dropped: DroppedFrames,
     /// By which packets carry their transport-wide numbers.
@@ -45,6 +47,7 @@ impl Outgoing {
         let mut outgoing = Self {
             stream: RtpStream::new(format.clock_rate(), first),
             sets: format.is_h264().then(ParameterSets::default),
+            incoming: AudioMeter::default(),
             thinning: None,
             dropped: DroppedFrames::default(),
             extension: None,
@@ -95,6 +98,12 @@ impl Outgoing {
         }
     }
 
+    /// The payload that comes in, in bit/s over the last seconds, once that is measured.
+    pub(super) fn incoming_rate(&self) -> Option<u64> {
+        let bit_rate = self.incoming.bit_rate(self.origin.elapsed());
+        (bit_rate > 0).then_some(bit_rate)
+    }
+
     /// What was left out.
     pub(super) fn dropped(&self) -> DroppedFrames {
         self.dropped
@@ -114,9 +123,9 @@ impl Outgoing {
         };
         let mut bytes = std::mem::take(&mut self.copy_buffer);
         bytes.resize(buffer.size(), 0);
-        let passage = buffer
-            .copy_to_slice(0, &mut bytes)
-            .ok()
+        let copied = buffer.copy_to_slice(0, &mut bytes).ok();
+        self.incoming.packet(&bytes, at.arrival);
+        let passage = copied
             .and_then(|()| RtpPacket::parse(&bytes).ok())
             .map(|packet| self.pass_packet(&packet, buffer, at, gate));
         self.copy_buffer = bytes;

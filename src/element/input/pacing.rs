@@ -79,6 +79,12 @@ impl PacedQueue {
         self.changed.notify_one();
     }
 
+    /// See [`Pacer::set_longest_queue`].
+    pub(super) fn set_longest_queue(&self, longest: Option<Duration>) {
+        self.lock().pacer.set_longest_queue(longest);
+        self.changed.notify_one();
+    }
+
     /// Bytes leave past the queue.
     pub(super) fn leaves_past(&self, size: usize) {
         let now = self.origin.elapsed();

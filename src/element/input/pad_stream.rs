@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
@@ -162,6 +162,12 @@ impl PadStream {
         }
     }
 
+    pub(super) fn set_longest_queue(&self, longest: Option<Duration>) {
+        if let Some(paced) = self.paced() {
+            paced.set_longest_queue(longest);
+        }
+    }
+
     pub(super) fn leaves_past(&self, size: usize) {
         if let Some(paced) = self.paced() {
             paced.leaves_past(size);
@@ -172,6 +178,11 @@ impl PadStream {
         if let Some(outgoing) = &mut self.lock().outgoing {
             outgoing.set_thinning(target);
         }
+    }
+
+    /// The payload that comes in, in bit/s.
+    pub(super) fn incoming_rate(&self) -> Option<u64> {
+        self.lock().outgoing.as_ref()?.incoming_rate()
     }
 
     /// What thinning left out.

@@ -13,6 +13,7 @@ use crate::element::settings::BitrateSettings;
 use crate::element::signals::has_bitrate_handler;
 use crate::media::bandwidth::{
     Allocation, ChangeCost, EncoderSteps, Estimation, Limits, NetworkStatus, Obedience,
+    PassThrough, Stream,
     TransportWide,
 };
 
@@ -66,6 +67,7 @@ pub(super) struct BitrateControl {
     follower: Follower,
     /// Whether frames are left out since they do not.
     gave_up: bool,
+    pass_through: PassThrough,
     steps: EncoderSteps,
     /// Whether there is an estimate, or may soon be.
     has_estimate: bool,
@@ -107,6 +109,7 @@ impl BitrateControl {
             encoder: None,
             follower: Follower::Thinning,
             gave_up: false,
+            pass_through: PassThrough::default(),
             steps: EncoderSteps::new(ChangeCost::Free, 0, 0),
             has_estimate: true,
             limits: settings.limits(settings.start, settings.max),
@@ -175,6 +178,12 @@ impl BitrateControl {
             };
             Estimation::new(self.limits, self.peer.has_audio(), transport_wide)
         });
+        let follows = self.follower() != Follower::Thinning;
+        let incoming = self.pad.incoming_rate().filter(|_| !follows);
+        estimation.set_stream(incoming.map(|bit_rate| Stream {
+            bit_rate,
+            is_thinned: self.pass_through.is_narrow(),
+        }));
         let allocation = estimation.take(self.peer.observe(estimation.target()));
         self.pad.set_pace(estimation.pace());
         self.status = Some(estimation.status());
@@ -190,7 +199,7 @@ impl BitrateControl {
 
     /// All is as without congestion control.
     fn let_go(&mut self) {
-        self.pad.set_thinning(None);
+        self.thin(None);
         if std::mem::take(&mut self.has_estimate) {
             let max = self.limits.max_video;
             self.steps = EncoderSteps::new(self.cost(), max, max);
@@ -201,8 +210,8 @@ impl BitrateControl {
     }
 
     /// Gives the encoder back what the user has set.
-    pub(super) fn end(self) {
-        self.pad.set_thinning(None);
+    pub(super) fn end(mut self) {
+        self.thin(None);
         if let Some(encoder) = &self.encoder {
             encoder.give_back();
         }
@@ -221,11 +230,15 @@ impl BitrateControl {
         self.obedience = Obedience::default();
         let max = self.ceiling();
         let start = match self.follower() {
-            // Frames are left out once the network shows that they do not fit.
-            Follower::Thinning => max,
-            _ => self.settings.start.min(max),
+            // With room for a stream that varies. It passes whole until the network shows
+            // that it does not fit.
+            Follower::Thinning => {
+                let incoming = self.pad.incoming_rate().unwrap_or(0);
+                (incoming.saturating_mul(13) / 10).max(self.settings.start)
+            }
+            _ => self.settings.start,
         };
-        self.begin_at(element, start, max);
+        self.begin_at(element, start.min(max), max);
     }
 
     fn cost(&self) -> ChangeCost {
@@ -244,6 +257,7 @@ impl BitrateControl {
     }
 
     fn begin_at(&mut self, element: &gst::Element, start: u64, max: u64) {
+        self.pass_through = PassThrough::default();
         self.set_limits(start, max);
         self.steps = EncoderSteps::new(self.cost(), start, max);
         self.set_encoder(element, start);
@@ -286,10 +300,25 @@ impl BitrateControl {
             self.set_encoder(element, bit_rate);
         }
         self.notice_excess(element);
-        let is_thinning = self.follower() == Follower::Thinning;
-        self.pad
-            .set_thinning(is_thinning.then_some(allocation.encoder));
+        self.thin(Some(allocation));
         self.tell(element);
+    }
+
+    /// Leaves out frames that do not fit, if nobody makes them smaller.
+    fn thin(&mut self, allocation: Option<Allocation>) {
+        let allocation = allocation.filter(|_| self.follower() == Follower::Thinning);
+        let (Some(allocation), Some(status)) = (allocation, self.status) else {
+            self.pass_through = PassThrough::default();
+            self.pad.set_thinning(None);
+            return self.pad.set_longest_queue(None);
+        };
+        let incoming = self.pad.incoming_rate();
+        let now = self.origin.elapsed();
+        let granted = allocation.encoder;
+        let thinned = self.pass_through.thin(status, granted, incoming, now);
+        self.pad.set_thinning(thinned);
+        self.pad
+            .set_longest_queue(self.pass_through.longest_queue());
     }
 
     fn set_encoder(&mut self, element: &gst::Element, bit_rate: u64) {
@@ -337,7 +366,14 @@ impl BitrateControl {
     /// Tells the bus once when the network narrows the video, and once when it is wide
     /// again.
     fn tell(&mut self, element: &gst::Element) {
-        let (target, who) = (self.steps.current(), self.follower().name());
+        // The target of a stream that passes whole says nothing of it.
+        let incoming = self.pad.incoming_rate();
+        let needed = incoming.filter(|_| self.follower() == Follower::Thinning);
+        let target = match needed {
+            Some(needed) if !self.pass_through.is_narrow() => needed.max(self.narrowing.highest),
+            _ => self.steps.current(),
+        };
+        let who = self.follower().name();
         let narrowing = &mut self.narrowing;
         narrowing.highest = narrowing.highest.max(target);
         let is_narrow = match narrowing.is_narrow {
