@@ -126,21 +126,21 @@ impl BlackSourceImp {
     }
 
     /// Waits on the system's clock: a pipeline may have no clock, or one that
-    /// jumps. Fails when the base class ends the wait.
-    fn wait_for_the_next(&self) -> Result<(), gst::FlowError> {
+    /// jumps. The base class ends the wait early when the source stops and, in
+    /// GStreamer 1.26 but not in 1.22, when it pauses.
+    fn wait_for_the_next(&self) {
         let clock = gst::SystemClock::obtain();
-        let until = clock.time() + interval();
-        let id = clock.new_single_shot_id(until);
+        let id = clock.new_single_shot_id(clock.time() + interval());
         {
             let mut wait = self.lock();
             if wait.is_over {
-                return Err(gst::FlowError::Flushing);
+                return;
             }
             wait.on = Some(id.clone());
         }
-        let (waited, _) = id.wait();
+        // An ended wait is no error: see `create`.
+        let _ = id.wait();
         self.lock().on = None;
-        waited.map(drop).map_err(|_| gst::FlowError::Flushing)
     }
 }
 
@@ -217,7 +217,10 @@ impl PushSrcImpl for BlackSourceImp {
     ) -> Result<CreateSuccess, gst::FlowError> {
         let number = self.count.load(Ordering::Relaxed);
         if number > 0 {
-            self.wait_for_the_next()?;
+            // If the base class ended the wait, it keeps the picture through the pause
+            // or drops it. An error would end the streaming task, and after a pause
+            // the base class starts it before it ends.
+            self.wait_for_the_next();
         }
         self.count.store(number + 1, Ordering::Relaxed);
         let now = self.obj().current_running_time();
@@ -249,7 +252,49 @@ fn picture_caps() -> gst::Caps {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::Receiver;
+    use std::time::Duration;
+
     use super::*;
+
+    /// Told of each buffer that arrives at the sink `out`.
+    fn arrivals(pipeline: &gst::Bin) -> Receiver<gst::Buffer> {
+        let (sender, arrived) = std::sync::mpsc::channel();
+        let out = pipeline.by_name("out").unwrap();
+        out.connect("handoff", false, move |values| {
+            let _ = sender.send(values[1].get().unwrap());
+            None
+        });
+        arrived
+    }
+
+    #[test]
+    fn a_wait_that_the_base_class_ends_does_not_end_the_stream() {
+        gst::init().unwrap();
+        let pipeline = gst::Pipeline::new();
+        let source = glib::Object::new::<BlackSource>();
+        let sink = gst::ElementFactory::make("fakesink")
+            .name("out")
+            .property("signal-handoffs", true)
+            .build()
+            .unwrap();
+        pipeline.add_many([source.upcast_ref(), &sink]).unwrap();
+        source.link(&sink).unwrap();
+        let pictures = arrivals(pipeline.upcast_ref());
+        pipeline.set_state(gst::State::Playing).unwrap();
+        for _ in 0..3 {
+            pictures.recv_timeout(Duration::from_secs(5)).unwrap();
+            // Like a pause that is over before the streaming thread notices.
+            while source.imp().lock().on.is_none() {
+                std::thread::yield_now();
+            }
+            source.imp().unlock().unwrap();
+            source.imp().unlock_stop().unwrap();
+        }
+        let picture = pictures.recv_timeout(Duration::from_secs(5));
+        pipeline.set_state(gst::State::Null).unwrap();
+        assert!(picture.is_ok());
+    }
 
     /// The frames that a decoder makes of four of these pictures, in I420.
     fn decoded(decoder: &str) -> Vec<Vec<u8>> {
@@ -264,15 +309,7 @@ mod tests {
         .unwrap()
         .downcast::<gst::Pipeline>()
         .unwrap();
-        let (sender, frames) = std::sync::mpsc::channel();
-        let out = pipeline.by_name("out").unwrap();
-        out.connect("handoff", false, move |values| {
-            let buffer = values[1].get::<gst::Buffer>().unwrap();
-            sender
-                .send(buffer.map_readable().unwrap().to_vec())
-                .unwrap();
-            None
-        });
+        let frames = arrivals(pipeline.upcast_ref());
         pipeline.set_state(gst::State::Playing).unwrap();
         let message = pipeline.bus().unwrap().timed_pop_filtered(
             gst::ClockTime::from_seconds(10),
@@ -281,7 +318,8 @@ mod tests {
         pipeline.set_state(gst::State::Null).unwrap();
         std::fs::remove_file(&file).unwrap();
         assert_eq!(message.unwrap().type_(), gst::MessageType::Eos);
-        frames.try_iter().collect()
+        let bytes = |frame: gst::Buffer| frame.map_readable().unwrap().to_vec();
+        frames.try_iter().map(bytes).collect()
     }
 
     #[test]
