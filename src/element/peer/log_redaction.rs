@@ -3,15 +3,15 @@
 //! webrtcbin and its children print ICE passwords, TURN credentials and SRTP keys
 //! at high levels. Only their own categories are limited, and only if they are set
 //! higher. Our own log has the offer and the answer, without the passwords.
-//! Measured with GStreamer 1.22.0; `tests/element/secrets.rs` checks the installed
-//! version.
+//! Measured with GStreamer 1.22.0, 1.26.2 and 1.28.8; `tests/element/secrets.rs`
+//! checks the installed version.
 //!
-//! GStreamer's SDP library logs in a category of the whole process, so that one is
+//! GStreamer's SDP library logs in categories of the whole process, so those are
 //! limited only while webrtcbin applies an answer.
 
 use std::sync::{Mutex, PoisonError};
 
-use gst::DebugLevel;
+use gst::{DebugCategory, DebugColorFlags, DebugLevel};
 
 /// Environment variable; 1 leaves every debug category as it is.
 const ALLOW_SECRETS: &str = "IVSWHIPSINK_LOG_SECRETS";
@@ -39,20 +39,24 @@ pub(super) fn limit_logs_of_turn(webrtcbin: &gst::Element) {
     limit(webrtcbin, "webrtcnice", DebugLevel::Info);
 }
 
+/// The categories of GStreamer's SDP library: the first in 1.22, the second in 1.26.
+const SDP_LIBRARY: [&str; 2] = ["default", "sdpmessage"];
+
 /// While one of these exists, the SDP library does not print the answer's ICE
-/// password. Otherwise it does so at DEBUG in the category `default`.
+/// password. Otherwise it does so at DEBUG.
 pub(super) struct SdpLogPause;
 
-/// The number of pauses, and the level to restore after the last one.
-static SDP_LOG: Mutex<(usize, DebugLevel)> = Mutex::new((0, DebugLevel::None));
+/// The number of pauses, and the levels to restore after the last one.
+static SDP_LOG: Mutex<(usize, Vec<(DebugCategory, DebugLevel)>)> = Mutex::new((0, Vec::new()));
 
 impl SdpLogPause {
     pub(super) fn begin() -> Option<Self> {
-        let category = gst::DebugCategory::get("default").filter(|_| !allows_secrets())?;
+        if allows_secrets() {
+            return None;
+        }
         let mut sdp_log = SDP_LOG.lock().unwrap_or_else(PoisonError::into_inner);
         if sdp_log.0 == 0 {
-            sdp_log.1 = category.threshold();
-            category.set_threshold(sdp_log.1.min(DebugLevel::Info));
+            sdp_log.1 = SDP_LIBRARY.map(silence).into();
         }
         sdp_log.0 += 1;
         Some(Self)
@@ -63,10 +67,22 @@ impl Drop for SdpLogPause {
     fn drop(&mut self) {
         let mut sdp_log = SDP_LOG.lock().unwrap_or_else(PoisonError::into_inner);
         sdp_log.0 -= 1;
-        if let (0, Some(category)) = (sdp_log.0, gst::DebugCategory::get("default")) {
-            category.set_threshold(sdp_log.1);
+        if sdp_log.0 == 0 {
+            for (category, level) in sdp_log.1.drain(..) {
+                category.set_threshold(level);
+            }
         }
     }
+}
+
+/// Lowers the level of a category. Returns it with the level that it had.
+fn silence(name: &str) -> (DebugCategory, DebugLevel) {
+    // This returns the category if there is one. The library makes its own only when
+    // it first prints, and then takes this one.
+    let category = DebugCategory::new(name, DebugColorFlags::empty(), None);
+    let level = category.threshold();
+    category.set_threshold(level.min(DebugLevel::Info));
+    (category, level)
 }
 
 fn allows_secrets() -> bool {
@@ -74,7 +90,7 @@ fn allows_secrets() -> bool {
 }
 
 fn limit(webrtcbin: &gst::Element, name: &str, level: DebugLevel) {
-    let Some(category) = gst::DebugCategory::get(name) else {
+    let Some(category) = DebugCategory::get(name) else {
         return;
     };
     if category.threshold() <= level || allows_secrets() {
@@ -97,13 +113,21 @@ mod tests {
     #[test]
     fn the_sdp_librarys_log_goes_on_after_the_last_pause() {
         gst::init().unwrap();
-        let category = gst::DebugCategory::get("default").unwrap();
-        category.set_threshold(DebugLevel::Trace);
+        let categories = ["default", "sdpmessage"]
+            .map(|name| DebugCategory::new(name, DebugColorFlags::empty(), None));
+        let all = |level| {
+            categories
+                .iter()
+                .all(|category| category.threshold() == level)
+        };
+        for category in &categories {
+            category.set_threshold(DebugLevel::Trace);
+        }
         let (one, other) = (SdpLogPause::begin(), SdpLogPause::begin());
-        assert_eq!(category.threshold(), DebugLevel::Info);
+        assert!(all(DebugLevel::Info));
         drop(one);
-        assert_eq!(category.threshold(), DebugLevel::Info);
+        assert!(all(DebugLevel::Info));
         drop(other);
-        assert_eq!(category.threshold(), DebugLevel::Trace);
+        assert!(all(DebugLevel::Trace));
     }
 }
