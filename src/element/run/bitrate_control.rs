@@ -13,8 +13,7 @@ use crate::element::settings::BitrateSettings;
 use crate::element::signals::has_bitrate_handler;
 use crate::media::bandwidth::{
     Allocation, ChangeCost, EncoderSteps, Estimation, Limits, NetworkStatus, Obedience,
-    PassThrough, Stream,
-    TransportWide,
+    PassThrough, Stream, TransportWide,
 };
 
 /// Time between two looks at the estimate: two bursts of the pacer.
