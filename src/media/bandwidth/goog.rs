@@ -90,7 +90,7 @@ impl GoogEstimator {
         self.guard.queue_delay()
     }
 
-    /// What the pacer may let leave, in bit/s: see [`pace_of`], and more for a frame that
+    /// What the pacer may let leave, in bit/s: somewhat above the target, and more for a frame that
     /// serves as a probe.
     #[must_use]
     pub fn pace(&self) -> Option<u64> {
