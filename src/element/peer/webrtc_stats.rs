@@ -7,7 +7,7 @@ use gst::prelude::*;
 
 use super::uplink_tap::UplinkTap;
 use crate::media::RtcpReports;
-use crate::media::bandwidth::ReceiverReport;
+use crate::media::bandwidth::{ReceiverReport, without_transport_feedback};
 
 /// Reads the far end's RTCP where it enters webrtcbin's RTP session: it is
 /// decrypted there. And all RTP where it leaves that session: it is not encrypted yet,
@@ -68,27 +68,52 @@ fn read_reports(pad: &gst::Pad, reports: &Arc<Mutex<RtcpReports>>, uplink: &Arc<
     pad.add_probe(mask, move |_, info| {
         let read = |buffer: &gst::BufferRef| {
             if let Ok(rtcp) = buffer.map_readable() {
-                let read = {
-                    let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
-                    reports.packet(&rtcp, SystemTime::now())
-                };
-                let read = read.into_iter().map(|(ssrc, report)| {
-                    let report = ReceiverReport {
-                        fraction_lost: report.fraction_lost,
-                        round_trip: report.round_trip,
-                    };
-                    (ssrc, report)
-                });
-                uplink.rtcp(&rtcp, &read.collect::<Vec<_>>());
+                read_rtcp(&rtcp, &reports, &uplink);
             }
         };
-        match &info.data {
-            Some(gst::PadProbeData::Buffer(buffer)) => read(buffer),
+        match &mut info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => {
+                read(buffer);
+                return withhold_transport_feedback(buffer);
+            }
             Some(gst::PadProbeData::BufferList(list)) => list.iter().for_each(read),
             _ => {}
         }
         gst::PadProbeReturn::Ok
     });
+}
+
+fn read_rtcp(rtcp: &[u8], reports: &Mutex<RtcpReports>, uplink: &UplinkTap) {
+    let read = {
+        let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+        reports.packet(rtcp, SystemTime::now())
+    };
+    let read = read.into_iter().map(|(ssrc, report)| {
+        let report = ReceiverReport {
+            fraction_lost: report.fraction_lost,
+            round_trip: report.round_trip,
+        };
+        (ssrc, report)
+    });
+    uplink.rtcp(rtcp, &read.collect::<Vec<_>>());
+}
+
+/// Takes transport-wide feedback out. The RTP session numbers no packets, and 1.22 grows
+/// by about a kilobyte with each feedback on packets that it does not know.
+fn withhold_transport_feedback(buffer: &mut gst::Buffer) -> gst::PadProbeReturn {
+    let kept = buffer
+        .map_readable()
+        .ok()
+        .and_then(|rtcp| without_transport_feedback(&rtcp));
+    match kept {
+        None => gst::PadProbeReturn::Ok,
+        Some(kept) if kept.is_empty() => gst::PadProbeReturn::Drop,
+        Some(kept) => {
+            let buffer = buffer.make_mut();
+            buffer.replace_all_memory(gst::Memory::from_slice(kept));
+            gst::PadProbeReturn::Ok
+        }
+    }
 }
 
 /// The number of retransmitted packets (RFC 4588).

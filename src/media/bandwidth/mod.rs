@@ -67,5 +67,5 @@ pub use send_history::{PacketKind, PacketResult, SendHistory};
 pub use send_side::{FeedbackKind, SendSideEstimator, TransportWide};
 pub use sent_rate::SentRate;
 pub use thinning::{DroppedFrames, FrameKind, Thinning};
-pub use transport_feedback::{Arrival, TransportFeedback};
+pub use transport_feedback::{Arrival, TransportFeedback, without_transport_feedback};
 pub use uplink::{Leaving, Observations, Streams, Uplink};

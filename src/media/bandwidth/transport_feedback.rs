@@ -50,6 +50,23 @@ impl<'a> TransportFeedback<'a> {
     }
 }
 
+/// A compound RTCP packet without this feedback; empty if there is nothing else in it.
+/// `None` if it has no such feedback, or is no compound packet.
+pub fn without_transport_feedback(rtcp: &[u8]) -> Option<Vec<u8>> {
+    let mut kept = Vec::with_capacity(rtcp.len());
+    let mut rest = rtcp;
+    while let Some([first, kind, high, low]) = rest.first_chunk() {
+        let words = usize::from(u16::from_be_bytes([*high, *low]));
+        let (packet, after) = rest.split_at_checked(4 * (words + 1))?;
+        // RTPFB, and the format of this feedback.
+        if (*kind, first & 0x1f) != (205, 15) {
+            kept.extend_from_slice(packet);
+        }
+        rest = after;
+    }
+    (rest.is_empty() && kept.len() < rtcp.len()).then_some(kept)
+}
+
 /// What the far end says about one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
@@ -61,6 +78,20 @@ pub struct Arrival {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn it_is_taken_out_of_a_compound_packet() {
+        let other = [0x81, 206, 0, 2, 0, 0, 0, 9, 0, 0, 0, 2];
+        let this = feedback(1, 2, &[received(4)]);
+        assert_eq!(without_transport_feedback(&this), Some(Vec::new()));
+        assert_eq!(without_transport_feedback(&other), None);
+        let both = [&other[..], &this, &other].concat();
+        let kept = [other, other].concat();
+        assert_eq!(without_transport_feedback(&both), Some(kept));
+        for wrong in [&both[..both.len() - 1], &both[..3], &[]] {
+            assert_eq!(without_transport_feedback(wrong), None);
+        }
+    }
+
     use rtcp_types::{Pli, TransportFeedback as Feedback, prelude::*};
 
     use super::*;
