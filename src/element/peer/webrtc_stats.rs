@@ -107,7 +107,8 @@ fn withhold_transport_feedback(buffer: &mut gst::Buffer) -> gst::PadProbeReturn 
         .and_then(|rtcp| without_transport_feedback(&rtcp));
     match kept {
         None => gst::PadProbeReturn::Ok,
-        Some(kept) if kept.is_empty() => gst::PadProbeReturn::Drop,
+        // Not Drop: with that, GStreamer 1.22 unrefs what it no longer has.
+        Some(kept) if kept.is_empty() => gst::PadProbeReturn::Handled,
         Some(kept) => {
             let buffer = buffer.make_mut();
             buffer.replace_all_memory(gst::Memory::from_slice(kept));
