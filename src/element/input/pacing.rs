@@ -4,10 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::media::bandwidth::{Pacer, PacerDelay};
-
-/// What a packet has on the wire besides RTP, in bytes: IP, UDP and the tag of SRTP.
-const HEADERS: usize = 38;
+use crate::media::bandwidth::{Pacer, PacerDelay, WIRE_OVERHEAD};
 
 /// What waits for its time.
 pub(super) enum Paced {
@@ -61,7 +58,7 @@ impl PacedQueue {
         let now = self.origin.elapsed();
         let mut queue = self.lock();
         for packet in packets {
-            let size = packet.size() + HEADERS;
+            let size = packet.size() + WIRE_OVERHEAD;
             queue.pacer.push(Paced::Packet(packet), size, now);
         }
         self.changed.notify_one();

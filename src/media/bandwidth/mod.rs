@@ -68,4 +68,4 @@ pub use send_side::{FeedbackKind, SendSideEstimator, TransportWide};
 pub use sent_rate::SentRate;
 pub use thinning::{DroppedFrames, FrameKind, Thinning};
 pub use transport_feedback::{Arrival, TransportFeedback, without_transport_feedback};
-pub use uplink::{Leaving, Observations, Streams, Uplink};
+pub use uplink::{Leaving, Observations, Streams, Uplink, WIRE_OVERHEAD};

@@ -8,12 +8,14 @@ use super::estimator::{ReceiverReport, SentPacket};
 use super::remb::receiver_estimate;
 use super::retransmission_budget::{RetransmissionBudget, RetransmissionCount};
 use super::send_history::{PacketKind, PacketResult, SendHistory};
-use super::sent_rate::SentRate;
+use super::sent_rate::{HEADERS, SentRate};
 use super::transport_feedback::TransportFeedback;
 
-/// IP, UDP and the tag of SRTP, in bytes: what a packet has on the wire besides RTP.
-const IP_AND_UDP: usize = 28;
+/// The authentication tag of SRTP, in bytes (RFC 3711 5.2).
 const SRTP_TAG: usize = 10;
+
+/// What a packet has on the wire besides RTP, in bytes: IPv4, UDP and the tag of SRTP.
+pub const WIRE_OVERHEAD: usize = HEADERS + SRTP_TAG;
 
 /// The most observations that wait for a look: some seconds of the highest rate.
 const MAX_OBSERVATIONS: usize = 8192;
@@ -100,7 +102,7 @@ impl Uplink {
             PacketKind::Audio => self.audio.add(size, now),
             PacketKind::Video => {
                 let sequence = packet.sequence_number();
-                self.budget.sent(sequence, size + IP_AND_UDP, now);
+                self.budget.sent(sequence, size + HEADERS, now);
             }
             PacketKind::Retransmission => self.retransmitted.add(size, now),
         }
@@ -115,7 +117,7 @@ impl Uplink {
             kind,
             // Exact: its low 16 bits (see `SendHistory`).
             number: sequence as u16,
-            size: size + IP_AND_UDP,
+            size: size + HEADERS,
         })
     }
 
