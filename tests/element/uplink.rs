@@ -204,7 +204,7 @@ fn none_offers_paces_and_sets_nothing() {
 }
 
 #[test]
-fn an_encoder_in_a_straight_line_starts_low_and_climbs_to_what_the_user_set() {
+fn an_encoder_in_a_straight_line_starts_low_and_rises_to_what_the_user_set() {
     let openh264 = format!("{OPENH264} rate-control=bitrate");
     for (line, factory, unit) in [(X264, "x264enc", 1000), (&openh264, "openh264enc", 1)] {
         let stage = stage();

@@ -39,7 +39,7 @@ pub(super) struct Reached {
     pub(super) encoder: f64,
     pub(super) changes_a_second: f64,
     /// Seconds from the beginning until the encoder is set to 90 % of the highest rate.
-    pub(super) climb: f64,
+    pub(super) recovery: f64,
 }
 
 impl Log {
@@ -69,11 +69,11 @@ impl Log {
             frames_a_second: self.decoded.iter().filter(|at| within(**at)).count() as f64 / seconds,
             encoder: self.encoder(from, to),
             changes_a_second: changes as f64 / seconds,
-            climb: self.climb(from),
+            recovery: self.recovery(from),
         }
     }
 
-    fn climb(&self, from: i64) -> f64 {
+    fn recovery(&self, from: i64) -> f64 {
         let high = |(at, set): &&(i64, u64)| *at >= from && *set >= HIGH;
         let reached = self.changes.iter().find(high);
         reached.map_or(f64::INFINITY, |(at, _)| (at - from) as f64 / 1e6)
@@ -142,7 +142,7 @@ impl Reached {
             frames_a_second: median(|it| it.frames_a_second),
             encoder: median(|it| it.encoder),
             changes_a_second: median(|it| it.changes_a_second),
-            climb: median(|it| it.climb),
+            recovery: median(|it| it.recovery),
         }
     }
 }
@@ -167,7 +167,7 @@ impl fmt::Display for Reached {
             self.frames_a_second,
             self.encoder,
             self.changes_a_second,
-            self.climb,
+            self.recovery,
         )
     }
 }

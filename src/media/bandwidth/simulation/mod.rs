@@ -85,7 +85,7 @@ fn missed(reached: &Reached, goal: &Goal) -> Vec<&'static str> {
         ("frozen", reached.frozen > goal.frozen),
         ("audio lost", reached.audio_lost > goal.audio_lost),
         ("gap", reached.gap > goal.gap),
-        ("climb", reached.climb > goal.climb),
+        ("recovery", reached.recovery > goal.recovery),
     ];
     misses
         .iter()
@@ -114,7 +114,7 @@ fn table() -> Vec<(Scenario, Vec<Reached>)> {
         all
     });
     println!(
-        "{:<58} | q50 | q95 | use | lost | froz | audi | gap  | fps  | kb/s | chg  | climb",
+        "{:<58} | q50 | q95 | use | lost | froz | audi | gap  | fps  | kb/s | chg  | recovery",
         "scenario"
     );
     for (scenario, reached) in &table {

@@ -43,7 +43,7 @@ pub(super) struct Goal {
     pub(super) frozen: f64,
     pub(super) audio_lost: f64,
     pub(super) gap: f64,
-    pub(super) climb: f64,
+    pub(super) recovery: f64,
 }
 
 const NO_GOAL: Goal = Goal {
@@ -53,7 +53,7 @@ const NO_GOAL: Goal = Goal {
     frozen: f64::INFINITY,
     audio_lost: f64::INFINITY,
     gap: f64::INFINITY,
-    climb: f64::INFINITY,
+    recovery: f64::INFINITY,
 };
 
 /// The first four values, in the order of the table.
@@ -76,8 +76,8 @@ impl Goal {
         Self { gap, ..self }
     }
 
-    fn climb(self, climb: f64) -> Self {
-        Self { climb, ..self }
+    fn recovery(self, recovery: f64) -> Self {
+        Self { recovery, ..self }
     }
 }
 
@@ -168,15 +168,15 @@ fn steps() -> Vec<Scenario> {
             .map(Phase::without_goal)
             .collect()
     };
-    let b = step_phases(goal(90.0, 68.0, 1.0, 0.6), NO_GOAL.climb(15.0));
-    let c = step_phases(goal(120.0, 75.0, 1.0, 1.0), NO_GOAL.climb(20.0));
-    let j = step_phases(goal(150.0, 70.0, 1.0, 2.0), NO_GOAL.climb(25.0));
+    let b = step_phases(goal(90.0, 68.0, 1.0, 0.6), NO_GOAL.recovery(15.0));
+    let c = step_phases(goal(120.0, 75.0, 1.0, 1.0), NO_GOAL.recovery(20.0));
+    let j = step_phases(goal(150.0, 70.0, 1.0, 2.0), NO_GOAL.recovery(25.0));
     let loses_feedback = Conditions {
         feedback_loss: 0.2,
         ..step(M)
     };
-    let h = step_phases(goal(90.0, 58.0, 1.0, 1.0), NO_GOAL.climb(20.0));
-    let key_frames = step_phases(goal(90.0, 58.0, 1.0, 1.0), NO_GOAL.climb(20.0));
+    let h = step_phases(goal(90.0, 58.0, 1.0, 1.0), NO_GOAL.recovery(20.0));
+    let key_frames = step_phases(goal(90.0, 58.0, 1.0, 1.0), NO_GOAL.recovery(20.0));
     let costly = Control::Estimate(TransportWide::Negotiated, ChangeCost::KeyFrame);
     vec![
         Scenario::new("b 4, 1, 4 M", step(M), 60, b),
@@ -204,7 +204,7 @@ fn thinned() -> Vec<Scenario> {
             phase("wide", 0, 15, goal(25.0, 90.0, 0.0, 0.0)),
             start,
             narrow,
-            phase("wide again", 35, 60, NO_GOAL.climb(17.0)),
+            phase("wide again", 35, 60, NO_GOAL.recovery(17.0)),
         ]
     };
     let b = steps(goal(60.0, 55.0, 0.5, 12.0), 2.0);
@@ -231,7 +231,7 @@ fn losses() -> Vec<Scenario> {
         loss_run: 5,
         ..losing(0.01)
     };
-    let d = whole(40, goal(10.0, 80.0, 4.0, 1.5).climb(20.0));
+    let d = whole(40, goal(10.0, 80.0, 4.0, 1.5).recovery(20.0));
     let e = whole(60, goal(90.0, 65.0, 2.5, 12.0));
     let j = whole(40, goal(10.0, 65.0, 4.0, 2.0));
     vec![
@@ -274,7 +274,7 @@ fn queues() -> Vec<Scenario> {
         queue: 40_000,
         ..Conditions::of(4 * M)
     };
-    let wide = goal(25.0, 90.0, 0.5, 0.5).climb(6.0);
+    let wide = goal(25.0, 90.0, 0.5, 0.5).recovery(6.0);
     vec![
         Scenario::new("a 4 M", Conditions::of(4 * M), 40, whole(40, wide)),
         Scenario::new(
@@ -331,11 +331,11 @@ fn changes() -> Vec<Scenario> {
         ..Conditions::of(4 * M)
     };
     let moving = phase("moving", 20, 40, goal(60.0, 60.0, 0.5, 1.0));
-    let back = phase("back", 20, 45, goal(25.0, 55.0, 1.0, 1.5).climb(15.0));
+    let back = phase("back", 20, 45, goal(25.0, 55.0, 1.0, 1.5).recovery(15.0));
     // A third of what is useful is left.
     let shared = phase("foreign", 15, 35, goal(200.0, 27.0, 4.0, 6.0));
     let detour = phase("longer", 10, 40, goal(80.0, 70.0, 0.5, 0.5));
-    let drift = whole(40, goal(25.0, 90.0, 0.5, 0.5).climb(6.0));
+    let drift = whole(40, goal(25.0, 90.0, 0.5, 0.5).recovery(6.0));
     let q = whole(60, goal(160.0, 28.0, 2.0, 4.0));
     let mut still = Scenario::new(
         "k 1.5 M, still for 20 s",
