@@ -292,9 +292,8 @@ impl MediaPad {
         });
     }
 
-    /// Answers upstream's caps queries with a different payload type for each
-    /// codec that IVS accepts: both payloaders default to 96, which a bundle can't
-    /// have twice. Other RTP caps are accepted too.
+    /// Answers upstream's caps queries with the codecs that IVS accepts, in the form in
+    /// which they leave. Other RTP caps are accepted too.
     fn advise_caps(&self) {
         let advice = advised_caps();
         self.ghost

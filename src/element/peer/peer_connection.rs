@@ -185,8 +185,7 @@ impl Peer {
 
     /// What the far end asked for and was not sent again.
     pub(crate) fn refused_retransmissions(&self) -> RetransmissionCount {
-        let [_, refused] = self.inner.uplink.retransmissions();
-        refused
+        self.inner.uplink.refused_retransmissions()
     }
 
     /// Whether audio is published too.

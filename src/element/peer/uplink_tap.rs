@@ -55,10 +55,9 @@ impl UplinkTap {
         self.lock().uplink.observe(target, now)
     }
 
-    /// What was sent again, and what the far end asked for and was not sent again.
-    pub(super) fn retransmissions(&self) -> [RetransmissionCount; 2] {
-        let shared = self.lock();
-        [shared.uplink.retransmitted(), shared.uplink.refused()]
+    /// What the far end asked for and was not sent again.
+    pub(super) fn refused_retransmissions(&self) -> RetransmissionCount {
+        self.lock().uplink.refused()
     }
 
     /// Reads feedback in the far end's RTCP, and the report blocks in it.
