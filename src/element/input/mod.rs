@@ -7,6 +7,7 @@
 mod arrivals;
 mod caps;
 mod gate;
+mod known_encoders;
 mod latency;
 mod media_pad;
 mod outgoing;
@@ -19,6 +20,7 @@ mod stream_format;
 mod traffic_meter;
 mod upstream_encoder;
 
+pub(super) use known_encoders::{Encoder, EncoderError};
 pub(super) use latency::Latency;
 pub(super) use media_pad::MediaPad;
 pub(super) use pad_list::PadList;

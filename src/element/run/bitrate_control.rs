@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
-use super::known_encoders::{Encoder, EncoderError};
 use crate::element::bus_messages;
-use crate::element::input::{MediaPad, straight_encoder};
+use crate::element::input::{Encoder, EncoderError, MediaPad, straight_encoder};
 use crate::element::peer::Peer;
 use crate::element::settings::BitrateSettings;
 use crate::element::signals::has_bitrate_handler;

@@ -8,7 +8,6 @@ mod bitrate_control;
 mod conductor;
 mod conductor_message;
 mod element_state;
-mod known_encoders;
 mod limit_warnings;
 mod lineup;
 mod pad_changes;

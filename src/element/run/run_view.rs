@@ -8,8 +8,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use super::known_encoders::Encoder;
 use super::run_statistics::RunStatistics;
+use crate::element::input::Encoder;
 use crate::element::peer::Peer;
 use crate::element::session_state::SessionState;
 use crate::ivs::Claims;

@@ -147,7 +147,7 @@ impl Place {
 
 /// Why an encoder's bit rate was not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EncoderError {
+pub(crate) enum EncoderError {
     /// A control binding sets it.
     Bound,
     /// The encoder did not take the value.
@@ -159,7 +159,7 @@ pub(super) enum EncoderError {
 
 /// An encoder that follows a bit rate. It is not kept alive. All clones are one.
 #[derive(Clone)]
-pub(super) struct Encoder {
+pub(crate) struct Encoder {
     element: glib::WeakRef<gst::Element>,
     known: &'static KnownEncoder,
     rates: Arc<Mutex<Rates>>,
@@ -177,7 +177,7 @@ struct Rates {
 
 impl Encoder {
     /// `None` if the element is not known to follow a bit rate.
-    pub(super) fn new(element: &gst::Element) -> Option<Self> {
+    pub(crate) fn new(element: &gst::Element) -> Option<Self> {
         let factory = element.factory()?;
         let known = KNOWN_ENCODERS
             .iter()
@@ -198,25 +198,25 @@ impl Encoder {
         })
     }
 
-    pub(super) fn is(&self, element: &gst::Element) -> bool {
+    pub(crate) fn is(&self, element: &gst::Element) -> bool {
         self.element.upgrade().as_ref() == Some(element)
     }
 
-    pub(super) fn factory(&self) -> &'static str {
+    pub(crate) fn factory(&self) -> &'static str {
         self.known.factory
     }
 
-    pub(super) fn cost(&self) -> ChangeCost {
+    pub(crate) fn cost(&self) -> ChangeCost {
         self.known.cost
     }
 
     /// What the user has set, in bit/s; 0 if the encoder chooses.
-    pub(super) fn users(&self) -> u64 {
+    pub(crate) fn users(&self) -> u64 {
         self.lock().users
     }
 
     /// Whether a control binding sets the bit rate.
-    pub(super) fn is_bound(&self) -> bool {
+    pub(crate) fn is_bound(&self) -> bool {
         let element = self.element.upgrade();
         element.is_some_and(|element| {
             element
@@ -227,7 +227,7 @@ impl Encoder {
 
     /// Whether somebody else has set another bit rate since the last [`Self::set`]. It is
     /// the user's from then on.
-    pub(super) fn notice_user(&self) -> bool {
+    pub(crate) fn notice_user(&self) -> bool {
         let Some(now) = self.bit_rate() else {
             return false;
         };
@@ -240,7 +240,7 @@ impl Encoder {
     }
 
     /// Sets the bit rate, in bit/s.
-    pub(super) fn set(&self, bit_rate: u64) -> Result<(), EncoderError> {
+    pub(crate) fn set(&self, bit_rate: u64) -> Result<(), EncoderError> {
         let Some(element) = self.element.upgrade() else {
             return Ok(());
         };
@@ -263,7 +263,7 @@ impl Encoder {
     }
 
     /// Gives the encoder back the bit rate that the user has set.
-    pub(super) fn restore(&self) {
+    pub(crate) fn restore(&self) {
         let users = {
             let rates = self.lock();
             rates.set.map(|_| rates.users)
@@ -277,7 +277,7 @@ impl Encoder {
     }
 
     /// Gives the encoder back for good.
-    pub(super) fn give_back(&self) {
+    pub(crate) fn give_back(&self) {
         self.lock().is_given_back = true;
         self.restore();
     }
