@@ -14,6 +14,7 @@ mod filler_fallback;
 mod hosts;
 mod limits;
 mod offered_media;
+mod own_video;
 mod token_scope;
 
 pub use claims::{Claims, TokenStatus};
@@ -31,4 +32,5 @@ pub use limits::{
     limits_apply, video_violations,
 };
 pub use offered_media::{ForeignCodec, OfferedMedia};
+pub use own_video::{PICTURE_BOUNDS, suggested_bit_rate};
 pub use token_scope::{RedirectHosts, RedirectHostsError, TokenDenied, may_have_token};

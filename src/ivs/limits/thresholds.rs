@@ -8,10 +8,10 @@ pub const VIDEO_BIT_RATE: u64 = 8_500_000;
 pub(super) const AUDIO_BIT_RATE: u64 = 160_000;
 pub(super) const FRAME_RATES: (f64, f64) = (10.0, 60.0);
 pub(super) const KEY_FRAME_SECONDS: f64 = 2.0;
-pub(super) const MIN_SHORT_SIDE: u32 = 160;
+pub(in super::super) const MIN_SHORT_SIDE: u32 = 160;
 /// 720p. Portrait counts as 720p too, which is not documented (inferred).
-pub(super) const SHORT_SIDE: u32 = 720;
-pub(super) const LONG_SIDE: u32 = 1280;
+pub(in super::super) const SHORT_SIDE: u32 = 720;
+pub(in super::super) const LONG_SIDE: u32 = 1280;
 
 /// From this bit rate on, video is near its limit. Documented ("RTMP publishing"): an
 /// encoder set to the limit overshoots it, 6 Mbit/s is safe.
