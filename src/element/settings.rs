@@ -21,6 +21,8 @@ pub(super) const DEFAULT_MIN_BITRATE: u32 = 150_000;
 pub(super) const DEFAULT_START_BITRATE: u32 = 1_200_000;
 /// The limit of IVS, less what audio and headers take.
 pub(super) const DEFAULT_MAX_BITRATE: u32 = 8_000_000;
+/// What level 3.1 of H.264 allows for 720p.
+pub(super) const DEFAULT_MAX_FRAMERATE: u32 = 30;
 /// Means [`Retries::Default`].
 pub(super) const DEFAULT_RETRIES: i32 = -1;
 
@@ -97,6 +99,9 @@ pub(super) struct Settings {
     pub(super) min_bitrate: u32,
     pub(super) start_bitrate: u32,
     pub(super) max_bitrate: u32,
+    pub(super) video_encoder: Option<String>,
+    pub(super) max_framerate: u32,
+    pub(super) audio_bitrate: u32,
 }
 
 impl Default for Settings {
@@ -119,6 +124,9 @@ impl Default for Settings {
             min_bitrate: DEFAULT_MIN_BITRATE,
             start_bitrate: 0,
             max_bitrate: DEFAULT_MAX_BITRATE,
+            video_encoder: None,
+            max_framerate: DEFAULT_MAX_FRAMERATE,
+            audio_bitrate: 0,
         }
     }
 }

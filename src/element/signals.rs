@@ -16,6 +16,16 @@ pub(super) const WEBRTCBIN_READY: &str = "webrtcbin-ready";
 /// new token or nothing. No handler is called after one that returned a token.
 pub(super) const REQUEST_TOKEN: &str = "request-token";
 
+/// Emitted with each encoder that the element makes, before it is set up. A handler that
+/// sets it up itself returns true.
+const ENCODER_SETUP: &str = "encoder-setup";
+
+/// Lets the application set an encoder up. Returns whether it did.
+pub(super) fn set_up_encoder(element: &gst::Element, encoder: &gst::Element) -> bool {
+    let signal = SignalId::lookup(ENCODER_SETUP, element.type_());
+    signal.is_some_and(|_| element.emit_by_name::<bool>(ENCODER_SETUP, &[encoder]))
+}
+
 /// Whether the application has connected a handler to [`REQUEST_TOKEN`].
 pub(super) fn has_token_handler(element: &gst::Bin) -> bool {
     let signal = SignalId::lookup(REQUEST_TOKEN, element.type_());
@@ -35,6 +45,15 @@ pub(super) fn signals() -> &'static [Signal] {
         vec![
             Signal::builder(WEBRTCBIN_READY)
                 .param_types([gst::Element::static_type()])
+                .build(),
+            Signal::builder(ENCODER_SETUP)
+                .param_types([gst::Element::static_type()])
+                .return_type::<bool>()
+                .run_last()
+                .accumulator(|_, _, value| match value.get::<bool>() {
+                    Ok(true) => ControlFlow::Break(value.clone()),
+                    _ => ControlFlow::Continue(value.clone()),
+                })
                 .build(),
             Signal::builder(REQUEST_TOKEN)
                 .return_type::<Option<String>>()
