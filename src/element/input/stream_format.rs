@@ -77,18 +77,48 @@ impl PadState {
 /// Why a pad's caps can't be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CapsError {
-    /// Not `application/x-rtp`.
-    NotRtp,
-    /// This media is neither audio nor video.
+    /// No media that the element takes: the media type of the caps.
+    Media(String),
+    /// RTP of media that is neither audio nor video.
     Kind(String),
+    /// Media of a codec that IVS does not accept.
+    Codec(&'static ForeignCodec),
+    /// Opus of more than two channels, or of another channel mapping family than 0.
+    OpusChannels,
+    /// An element that these media need is not installed.
+    Missing(MissingElement),
+    /// No encoder that is installed works.
+    NoEncoder(String),
+    /// The elements behind the pad failed.
+    Chain(String),
+}
+
+/// A codec that IVS does not accept.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ForeignCodec {
+    /// The media type of its caps.
+    pub(crate) media_type: &'static str,
+    pub(crate) name: &'static str,
+    /// An element that decodes it.
+    pub(crate) decoder: &'static str,
+}
+
+/// An element that is not installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MissingElement {
+    /// The factory's name.
+    pub(crate) name: &'static str,
+    /// The package that has it in Debian.
+    pub(crate) package: &'static str,
 }
 
 impl fmt::Display for CapsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotRtp => f.write_str(
-                "expected RTP caps; put rtpopuspay after the audio encoder, rtph264pay after \
-                 the video encoder",
+            Self::Media(media) => write!(
+                f,
+                "expected raw audio or video, Opus, H.264, or RTP, found {media}; put decodebin \
+                 before the pad"
             ),
             Self::Kind(media) if media.is_empty() => f.write_str(
                 "expected RTP caps with media=audio or media=video, found none; add them with a \
@@ -100,6 +130,22 @@ impl fmt::Display for CapsError {
                     "expected RTP caps with media=audio or media=video, found media={media}"
                 )
             }
+            Self::Codec(codec) => write!(
+                f,
+                "a stage accepts Opus and H.264, found {}; put {} before the pad, and the element \
+                 encodes it anew",
+                codec.name, codec.decoder
+            ),
+            Self::OpusChannels => f.write_str(
+                "a stage accepts Opus of one or two channels, found more (channel mapping family \
+                 1 or 255); put opusdec before the pad, and the element encodes it as stereo",
+            ),
+            Self::Missing(MissingElement { name, package }) => write!(
+                f,
+                "GStreamer's element {name} is not installed, and these media need it (Debian: \
+                 apt install {package})"
+            ),
+            Self::NoEncoder(text) | Self::Chain(text) => f.write_str(text),
         }
     }
 }

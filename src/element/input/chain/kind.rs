@@ -1,0 +1,273 @@
+//! What comes in at a pad, by its caps.
+
+use super::super::stream_format::{CapsError, ForeignCodec, StreamFormat};
+use super::memory::{MemoryConverter, converter};
+use crate::media::PictureSize;
+use crate::whip::Track;
+
+/// What comes in at a pad.
+#[derive(Clone, Debug)]
+pub(super) enum MediaKind {
+    Rtp,
+    Opus,
+    H264,
+    RawAudio(RawAudio),
+    RawVideo(RawVideo),
+}
+
+/// The format of raw audio, as far as it decides what is made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RawAudio {
+    pub(super) channels: u32,
+    /// Whether the caps say where each channel belongs. Without that, more than two can't
+    /// be mixed by their places.
+    pub(super) has_positions: bool,
+}
+
+/// The format of raw video, as far as it decides what is made of it.
+#[derive(Clone, Debug)]
+pub(super) struct RawVideo {
+    pub(super) size: PictureSize,
+    /// Width to height of a pixel.
+    pub(super) pixel_shape: (u32, u32),
+    /// In frames a second; `None` if it varies.
+    pub(super) frame_rate: Option<f64>,
+    pub(super) is_interlaced: bool,
+    /// For pictures that are not in system memory.
+    pub(super) converter: Option<&'static MemoryConverter>,
+}
+
+/// What encoders make that a stage does not accept. Webcams with these exist, and choose
+/// by the answer to a caps query, so JPEG is not in the list.
+pub(super) const FOREIGN_CODECS: [ForeignCodec; 9] = [
+    foreign("video/x-h265", "H.265", "avdec_h265"),
+    foreign("video/x-vp8", "VP8", "vp8dec"),
+    foreign("video/x-vp9", "VP9", "vp9dec"),
+    foreign("video/x-av1", "AV1", "dav1ddec or av1dec"),
+    foreign("audio/mpeg", "MPEG audio (AAC, MP3)", "decodebin"),
+    foreign("audio/x-vorbis", "Vorbis", "vorbisdec"),
+    foreign("audio/x-flac", "FLAC", "flacdec"),
+    foreign("audio/x-mulaw", "G.711 (PCMU)", "mulawdec"),
+    foreign("audio/x-alaw", "G.711 (PCMA)", "alawdec"),
+];
+
+const fn foreign(
+    media_type: &'static str,
+    name: &'static str,
+    decoder: &'static str,
+) -> ForeignCodec {
+    ForeignCodec {
+        media_type,
+        name,
+        decoder,
+    }
+}
+
+impl MediaKind {
+    /// Reads caps.
+    ///
+    /// # Errors
+    /// [`CapsError`] if media with these caps can't be published.
+    pub(super) fn of(caps: &gst::CapsRef) -> Result<Self, CapsError> {
+        let nothing = || CapsError::Media("caps without a structure".to_owned());
+        let structure = caps.structure(0).ok_or_else(nothing)?;
+        let name = structure.name().as_str();
+        match name {
+            "application/x-rtp" => Ok(Self::Rtp),
+            "video/x-h264" => Ok(Self::H264),
+            "audio/x-opus" => opus(structure),
+            "audio/x-raw" => Ok(Self::RawAudio(RawAudio::of(structure))),
+            "video/x-raw" => {
+                let features = caps.features(0);
+                Ok(Self::RawVideo(RawVideo::of(structure, features)?))
+            }
+            _ => {
+                let foreign = FOREIGN_CODECS.iter().find(|codec| codec.media_type == name);
+                let media = || CapsError::Media(name.to_owned());
+                Err(foreign.map_or_else(media, CapsError::Codec))
+            }
+        }
+    }
+
+    /// What will leave, where that is known before anything is encoded.
+    pub(super) fn format(&self) -> Option<StreamFormat> {
+        match self {
+            Self::RawAudio(audio) => Some(opus_format(audio.output_channels())),
+            Self::RawVideo(_) => Some(h264_format()),
+            Self::Rtp | Self::Opus | Self::H264 => None,
+        }
+    }
+
+    /// Whether the same elements fit both.
+    pub(super) fn has_chain_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::RawVideo(one), Self::RawVideo(other)) => one.has_chain_of(other),
+            (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
+        }
+    }
+}
+
+impl RawAudio {
+    fn of(structure: &gst::StructureRef) -> Self {
+        let channels = structure.get::<i32>("channels").unwrap_or(1);
+        let mask = structure.get::<gst::Bitmask>("channel-mask");
+        Self {
+            channels: u32::try_from(channels).unwrap_or(1).max(1),
+            has_positions: channels <= 2 || mask.is_ok_and(|mask| *mask != 0),
+        }
+    }
+
+    /// Mono stays mono, anything more becomes stereo.
+    pub(super) fn output_channels(self) -> u32 {
+        self.channels.min(2)
+    }
+}
+
+impl RawVideo {
+    fn of(
+        structure: &gst::StructureRef,
+        features: Option<&gst::CapsFeaturesRef>,
+    ) -> Result<Self, CapsError> {
+        let side = |name| {
+            let side = structure.get::<i32>(name).unwrap_or_default();
+            u32::try_from(side).unwrap_or_default()
+        };
+        let fraction = |name| {
+            let fraction = structure.get::<gst::Fraction>(name).ok()?;
+            let numerator = u32::try_from(fraction.numer()).ok()?;
+            Some((numerator, u32::try_from(fraction.denom()).ok()?))
+        };
+        let frame_rate = fraction("framerate").filter(|(numerator, _)| *numerator > 0);
+        let interlacing = structure.get::<&str>("interlace-mode");
+        Ok(Self {
+            size: PictureSize {
+                width: side("width"),
+                height: side("height"),
+            },
+            pixel_shape: fraction("pixel-aspect-ratio").unwrap_or((1, 1)),
+            frame_rate: frame_rate.map(|(frames, seconds)| f64::from(frames) / f64::from(seconds)),
+            is_interlaced: interlacing.is_ok_and(|mode| mode != "progressive"),
+            converter: features.map_or(Ok(None), converter)?,
+        })
+    }
+
+    fn has_chain_of(&self, other: &Self) -> bool {
+        let memory = |video: &Self| video.converter.map(|converter| converter.feature);
+        self.is_interlaced == other.is_interlaced && memory(self) == memory(other)
+    }
+}
+
+/// Reads Opus caps.
+fn opus(structure: &gst::StructureRef) -> Result<MediaKind, CapsError> {
+    let family = structure.get::<i32>("channel-mapping-family").unwrap_or(0);
+    let channels = structure.get::<i32>("channels").unwrap_or(2);
+    // Family 0 has one or two channels (RFC 7845 5.1.1.1).
+    match family == 0 && channels <= 2 {
+        true => Ok(MediaKind::Opus),
+        false => Err(CapsError::OpusChannels),
+    }
+}
+
+fn opus_format(channels: u32) -> StreamFormat {
+    let stereo = (channels == 2).then(|| ("sprop-stereo", "1".to_owned()));
+    StreamFormat {
+        track: Track::Audio,
+        encoding: Some("OPUS".to_owned()),
+        named_clock_rate: Some(48_000),
+        parameter_sets: None,
+        parameters: stereo.into_iter().collect(),
+    }
+}
+
+/// Constrained baseline of level 3.1, as browsers offer it (RFC 6184 8.1).
+fn h264_format() -> StreamFormat {
+    let parameters = [
+        ("packetization-mode", "1"),
+        ("profile-level-id", "42e01f"),
+        ("level-asymmetry-allowed", "1"),
+    ];
+    StreamFormat {
+        track: Track::Video,
+        encoding: Some("H264".to_owned()),
+        named_clock_rate: Some(90_000),
+        parameter_sets: None,
+        parameters: parameters
+            .map(|(name, value)| (name, value.to_owned()))
+            .into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(caps: &str) -> Result<MediaKind, CapsError> {
+        gst::init().unwrap();
+        MediaKind::of(&caps.parse::<gst::Caps>().unwrap())
+    }
+
+    #[test]
+    fn media_by_their_caps() {
+        assert!(matches!(kind("application/x-rtp"), Ok(MediaKind::Rtp)));
+        let h264 = "video/x-h264,stream-format=avc,alignment=au";
+        assert!(matches!(kind(h264), Ok(MediaKind::H264)));
+        for opus in [
+            "audio/x-opus",
+            "audio/x-opus,channel-mapping-family=0,channels=2",
+            "audio/x-opus,channel-mapping-family=0",
+            "audio/x-opus,channels=1",
+        ] {
+            assert!(matches!(kind(opus), Ok(MediaKind::Opus)), "{opus}");
+        }
+    }
+
+    #[test]
+    fn what_a_stage_does_not_accept() {
+        let error = |caps| kind(caps).unwrap_err().to_string();
+        for (caps, cure) in [
+            ("video/x-h265", "avdec_h265"),
+            ("video/x-vp8", "vp8dec"),
+            ("audio/mpeg,mpegversion=4", "decodebin"),
+            (
+                "audio/x-opus,channel-mapping-family=1,channels=6",
+                "opusdec",
+            ),
+            ("audio/x-opus,channel-mapping-family=255", "opusdec"),
+            ("text/x-raw", "found text/x-raw"),
+        ] {
+            assert!(error(caps).contains(cure), "{}", error(caps));
+        }
+    }
+
+    #[test]
+    fn raw_audio() {
+        let raw = |caps| match kind(caps) {
+            Ok(MediaKind::RawAudio(audio)) => (audio.output_channels(), audio.has_positions),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(raw("audio/x-raw,channels=1"), (1, true));
+        assert_eq!(raw("audio/x-raw,channels=2"), (2, true));
+        assert_eq!(raw("audio/x-raw"), (1, true));
+        let surround = "audio/x-raw,channels=6,channel-mask=(bitmask)0x3f";
+        assert_eq!(raw(surround), (2, true));
+        let interface = "audio/x-raw,channels=32,channel-mask=(bitmask)0";
+        assert_eq!(raw(interface), (2, false));
+    }
+
+    #[test]
+    fn raw_video() {
+        let caps = "video/x-raw,width=720,height=576,framerate=25/1,\
+                    pixel-aspect-ratio=16/15,interlace-mode=interleaved";
+        let Ok(MediaKind::RawVideo(video)) = kind(caps) else {
+            panic!();
+        };
+        assert_eq!((video.size.width, video.size.height), (720, 576));
+        assert_eq!(video.frame_rate, Some(25.0));
+        assert_eq!(video.pixel_shape, (16, 15));
+        assert!(video.is_interlaced && video.converter.is_none());
+        let Ok(MediaKind::RawVideo(video)) = kind("video/x-raw,framerate=0/1") else {
+            panic!();
+        };
+        assert_eq!(video.frame_rate, None);
+    }
+}

@@ -1,0 +1,132 @@
+//! Pictures that are not in system memory, and how they get there.
+
+use super::super::stream_format::{CapsError, MissingElement};
+
+/// Elements that bring pictures of one kind of memory to system memory.
+#[derive(Debug)]
+pub(super) struct MemoryConverter {
+    /// The caps feature of the memory.
+    pub(super) feature: &'static str,
+    /// The factories, in order.
+    pub(super) elements: &'static [&'static str],
+    /// The package that has them in Debian.
+    package: &'static str,
+}
+
+/// By GStreamer's sources. Only those of OpenGL could be tried.
+pub(super) const CONVERTERS: [MemoryConverter; 7] = [
+    from(
+        "memory:GLMemory",
+        &["glcolorconvert", "gldownload"],
+        "gstreamer1.0-gl",
+    ),
+    from(
+        "memory:DMABuf",
+        &["glupload", "glcolorconvert", "gldownload"],
+        "gstreamer1.0-gl",
+    ),
+    from(
+        "memory:VAMemory",
+        &["vapostproc"],
+        "gstreamer1.0-plugins-bad",
+    ),
+    from("memory:VASurface", &["vaapipostproc"], "gstreamer1.0-vaapi"),
+    from(
+        "memory:CUDAMemory",
+        &["cudadownload"],
+        "gstreamer1.0-plugins-bad",
+    ),
+    from(
+        "memory:D3D11Memory",
+        &["d3d11download"],
+        "none; it is part of GStreamer for Windows",
+    ),
+    from(
+        "memory:NVMM",
+        &["nvvidconv"],
+        "none; it is part of NVIDIA's system for Jetson",
+    ),
+];
+
+const fn from(
+    feature: &'static str,
+    elements: &'static [&'static str],
+    package: &'static str,
+) -> MemoryConverter {
+    MemoryConverter {
+        feature,
+        elements,
+        package,
+    }
+}
+
+impl MemoryConverter {
+    /// The first of its elements that is not installed.
+    fn missing(&self) -> Option<MissingElement> {
+        let mut elements = self.elements.iter();
+        let name = elements.find(|name| gst::ElementFactory::find(name).is_none())?;
+        Some(MissingElement {
+            name,
+            package: self.package,
+        })
+    }
+
+    pub(super) fn is_installed(&self) -> bool {
+        self.missing().is_none()
+    }
+}
+
+/// The caps features of the memories from which pictures can be taken here.
+pub(super) fn raw_memories() -> impl Iterator<Item = &'static str> {
+    let installed = CONVERTERS
+        .iter()
+        .filter(|converter| converter.is_installed());
+    installed.map(|converter| converter.feature)
+}
+
+/// The converter for these features; `None` for system memory.
+pub(super) fn converter(
+    features: &gst::CapsFeaturesRef,
+) -> Result<Option<&'static MemoryConverter>, CapsError> {
+    let is_memory = |feature: &glib::GStr| {
+        feature.as_str().starts_with("memory:") && feature.as_str() != "memory:SystemMemory"
+    };
+    // Others, such as `meta:GstVideoOverlayComposition`, are about metadata.
+    let Some(feature) = features.iter().find(|feature| is_memory(feature)) else {
+        return Ok(None);
+    };
+    let known = CONVERTERS
+        .iter()
+        .find(|converter| converter.feature == feature.as_str());
+    let unknown = || {
+        CapsError::Media(format!(
+            "pictures in {feature}, which the element can't bring to system memory"
+        ))
+    };
+    let converter = known.ok_or_else(unknown)?;
+    match converter.missing() {
+        None => Ok(Some(converter)),
+        Some(missing) => Err(CapsError::Missing(missing)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_by_its_feature() {
+        gst::init().unwrap();
+        let of = |features: &str| converter(&features.parse::<gst::CapsFeatures>().unwrap());
+        assert!(matches!(of("memory:SystemMemory"), Ok(None)));
+        assert!(matches!(of("meta:GstVideoOverlayComposition"), Ok(None)));
+        assert!(matches!(of("memory:Unheard"), Err(CapsError::Media(_))));
+        for known in &CONVERTERS {
+            match of(known.feature) {
+                Ok(Some(found)) => assert_eq!(found.elements, known.elements),
+                Err(CapsError::Missing(missing)) => assert!(known.elements.contains(&missing.name)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
