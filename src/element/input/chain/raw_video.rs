@@ -1,0 +1,185 @@
+//! The chain for raw video: a picture within the limits of IVS, and H.264 of constrained
+//! baseline.
+
+use std::sync::Arc;
+
+use gst::prelude::*;
+
+use super::super::known_encoders::Encoder;
+use super::super::pad_stream::PadStream;
+use super::super::stream_format::CapsError;
+use super::elements::Row;
+use super::encoded::pay_h264;
+use super::encoder_watch::EncoderWatch;
+use super::kind::RawVideo;
+use super::settings::ChainSettings;
+use super::video_encoders::{VideoEncoder, candidates, no_encoder, set_up};
+use super::{BASE, EncoderSetup, GOOD};
+use crate::ivs::{PICTURE_BOUNDS, suggested_bit_rate};
+use crate::media::{FittedPicture, PictureSize};
+
+/// The lowest frame rate that IVS accepts.
+const MIN_FRAME_RATE: u32 = 10;
+
+/// Seconds between two key frames, as IVS asks for at most.
+const KEY_FRAME_SECONDS: u32 = 2;
+
+/// The elements whose settings follow the caps and the network.
+pub(super) struct RawVideoChain {
+    rate: gst::Element,
+    scale: gst::Element,
+    filter: gst::Element,
+    pub(super) encoder: gst::Element,
+    /// What was set on the encoder, as a launch line has it.
+    pub(super) encoder_settings: String,
+    pub(super) watch: Arc<EncoderWatch>,
+}
+
+impl RawVideoChain {
+    /// `failed` are the factories of encoders that do not work.
+    pub(super) fn new(
+        name: &str,
+        video: &RawVideo,
+        settings: &ChainSettings,
+        failed: &[String],
+        setup: &EncoderSetup<'_>,
+    ) -> Result<(gst::Bin, Self), CapsError> {
+        let mut row = Row::new(name);
+        let converters = video
+            .converter
+            .map_or(&[][..], |converter| converter.elements);
+        for &converter in converters {
+            row.add(converter, BAD_OR_GL)?;
+        }
+        if video.is_interlaced {
+            row.add("deinterlace", GOOD)?;
+        }
+        let rate = row.add("videorate", BASE)?;
+        let scale = row.add("videoconvertscale", BASE)?;
+        let filter = row.add_filter(&gst::Caps::new_any())?;
+        let (encoder, encoder_settings) = open_encoder(settings, failed, setup)?;
+        row.push(encoder.clone())?;
+        row.add_filter(&encoded_caps())?;
+        pay_h264(&mut row)?;
+        let chain = Self {
+            rate,
+            scale,
+            filter,
+            watch: EncoderWatch::new(&encoder),
+            encoder,
+            encoder_settings,
+        };
+        Ok((row.finish()?, chain))
+    }
+
+    /// Lets pictures reach the encoder only while the stream may leave, and watches what
+    /// the encoder makes of them.
+    pub(super) fn watch_pictures(&self, bin: &gst::Bin, stream: &Arc<PadStream>) {
+        let Some(sink) = bin.static_pad("sink") else {
+            return;
+        };
+        let (watch, stream) = (self.watch.clone(), stream.clone());
+        let encoder = self.encoder.downgrade();
+        sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if !stream.is_open() {
+                watch.rest();
+                // The bindings don't leave it to GStreamer, which would for Drop.
+                drop(info.data.take());
+                return gst::PadProbeReturn::Handled;
+            }
+            if let Some(encoder) = encoder.upgrade()
+                && watch.feed()
+            {
+                request_key_frame(&encoder);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+
+    /// Sets the chain up for this format.
+    pub(super) fn set_format(&self, video: &RawVideo, settings: &ChainSettings) {
+        let FittedPicture { size, has_borders } = video.size.fit(video.pixel_shape, PICTURE_BOUNDS);
+        // Where rounding changes the shape by a pixel, no border is wanted.
+        self.scale.set_property("add-borders", has_borders);
+        // It repeats pictures of a slow source, and holds each until the next one comes.
+        let is_slow = video
+            .frame_rate
+            .is_some_and(|rate| rate < f64::from(MIN_FRAME_RATE));
+        self.rate.set_property("drop-only", !is_slow);
+        let max_rate = settings.max_frame_rate;
+        self.filter
+            .set_property("caps", picture_caps(size, max_rate));
+        let rate = video.frame_rate.unwrap_or(f64::from(max_rate));
+        let rate = rate.clamp(f64::from(MIN_FRAME_RATE), f64::from(max_rate));
+        let bit_rate = settings.video_bit_rate(suggested_bit_rate(size, rate));
+        if let Some(encoder) = Encoder::new(&self.encoder) {
+            encoder.set_users(bit_rate);
+        }
+    }
+}
+
+/// An encoder that opens, and its settings.
+fn open_encoder(
+    settings: &ChainSettings,
+    failed: &[String],
+    setup: &EncoderSetup<'_>,
+) -> Result<(gst::Element, String), CapsError> {
+    for (name, known) in candidates(settings, failed) {
+        let Ok(encoder) = gst::ElementFactory::make(name).build() else {
+            continue;
+        };
+        let is_set_up = setup(&encoder);
+        let applied = match known.filter(|_| !is_set_up) {
+            Some(known) => set_up_for(&encoder, known, settings),
+            None => String::new(),
+        };
+        // Hardware encoders open their device here.
+        if encoder.set_state(gst::State::Ready).is_ok() {
+            return Ok((encoder, applied));
+        }
+        let _ = encoder.set_state(gst::State::Null);
+    }
+    Err(no_encoder(settings, failed))
+}
+
+fn set_up_for(encoder: &gst::Element, known: &VideoEncoder, settings: &ChainSettings) -> String {
+    set_up(encoder, known, KEY_FRAME_SECONDS * settings.max_frame_rate)
+}
+
+fn request_key_frame(encoder: &gst::Element) {
+    let event = gst_video::UpstreamForceKeyUnitEvent::builder()
+        .all_headers(true)
+        .build();
+    if let Some(source) = encoder.static_pad("src") {
+        source.send_event(event);
+    }
+}
+
+fn picture_caps(size: PictureSize, max_rate: u32) -> gst::Caps {
+    let side = |side| i32::try_from(side).unwrap_or(i32::MAX);
+    let rate = |rate| gst::Fraction::new(side(rate), 1);
+    gst::Caps::builder("video/x-raw")
+        .field("format", gst::List::new(["I420", "NV12"]))
+        .field("width", side(size.width))
+        .field("height", side(size.height))
+        .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
+        .field(
+            "framerate",
+            gst::FractionRange::new(rate(MIN_FRAME_RATE), rate(max_rate)),
+        )
+        .build()
+}
+
+/// Byte-stream, in which metadata can be inserted.
+fn encoded_caps() -> gst::Caps {
+    gst::Caps::builder("video/x-h264")
+        .field("stream-format", "byte-stream")
+        .field("alignment", "au")
+        .field(
+            "profile",
+            gst::List::new(["constrained-baseline", "baseline"]),
+        )
+        .build()
+}
+
+const BAD_OR_GL: &str = "gstreamer1.0-gl or gstreamer1.0-plugins-bad";
