@@ -1,7 +1,6 @@
-//! A pad's caps: reads those of a stream, and makes those that are advised to
-//! upstream.
+//! RTP caps: reads those of a stream, and makes those with which it leaves.
 
-use super::stream_format::{CapsError, StreamFormat, payload_type};
+use super::stream_format::{CapsError, StreamFormat};
 use crate::whip::Track;
 
 /// The format parameters that go into the offer (RFC 6184 8.1, RFC 7587 6.1, and those of
@@ -30,10 +29,10 @@ const PARAMETERS: [&str; 15] = [
 /// # Errors
 /// [`CapsError`] if the caps are not RTP audio or video.
 pub(super) fn read_caps(caps: &gst::CapsRef) -> Result<StreamFormat, CapsError> {
-    let structure = caps.structure(0).ok_or(CapsError::NotRtp)?;
-    if structure.name() != "application/x-rtp" {
-        return Err(CapsError::NotRtp);
-    }
+    let name = |caps: &gst::CapsRef| caps.structure(0).map(|caps| caps.name().to_string());
+    let not_rtp = || CapsError::Media(name(caps).unwrap_or_default());
+    let is_rtp = |caps: &&gst::StructureRef| caps.name() == "application/x-rtp";
+    let structure = caps.structure(0).filter(is_rtp).ok_or_else(not_rtp)?;
     let media = structure.get::<&str>("media").unwrap_or_default();
     let track = Track::named(media).ok_or_else(|| CapsError::Kind(media.to_owned()))?;
     let clock_rate = structure.get::<i32>("clock-rate").ok();
@@ -73,24 +72,6 @@ pub(super) fn sent_caps(format: &StreamFormat, ssrc: u32) -> gst::Caps {
         caps = caps.field(*name, value);
     }
     gst::Caps::builder_full().structure(caps.build()).build()
-}
-
-/// The two codecs that IVS accepts, with the payload types that browsers use; then
-/// any RTP.
-pub(super) fn advised_caps() -> gst::Caps {
-    let codec = |track: Track, encoding: &str, clock_rate: i32| {
-        gst::Structure::builder("application/x-rtp")
-            .field("media", track.name())
-            .field("encoding-name", encoding)
-            .field("clock-rate", clock_rate)
-            .field("payload", i32::from(payload_type(track)))
-            .build()
-    };
-    gst::Caps::builder_full()
-        .structure(codec(Track::Audio, "OPUS", 48_000))
-        .structure(codec(Track::Video, "H264", 90_000))
-        .structure(gst::Structure::new_empty("application/x-rtp"))
-        .build()
 }
 
 #[cfg(test)]
@@ -136,7 +117,8 @@ mod tests {
 
     #[test]
     fn not_rtp() {
-        assert_eq!(read("audio/x-raw"), Err(CapsError::NotRtp));
+        let error = Err(CapsError::Media("audio/x-raw".into()));
+        assert_eq!(read("audio/x-raw"), error);
     }
 
     #[test]

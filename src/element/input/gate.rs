@@ -26,6 +26,10 @@ impl Gate {
         self.mode.swap(CLOSED, Ordering::AcqRel) != CLOSED
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.mode.load(Ordering::Acquire) == CLOSED
+    }
+
     pub(crate) fn open(&self) {
         self.mode.store(OPEN, Ordering::Release);
     }

@@ -215,6 +215,15 @@ impl Encoder {
         self.lock().users
     }
 
+    /// Sets the bit rate as its user would, in bit/s. An encoder that does not take it keeps
+    /// its own.
+    pub(crate) fn set_users(&self, bit_rate: u64) {
+        if let Some(element) = self.element.upgrade() {
+            let units = bit_rate / self.known.unit;
+            let _ = self.known.place.write(&element, units);
+        }
+    }
+
     /// Whether a control binding sets the bit rate.
     pub(crate) fn is_bound(&self) -> bool {
         let element = self.element.upgrade();

@@ -1,13 +1,13 @@
 //! A sink pad of the bin and the elements behind it:
 //!
 //! ```text
-//! ghost pad ──► clocksync ──► RTP sender ──► webrtcbin, during a session
+//! ghost pad ──► clocksync ──► chain ──► RTP sender ──► webrtcbin, during a session
 //! ```
 //!
 //! clocksync paces media that comes faster than real time (a file), also while nothing
 //! leaves; live media passes it as it comes. Before it, the timestamps are compared with
-//! running time. The RTP sender drops packets until the session publishes, so a session
-//! never blocks upstream.
+//! running time. The chain makes RTP of media that come raw or encoded. The RTP sender drops
+//! packets until the session publishes, so a session never blocks upstream.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -15,13 +15,14 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
-use super::caps::advised_caps;
+use super::chain::{PadChain, advised_caps};
 use super::latency::{Latency, upstream_latency};
 use super::pad_stream::{OpenGate, PadEvent, PadStream};
 use super::pad_timing::{PadTiming, SharedAlignment};
 use super::rtp_sender::RtpSender;
 use super::stream_format::{PadState, StreamFormat};
 use super::traffic_meter::Traffic;
+use super::upstream_encoder::{straight_encoder, upstream_encoder};
 use crate::ivs::LimitViolation;
 use crate::media::Step;
 use crate::media::bandwidth::{DroppedFrames, PacerDelay};
@@ -39,17 +40,43 @@ pub(crate) struct MediaPad {
     idle: gst::Pad,
     stream: Arc<PadStream>,
     timing: Arc<PadTiming>,
+    chain: Arc<PadChain>,
 }
 
-/// Times the buffers on their way in.
+/// What happens to buffers on their way in.
 #[derive(Clone)]
-struct TimingOfBuffers(Arc<PadStream>, Arc<PadTiming>);
+struct Entry {
+    stream: Arc<PadStream>,
+    timing: Arc<PadTiming>,
+    chain: Arc<PadChain>,
+}
 
-impl TimingOfBuffers {
-    fn tell(&self, pad: &gst::GhostPad, buffer: Option<&gst::BufferRef>) {
-        let Self(stream, timing) = self;
-        stream.tell_timing(timing.buffer(pad, buffer));
+impl Entry {
+    /// Times the buffer, and mends a chain that needs it.
+    fn before(&self, pad: &gst::GhostPad, buffer: Option<&gst::BufferRef>) {
+        self.chain.mend(bin_of(pad).as_ref());
+        self.stream.tell_timing(self.timing.buffer(pad, buffer));
     }
+
+    /// The flow return for upstream: only the pad's own flushing counts there. A source
+    /// that gets any other error stops for good.
+    fn after(
+        &self,
+        pad: &gst::GhostPad,
+        flow: Result<gst::FlowSuccess, gst::FlowError>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if pad.pad_flags().contains(gst::PadFlags::FLUSHING) {
+            return flow;
+        }
+        if let Err(error) = flow {
+            self.chain.flow_failed(error);
+        }
+        Ok(flow.unwrap_or(gst::FlowSuccess::Ok))
+    }
+}
+
+fn bin_of(pad: &gst::GhostPad) -> Option<gst::Bin> {
+    pad.parent_element()?.downcast().ok()
 }
 
 impl MediaPad {
@@ -68,16 +95,21 @@ impl MediaPad {
         let stream = Arc::new(PadStream::new(id, tell));
         let timing = Arc::new(PadTiming::new(id, alignment.clone(), &sync));
         let sender = RtpSender::new(&format!("{name}-rtp"), stream.clone());
-        let of_buffers = TimingOfBuffers(stream.clone(), timing.clone());
+        let chain = Arc::new(PadChain::new(name, &sync, &sender, &stream));
+        let of_buffers = Entry {
+            stream: stream.clone(),
+            timing: timing.clone(),
+            chain: chain.clone(),
+        };
         let of_lists = of_buffers.clone();
         let ghost = gst::GhostPad::builder_from_template(template)
             .chain_function(move |pad, parent, buffer| {
-                of_buffers.tell(pad, Some(&buffer));
-                own_flow(pad, gst::ProxyPad::chain_default(pad, parent, buffer))
+                of_buffers.before(pad, Some(&buffer));
+                of_buffers.after(pad, gst::ProxyPad::chain_default(pad, parent, buffer))
             })
             .chain_list_function(move |pad, parent, list| {
-                of_lists.tell(pad, list.get(0));
-                own_flow(pad, gst::ProxyPad::chain_list_default(pad, parent, list))
+                of_lists.before(pad, list.get(0));
+                of_lists.after(pad, gst::ProxyPad::chain_list_default(pad, parent, list))
             })
             .name(name)
             .build();
@@ -89,8 +121,9 @@ impl MediaPad {
             idle: idle_pad()?,
             stream,
             timing,
+            chain,
         };
-        pad.watch_timing();
+        pad.watch_events();
         pad.advise_caps();
         Ok(pad)
     }
@@ -123,6 +156,7 @@ impl MediaPad {
             let _ = element.set_state(gst::State::Null);
         }
         let _ = self.ghost.set_active(false);
+        self.chain.leave(bin);
         self.timing.forget();
         if self.ghost.parent().is_some() {
             let _ = bin.remove_pad(&self.ghost);
@@ -278,15 +312,49 @@ impl MediaPad {
     pub(crate) fn reset(&self) {
         self.stream.reset();
         self.timing.forget();
+        self.chain.reset();
     }
 
-    /// Lets the timing see what comes in, ahead of clocksync.
-    fn watch_timing(&self) {
+    /// The encoder that makes this pad's stream and no other: the one behind the pad, or
+    /// one upstream in a straight line.
+    pub(crate) fn encoder(&self) -> Option<gst::Element> {
+        let own = self.chain.encoder();
+        own.or_else(|| straight_encoder(self.ghost.upcast_ref()))
+    }
+
+    /// The factory of the nearest encoder: the one behind the pad, or one upstream.
+    pub(crate) fn encoder_name(&self) -> Option<String> {
+        let own = self.chain.encoder().and_then(|own| own.factory());
+        let own = own.map(|factory| factory.name().to_string());
+        own.or_else(|| upstream_encoder(self.ghost.upcast_ref()))
+    }
+
+    /// The settings of that encoder, as a launch line has them.
+    pub(crate) fn own_encoder_settings(&self) -> Option<String> {
+        self.chain.encoder_settings()
+    }
+
+    /// Sets what share of the audio the far end misses, in percent.
+    pub(crate) fn set_audio_loss(&self, percent: u8) {
+        self.chain.set_audio_loss(percent);
+    }
+
+    /// Notes an error of an element inside. Returns whether it is one of this pad's chain.
+    pub(crate) fn child_failed(&self, child: &gst::Object, text: &str) -> bool {
+        self.chain.child_failed(child, text)
+    }
+
+    /// Lets timing and chain see what comes in, ahead of clocksync.
+    fn watch_events(&self) {
         let (stream, timing) = (self.stream.clone(), self.timing.clone());
+        let chain = self.chain.clone();
         let mask = gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::EVENT_FLUSH;
         self.ghost.add_probe(mask, move |ghost, info| {
             if let Some(gst::PadProbeData::Event(event)) = &info.data {
                 stream.tell_timing(timing.event(ghost, event));
+                if let gst::EventView::Caps(caps) = event.view() {
+                    chain.take_caps(bin_of(ghost).as_ref(), caps.caps());
+                }
             }
             gst::PadProbeReturn::Ok
         });
@@ -313,18 +381,6 @@ impl MediaPad {
                 query.set_result(&caps);
                 gst::PadProbeReturn::Handled
             });
-    }
-}
-
-/// The flow return for upstream: only the pad's own flushing counts there. A source that
-/// gets any other error stops for good.
-fn own_flow(
-    pad: &gst::GhostPad,
-    flow: Result<gst::FlowSuccess, gst::FlowError>,
-) -> Result<gst::FlowSuccess, gst::FlowError> {
-    match pad.pad_flags().contains(gst::PadFlags::FLUSHING) {
-        true => flow,
-        false => Ok(flow.unwrap_or(gst::FlowSuccess::Ok)),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod arrivals;
 mod caps;
+mod chain;
 mod gate;
 mod known_encoders;
 mod latency;
@@ -20,6 +21,7 @@ mod stream_format;
 mod traffic_meter;
 mod upstream_encoder;
 
+pub(super) use chain::accepted_caps;
 pub(super) use known_encoders::{Encoder, EncoderError};
 pub(super) use latency::Latency;
 pub(super) use media_pad::MediaPad;
@@ -28,4 +30,3 @@ pub(super) use pad_stream::{OpenGate, PadEvent};
 pub(super) use pad_timing::NEVER_HELD;
 pub(super) use stream_format::{CapsError, PadState, StreamFormat};
 pub(super) use traffic_meter::Traffic;
-pub(super) use upstream_encoder::{encoder as upstream_encoder, straight_encoder};

@@ -41,7 +41,7 @@ impl PadList {
         tell: impl Fn(PadEvent) + Send + Sync + 'static,
     ) -> Result<gst::Pad, glib::BoolError> {
         let name = name.map(str::to_owned);
-        let name = name.unwrap_or_else(|| self.free_name());
+        let name = name.unwrap_or_else(|| self.free_name(&template.name_template()));
         if bin.static_pad(&name).is_some() {
             return Err(glib::bool_error!("there is a pad {name} already"));
         }
@@ -90,11 +90,12 @@ impl PadList {
         self.alignment.with(|alignment| alignment.pause());
     }
 
-    fn free_name(&self) -> String {
+    /// The first free name of a template such as `sink_%u`.
+    fn free_name(&self, template: &str) -> String {
         let pads = self.get();
         let is_taken = |name: &String| pads.iter().any(|pad| pad.ghost.name() == name.as_str());
         (0..=MAX_TRACKS)
-            .map(|number| format!("sink_{number}"))
+            .map(|number| template.replace("%u", &number.to_string()))
             .find(|name| !is_taken(name))
             .unwrap_or_default()
     }

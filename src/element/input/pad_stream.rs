@@ -14,7 +14,7 @@ use super::caps::{read_caps, sent_caps};
 use super::gate::Gate;
 use super::outgoing::{Outgoing, Passage};
 use super::pacing::{Paced, PacedQueue};
-use super::stream_format::{PadState, StreamFormat};
+use super::stream_format::{CapsError, PadState, StreamFormat};
 use super::traffic_meter::TrafficMeter;
 use crate::element::log::CAT;
 use crate::media::TimingNews;
@@ -32,6 +32,8 @@ pub(crate) enum PadEvent {
     LimitViolated,
     /// The timestamps of the pad with this id were far from running time.
     Timing(u32, TimingNews),
+    /// Something for the user to know.
+    Warning(String),
 }
 
 /// How a gate opens.
@@ -109,6 +111,38 @@ impl PadStream {
         if let Some(news) = news {
             (self.tell)(PadEvent::Timing(self.id, news));
         }
+    }
+
+    /// Tells the user something of what happens behind the pad.
+    pub(super) fn warn(&self, text: String) {
+        (self.tell)(PadEvent::Warning(text));
+    }
+
+    /// Notes the format in which the stream will leave, before its first packet.
+    pub(super) fn announce(&self, format: StreamFormat) {
+        self.set_format(Ok(format));
+    }
+
+    /// Notes that what comes in can't be published.
+    pub(super) fn refuse(&self, error: CapsError) {
+        self.set_format(Err(error));
+    }
+
+    fn set_format(&self, format: Result<StreamFormat, CapsError>) {
+        let is_new = {
+            let known = &mut self.lock().state.format;
+            let is_new = known.as_ref() != Some(&format);
+            *known = Some(format);
+            is_new
+        };
+        if is_new {
+            (self.tell)(PadEvent::Changed);
+        }
+    }
+
+    /// Whether packets may leave.
+    pub(super) fn is_open(&self) -> bool {
+        !self.gate.is_closed()
     }
 
     pub(super) fn state(&self) -> PadState {

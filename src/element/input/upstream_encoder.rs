@@ -6,7 +6,7 @@ use gst::prelude::*;
 const MAX_ELEMENTS: usize = 32;
 
 /// The factory name of the nearest encoder upstream, such as `x264enc`.
-pub(crate) fn encoder(pad: &gst::Pad) -> Option<String> {
+pub(super) fn upstream_encoder(pad: &gst::Pad) -> Option<String> {
     let mut ahead = vec![pad.clone()];
     for _ in 0..MAX_ELEMENTS {
         if ahead.is_empty() {
@@ -26,7 +26,7 @@ pub(crate) fn encoder(pad: &gst::Pad) -> Option<String> {
 }
 
 /// The encoder upstream that feeds this pad and no other: no element on the way branches.
-pub(crate) fn straight_encoder(pad: &gst::Pad) -> Option<gst::Element> {
+pub(super) fn straight_encoder(pad: &gst::Pad) -> Option<gst::Element> {
     let mut sink = pad.clone();
     for _ in 0..MAX_ELEMENTS {
         let element = upstream_element(&sink)?;
@@ -79,7 +79,7 @@ mod tests {
         let pipeline = gst::parse::launch(&format!("{launch} ! fakesink name=end")).unwrap();
         let pipeline = pipeline.downcast::<gst::Bin>().unwrap();
         let end = pipeline.by_name("end").unwrap();
-        encoder(&end.static_pad("sink").unwrap())
+        upstream_encoder(&end.static_pad("sink").unwrap())
     }
 
     #[test]

@@ -1,0 +1,38 @@
+//! The elements between a pad's clocksync and its RTP sender: what makes RTP of the media
+//! that come in.
+//!
+//! ```text
+//! RTP        nothing
+//! Opus       opusparse ► rtpopuspay
+//! H.264      h264parse ► rtph264pay
+//! raw audio  audioconvert ► audioresample ► opusenc ► rtpopuspay
+//! raw video  videorate ► videoconvertscale ► encoder ► rtph264pay
+//! ```
+//!
+//! A chain is built at the first caps, on the pad's streaming thread, and replaced when
+//! media of another kind come.
+
+mod accepted_caps;
+mod elements;
+mod encoded;
+mod encoder_watch;
+mod kind;
+mod memory;
+mod pad_chain;
+mod raw_audio;
+mod raw_video;
+mod settings;
+mod video_encoders;
+
+pub(crate) use accepted_caps::accepted_caps;
+pub(super) use accepted_caps::advised_caps;
+pub(super) use pad_chain::PadChain;
+
+/// Debian's packages with the elements.
+const BASE: &str = "gstreamer1.0-plugins-base";
+const GOOD: &str = "gstreamer1.0-plugins-good";
+const BAD: &str = "gstreamer1.0-plugins-bad";
+const UGLY: &str = "gstreamer1.0-plugins-ugly";
+
+/// Lets the application set an encoder up. Returns whether it did.
+type EncoderSetup<'a> = dyn Fn(&gst::Element) -> bool + 'a;

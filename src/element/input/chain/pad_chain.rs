@@ -1,0 +1,335 @@
+//! The chain of one pad, and its replacement.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gst::prelude::*;
+
+use super::super::pad_stream::PadStream;
+use super::super::rtp_sender::RtpSender;
+use super::super::stream_format::CapsError;
+use super::EncoderSetup;
+use super::encoded;
+use super::kind::MediaKind;
+use super::raw_audio::RawAudioChain;
+use super::raw_video::RawVideoChain;
+use super::settings::ChainSettings;
+use crate::element::log::CAT;
+use crate::element::signals;
+
+/// The place of a chain between a pad's clocksync and its RTP sender.
+pub(in super::super) struct PadChain {
+    name: String,
+    sync: gst::Element,
+    sender: RtpSender,
+    stream: Arc<PadStream>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// `None` for RTP, and for media that can't be published.
+    chain: Option<Arc<Chain>>,
+    /// The factories of encoders that failed since the run began.
+    failed: Vec<String>,
+}
+
+/// The elements for one kind of media.
+struct Chain {
+    bin: gst::Bin,
+    kind: MediaKind,
+    parts: Parts,
+}
+
+enum Parts {
+    Encoded,
+    Audio(RawAudioChain),
+    Video(RawVideoChain),
+}
+
+impl PadChain {
+    /// `name` is that of the pad.
+    pub(in super::super) fn new(
+        name: &str,
+        sync: &gst::Element,
+        sender: &RtpSender,
+        stream: &Arc<PadStream>,
+    ) -> Self {
+        Self {
+            name: format!("{name}-media"),
+            sync: sync.clone(),
+            sender: sender.clone(),
+            stream: stream.clone(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Takes the caps of what comes in, ahead of the first buffer with them. On the pad's
+    /// streaming thread.
+    pub(in super::super) fn take_caps(&self, bin: Option<&gst::Bin>, caps: &gst::CapsRef) {
+        let Some(bin) = bin else {
+            return;
+        };
+        let prepared = MediaKind::of(caps).and_then(|kind| self.prepare(bin, kind));
+        match prepared {
+            Ok(kind) => {
+                if let Some(format) = kind.format() {
+                    self.stream.announce(format);
+                }
+            }
+            Err(error) => {
+                self.replace(bin, None);
+                self.stream.refuse(error);
+            }
+        }
+    }
+
+    /// Replaces an encoder that does not work. On the pad's streaming thread.
+    pub(in super::super) fn mend(&self, bin: Option<&gst::Bin>) {
+        let (Some(bin), Some(chain)) = (bin, self.chain()) else {
+            return;
+        };
+        let Parts::Video(video) = &chain.parts else {
+            return;
+        };
+        if !video.watch.has_failed() {
+            return;
+        }
+        let name = factory_name(&video.encoder);
+        let why = video.watch.failure().unwrap_or_default();
+        self.lock().failed.push(name.clone());
+        self.replace(bin, None);
+        match self.prepare(bin, chain.kind.clone()) {
+            Ok(_) => {
+                let next = self.encoder().map(|encoder| factory_name(&encoder));
+                let next = next.unwrap_or_default();
+                let text = format!(
+                    "The video encoder {name} does not work: {why}. {next} is used instead."
+                );
+                self.stream.warn(text);
+            }
+            Err(error) => {
+                self.stream
+                    .warn(format!("The video encoder {name} does not work: {why}."));
+                self.stream.refuse(error);
+            }
+        }
+    }
+
+    /// Notes an error of an element. Returns whether it is one of the chain's.
+    pub(in super::super) fn child_failed(&self, child: &gst::Object, text: &str) -> bool {
+        let Some(chain) = self
+            .chain()
+            .filter(|chain| child.has_as_ancestor(&chain.bin))
+        else {
+            return false;
+        };
+        match &chain.parts {
+            Parts::Video(video)
+                if child == video.encoder.upcast_ref::<gst::Object>()
+                    || child.has_as_ancestor(&video.encoder) =>
+            {
+                video.watch.fail(text.to_owned());
+            }
+            _ => self.refuse_failed(text),
+        }
+        true
+    }
+
+    /// Notes that the elements did not take what came in.
+    pub(in super::super) fn flow_failed(&self, error: gst::FlowError) {
+        let is_end = matches!(error, gst::FlowError::Flushing | gst::FlowError::Eos);
+        match self.chain() {
+            Some(chain) if !is_end => match &chain.parts {
+                Parts::Video(video) if !video.watch.has_made() => {
+                    video
+                        .watch
+                        .fail(format!("its pictures do not pass ({error})"));
+                }
+                _ => self.refuse_failed(&format!("{error}")),
+            },
+            _ => {}
+        }
+    }
+
+    /// The video encoder, if the chain has one.
+    pub(in super::super) fn encoder(&self) -> Option<gst::Element> {
+        match &self.chain()?.parts {
+            Parts::Video(video) => Some(video.encoder.clone()),
+            _ => None,
+        }
+    }
+
+    /// The settings of the video encoder, as a launch line has them.
+    pub(in super::super) fn encoder_settings(&self) -> Option<String> {
+        match &self.chain()?.parts {
+            Parts::Video(video) => Some(video.encoder_settings.clone()),
+            _ => None,
+        }
+    }
+
+    /// Sets what share of the audio the far end misses, in percent.
+    pub(in super::super) fn set_audio_loss(&self, percent: u8) {
+        if let Some(Parts::Audio(audio)) = self.chain().as_deref().map(|chain| &chain.parts) {
+            audio.set_loss(percent);
+        }
+    }
+
+    /// Forgets which encoders failed.
+    pub(in super::super) fn reset(&self) {
+        self.lock().failed.clear();
+    }
+
+    /// Removes the chain from the bin.
+    pub(in super::super) fn leave(&self, bin: &gst::Bin) {
+        let chain = self.lock().chain.take();
+        if let Some(chain) = chain {
+            chain.leave(bin);
+        }
+    }
+
+    fn refuse_failed(&self, text: &str) {
+        self.stream.refuse(CapsError::Chain(format!(
+            "the elements that prepare it failed: {text}"
+        )));
+    }
+
+    /// Makes the chain fit media of this kind.
+    fn prepare(&self, bin: &gst::Bin, kind: MediaKind) -> Result<MediaKind, CapsError> {
+        let settings = ChainSettings::of(Some(bin.upcast_ref()));
+        let fits = |chain: &Arc<Chain>| chain.kind.has_chain_of(&kind) && !chain.has_failed();
+        let chain = match self.chain().filter(fits) {
+            Some(chain) => Some(chain),
+            None => {
+                self.replace(bin, None);
+                let chain = self.build(bin, &kind, &settings)?;
+                self.replace(bin, chain.clone());
+                chain
+            }
+        };
+        if let Some(chain) = chain {
+            chain.set_format(&kind, &settings);
+        }
+        Ok(kind)
+    }
+
+    fn build(
+        &self,
+        bin: &gst::Bin,
+        kind: &MediaKind,
+        settings: &ChainSettings,
+    ) -> Result<Option<Arc<Chain>>, CapsError> {
+        let failed = self.lock().failed.clone();
+        let setup = |encoder: &gst::Element| signals::set_up_encoder(bin.upcast_ref(), encoder);
+        let chain = Chain::new(&self.name, kind, settings, &failed, &setup)?;
+        if let Some(chain) = &chain
+            && let Parts::Video(video) = &chain.parts
+        {
+            video.watch_pictures(&chain.bin, &self.stream);
+        }
+        Ok(chain.map(Arc::new))
+    }
+
+    /// Puts a chain in place of the one that is there; `None` links clocksync and sender.
+    fn replace(&self, bin: &gst::Bin, chain: Option<Arc<Chain>>) {
+        let before = std::mem::replace(&mut self.lock().chain, chain.clone());
+        if let (None, None) = (&before, &chain) {
+            return;
+        }
+        let source = self.sync.static_pad("src");
+        if let Some(source) = &source
+            && let Some(peer) = source.peer()
+        {
+            let _ = source.unlink(&peer);
+        }
+        if let Some(before) = before {
+            before.leave(bin);
+        }
+        let linked = match &chain {
+            None => self.sync.link_pads(Some("src"), &self.sender, Some("sink")),
+            Some(chain) => chain.enter(bin, &self.sync, &self.sender),
+        };
+        if let Err(error) = linked {
+            gst::warning!(CAT, obj = self.sync, "{}", error.message);
+            self.refuse_failed(&error.message);
+        }
+    }
+
+    fn chain(&self) -> Option<Arc<Chain>> {
+        self.lock().chain.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Chain {
+    /// `None` for RTP, which needs no elements.
+    fn new(
+        name: &str,
+        kind: &MediaKind,
+        settings: &ChainSettings,
+        failed: &[String],
+        setup: &EncoderSetup<'_>,
+    ) -> Result<Option<Self>, CapsError> {
+        let (bin, parts) = match kind {
+            MediaKind::Rtp => return Ok(None),
+            MediaKind::Opus => (encoded::opus(name)?, Parts::Encoded),
+            MediaKind::H264 => (encoded::h264(name)?, Parts::Encoded),
+            MediaKind::RawAudio(_) => {
+                let (bin, chain) = RawAudioChain::new(name)?;
+                (bin, Parts::Audio(chain))
+            }
+            MediaKind::RawVideo(video) => {
+                let (bin, chain) = RawVideoChain::new(name, video, settings, failed, setup)?;
+                (bin, Parts::Video(chain))
+            }
+        };
+        Ok(Some(Self {
+            bin,
+            kind: kind.clone(),
+            parts,
+        }))
+    }
+
+    fn set_format(&self, kind: &MediaKind, settings: &ChainSettings) {
+        match (&self.parts, kind) {
+            (Parts::Audio(chain), MediaKind::RawAudio(audio)) => chain.set_format(*audio, settings),
+            (Parts::Video(chain), MediaKind::RawVideo(video)) => chain.set_format(video, settings),
+            _ => {}
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        match &self.parts {
+            Parts::Video(video) => video.watch.has_failed(),
+            _ => false,
+        }
+    }
+
+    /// Before it is linked, so that its pads are active when the first event comes.
+    fn enter(
+        &self,
+        bin: &gst::Bin,
+        sync: &gst::Element,
+        sender: &RtpSender,
+    ) -> Result<(), glib::BoolError> {
+        bin.add(&self.bin)?;
+        self.bin.link_pads(Some("src"), sender, Some("sink"))?;
+        self.bin.sync_state_with_parent()?;
+        sync.link_pads(Some("src"), &self.bin, Some("sink"))
+    }
+
+    fn leave(&self, bin: &gst::Bin) {
+        self.bin.set_locked_state(true);
+        let _ = self.bin.set_state(gst::State::Null);
+        if self.bin.parent().as_ref() == Some(bin.upcast_ref()) {
+            let _ = bin.remove(&self.bin);
+        }
+    }
+}
+
+fn factory_name(element: &gst::Element) -> String {
+    let factory = element.factory();
+    factory.map_or_else(String::new, |factory| factory.name().to_string())
+}
