@@ -8,20 +8,20 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_webrtc::WebRTCICETransportPolicy;
 
-use super::input::{Latency, MediaPad};
+use super::input::{Latency, MediaPad, accepted_caps};
 use super::log::CAT;
 use super::peer::plugin_preload;
 use super::run::{self, ElementState, MediaSettings, Message, StartError};
 use super::session_state::SessionState;
 use super::settings::{
-    CongestionControl, DEFAULT_CONNECT_TIMEOUT, DEFAULT_MAX_BITRATE, DEFAULT_MIN_BITRATE,
-    DEFAULT_RETRIES, DEFAULT_SILENCE_TIMEOUT, DEFAULT_TIMEOUT, Settings, SettingsError,
-    VideoFiller, parse_token,
+    CongestionControl, DEFAULT_CONNECT_TIMEOUT, DEFAULT_MAX_BITRATE, DEFAULT_MAX_FRAMERATE,
+    DEFAULT_MIN_BITRATE, DEFAULT_RETRIES, DEFAULT_SILENCE_TIMEOUT, DEFAULT_TIMEOUT, Settings,
+    SettingsError, VideoFiller, parse_token,
 };
 use super::{bus_messages, signals, stats};
 use crate::ivs::GLOBAL_ENDPOINT;
 use crate::session::Config;
-use crate::whip::TracksError;
+use crate::whip::{Track, TracksError};
 
 /// webrtcbin and the elements that it makes, without those of GStreamer's core.
 const REQUIRED_ELEMENTS: [&str; 8] = [
@@ -127,6 +127,22 @@ pub struct IvsWhipSink {
         default = DEFAULT_MAX_BITRATE, minimum = 10_000, maximum = 100_000_000, mutable_ready,
         nick = "Highest bit rate",
         blurb = "Highest bit rate of the video in bit/s; an upstream encoder is never set above its own bit rate")]
+    /// The H.264 encoder for raw video: a factory's name. Default: the element chooses.
+    #[property(name = "video-encoder", get, set, type = Option<String>, member = video_encoder,
+        mutable_playing,
+        nick = "Video encoder",
+        blurb = "Factory of the H.264 encoder for raw video, such as x264enc; if not set, hardware encoders that open, then x264enc, then openh264enc. Read at the first caps of a pad")]
+    /// The highest frame rate of raw video: 10 to 60 frames a second, default 30.
+    #[property(name = "max-framerate", get, set, type = u32, member = max_framerate,
+        default = DEFAULT_MAX_FRAMERATE, minimum = 10, maximum = 60, mutable_playing,
+        nick = "Highest frame rate",
+        blurb = "Highest frame rate of raw video in frames a second; more is dropped before the encoder. Read at the caps of a pad")]
+    /// The bit rate of raw audio: 0 (the default: 64000 for mono, 96000 for stereo), or
+    /// 6000 to 160000 bit/s.
+    #[property(name = "audio-bitrate", get, set, type = u32, member = audio_bitrate,
+        default = 0, maximum = 160_000, mutable_playing,
+        nick = "Audio bit rate",
+        blurb = "Bit rate of raw audio in bit/s, at least 6000; 0 = 64000 for mono, 96000 for stereo. Read at the caps of a pad")]
     settings: Mutex<Settings>,
 
     /// The bit rate that the video should have; 0 if there is no estimate. An application
@@ -362,14 +378,18 @@ impl ElementImpl for IvsWhipSink {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let caps = gst::Caps::new_empty_simple("application/x-rtp");
-            let template = gst::PadTemplate::new(
-                "sink_%u",
-                gst::PadDirection::Sink,
-                gst::PadPresence::Request,
-                &caps,
-            );
-            template.into_iter().collect()
+            let template = |name, caps: &gst::Caps| {
+                let (direction, presence) = (gst::PadDirection::Sink, gst::PadPresence::Request);
+                gst::PadTemplate::new(name, direction, presence, caps)
+            };
+            // sink_%u links to anything, so that it can say why something is refused. It is
+            // the first, so it is taken where no name is given.
+            let templates = [
+                template("sink_%u", &gst::Caps::new_any()),
+                template("audio_%u", &accepted_caps(Track::Audio)),
+                template("video_%u", &accepted_caps(Track::Video)),
+            ];
+            templates.into_iter().flatten().collect()
         });
         &TEMPLATES
     }
@@ -485,6 +505,10 @@ impl BinImpl for IvsWhipSink {
         {
             let text = format!("{}: {}", child.name(), error.error().message());
             gst::debug!(CAT, imp = self, "{text}");
+            let pads = self.state.pads.get();
+            if pads.iter().any(|pad| pad.child_failed(child, &text)) {
+                return;
+            }
             let child = child.clone();
             self.state.tell(Message::ChildFailed { child, text });
             return;

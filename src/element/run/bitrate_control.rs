@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 
 use crate::element::bus_messages;
-use crate::element::input::{Encoder, EncoderError, MediaPad, straight_encoder};
+use crate::element::input::{Encoder, EncoderError, MediaPad};
 use crate::element::peer::Peer;
 use crate::element::settings::BitrateSettings;
 use crate::element::signals::has_bitrate_handler;
@@ -217,7 +217,7 @@ impl BitrateControl {
 
     /// Finds who follows, and begins to estimate within their limits.
     fn follow(&mut self, element: &gst::Element) {
-        let found = straight_encoder(self.pad.ghost.upcast_ref());
+        let found = self.pad.encoder();
         self.encoder = found.as_ref().and_then(Encoder::new);
         self.follower = match &self.encoder {
             Some(encoder) => Follower::Encoder(encoder.factory()),
@@ -269,7 +269,7 @@ impl BitrateControl {
 
     /// Notices another encoder, or another bit rate that the user has set.
     fn look(&mut self, element: &gst::Element) {
-        let found = straight_encoder(self.pad.ghost.upcast_ref());
+        let found = self.pad.encoder();
         let found = found.filter(|found| Encoder::new(found).is_some());
         let is_same = match (&self.encoder, &found) {
             (Some(encoder), Some(found)) => encoder.is(found),

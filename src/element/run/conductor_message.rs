@@ -16,6 +16,8 @@ pub(crate) enum Message {
     LimitViolated,
     /// The timestamps of the pad with this id were far from running time.
     Timing(u32, TimingNews),
+    /// Something for the user to know of what happens behind a pad.
+    PadWarning(String),
     /// The peer connection with this number did not take a packet.
     PushFailed(u64, gst::FlowError),
     /// An element inside has posted an error.

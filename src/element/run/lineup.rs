@@ -451,7 +451,7 @@ mod tests {
 
     #[test]
     fn wrong_caps_are_refused_at_once_and_once() {
-        for error in [CapsError::NotRtp, CapsError::Kind("text".into())] {
+        for error in [CapsError::OpusChannels, CapsError::Kind("text".into())] {
             let mut lineup = Lineup::default();
             let pads = [audio(), wrong(error.clone())];
             let refused = Change::Refuse(Refused::Caps(error));
@@ -460,7 +460,7 @@ mod tests {
         }
         let unlinked = PadState {
             is_linked: false,
-            ..wrong(CapsError::NotRtp)
+            ..wrong(CapsError::OpusChannels)
         };
         assert_eq!(waiting().update(&[unlinked]), []);
     }
@@ -481,13 +481,13 @@ mod tests {
         });
         let not_rtp = PadState {
             id: 9,
-            ..wrong(CapsError::NotRtp)
+            ..wrong(CapsError::OpusChannels)
         };
         for (other, expected) in [
             (second, Change::LeaveOut(96, twice)),
             (
                 not_rtp,
-                Change::LeaveOut(9, Refused::Caps(CapsError::NotRtp)),
+                Change::LeaveOut(9, Refused::Caps(CapsError::OpusChannels)),
             ),
         ] {
             let mut lineup = on_air(&[audio()]);
@@ -518,10 +518,10 @@ mod tests {
         let mut lineup = on_air(&[audio(), video()]);
         let broken = PadState {
             id: 102,
-            ..wrong(CapsError::NotRtp)
+            ..wrong(CapsError::OpusChannels)
         };
         let pads = [audio(), broken];
-        let left_out = Change::LeaveOut(102, Refused::Caps(CapsError::NotRtp));
+        let left_out = Change::LeaveOut(102, Refused::Caps(CapsError::OpusChannels));
         assert_eq!(lineup.update(&pads), [left_out, Change::Replace]);
         lineup.request_offer(2);
         assert_eq!(lineup.update(&pads), [Change::Open(2)]);
@@ -569,9 +569,9 @@ mod tests {
     fn pads_that_can_not_be_published_still_end() {
         let broken = || PadState {
             id: 111,
-            ..wrong(CapsError::NotRtp)
+            ..wrong(CapsError::OpusChannels)
         };
-        let refused = || Refused::Caps(CapsError::NotRtp);
+        let refused = || Refused::Caps(CapsError::OpusChannels);
         // The only pad on air gets wrong caps.
         let mut lineup = on_air(&[audio()]);
         let left_out = Change::LeaveOut(111, refused());

@@ -15,7 +15,7 @@ use super::run_statistics::RunStatistics;
 use super::run_view::RunView;
 use super::silent_pads::{Silence, SilentPads};
 use crate::element::bus_messages;
-use crate::element::input::{MediaPad, upstream_encoder};
+use crate::element::input::MediaPad;
 use crate::element::session_state::SessionState;
 use crate::element::settings::{BitrateSettings, IceSettings};
 use crate::ivs::{FillerMode, OfferedVideo};
@@ -153,7 +153,7 @@ impl Run {
         for pad in pads.filter(|pad| !self.lineup.is_left_out(pad.id)) {
             for violation in pad.violations() {
                 if self.limits.is_due(&violation) {
-                    let encoder = upstream_encoder(pad.ghost.upcast_ref());
+                    let encoder = pad.encoder_name();
                     bus_messages::post_limit(element, &violation, encoder.as_deref());
                 }
             }
