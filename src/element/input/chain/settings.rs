@@ -20,7 +20,7 @@ pub(super) struct ChainSettings {
     /// `max-bitrate`, in bit/s.
     pub(super) max_bit_rate: u32,
     /// `audio-bitrate`, in bit/s; 0 by the number of channels.
-    audio_bit_rate: u32,
+    pub(super) audio_bit_rate: u32,
 }
 
 impl ChainSettings {
