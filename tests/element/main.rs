@@ -22,6 +22,7 @@ mod descriptors;
 mod filler;
 mod latency;
 mod limits;
+mod lip_sync;
 mod many_threads;
 mod missing_elements;
 mod on_time;

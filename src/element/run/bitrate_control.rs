@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-
 use crate::element::bus_messages;
 use crate::element::input::{Encoder, EncoderError, MediaPad};
 use crate::element::peer::Peer;
