@@ -13,9 +13,11 @@
 pub mod bandwidth;
 mod black_picture;
 mod dtls_certificate;
+mod expected_loss;
 mod h264;
 mod parameter_sets;
 mod picture_size;
+mod picture_steps;
 mod rate_meter;
 mod rtcp_reports;
 mod rtp_stream;
@@ -27,8 +29,10 @@ mod time_alignment;
 
 pub use black_picture::black_picture;
 pub use dtls_certificate::{CertificateError, DtlsCertificate};
+pub use expected_loss::ExpectedLoss;
 pub use parameter_sets::{FrameStart, ParameterSets};
 pub use picture_size::{FittedPicture, PictureSize, SideBounds};
+pub use picture_steps::{PictureStep, PictureSteps};
 pub use rtcp_reports::{Report, RtcpReports};
 pub use rtp_stream::{Moment, Place, RtpHeader, RtpStream};
 pub use sps::Sps;
