@@ -82,6 +82,7 @@ pub(super) fn stats(state: &ElementState) -> gst::Structure {
                     .field("frames-thinned", pad.dropped().frames);
             }
             stats = with_report(stats, &format, &traffic, &reports);
+            stats = with_encoder(stats, &format, &pad);
         }
     }
     if statistics.limits_apply {
@@ -146,6 +147,14 @@ fn with_report(
         .field(name("fraction-lost"), report.fraction_lost)
         .field(name("jitter"), jitter)
         .field_if_some(name("round-trip-time"), report.round_trip.map(time))
+}
+
+/// The encoder of a stream, and how the element has set it if it is its own.
+fn with_encoder(stats: Builder, format: &StreamFormat, pad: &MediaPad) -> Builder {
+    let name = |name| format!("{}-{name}", format.track.name());
+    stats
+        .field_if_some(name("encoder"), pad.encoder_name())
+        .field_if_some(name("encoder-settings"), pad.own_encoder_settings())
 }
 
 fn with_candidate(stats: Builder, side: &str, candidate: Candidate) -> Builder {

@@ -334,6 +334,11 @@ impl MediaPad {
         self.chain.encoder_settings()
     }
 
+    /// Suits the picture of an own encoder to its bit rate.
+    pub(crate) fn suit_picture(&self, bit_rate: u64) {
+        self.chain.suit_picture(bit_rate);
+    }
+
     /// Sets what share of the audio the far end misses, in percent.
     pub(crate) fn set_audio_loss(&self, percent: u8) {
         self.chain.set_audio_loss(percent);

@@ -41,7 +41,7 @@ impl PadList {
         tell: impl Fn(PadEvent) + Send + Sync + 'static,
     ) -> Result<gst::Pad, glib::BoolError> {
         let name = name.map(str::to_owned);
-        let name = name.unwrap_or_else(|| self.free_name(&template.name_template()));
+        let name = name.unwrap_or_else(|| self.free_name(template.name_template()));
         if bin.static_pad(&name).is_some() {
             return Err(glib::bool_error!("there is a pad {name} already"));
         }

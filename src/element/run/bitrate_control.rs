@@ -199,6 +199,7 @@ impl BitrateControl {
         if std::mem::take(&mut self.has_estimate) {
             let max = self.limits.max_video;
             self.steps = EncoderSteps::new(self.cost(), max, max);
+            self.pad.suit_picture(max);
             if let Some(encoder) = &self.encoder {
                 encoder.restore();
             }
@@ -295,6 +296,7 @@ impl BitrateControl {
         if let Some(bit_rate) = changed {
             self.set_encoder(element, bit_rate);
         }
+        self.pad.suit_picture(self.steps.current());
         self.notice_excess(element);
         self.thin(Some(allocation));
         self.tell(element);

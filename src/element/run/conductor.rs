@@ -29,6 +29,7 @@ use crate::element::session_state::SessionState;
 use crate::element::settings::SettingsError;
 use crate::element::{bus_messages, signals};
 use crate::ivs::OfferedVideo;
+use crate::media::ExpectedLoss;
 use crate::session::{Cause, Config, ErrorKind, Input, PeerEvent, Process};
 
 /// Why a run can't start.
@@ -75,6 +76,7 @@ pub(crate) fn start(
         has_warned_of_missing_media: false,
         posted_filler: None,
         asks_for_token: false,
+        expected_loss: ExpectedLoss::default(),
         silent_pads: SilentPads::default(),
         silence_checked: Instant::now(),
         bitrate_ticked: Instant::now(),

@@ -19,8 +19,9 @@ use crate::element::input::MediaPad;
 use crate::element::session_state::SessionState;
 use crate::element::settings::{BitrateSettings, IceSettings};
 use crate::ivs::{FillerMode, OfferedVideo};
-use crate::media::TimingNews;
+use crate::media::{ExpectedLoss, TimingNews};
 use crate::session::{Config, Ending, Process, Session};
+use crate::whip::Track;
 
 /// Time between two checks for pads that have fallen silent.
 const SILENCE_CHECK: Duration = Duration::from_secs(1);
@@ -55,6 +56,8 @@ pub(super) struct Run {
     pub(super) has_warned_of_missing_media: bool,
     /// The filler mode that was last posted on the bus.
     pub(super) posted_filler: Option<FillerMode>,
+    /// Of audio.
+    pub(super) expected_loss: ExpectedLoss,
     pub(super) silent_pads: SilentPads,
     pub(super) silence_checked: Instant,
     /// Whether handlers of `request-token` are running.
@@ -83,6 +86,7 @@ impl Run {
         if self.silence_checked.elapsed() >= SILENCE_CHECK {
             self.silence_checked = Instant::now();
             self.warn_of_silence(element);
+            self.expect_loss();
         }
         if self.bitrate_ticked.elapsed() >= TICK
             && let Some(control) = &mut self.bitrate_control
@@ -94,6 +98,24 @@ impl Run {
             self.change_statistics(|statistics| statistics.network = status);
             if has_changed {
                 self.show_target(element);
+            }
+        }
+    }
+
+    /// Lets own audio encoders prepare for the loss that the far end reports.
+    fn expect_loss(&mut self) {
+        let Some(peer) = self.view.peer() else {
+            return;
+        };
+        let reports = peer.reports();
+        let pads = self.state.pads.get();
+        let audio = pads.iter().filter(|pad| {
+            let format = pad.format();
+            format.is_some_and(|format| format.track == Track::Audio)
+        });
+        for pad in audio {
+            if let Some(report) = reports.of(pad.ssrc()) {
+                pad.set_audio_loss(self.expected_loss.update(report.fraction_lost));
             }
         }
     }

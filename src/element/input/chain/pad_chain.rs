@@ -167,6 +167,13 @@ impl PadChain {
         }
     }
 
+    /// Suits the picture of an own encoder to its bit rate.
+    pub(in super::super) fn suit_picture(&self, bit_rate: u64) {
+        if let Some(Parts::Video(video)) = self.chain().as_deref().map(|chain| &chain.parts) {
+            video.suit(bit_rate);
+        }
+    }
+
     /// Sets what share of the audio the far end misses, in percent.
     pub(in super::super) fn set_audio_loss(&self, percent: u8) {
         if let Some(Parts::Audio(audio)) = self.chain().as_deref().map(|chain| &chain.parts) {

@@ -1,7 +1,8 @@
 //! The chain for raw video: a picture within the limits of IVS, and H.264 of constrained
 //! baseline.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use gst::prelude::*;
 
@@ -15,8 +16,9 @@ use super::kind::RawVideo;
 use super::settings::ChainSettings;
 use super::video_encoders::{VideoEncoder, candidates, no_encoder, set_up};
 use super::{BASE, EncoderSetup, GOOD};
+use crate::element::log::CAT;
 use crate::ivs::{PICTURE_BOUNDS, suggested_bit_rate};
-use crate::media::{FittedPicture, PictureSize};
+use crate::media::{FittedPicture, PictureSize, PictureStep, PictureSteps};
 
 /// The lowest frame rate that IVS accepts.
 const MIN_FRAME_RATE: u32 = 10;
@@ -33,6 +35,27 @@ pub(super) struct RawVideoChain {
     /// What was set on the encoder, as a launch line has it.
     pub(super) encoder_settings: String,
     pub(super) watch: Arc<EncoderWatch>,
+    picture: Mutex<Picture>,
+    built: Instant,
+}
+
+/// The picture that leaves.
+#[derive(Clone, Default)]
+struct Picture {
+    /// The whole one, within the limits of IVS.
+    full: Option<FullPicture>,
+    steps: PictureSteps,
+    step: Option<PictureStep>,
+}
+
+#[derive(Clone, Copy)]
+struct FullPicture {
+    size: PictureSize,
+    /// In frames a second.
+    frame_rate: f64,
+    max_frame_rate: u32,
+    /// What suits it, in bit/s.
+    bit_rate: u64,
 }
 
 impl RawVideoChain {
@@ -68,6 +91,8 @@ impl RawVideoChain {
             watch: EncoderWatch::new(&encoder),
             encoder,
             encoder_settings,
+            picture: Mutex::default(),
+            built: Instant::now(),
         };
         Ok((row.finish()?, chain))
     }
@@ -106,15 +131,69 @@ impl RawVideoChain {
             .frame_rate
             .is_some_and(|rate| rate < f64::from(MIN_FRAME_RATE));
         self.rate.set_property("drop-only", !is_slow);
-        let max_rate = settings.max_frame_rate;
-        self.filter
-            .set_property("caps", picture_caps(size, max_rate));
-        let rate = video.frame_rate.unwrap_or(f64::from(max_rate));
-        let rate = rate.clamp(f64::from(MIN_FRAME_RATE), f64::from(max_rate));
-        let bit_rate = settings.video_bit_rate(suggested_bit_rate(size, rate));
+        let max_frame_rate = settings.max_frame_rate;
+        let rate = video.frame_rate.unwrap_or(f64::from(max_frame_rate));
+        let frame_rate = rate.clamp(f64::from(MIN_FRAME_RATE), f64::from(max_frame_rate));
+        let bit_rate = suggested_bit_rate(size, frame_rate);
+        let caps = {
+            let mut picture = self.picture();
+            picture.full = Some(FullPicture {
+                size,
+                frame_rate,
+                max_frame_rate,
+                bit_rate,
+            });
+            picture.caps()
+        };
+        self.filter.set_property("caps", caps);
         if let Some(encoder) = Encoder::new(&self.encoder) {
-            encoder.set_users(bit_rate);
+            encoder.set_users(settings.video_bit_rate(bit_rate));
         }
+    }
+
+    /// Makes the picture smaller or slower where a bit rate is too low for it, and whole
+    /// again where it is not.
+    pub(super) fn suit(&self, bit_rate: u64) {
+        let now = self.built.elapsed();
+        let caps = {
+            let mut picture = self.picture();
+            let Some(full) = picture.full else {
+                return;
+            };
+            let step = picture.steps.update(bit_rate, full.bit_rate, now);
+            if picture.step.replace(step) == Some(step) {
+                return;
+            }
+            picture.caps()
+        };
+        if self.filter.property::<gst::Caps>("caps") != caps {
+            gst::info!(CAT, obj = self.filter, "{bit_rate} bit/s suit {caps}");
+            self.filter.set_property("caps", caps);
+        }
+    }
+
+    fn picture(&self) -> MutexGuard<'_, Picture> {
+        self.picture.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Picture {
+    /// The caps of the picture that suits.
+    fn caps(&self) -> gst::Caps {
+        let Some(full) = self.full else {
+            return gst::Caps::new_any();
+        };
+        let (scale, divisor) = self
+            .step
+            .map_or(((1, 1), 1), |step| (step.scale, step.rate_divisor));
+        let size = full.size.reduced(scale, PICTURE_BOUNDS.min);
+        let slower = full.frame_rate / f64::from(divisor);
+        let max_rate = match divisor {
+            1 => full.max_frame_rate,
+            // At most 60, so nothing is cut off.
+            _ => (slower.round() as u32).max(MIN_FRAME_RATE),
+        };
+        picture_caps(size, max_rate)
     }
 }
 

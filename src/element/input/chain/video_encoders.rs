@@ -171,7 +171,6 @@ pub(super) fn candidates<'a>(
     settings: &'a ChainSettings,
     failed: &'a [String],
 ) -> Vec<(&'a str, Option<&'static VideoEncoder>)> {
-    let known = |name: &str| VIDEO_ENCODERS.iter().find(|known| known.factory == name);
     let all = match settings.video_encoder.as_deref() {
         Some(name) => vec![(name, known(name))],
         None => {
@@ -185,12 +184,17 @@ pub(super) fn candidates<'a>(
     all.into_iter().filter(is_usable).collect()
 }
 
+fn known(name: &str) -> Option<&'static VideoEncoder> {
+    VIDEO_ENCODERS.iter().find(|known| known.factory == name)
+}
+
 /// Why there is no encoder.
 pub(super) fn no_encoder(settings: &ChainSettings, failed: &[String]) -> CapsError {
     let text = match (&settings.video_encoder, failed) {
         (Some(name), []) => format!(
-            "the video encoder {name}, which video-encoder names, is not installed; leave \
-             video-encoder empty to let the element choose"
+            "the video encoder {name}, which video-encoder names, is not installed{}; leave \
+             video-encoder empty to let the element choose",
+            known(name).map_or_else(String::new, |known| format!(" (Debian: {})", known.package))
         ),
         (None, []) => format!(
             "no H.264 encoder is installed that the element knows; install x264enc (Debian: apt \
@@ -295,6 +299,7 @@ mod tests {
             |settings: &ChainSettings, failed: &[String]| no_encoder(settings, failed).to_string();
         assert!(text(&settings(None), &[]).contains("gstreamer1.0-plugins-ugly"));
         assert!(text(&settings(Some("nosuchenc")), &[]).contains("video-encoder"));
+        assert!(text(&settings(Some("vaapih264enc")), &[]).contains("gstreamer1.0-vaapi"));
         assert!(text(&settings(None), &["x264enc".into()]).contains("x264enc failed"));
     }
 
