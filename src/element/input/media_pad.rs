@@ -5,9 +5,10 @@
 //! ```
 //!
 //! clocksync paces media that comes faster than real time (a file), also while nothing
-//! leaves; live media passes it as it comes. Before it, the timestamps are compared with
-//! running time. The chain makes RTP of media that come raw or encoded. The RTP sender drops
-//! packets until the session publishes, so a session never blocks upstream.
+//! leaves; live media passes it as it comes, whatever latency it has. Before it, the
+//! timestamps are compared with running time. The chain makes RTP of media that come raw or
+//! encoded. The RTP sender drops packets until the session publishes, so a session never
+//! blocks upstream.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -448,49 +449,90 @@ mod tests {
         runs[runs.len() / 2]
     }
 
+    /// A pad whose packets end in a fakesink, and what feeds it: a live source that claims a
+    /// latency.
+    struct Chain {
+        bin: gst::Pipeline,
+        pad: MediaPad,
+        feed: gst::Pad,
+    }
+
+    impl Chain {
+        fn new(latency: gst::ClockTime) -> Self {
+            gst::init().unwrap();
+            let any = gst::Caps::new_empty_simple("application/x-rtp");
+            let (to, always) = (gst::PadDirection::Sink, gst::PadPresence::Always);
+            let template = gst::PadTemplate::new("sink", to, always, &any).unwrap();
+            let alignment = SharedAlignment::default();
+            alignment.with(|alignment| alignment.play(Some(0)));
+            let pad = MediaPad::new(0, "sink", &template, &alignment, |_| {}).unwrap();
+            let bin = gst::Pipeline::new();
+            // With async=true the bin would have no clock before the first packet.
+            let end = gst::ElementFactory::make("fakesink");
+            let end = end.property("async", false).build().unwrap();
+            bin.add(&end).unwrap();
+            bin.set_state(gst::State::Playing).unwrap();
+            pad.enter(bin.upcast_ref()).unwrap();
+            pad.link_to(&end.static_pad("sink").unwrap()).unwrap();
+            let feed = gst::Pad::builder(gst::PadDirection::Src)
+                .query_function(move |_, _, query| match query.view_mut() {
+                    gst::QueryViewMut::Latency(query) => {
+                        query.set(true, latency, None);
+                        true
+                    }
+                    _ => false,
+                })
+                .build();
+            feed.set_active(true).unwrap();
+            feed.link(&pad.ghost).unwrap();
+            let chain = Self { bin, pad, feed };
+            chain.begin();
+            chain
+        }
+
+        fn begin(&self) {
+            let caps =
+                "application/x-rtp,media=video,encoding-name=H264,payload=96,clock-rate=90000";
+            let caps = caps.parse::<gst::Caps>().unwrap();
+            self.feed.push_event(gst::event::StreamStart::new("chain"));
+            self.feed.push_event(gst::event::Caps::new(&caps));
+            let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+            self.feed.push_event(gst::event::Segment::new(&segment));
+            self.pad.open_gate(OpenGate {
+                peer: 1,
+                is_video: true,
+                is_paced: false,
+                transport_wide: None,
+            });
+        }
+    }
+
+    impl Drop for Chain {
+        fn drop(&mut self) {
+            self.bin.set_state(gst::State::Null).unwrap();
+        }
+    }
+
+    /// Whoever asks behind the pad would have clocksync wait for that latency.
+    #[test]
+    fn a_latency_that_a_live_source_claims_holds_nothing() {
+        let chain = Chain::new(gst::ClockTime::from_seconds(60));
+        let source = chain.pad.sender.source();
+        assert!(source.query(&mut gst::query::Latency::new()));
+        let (pushed, times) = std::sync::mpsc::channel();
+        let feed = chain.feed.clone();
+        std::thread::spawn(move || pushed.send(feed.push(packet(1, [0x65, 0x88]))));
+        let flow = times.recv_timeout(Duration::from_secs(10));
+        assert_eq!(flow, Ok(Ok(gst::FlowSuccess::Ok)));
+    }
+
     #[test]
     #[ignore = "a measurement: cargo test --release --lib -- --ignored --nocapture"]
     #[allow(clippy::print_stdout)]
     fn cost_of_a_packet_in_place() {
-        gst::init().unwrap();
-        let any = gst::Caps::new_empty_simple("application/x-rtp");
-        let (to, always) = (gst::PadDirection::Sink, gst::PadPresence::Always);
-        let template = gst::PadTemplate::new("sink", to, always, &any).unwrap();
-        let alignment = SharedAlignment::default();
-        alignment.with(|alignment| alignment.play(Some(0)));
-        let pad = MediaPad::new(0, "sink", &template, &alignment, |_| {}).unwrap();
-        let bin = gst::Pipeline::new();
-        let end = gst::ElementFactory::make("fakesink").build().unwrap();
-        bin.add(&end).unwrap();
-        bin.set_state(gst::State::Playing).unwrap();
-        pad.enter(bin.upcast_ref()).unwrap();
-        let end = end.static_pad("sink").unwrap();
-        pad.link_to(&end).unwrap();
         // The packets have one timestamp, and are on time for a minute.
-        let latency = gst::ClockTime::from_seconds(60);
-        let feed = gst::Pad::builder(gst::PadDirection::Src)
-            .query_function(move |_, _, query| match query.view_mut() {
-                gst::QueryViewMut::Latency(query) => {
-                    query.set(true, latency, None);
-                    true
-                }
-                _ => false,
-            })
-            .build();
-        feed.set_active(true).unwrap();
-        feed.link(&pad.ghost).unwrap();
-        let caps = "application/x-rtp,media=video,encoding-name=H264,payload=96,clock-rate=90000";
-        let caps = caps.parse::<gst::Caps>().unwrap();
-        feed.push_event(gst::event::StreamStart::new("cost"));
-        feed.push_event(gst::event::Caps::new(&caps));
-        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-        feed.push_event(gst::event::Segment::new(&segment));
-        pad.open_gate(OpenGate {
-            peer: 1,
-            is_video: true,
-            is_paced: false,
-            transport_wide: None,
-        });
+        let chain = Chain::new(gst::ClockTime::from_seconds(60));
+        let (pad, feed) = (&chain.pad, &chain.feed);
         feed.push(packet(1, [0x65, 0x88])).unwrap();
         // From the middle of a frame.
         let packet = packet(2, [0x5c, 0x01]);
@@ -516,6 +558,5 @@ mod tests {
         }
         let [alone, with, without] = [alone, with, without].map(median);
         println!("watch alone: {alone} ns; push with it: {with} ns, without: {without} ns");
-        bin.set_state(gst::State::Null).unwrap();
     }
 }

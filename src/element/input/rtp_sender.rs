@@ -69,6 +69,12 @@ impl RtpSenderImp {
     }
 }
 
+/// What leaves is not held, whatever latency upstream claims. A clocksync that sees the
+/// question on its way upstream holds media for the claimed time (1.22 to 1.28).
+fn answer_latency(query: &mut gst::query::Latency) {
+    query.set(true, gst::ClockTime::ZERO, gst::ClockTime::NONE);
+}
+
 static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
     let template = |name, direction| {
         gst::PadTemplate::new(
@@ -111,7 +117,15 @@ impl ObjectSubclass for RtpSenderImp {
                     Self::catch_panic_pad_function(parent, || false, |imp| imp.event(event))
                 })
                 .build(),
-            source: pad("src", gst::PadDirection::Src).build(),
+            source: pad("src", gst::PadDirection::Src)
+                .query_function(|pad, parent, query| match query.view_mut() {
+                    gst::QueryViewMut::Latency(query) => {
+                        answer_latency(query);
+                        true
+                    }
+                    _ => gst::Pad::query_default(pad, parent, query),
+                })
+                .build(),
             stream: OnceLock::new(),
         }
     }
