@@ -302,3 +302,55 @@ fn a_source_that_is_removed_is_followed_by_another_on_the_same_pad() {
     let audio = wait_section(&stage, Kind::Audio, |_| true);
     assert_eq!((audio.lost, stage.sessions().len()), (0, 1));
 }
+
+/// Sequence number and timestamp.
+fn numbers(packet: &gst::Buffer) -> (u16, u32) {
+    let bytes = packet.map_readable().unwrap();
+    let sequence = u16::from_be_bytes([bytes[2], bytes[3]]);
+    let timestamp = u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+    (sequence, timestamp)
+}
+
+/// A sender over UDP is started anew, with the SSRC of its configuration and other numbers.
+fn starts_anew(kind: Kind, sender: &str, caps: &str, clock_rate: u32) {
+    let stage = stage();
+    let launch = format!("udpsrc name=in port=0 caps=\"application/x-rtp,{caps}\" ! whip. ");
+    let publisher = Publisher::to_stage(&launch, &stage);
+    let packets = tap(&publisher);
+    publisher.play();
+    let port: i32 = publisher.pipeline.by_name("in").unwrap().property("port");
+    let launch = format!("{sender} name=pay ssrc=77 ! udpsink host=127.0.0.1 port={port}");
+    let sender = Publisher::parsed(&format!(
+        "{launch} fakesrc num-buffers=0 ! fakesink name=whip"
+    ));
+    let payloader = sender.pipeline.by_name("pay").unwrap();
+    for (sequence, timestamp) in [(100, 1_000), (40_000, 3_000_000_000), (20_000, 5_000_u32)] {
+        payloader.set_property("seqnum-offset", sequence);
+        payloader.set_property("timestamp-offset", timestamp);
+        let before = section(&stage.sessions(), kind).map_or(0, |section| section.packets);
+        sender.play();
+        wait_section(&stage, kind, |section| section.packets >= before + 30);
+        sender.stop();
+    }
+    let left: Vec<_> = packets.try_iter().map(|packet| numbers(&packet)).collect();
+    for pair in left.windows(2) {
+        let [(sequence, timestamp), (next_sequence, next_timestamp)] = pair else {
+            continue;
+        };
+        assert_eq!(next_sequence.wrapping_sub(*sequence), 1, "{left:?}");
+        let step = next_timestamp.wrapping_sub(*timestamp);
+        assert!(step < 10 * clock_rate, "{step} in {left:?}");
+    }
+    let section = wait_section(&stage, kind, |_| true);
+    assert_eq!((section.lost, stage.sessions().len()), (0, 1));
+}
+
+#[test]
+fn a_sender_that_starts_anew_with_the_same_ssrc_goes_on() {
+    let audio = "media=audio,clock-rate=48000,encoding-name=OPUS,payload=96";
+    let video = "media=video,clock-rate=90000,encoding-name=H264,payload=96";
+    let opus = "audiotestsrc is-live=true ! opusenc ! rtpopuspay";
+    starts_anew(Kind::Audio, opus, audio, 48_000);
+    let h264 = h264("x264enc", SIZE) + "! rtph264pay";
+    starts_anew(Kind::Video, &h264, video, 90_000);
+}
