@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
@@ -159,6 +160,39 @@ fn an_error_inside_webrtcbin_is_a_loss_and_no_end() {
     gst::element_error!(webrtcbin, gst::LibraryError::Failed, ("Fatal SSL error"));
     publisher.wait_state("retrying");
     publisher.wait_state("publishing");
+}
+
+/// A handler of the application that does not return holds the thread on which webrtcbin
+/// would make the offer.
+#[test]
+fn an_offer_that_never_comes_is_an_error() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(AUDIO, &stage);
+    publisher.whip.set_property("retries", 0);
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    publisher
+        .whip
+        .connect("webrtcbin-ready", false, move |values| {
+            let webrtcbin = values[1].get::<gst::Element>().unwrap();
+            let released = released.clone();
+            webrtcbin.connect("on-negotiation-needed", false, move |_| {
+                let _ = released.lock().unwrap().recv_timeout(2 * BOUND);
+                None
+            });
+            None
+        });
+    publisher.play();
+    let error = publisher.wait_error();
+    assert!(error.is(gst::ResourceError::OpenWrite), "{error:?}");
+    assert!(
+        error.text().contains("made no offer within 10 s"),
+        "{error:?}"
+    );
+    drop(release);
+    let took = publisher.stop();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(stage.sessions().len(), 0);
 }
 
 #[test]

@@ -146,6 +146,15 @@ impl Run {
 
     /// Closes the gates and removes webrtcbin.
     pub(super) fn close_peer(&mut self, element: &gst::Element) {
+        self.leave_air(element);
+        if let Some(peer) = self.view.begin_closing() {
+            peer.close();
+            self.view.end_busy();
+        }
+    }
+
+    /// Closes the gates: nothing is published from now on.
+    pub(super) fn leave_air(&mut self, element: &gst::Element) {
         self.state.pads.get().iter().for_each(MediaPad::close_gate);
         self.change_statistics(|statistics| {
             statistics.publishing_since = None;
@@ -154,10 +163,6 @@ impl Run {
         if let Some(control) = self.bitrate_control.take() {
             control.end();
             self.show_target(element);
-        }
-        if let Some(peer) = self.view.begin_closing() {
-            peer.close();
-            self.view.end_busy();
         }
     }
 

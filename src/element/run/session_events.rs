@@ -57,35 +57,39 @@ pub(super) fn on_event(run: &mut Run, bin: &gst::Bin, event: Event) {
             attempt,
             wait,
         } => {
-            if leave_session(run, element, SessionState::Retrying) {
+            leave_session(run, element, SessionState::Retrying, || {
                 bus_messages::post_retry(element, &failure, attempt, wait);
-            }
+            });
         }
         Event::Failed(failure) => {
-            if leave_session(run, element, SessionState::Failed) {
+            leave_session(run, element, SessionState::Failed, || {
                 bus_messages::post_failure(element, &failure);
-            }
+            });
         }
         Event::Ended(ended) => {
             gst::info!(CAT, obj = element, "session ended: {ended:?}");
-            if leave_session(run, element, SessionState::Ended)
-                && let Some(change) = run.lineup.session_over()
-            {
+            run.close_peer(element);
+            if run.view.is_stopped() {
+                return;
+            }
+            run.enter(element, SessionState::Ended);
+            if let Some(change) = run.lineup.session_over() {
                 apply(run, bin, change);
             }
         }
     }
 }
 
-/// Closes the peer connection and enters the next state. Returns false if the run was
-/// stopped meanwhile.
-fn leave_session(run: &mut Run, element: &gst::Element, next: SessionState) -> bool {
-    run.close_peer(element);
-    let runs = !run.view.is_stopped();
-    if runs {
-        run.enter(element, next);
+/// Enters the next state, tells why, and closes the peer connection. That comes last: it
+/// waits for webrtcbin's thread, which a handler of the application may hold for long.
+fn leave_session(run: &mut Run, element: &gst::Element, next: SessionState, tell: impl FnOnce()) {
+    run.leave_air(element);
+    run.enter(element, next);
+    // A handler of the change may have stopped the pipeline.
+    if !run.view.is_stopped() {
+        tell();
     }
-    runs
+    run.close_peer(element);
 }
 
 fn on_state(run: &mut Run, element: &gst::Element, state: State) {
