@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// Counts of the lines that were logged, without the numbers in them.
+/// The lines that were logged: without the numbers in them, the first as it was, and the
+/// count.
 #[derive(Clone, Default)]
-pub struct Logged(Arc<Mutex<BTreeMap<String, usize>>>);
+pub struct Logged(Arc<Mutex<BTreeMap<String, (String, usize)>>>);
 
 impl Logged {
     /// Takes the place of the printed logs, for the rest of the process.
@@ -41,14 +42,15 @@ impl Logged {
     /// Adds a line; a test adds what it finds on its buses.
     pub fn add(&self, line: &str) {
         let letters = line.replace(|letter: char| letter.is_ascii_digit(), "");
-        *self.0.lock().unwrap().entry(letters).or_default() += 1;
+        let mut logged = self.0.lock().unwrap();
+        let (_, count) = logged.entry(letters).or_insert((line.to_owned(), 0));
+        *count += 1;
     }
 
     /// The lines that are not known, with their counts.
     pub fn other_than(&self, is_known: impl Fn(&str) -> bool) -> Vec<(String, usize)> {
         let logged = self.0.lock().unwrap();
         let unknown = logged.iter().filter(|(line, _)| !is_known(line));
-        let unknown = unknown.map(|(line, count)| (line.clone(), *count));
-        unknown.collect()
+        unknown.map(|(_, first)| first.clone()).collect()
     }
 }
