@@ -524,6 +524,22 @@ mod tests {
         assert_eq!(flow, Ok(Ok(gst::FlowSuccess::Ok)));
     }
 
+    /// Capsfilters upstream warned of "not negotiated" at a stop, which unlinks the session.
+    #[test]
+    fn upstream_does_not_negotiate_anew_for_a_session() {
+        let chain = Chain::new(gst::ClockTime::ZERO);
+        let (sender, negotiates) = std::sync::mpsc::channel();
+        let mask = gst::PadProbeType::EVENT_UPSTREAM;
+        chain.feed.add_probe(mask, move |_, info| {
+            let _ = sender.send(info.event().map(|event| event.type_()));
+            gst::PadProbeReturn::Ok
+        });
+        let sink = chain.pad.sender.source().peer().unwrap();
+        chain.pad.unlink_from(&sink);
+        chain.pad.link_to(&sink).unwrap();
+        assert_eq!(negotiates.try_iter().collect::<Vec<_>>(), []);
+    }
+
     #[test]
     #[ignore = "a measurement: cargo test --release --lib -- --ignored --nocapture"]
     #[allow(clippy::print_stdout)]

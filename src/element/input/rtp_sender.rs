@@ -125,6 +125,12 @@ impl ObjectSubclass for RtpSenderImp {
                     }
                     _ => gst::Pad::query_default(pad, parent, query),
                 })
+                .event_function(|pad, parent, event| match event.view() {
+                    // Sent with each link. What comes in does not depend on the session, and
+                    // an upstream that stops would fail to negotiate anew.
+                    gst::EventView::Reconfigure(_) => true,
+                    _ => gst::Pad::event_default(pad, parent, event),
+                })
                 .build(),
             stream: OnceLock::new(),
         }
