@@ -10,7 +10,7 @@ PACKAGES := \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
 	iproute2 python3
 
-# What the demo publishes: audio, video or av. And for how long, in seconds.
+# What the demo publishes: audio, video, av or rtp. And for how long, in seconds.
 MEDIA ?= audio
 DEMO_SECONDS ?= 6
 
@@ -33,7 +33,7 @@ RANDOM_MINUTES ?=
 
 help:
 	@echo 'make demo             publish audio to a local stage and say what it saw'
-	@echo 'make demo MEDIA=av    the same with audio and H.264 video (or MEDIA=video)'
+	@echo 'make demo MEDIA=av    the same with audio and video (or MEDIA=video, MEDIA=rtp)'
 	@echo 'make test             every check and every test'
 	@echo 'make bench-uplink     what arrives over a narrow or lossy wire (as root; RUNS=3, and'
 	@echo '                      SCENARIO and WHO, choose: scripts/bench_uplink.py --help)'
@@ -74,6 +74,7 @@ tests: system
 demos: build
 	@scripts/demo.sh audio 2
 	@scripts/demo.sh av 2
+	@scripts/demo.sh rtp 2
 
 # What many starts, reconnects and restarts cost, and that nothing stays.
 test-long: build

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Publishes test media to a local stage and prints what the stage saw.
-# Usage: demo.sh audio|video|av [seconds on air]
+# Usage: demo.sh audio|video|av|rtp [seconds on air]
+# rtp is av, encoded and packed by hand.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -19,7 +20,8 @@ fail() {
     exit 1
 }
 
-[[ $media =~ ^(audio|video|av)$ ]] || fail "MEDIA=$media is not known: use audio, video or av."
+[[ $media =~ ^(audio|video|av|rtp)$ ]] ||
+    fail "MEDIA=$media is not known: use audio, video, av or rtp."
 [[ $on_air =~ ^[1-9][0-9]*$ ]] || fail "DEMO_SECONDS=$on_air is no whole number of seconds."
 
 scratch=$(mktemp -d)
@@ -62,16 +64,18 @@ stop_stage() {
 # Sets `pipeline`.
 choose_pipeline() {
     local sink=(ivswhipsink name=whip "whip-endpoint=$endpoint")
-    local audio=(audiotestsrc is-live=true wave=ticks ! opusenc ! rtpopuspay)
+    local audio=(audiotestsrc is-live=true wave=ticks)
     local video=(videotestsrc is-live=true pattern=ball
-        ! 'video/x-raw,width=640,height=360,framerate=30/1'
-        ! x264enc tune=zerolatency speed-preset=veryfast bitrate=1000 key-int-max=60
+        ! 'video/x-raw,width=640,height=360,framerate=30/1')
+    local opus=(! opusenc ! rtpopuspay)
+    local h264=(! x264enc tune=zerolatency speed-preset=veryfast bitrate=1000 key-int-max=60
         ! 'video/x-h264,profile=baseline'
         ! rtph264pay config-interval=-1 aggregate-mode=zero-latency)
     case $media in
     audio) pipeline=("${audio[@]}" ! "${sink[@]}") ;;
     video) pipeline=("${video[@]}" ! "${sink[@]}") ;;
-    av) pipeline=("${sink[@]}" "${video[@]}" ! whip.sink_0 "${audio[@]}" ! whip.sink_1) ;;
+    av) pipeline=("${sink[@]}" "${video[@]}" ! whip. "${audio[@]}" ! whip.) ;;
+    rtp) pipeline=("${sink[@]}" "${video[@]}" "${h264[@]}" ! whip. "${audio[@]}" "${opus[@]}" ! whip.) ;;
     esac
 }
 
@@ -135,5 +139,5 @@ launch
 watch_publisher
 stop_stage
 echo "What the stage saw:"
-"$built/ivs-stage" report --require "$media" "$scratch/events" | sed 's/^/  /'
+"$built/ivs-stage" report --require "${media/rtp/av}" "$scratch/events" | sed 's/^/  /'
 echo "demo: all there."

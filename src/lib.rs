@@ -34,7 +34,7 @@
 //!
 //! | folder | in | out |
 //! | --- | --- | --- |
-//! | `input` | RTP from upstream, on upstream's threads | media through an open gate; changes of the pads |
+//! | `input` | media from upstream, on upstream's threads | RTP through an open gate; changes of the pads |
 //! | `peer` | the streams to publish, an answer | an offer; events of webrtcbin, which only this folder touches |
 //! | `run` | changes of pads, states, bus and session, as one message type | calls on the peer connection, signals, bus messages |
 //!

@@ -369,7 +369,7 @@ impl ElementImpl for IvsWhipSink {
             gst::subclass::ElementMetadata::new(
                 "Amazon IVS Real-Time WHIP sink",
                 "Sink/Network/WebRTC",
-                "Publishes RTP audio and video to an Amazon IVS Real-Time stage over WHIP",
+                "Publishes audio and video to an Amazon IVS Real-Time stage over WHIP",
                 "The gst-plugin-ivs authors",
             )
         });
