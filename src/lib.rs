@@ -8,12 +8,12 @@
 //! # The pipeline
 //!
 //! ```text
-//!               ┌─ ivswhipsink, a bin ──────────────────────────────────────────────────┐
-//!  rtpopuspay ──► sink_0 ──► clocksync ──► gate ───────────┐                            │
-//!               │                                          ├──► webrtcbin ──► DTLS, SRTP ──► UDP
-//!  rtph264pay ──► sink_1 ──► clocksync ──► gate ──► pacer ─┤    a new one each attempt  │
-//!               │             black source ──► rtph264pay ─┘                            │
-//!               └───────────────────────────────────────────▲───────────────────────────┘
+//!               ┌─ ivswhipsink, a bin ────────────────────────────────────────────────────────────┐
+//!  microphone ──► sink_0 ──► clocksync ──► chain ──► gate ───────────┐                            │
+//!               │                                                    ├──► webrtcbin ──► DTLS, SRTP ──► UDP
+//!  camera     ──► sink_1 ──► clocksync ──► chain ──► gate ──► pacer ─┤    a new one each attempt  │
+//!               │                       black source ──► rtph264pay ─┘                            │
+//!               └───────────────────────────────────────────▲─────────────────────────────────────┘
 //!                             calls, by the conductor only  │  events, as values
 //!                                              ┌────────────┴────────────┐
 //!                                              │  driver: one async task │ ──► HTTPS: POST, PATCH, DELETE
