@@ -221,9 +221,11 @@ class End:
     def start(self, command, control):
         """The command dies with this process, also if that is killed."""
         environment = {**os.environ, 'WIRE_CONTROL': control, 'WIRE_NEAR': NEAR, 'WIRE_FAR': FAR}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             ['setpriv', '--pdeathsig', 'KILL', 'ip', 'netns', 'exec', self.name, *command],
             env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+        prefer(process)
+        return process
 
     def listens(self, process, port):
         with open(f'/proc/{process.pid}/net/tcp', encoding='ascii') as sockets:
@@ -233,6 +235,18 @@ class End:
     def remove(self):
         os.close(self.device)
         remove_namespace(self.name)
+
+
+def prefer(process):
+    """Ahead of other sessions' work. Where the kernel groups processes by session, neither
+    their own niceness nor another's idle class counts between sessions."""
+    try:
+        with open(f'/proc/{process.pid}/autogroup', 'w', encoding='ascii') as group:
+            group.write('-20')
+    except OSError as error:
+        # Not all kernels group, nor do all containers let root change it.
+        if error.errno not in (errno.ENOENT, errno.EPERM, errno.EACCES, errno.EROFS):
+            raise
 
 
 class Direction:
