@@ -1,7 +1,7 @@
 //! Frames as bandwidth probes: an estimate rises without padding.
 //!
-//! A frame of some packets leaves through the pacer at 1.5 times the estimate. How fast
-//! it arrives shows whether the network carries that, if goog_cc is told that these
+//! A frame of some packets leaves through the pacer faster than the estimate. How fast it
+//! arrives shows whether the network carries that, if goog_cc is told that these
 //! packets are a probe.
 
 use std::collections::VecDeque;
@@ -30,6 +30,12 @@ const PROBE_FAILS: Duration = Duration::from_secs(6);
 const PROBE_HOLDS: Duration = Duration::from_secs(10);
 /// Probes that may still be reported.
 const PROBES_KEPT: usize = 4;
+/// How fast a probe leaves, in percent of the estimate, as a rule and near a rate that was
+/// too high: there a strong one makes a queue of its own, for which goog_cc falls.
+const STRONG: u64 = 150;
+const WEAK: u64 = 125;
+/// What is near to such a rate, in percent of it.
+const NEAR: std::ops::Range<u64> = 70..105;
 /// goog_cc numbers probes of its own from 1.
 const FIRST_ID: i32 = 100_000;
 
@@ -41,6 +47,8 @@ pub(super) struct FrameProbes {
     frame: Option<u32>,
     last_probe: Option<Duration>,
     last_fall: Option<Duration>,
+    /// The estimate ahead of its last fall.
+    too_high: u64,
     /// When a probe raised the estimate, until it is known whether rightly.
     raised: Option<Duration>,
     wait: Duration,
@@ -53,6 +61,7 @@ struct Probe {
     frame: u32,
     sequences: Vec<u64>,
     bytes: usize,
+    strength: u64,
     is_long_enough: bool,
 }
 
@@ -64,6 +73,7 @@ impl FrameProbes {
             frame: None,
             last_probe: None,
             last_fall: None,
+            too_high: 0,
             raised: None,
             wait: SHORTEST_WAIT,
             is_thinned: false,
@@ -85,7 +95,8 @@ impl FrameProbes {
             self.frame = Some(frame);
             self.drop_small();
             if wanted && self.is_due(packet.sent_at) {
-                self.begin(frame, packet.sent_at);
+                let strength = self.strength_at(bit_rate);
+                self.begin(frame, strength, packet.sent_at);
             }
         }
         let Some(probe) = self.probes.back_mut().filter(|probe| probe.frame == frame) else {
@@ -111,7 +122,7 @@ impl FrameProbes {
         let packets = probe.sequences.len().max(FEWEST_PACKETS);
         let number = |it: usize| i64::try_from(it).unwrap_or(1).max(1);
         let mut info = PacedPacketInfo::new(probe.id, number(packets), number(probe.bytes));
-        let bit_rate = i64::try_from(bit_rate / 2 * 3).unwrap_or_default();
+        let bit_rate = i64::try_from(bit_rate / 100 * probe.strength).unwrap_or_default();
         info.send_bitrate = goog_cc::units::DataRate::from_bits_per_sec(bit_rate);
         info
     }
@@ -124,6 +135,7 @@ impl FrameProbes {
                 self.wait = (self.wait * 4).min(LONGEST_WAIT);
             }
             self.last_fall = Some(now);
+            self.too_high = before;
         } else if probed && after > before + before / 100 * 15 {
             self.raised = Some(now);
         }
@@ -134,11 +146,20 @@ impl FrameProbes {
         }
     }
 
-    /// Whether the newest packet is of a probe.
-    pub(super) fn is_probing(&self) -> bool {
-        self.probes
-            .back()
-            .is_some_and(|probe| Some(probe.frame) == self.frame && !probe.is_long_enough)
+    /// How fast the newest packet leaves if it is of a probe, in percent of the estimate.
+    pub(super) fn strength(&self) -> Option<u64> {
+        let is_probing = |probe: &&Probe| Some(probe.frame) == self.frame && !probe.is_long_enough;
+        Some(self.probes.back().filter(is_probing)?.strength)
+    }
+
+    /// The strength of a probe beside such an estimate. What is left of a thinned stream
+    /// comes in bursts anyway.
+    fn strength_at(&self, bit_rate: u64) -> u64 {
+        let part = bit_rate.saturating_mul(100) / self.too_high.max(1);
+        match NEAR.contains(&part) && !self.is_thinned {
+            true => WEAK,
+            false => STRONG,
+        }
     }
 
     fn is_due(&self, now: Duration) -> bool {
@@ -152,7 +173,7 @@ impl FrameProbes {
         passed(self.last_probe, BETWEEN_PROBES) && passed(self.last_fall, wait)
     }
 
-    fn begin(&mut self, frame: u32, now: Duration) {
+    fn begin(&mut self, frame: u32, strength: u64, now: Duration) {
         if self.probes.len() >= PROBES_KEPT {
             self.probes.pop_front();
         }
@@ -161,6 +182,7 @@ impl FrameProbes {
             frame,
             sequences: Vec::new(),
             bytes: 0,
+            strength,
             is_long_enough: false,
         });
         self.next_id = self.next_id.checked_add(1).unwrap_or(FIRST_ID);
@@ -219,11 +241,28 @@ mod tests {
     fn a_large_frame_is_one_in_part() {
         let mut it = FrameProbes::new();
         assert_eq!(probes(&mut it, 0, 1, 40), 1);
-        assert!(!it.is_probing());
+        assert_eq!(it.strength(), None);
         // 25 kB are 200 ms.
         let info = it.info(24, 1_000_000);
         assert_eq!(info.probe_cluster_min_probes, 25);
         assert_eq!(it.info(25, 1_000_000), PacedPacketInfo::default());
+    }
+
+    #[test]
+    fn near_a_rate_that_was_too_high_it_is_weak() {
+        let strength = |too_high, is_thinned| {
+            let mut it = FrameProbes::new();
+            it.set_thinned(is_thinned);
+            it.estimated(too_high, too_high / 2, false, second(1));
+            assert_eq!(probes(&mut it, 10_000, 1, 6), 1);
+            let told = it.info(10_000 * 100, 1_000_000).send_bitrate.bps();
+            assert_eq!(told.unsigned_abs(), it.strength().unwrap() * 10_000);
+            it.strength()
+        };
+        assert_eq!(strength(1_200_000, false), Some(WEAK));
+        assert_eq!(strength(1_200_000, true), Some(STRONG));
+        assert_eq!(strength(900_000, false), Some(STRONG));
+        assert_eq!(strength(2_500_000, false), Some(STRONG));
     }
 
     #[test]

@@ -31,6 +31,12 @@ const MOST_PACKETS: usize = 2_048;
 const CLOCK_JUMP_US: i64 = 10_000_000;
 /// Times beyond 70 years overflow goog_cc's products.
 const LATEST_US: u128 = 1 << 51;
+/// What goog_cc falls to after a queue has grown, of what has just arrived. That is less
+/// than the network carries, since an encoder sends less than the estimate, and loss and
+/// full queues have a bound of their own. libwebrtc falls to 0.85.
+const BACK_OFF: f64 = 0.97;
+/// The pace, in percent of the target.
+const PACE: u64 = 115;
 /// No packet is larger, in bytes.
 const LARGEST_PACKET: usize = 65_535;
 
@@ -95,10 +101,9 @@ impl GoogEstimator {
     #[must_use]
     pub fn pace(&self) -> Option<u64> {
         let target = self.target()?;
-        Some(if self.probes.is_probing() {
-            target / 2 * 3
-        } else {
-            pace_of(target, self.demand)
+        Some(match self.probes.strength() {
+            Some(strength) => target / 100 * strength,
+            None => pace_of(target, self.demand),
         })
     }
 
@@ -278,14 +283,14 @@ impl BandwidthEstimator for GoogEstimator {
 pub(super) fn pace_of(target: u64, demand: Option<Demand>) -> u64 {
     match demand {
         Some(demand) if demand.is_thinned => target,
-        Some(demand) => demand.bit_rate / 5 * 6,
-        None => target / 5 * 6,
+        Some(demand) => demand.bit_rate / 100 * PACE,
+        None => target / 100 * PACE,
     }
 }
 
 fn controller(range: RateRange) -> GoogCcNetworkController {
     let rate = |it: u64| DataRate::from_bits_per_sec(i64::try_from(it).unwrap_or(i64::MAX / 2));
-    let config = NetworkControllerConfig {
+    let mut config = NetworkControllerConfig {
         constraints: TargetRateConstraints {
             at_time: Timestamp::zero(),
             min_data_rate: Some(rate(range.min())),
@@ -300,6 +305,7 @@ fn controller(range: RateRange) -> GoogCcNetworkController {
         },
         ..NetworkControllerConfig::default()
     };
+    config.field_trials.bwe_back_off_factor.backoff_factor = BACK_OFF;
     // Round trips of receiver reports, one of 0 above all, are not for it.
     GoogCcNetworkController::new(
         config,

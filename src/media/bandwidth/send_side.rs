@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(it.kind(), FeedbackKind::TransportWide);
         assert!(it.target() > Some(900_000));
         assert_eq!(it.queue_delay(), Some(Duration::ZERO));
-        assert_eq!(it.pace(), it.target().map(|target| target / 5 * 6));
+        assert_eq!(it.pace(), it.target().map(|target| pace_of(target, None)));
     }
 
     #[test]

@@ -168,14 +168,14 @@ fn steps() -> Vec<Scenario> {
             .map(Phase::without_goal)
             .collect()
     };
-    let b = step_phases(goal(90.0, 68.0, 1.0, 0.6), NO_GOAL.recovery(15.0));
+    let b = step_phases(goal(90.0, 78.0, 1.0, 0.6), NO_GOAL.recovery(12.0));
     let c = step_phases(goal(120.0, 75.0, 1.0, 1.0), NO_GOAL.recovery(20.0));
     let j = step_phases(goal(150.0, 70.0, 1.0, 2.0), NO_GOAL.recovery(25.0));
     let loses_feedback = Conditions {
         feedback_loss: 0.2,
         ..step(M)
     };
-    let h = step_phases(goal(90.0, 58.0, 1.0, 1.0), NO_GOAL.recovery(20.0));
+    let h = step_phases(goal(90.0, 65.0, 1.0, 1.0), NO_GOAL.recovery(20.0));
     let key_frames = step_phases(goal(90.0, 58.0, 1.0, 1.0), NO_GOAL.recovery(20.0));
     let costly = Control::Estimate(TransportWide::Negotiated, ChangeCost::KeyFrame);
     vec![
