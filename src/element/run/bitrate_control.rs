@@ -182,7 +182,11 @@ impl BitrateControl {
         }));
         let allocation = estimation.take(self.peer.observe(estimation.target()));
         self.pad.set_pace(estimation.pace());
-        self.status = Some(estimation.status());
+        let status = estimation.status();
+        let longest_queue = self.pass_through.longest_queue();
+        self.pad
+            .set_longest_queue(longest_queue.or(status.longest_queue()));
+        self.status = Some(status);
         allocation
     }
 
@@ -302,21 +306,21 @@ impl BitrateControl {
         self.tell(element);
     }
 
-    /// Leaves out frames that do not fit, if nobody makes them smaller.
+    /// Leaves out frames that do not fit, if nobody makes them smaller, or not in time.
     fn thin(&mut self, allocation: Option<Allocation>) {
-        let allocation = allocation.filter(|_| self.follower() == Follower::Thinning);
         let (Some(allocation), Some(status)) = (allocation, self.status) else {
             self.pass_through = PassThrough::default();
-            self.pad.set_thinning(None);
-            return self.pad.set_longest_queue(None);
+            return self.pad.set_thinning(None);
         };
+        let granted = allocation.encoder;
+        if self.follower() != Follower::Thinning {
+            self.pass_through = PassThrough::default();
+            return self.pad.set_thinning(status.thins_encoder_to(granted));
+        }
         let incoming = self.pad.incoming_rate();
         let now = self.origin.elapsed();
-        let granted = allocation.encoder;
         let thinned = self.pass_through.thin(status, granted, incoming, now);
         self.pad.set_thinning(thinned);
-        self.pad
-            .set_longest_queue(self.pass_through.longest_queue());
     }
 
     fn set_encoder(&mut self, element: &gst::Element, bit_rate: u64) {

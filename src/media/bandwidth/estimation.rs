@@ -43,6 +43,28 @@ pub struct NetworkStatus {
     pub feedback: FeedbackKind,
     /// Whether packets are lost that exceed a rate, if the feedback shows it.
     pub loses: bool,
+    /// Whether a queue on the way has filled and not yet drained, if the feedback shows it.
+    pub queue_is_full: bool,
+}
+
+/// The pacer's longest queue while one on the way is full. A picture that is late harms
+/// less than one that is lost, and sound with it.
+const LONGEST_QUEUE: Duration = Duration::from_secs(3);
+
+impl NetworkStatus {
+    /// The pacer's longest queue, if it is not the usual one.
+    #[must_use]
+    pub fn longest_queue(self) -> Option<Duration> {
+        self.queue_is_full.then_some(LONGEST_QUEUE)
+    }
+
+    /// What the video of an encoder is thinned to, if it has to be. `granted` is what the
+    /// estimate leaves for it. While a queue is full, an encoder that still makes what it
+    /// made on a wide network would fill the pacer for many seconds.
+    #[must_use]
+    pub fn thins_encoder_to(self, granted: u64) -> Option<u64> {
+        self.queue_is_full.then_some(granted)
+    }
 }
 
 impl Estimation {
@@ -106,6 +128,7 @@ impl Estimation {
             queue_delay: self.estimator.queue_delay(),
             feedback: self.estimator.kind(),
             loses: self.estimator.loses(),
+            queue_is_full: self.estimator.queue_is_full(),
         }
     }
 }

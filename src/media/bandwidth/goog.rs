@@ -17,6 +17,7 @@ use goog_cc::units::{DataRate, DataSize, Timestamp};
 use goog_cc::{GoogCcConfig, GoogCcNetworkController};
 
 use super::estimator::{BandwidthEstimator, Demand, RateRange, SentPacket};
+use super::filling_queue::{Arrived, FillingQueue};
 use super::frame_probes::FrameProbes;
 use super::loss_guard::{LossGuard, Reported};
 use super::send_history::PacketResult;
@@ -35,8 +36,10 @@ const LATEST_US: u128 = 1 << 51;
 /// than the network carries, since an encoder sends less than the estimate, and loss and
 /// full queues have a bound of their own. libwebrtc falls to 0.85.
 const BACK_OFF: f64 = 0.97;
-/// The pace, in percent of the target.
+/// The pace, in percent of the target; and while a queue on the way is full, so that it
+/// drains.
 const PACE: u64 = 115;
+const PACE_FULL: u64 = 90;
 /// No packet is larger, in bytes.
 const LARGEST_PACKET: usize = 65_535;
 
@@ -58,6 +61,7 @@ pub struct GoogEstimator {
     clock_offset: Option<i64>,
     probes: FrameProbes,
     guard: LossGuard,
+    filling: FillingQueue,
     sent_rate: SentRate,
     demand: Option<Demand>,
 }
@@ -78,6 +82,7 @@ impl GoogEstimator {
             clock_offset: None,
             probes: FrameProbes::new(),
             guard: LossGuard::new(range),
+            filling: FillingQueue::default(),
             sent_rate: SentRate::default(),
             demand: None,
         }
@@ -101,6 +106,9 @@ impl GoogEstimator {
     #[must_use]
     pub fn pace(&self) -> Option<u64> {
         let target = self.target()?;
+        if self.filling.is_full() {
+            return Some(target / 100 * PACE_FULL);
+        }
         Some(match self.probes.strength() {
             Some(strength) => target / 100 * strength,
             None => pace_of(target, self.demand),
@@ -110,6 +118,11 @@ impl GoogEstimator {
     /// Whether packets are lost that exceed a rate.
     pub(super) fn loses(&self) -> bool {
         self.guard.bound().is_some()
+    }
+
+    /// Whether a queue on the way has filled and not yet drained.
+    pub(super) fn queue_is_full(&self) -> bool {
+        self.filling.is_full()
     }
 
     /// The newest target, even if it has panicked since.
@@ -175,10 +188,24 @@ impl GoogEstimator {
         let near = at + offset;
         if self.clock_offset.is_none() || near.abs_diff(now) > CLOCK_JUMP_US.unsigned_abs() {
             self.guard.forget_delays();
+            self.filling = FillingQueue::default();
             self.clock_offset = Some(now - at);
             return Timestamp::from_micros(now);
         }
         Timestamp::from_micros(near)
+    }
+
+    /// What is left of a thinned stream comes in bursts, each of which fills a queue for a
+    /// moment.
+    fn notice_filling(&mut self, results: &[GoogPacketResult]) {
+        if self.demand.is_some_and(|demand| demand.is_thinned) {
+            self.filling = FillingQueue::default();
+            return;
+        }
+        let arrived = results.iter().filter_map(arrived);
+        if let Some(rate) = self.filling.feedback(arrived, self.now) {
+            self.guard.fills(rate, self.now);
+        }
     }
 
     /// Close to the maximum there is nothing to find out, and below a bound or with much
@@ -229,6 +256,7 @@ impl BandwidthEstimator for GoogEstimator {
         let now = self.now;
         self.guard
             .feedback(results.iter().map(reported), target, now);
+        self.notice_filling(&results);
         let probed = results
             .iter()
             .any(|it| it.sent_packet.pacing_info.probe_cluster_id > 0);
@@ -331,6 +359,16 @@ fn reported(result: &GoogPacketResult) -> Reported {
             .is_received()
             .then(|| (result.receive_time.us() - sent.send_time.us()) / 1_000),
     }
+}
+
+fn arrived(result: &GoogPacketResult) -> Option<Arrived> {
+    let Reported { size, delay } = reported(result);
+    delay.map(|delay| Arrived {
+        // Infinite for a lost one, of which goog_cc panics.
+        at: result.receive_time.us() / 1_000,
+        delay,
+        size,
+    })
 }
 
 #[cfg(test)]

@@ -148,6 +148,13 @@ impl LossGuard {
         self.bound = self.bound.filter(|bound| *bound < target);
     }
 
+    /// A queue begins to fill, and so much arrives.
+    pub(super) fn fills(&mut self, received: u64, now: Duration) {
+        if self.may_decrease(Cause::FullQueue, now) {
+            self.bound_to(Cause::FullQueue, received, now);
+        }
+    }
+
     /// Other clock or route: delays are not comparable any more.
     pub(super) fn forget_delays(&mut self) {
         self.packets.clear();
@@ -202,20 +209,28 @@ impl LossGuard {
 
     /// Lowers the bound if it is time for it, and says whether it was.
     fn decrease(&mut self, cause: Cause, now: Duration) -> bool {
-        let wait = cause.between_decreases();
-        let too_soon = |(_, at): (Cause, Duration)| now.saturating_sub(at) < wait;
-        if self.decrease.is_some_and(too_soon) {
+        if !self.may_decrease(cause, now) {
             return false;
         }
-        self.decrease = Some((cause, now));
         let received = match cause {
             Cause::FullQueue => self.received_rate(self.before_short, WINDOW),
             Cause::Policer => self.received_rate(0, LONG_WINDOW),
         };
+        self.bound_to(cause, received, now);
+        true
+    }
+
+    fn may_decrease(&self, cause: Cause, now: Duration) -> bool {
+        let wait = cause.between_decreases();
+        let too_soon = |(_, at): (Cause, Duration)| now.saturating_sub(at) < wait;
+        !self.decrease.is_some_and(too_soon)
+    }
+
+    fn bound_to(&mut self, cause: Cause, received: u64, now: Duration) {
+        self.decrease = Some((cause, now));
         let bound = received / 100 * cause.part();
         let bound = self.bound.map_or(bound, |it| it.min(bound));
         self.bound = Some(self.range.clamp(bound));
-        true
     }
 
     /// Raises the bound. Random loss on top does not hold that of a policer down.

@@ -28,6 +28,7 @@ mod allocation;
 mod encoder_steps;
 mod estimation;
 mod estimator;
+mod filling_queue;
 mod frame_probes;
 mod goog;
 mod header_extension;

@@ -84,6 +84,7 @@ mod tests {
             queue_delay: Some(Duration::from_millis(queue_ms)),
             feedback: FeedbackKind::TransportWide,
             loses,
+            queue_is_full: false,
         }
     }
 

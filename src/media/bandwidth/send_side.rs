@@ -95,6 +95,12 @@ impl SendSideEstimator {
         self.kind == FeedbackKind::TransportWide && self.goog.loses()
     }
 
+    /// Whether a queue on the way is full, if transport-wide feedback shows it.
+    #[must_use]
+    pub fn queue_is_full(&self) -> bool {
+        self.kind == FeedbackKind::TransportWide && self.goog.queue_is_full()
+    }
+
     /// What the pacer may let leave, in bit/s. `None` if there is no estimate.
     #[must_use]
     pub fn pace(&self) -> Option<u64> {

@@ -219,22 +219,26 @@ impl Publisher {
         };
         let retransmitted = self.retransmitted.bit_rate(now);
         let allocation = Allocation::of(target, AUDIO_RATE, retransmitted, &self.limits);
-        if self.thins {
-            let status = NetworkStatus {
-                estimate: Some(target),
-                queue_delay: estimator.queue_delay(),
-                feedback: estimator.kind(),
-                loses: estimator.loses(),
-            };
-            let granted = allocation.encoder;
+        let status = NetworkStatus {
+            estimate: Some(target),
+            queue_delay: estimator.queue_delay(),
+            feedback: estimator.kind(),
+            loses: estimator.loses(),
+            queue_is_full: estimator.queue_is_full(),
+        };
+        let longest_queue = self.pass_through.longest_queue();
+        self.pacer
+            .set_longest_queue(longest_queue.or(status.longest_queue()));
+        let granted = allocation.encoder;
+        if !self.thins {
+            self.thinning.set_target(status.thins_encoder_to(granted));
+        } else {
             let thinned = self.pass_through.thin(status, granted, Some(STREAM), now);
             self.thinning.set_target(thinned);
             estimator.set_demand(Some(Demand {
                 bit_rate: self.limits.demand(STREAM, AUDIO_RATE),
                 is_thinned: thinned.is_some(),
             }));
-            self.pacer
-                .set_longest_queue(self.pass_through.longest_queue());
         }
         if let Some(bit_rate) = self.steps.step(allocation.encoder, now) {
             self.changes.push((now_us, bit_rate));
