@@ -208,7 +208,7 @@ def publish(options, wire, video, properties, logs):
     token = subprocess.run([stage, 'token', '--key-file', key], check=True, capture_output=True)
     far = (f'{stage} serve --port 8080 --regional-port 8081 --media-address 10.77.0.2'
            f' --key-file {key} --feedback {options.feedback} --events {logs}/events')
-    near = (f'timeout -k 10 -s INT {seconds} gst-launch-1.0 -e -m'
+    near = (f'timeout --foreground -k 10 -s INT {seconds} gst-launch-1.0 -e -m'
             f' ivswhipsink name=whip whip-endpoint=http://127.0.0.1:8080/ {properties}'
             f' {video} ! rtph264pay config-interval=-1 aggregate-mode=zero-latency ! whip.'
             ' audiotestsrc is-live=true ! opusenc ! rtpopuspay ! whip.')
