@@ -45,6 +45,8 @@ const PLAYED: &[&str] = &[
     "The session could not be deleted (no reply came in time)",
     "the session is still being ended, in the background",
 ];
+/// What the element says where the encoders get too little of the processor.
+const OF_LOAD: &[&str] = &["frames a second, and IVS asks for"];
 /// What GStreamer 1.22 says now and then, without harm.
 const OF_GSTREAMER: &[&str] = &[
     // A query meets a pad of an element that starts or stops.
@@ -105,7 +107,8 @@ fn play_minutes(seed: u64, seconds: u64) -> (Vec<Report>, Vec<Usage>) {
 
 fn is_played(line: &str) -> bool {
     let has_one = |texts: &[&str]| texts.iter().any(|text| line.contains(text));
-    has_one(OF_GSTREAMER) || line.contains(" ivswhipsink whip: ") && has_one(PLAYED)
+    let of_element = line.contains(" ivswhipsink whip: ");
+    has_one(OF_GSTREAMER) || of_element && (has_one(PLAYED) || has_one(OF_LOAD))
 }
 
 fn number(variable: &str) -> Option<u64> {
