@@ -13,6 +13,7 @@ mod filler;
 mod filler_fallback;
 mod hosts;
 mod limits;
+mod metadata;
 mod offered_media;
 mod own_video;
 mod token_scope;
@@ -31,6 +32,7 @@ pub use limits::{
     LimitViolation, VIDEO_BIT_RATE as MAX_BIT_RATE, audio_violations, check_codec, limit_warning,
     limits_apply, video_violations,
 };
+pub use metadata::{MetadataError, MetadataQueue};
 pub use offered_media::{ForeignCodec, OfferedMedia};
 pub use own_video::{PICTURE_BOUNDS, suggested_bit_rate};
 pub use token_scope::{RedirectHosts, RedirectHostsError, TokenDenied, may_have_token};

@@ -1,12 +1,9 @@
 //! RTP, H.264, RTCP, timestamps and DTLS certificates as values.
 //!
 //! In: packets, and the time at which each passed. Out: what a stream measures, what
-//! the far end reports, and what a parameter set says. Also made here: a DTLS
-//! certificate and a black picture. [`bandwidth`] estimates what the network carries, and
-//! decides what leaves when.
-//! In: packets, and the time at which each passed. Out: what a stream measures, how its
-//! timestamps are aligned, what the far end reports, and what a parameter set says.
-//! Also made here: a DTLS certificate and a black picture.
+//! how its timestamps are aligned, what the far end reports, and what a parameter set
+//! says. Also made here: a DTLS certificate, a black picture, and messages that travel with
+//! a frame. [`bandwidth`] estimates what the network carries, and decides what leaves when.
 //!
 //! This module has no I/O, clock, logging, AWS fact or GStreamer type.
 
@@ -23,6 +20,7 @@ mod rtcp_reports;
 mod rtp_stream;
 #[cfg(test)]
 pub(crate) mod sample_stream;
+mod sei;
 pub(crate) mod sps;
 mod stream_meter;
 mod time_alignment;
@@ -35,6 +33,7 @@ pub use picture_size::{FittedPicture, PictureSize, SideBounds};
 pub use picture_steps::{PictureStep, PictureSteps};
 pub use rtcp_reports::{Report, RtcpReports};
 pub use rtp_stream::{Moment, Place, RtpHeader, RtpStream};
+pub use sei::{ByteRate, FirstSlice, user_data_unit};
 pub use sps::Sps;
 pub use stream_meter::{AudioMeter, BFrames, VideoMeter};
 pub use time_alignment::{Step, TimeAlignment, Timing, TimingNews};
