@@ -21,6 +21,8 @@ pub(super) struct Outgoing {
     incoming: AudioMeter,
     thinning: Option<Thinning>,
     dropped: DroppedFrames,
+    /// Packets ahead of the one that tells whether their frame is left out.
+    preamble: Vec<Held>,
     /// By which packets carry their transport-wide numbers.
     extension: Option<ExtensionId>,
     origin: Instant,
@@ -38,6 +40,18 @@ pub(super) struct Passage {
     pub(super) awaits_key_frame: bool,
 }
 
+/// How many packets may be ahead of a frame's first slice.
+const MAX_PREAMBLE: usize = 16;
+
+/// A packet that waits for the fate of its frame.
+struct Held {
+    header: RtpHeader,
+    at: Moment,
+    buffer: gst::Buffer,
+    marker: bool,
+    payload: Vec<u8>,
+}
+
 impl Outgoing {
     pub(super) fn new(format: StreamFormat, ssrc: u32) -> Self {
         let first = Place {
@@ -50,6 +64,7 @@ impl Outgoing {
             incoming: AudioMeter::default(),
             thinning: None,
             dropped: DroppedFrames::default(),
+            preamble: Vec::new(),
             extension: None,
             format: format.clone(),
             ssrc,
@@ -82,6 +97,7 @@ impl Outgoing {
     /// extension for them.
     pub(super) fn begin_session(&mut self, extension: Option<ExtensionId>) {
         self.extension = extension;
+        self.preamble.clear();
         self.set_thinning(None);
         self.change_source();
     }
@@ -146,7 +162,10 @@ impl Outgoing {
             && !self.stream.continues(header, at)
             && gate.await_key_frame_again(Instant::now());
         let mut packets = Vec::new();
-        if gate.passes(|| frame.is_entry) && self.fits(packet, header, frame, at) {
+        if gate.passes(|| frame.is_entry)
+            && !self.holds(packet, buffer, frame, at)
+            && self.fits(packet, header, frame, at, &mut packets)
+        {
             if frame.lacks_sets {
                 self.insert_sets(header, buffer, at, &mut packets);
             }
@@ -160,26 +179,81 @@ impl Outgoing {
         }
     }
 
-    /// Whether thinning lets a packet leave. One that does not leaves no gap.
+    /// Keeps a packet that is ahead of its frame's first slice, if frames are left out:
+    /// it tells nothing of the frame, and shares its fate. Returns whether it did.
+    fn holds(
+        &mut self,
+        packet: &RtpPacket<'_>,
+        buffer: &gst::BufferRef,
+        frame: FrameStart,
+        at: Moment,
+    ) -> bool {
+        if self.thinning.is_none() || self.sets.is_none() || !frame.is_preamble {
+            return false;
+        }
+        let header = RtpHeader::from(packet);
+        self.skip_preamble_of_others(header);
+        if self.preamble.len() >= MAX_PREAMBLE {
+            self.skip_preamble();
+        }
+        self.preamble.push(Held {
+            header,
+            at,
+            buffer: buffer.to_owned(),
+            marker: packet.marker_bit(),
+            payload: packet.payload().to_vec(),
+        });
+        true
+    }
+
+    /// Whether thinning lets a packet leave. One that does not leaves no gap. What was held
+    /// of its frame leaves ahead of it.
     fn fits(
         &mut self,
         packet: &RtpPacket<'_>,
         header: RtpHeader,
         frame: FrameStart,
         at: Moment,
+        packets: &mut Vec<gst::Buffer>,
     ) -> bool {
         let Some(thinning) = self.thinning.as_mut().filter(|_| self.sets.is_some()) else {
             return true;
         };
-        // What is ahead of the frame's first slice tells nothing of the frame. No decoder
-        // needs it.
-        let fits =
-            !frame.is_preamble && thinning.passes(frame.kind, packet.payload_len(), at.arrival);
+        let held = self.preamble.iter().map(|held| held.payload.len());
+        let size = packet.payload_len() + held.sum::<usize>();
+        let fits = thinning.passes(frame.kind, size, at.arrival);
         self.dropped = thinning.dropped();
-        if !fits {
+        self.skip_preamble_of_others(header);
+        if fits {
+            self.release_preamble(packets);
+        } else {
+            self.skip_preamble();
             self.stream.skip(header, at);
         }
         fits
+    }
+
+    fn release_preamble(&mut self, packets: &mut Vec<gst::Buffer>) {
+        for held in std::mem::take(&mut self.preamble) {
+            if let Some(place) = self.stream.place(held.header, held.at) {
+                packets.extend(self.packet(&held.buffer, place, held.marker, &held.payload));
+            }
+        }
+    }
+
+    /// Leaves out what was held of another frame than the one of this packet: its slices
+    /// are lost.
+    fn skip_preamble_of_others(&mut self, header: RtpHeader) {
+        let first = self.preamble.first();
+        if first.is_some_and(|held| held.header.timestamp != header.timestamp) {
+            self.skip_preamble();
+        }
+    }
+
+    fn skip_preamble(&mut self) {
+        for held in std::mem::take(&mut self.preamble) {
+            self.stream.skip(held.header, held.at);
+        }
     }
 
     fn frame_start(&mut self, packet: &RtpPacket<'_>, buffer: &gst::BufferRef) -> FrameStart {
@@ -237,5 +311,100 @@ impl Outgoing {
             ..,
         );
         Some(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream of H.264 through an open gate, and the numbers of what leaves.
+    struct Source {
+        outgoing: Outgoing,
+        gate: Gate,
+        sequence: u16,
+    }
+
+    impl Source {
+        fn new() -> Self {
+            gst::init().unwrap();
+            let format = StreamFormat {
+                track: Track::Video,
+                encoding: Some("H264".to_owned()),
+                named_clock_rate: None,
+                parameter_sets: None,
+                parameters: Vec::new(),
+            };
+            let gate = Gate::default();
+            gate.open();
+            Self {
+                outgoing: Outgoing::new(format, 7),
+                gate,
+                sequence: 0,
+            }
+        }
+
+        /// Sends a packet of a frame. Returns number, timestamp and payload of each that
+        /// leaves.
+        fn send(&mut self, frame: u32, payload: &[u8]) -> Vec<(u16, u32, Vec<u8>)> {
+            self.sequence += 1;
+            let packet = RtpPacketBuilder::<_, &[u8]>::new()
+                .payload_type(96)
+                .ssrc(1)
+                .sequence_number(self.sequence)
+                .timestamp(frame * 3000)
+                .payload(payload);
+            let buffer = gst::Buffer::from_slice(packet.write_vec().unwrap());
+            let time = gst::ClockTime::from_mseconds(u64::from(frame) * 33);
+            let passage = self.outgoing.pass(&buffer, Some(time), &self.gate);
+            let left = passage.packets.iter().map(|buffer| {
+                let bytes = buffer.map_readable().unwrap();
+                let packet = RtpPacket::parse(&bytes).unwrap();
+                let payload = packet.payload().to_vec();
+                (packet.sequence_number(), packet.timestamp(), payload)
+            });
+            left.collect()
+        }
+    }
+
+    const KEY: &[u8] = &[0x65, 0x88];
+    const SETS: &[u8] = &[0x78, 0, 4, 0x67, 0x42, 0xe0, 0x1f, 0, 2, 0x68, 0xce];
+    const MESSAGE: &[u8] = &[6, 5, 17];
+
+    #[test]
+    fn what_is_ahead_of_a_frame_shares_its_fate_while_frames_are_left_out() {
+        let mut source = Source::new();
+        source.send(0, SETS);
+        source.outgoing.set_thinning(Some(1_000_000));
+        let key = source.send(0, KEY);
+        assert_eq!(key.len(), 1);
+        // Frame 1 fits, and its message leaves with it.
+        assert_eq!(source.send(1, MESSAGE), []);
+        let large = [&[0x41, 0x9a][..], &vec![0; 200_000]].concat();
+        let left = source.send(1, &large);
+        assert_eq!((left.len(), &left[0].2[..]), (2, MESSAGE));
+        assert_eq!(left[0].0, key[0].0.wrapping_add(1));
+        assert_eq!(
+            (left[1].0, left[1].1),
+            (left[0].0.wrapping_add(1), left[0].1)
+        );
+        // Frame 2 does not, and neither does its message, nor one without a frame.
+        assert_eq!(source.send(2, MESSAGE), []);
+        assert_eq!(source.send(2, &[0x41, 0x9a]), []);
+        assert_eq!(source.send(3, MESSAGE), []);
+        assert_eq!(source.send(4, &[0x41, 0x9a]), []);
+        // Nothing is missing before what follows.
+        source.outgoing.set_thinning(None);
+        assert_eq!(source.send(5, SETS).len(), 1);
+        let next = source.send(5, KEY);
+        assert_eq!(next[0].0, left[1].0.wrapping_add(2));
+    }
+
+    #[test]
+    fn without_thinning_nothing_is_held() {
+        let mut source = Source::new();
+        source.send(0, SETS);
+        source.send(0, KEY);
+        assert_eq!(source.send(1, MESSAGE).len(), 1);
     }
 }
