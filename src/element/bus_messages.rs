@@ -157,6 +157,20 @@ pub(super) fn post_limit(
     let _ = element.post_message(message);
 }
 
+/// Posts a warning for metadata that were not sent. The details have the name of what is
+/// in the way.
+pub(super) fn post_metadata_warning(element: &gst::Element, name: &str, text: &str) {
+    gst::warning!(CAT, obj = element, "{text}");
+    let details = gst::Structure::builder("details")
+        .field("metadata", name)
+        .build();
+    let message = gst::message::Warning::builder(gst::ResourceError::Settings, text)
+        .details(details)
+        .src(element)
+        .build();
+    let _ = element.post_message(message);
+}
+
 /// Posts a warning of the session, with its name in the details.
 pub(super) fn post_session_warning(element: &gst::Element, warning: &Warning) {
     let text = warning.to_string();

@@ -18,7 +18,7 @@ use super::settings::{
     DEFAULT_MIN_BITRATE, DEFAULT_RETRIES, DEFAULT_SILENCE_TIMEOUT, DEFAULT_TIMEOUT, Settings,
     SettingsError, VideoFiller, parse_token,
 };
-use super::{bus_messages, signals, stats};
+use super::{bus_messages, metadata, signals, stats};
 use crate::ivs::GLOBAL_ENDPOINT;
 use crate::session::Config;
 use crate::whip::{Track, TracksError};
@@ -357,7 +357,9 @@ impl ObjectImpl for IvsWhipSink {
     }
 
     fn signals() -> &'static [glib::subclass::Signal] {
-        signals::signals()
+        signals::signals(|element, data, repeat| {
+            metadata::send(element.upcast_ref(), &element.imp().state, data, repeat)
+        })
     }
 }
 

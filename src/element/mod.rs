@@ -9,6 +9,7 @@ mod bus_messages;
 mod imp;
 mod input;
 mod log;
+mod metadata;
 mod peer;
 mod run;
 mod session_state;

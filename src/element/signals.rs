@@ -1,11 +1,13 @@
 //! The element's signals.
 
 use std::ops::ControlFlow;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use glib::prelude::*;
 use glib::signal::signal_has_handler_pending;
 use glib::subclass::{Signal, SignalId};
+
+use super::IvsWhipSink;
 
 /// Emitted with each new webrtcbin before it is linked. A handler can set what the
 /// element has no property for.
@@ -19,6 +21,16 @@ pub(super) const REQUEST_TOKEN: &str = "request-token";
 /// Emitted with each encoder that the element makes, before it is set up. A handler that
 /// sets it up itself returns true.
 const ENCODER_SETUP: &str = "encoder-setup";
+
+/// An action: sends a message with the video, in its next frame and in as many frames
+/// after it as the second argument says (0 to 30). The first has its 1 to 1023 bytes; all
+/// messages of a second, repeats included, have at most 10240. Returns whether the message
+/// was taken; if not, a warning on the bus says why. It can be emitted from any thread,
+/// and waits for nothing. Receivers get each repeat, and may miss any.
+const SEND_METADATA: &str = "send-metadata";
+
+/// What [`SEND_METADATA`] does.
+pub(super) type SendMetadata = fn(&IvsWhipSink, &[u8], u32) -> bool;
 
 /// Lets the application set an encoder up. Returns whether it did.
 pub(super) fn set_up_encoder(element: &gst::Element, encoder: &gst::Element) -> bool {
@@ -40,9 +52,11 @@ pub(super) fn has_bitrate_handler(element: &gst::Element) -> bool {
     notify.is_some_and(|notify| signal_has_handler_pending(element, notify, Some(property), false))
 }
 
-pub(super) fn signals() -> &'static [Signal] {
-    static SIGNALS: LazyLock<Vec<Signal>> = LazyLock::new(|| {
+pub(super) fn signals(send_metadata: SendMetadata) -> &'static [Signal] {
+    static SIGNALS: OnceLock<Vec<Signal>> = OnceLock::new();
+    SIGNALS.get_or_init(|| {
         vec![
+            send_metadata_action(send_metadata),
             Signal::builder(WEBRTCBIN_READY)
                 .param_types([gst::Element::static_type()])
                 .build(),
@@ -64,6 +78,24 @@ pub(super) fn signals() -> &'static [Signal] {
                 })
                 .build(),
         ]
-    });
-    &SIGNALS
+    })
+}
+
+fn send_metadata_action(send: SendMetadata) -> Signal {
+    Signal::builder(SEND_METADATA)
+        .param_types([glib::Bytes::static_type(), u32::static_type()])
+        .return_type::<bool>()
+        .action()
+        .run_last()
+        .class_handler(move |values| {
+            let [element, data, repeat] = values else {
+                return None;
+            };
+            let element = element.get::<IvsWhipSink>().ok()?;
+            // Some languages pass NULL for no bytes.
+            let data = data.get::<Option<glib::Bytes>>().ok()?;
+            let data = data.as_deref().unwrap_or_default();
+            Some(send(&element, data, repeat.get().ok()?).to_value())
+        })
+        .build()
 }

@@ -1,6 +1,6 @@
 //! RTP, H.264, RTCP, timestamps and DTLS certificates as values.
 //!
-//! In: packets, and the time at which each passed. Out: what a stream measures, what
+//! In: packets, and the time at which each passed. Out: what a stream measures,
 //! how its timestamps are aligned, what the far end reports, and what a parameter set
 //! says. Also made here: a DTLS certificate, a black picture, and messages that travel with
 //! a frame. [`bandwidth`] estimates what the network carries, and decides what leaves when.

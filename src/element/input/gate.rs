@@ -50,6 +50,15 @@ impl Gate {
         self.move_on(OPEN, AWAITS_KEY_FRAME)
     }
 
+    /// Whether the next frame is to pass, which may be a key frame.
+    pub(crate) fn lets_pass(&self, is_key_frame: bool) -> bool {
+        match self.mode.load(Ordering::Acquire) {
+            OPEN => true,
+            AWAITS_KEY_FRAME => is_key_frame,
+            _ => false,
+        }
+    }
+
     /// Whether a buffer passes. `begins` says whether a decoder can begin with
     /// it; it is called only while the gate waits for a key frame.
     pub(crate) fn passes(&self, begins: impl FnOnce() -> bool) -> bool {

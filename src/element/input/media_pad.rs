@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
-use super::chain::{PadChain, advised_caps};
+use super::chain::{Metadata, PadChain, advised_caps};
 use super::latency::{Latency, upstream_latency};
 use super::pad_stream::{OpenGate, PadEvent, PadStream};
 use super::pad_timing::{PadTiming, SharedAlignment};
@@ -343,6 +343,12 @@ impl MediaPad {
     /// Sets what share of the audio the far end misses, in percent.
     pub(crate) fn set_audio_loss(&self, percent: u8) {
         self.chain.set_audio_loss(percent);
+    }
+
+    /// The messages that go into the video. `None` without video, and with video that
+    /// comes as RTP.
+    pub(crate) fn metadata(&self) -> Option<Arc<Metadata>> {
+        self.chain.metadata()
     }
 
     /// Notes an error of an element inside. Returns whether it is one of this pad's chain.

@@ -145,6 +145,11 @@ impl PadStream {
         !self.gate.is_closed()
     }
 
+    /// Whether a frame may leave now, which may be a key frame.
+    pub(super) fn lets_pass(&self, is_key_frame: bool) -> bool {
+        self.gate.lets_pass(is_key_frame)
+    }
+
     pub(super) fn state(&self) -> PadState {
         self.lock().state.clone()
     }

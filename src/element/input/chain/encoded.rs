@@ -23,8 +23,18 @@ pub(super) fn h264(name: &str) -> Result<gst::Bin, CapsError> {
     let parser = row.add("h264parse", BAD)?;
     // Parameter sets before each key frame, so that a viewer can begin there.
     parser.set_property("config-interval", -1);
+    row.add_filter(&byte_stream())?;
     pay_h264(&mut row)?;
     row.finish()
+}
+
+/// In which metadata can be inserted. Frames that come in several buffers stay in them,
+/// since a parser that makes one of them waits for the next frame.
+fn byte_stream() -> gst::Caps {
+    gst::Caps::builder("video/x-h264")
+        .field("stream-format", "byte-stream")
+        .field("alignment", gst::List::new(["au", "nal"]))
+        .build()
 }
 
 pub(super) fn pay_opus(row: &mut Row) -> Result<(), CapsError> {

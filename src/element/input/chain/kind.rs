@@ -98,6 +98,11 @@ impl MediaKind {
         }
     }
 
+    /// Whether it is video that comes in frames, and not in packets.
+    pub(super) fn has_frames(&self) -> bool {
+        matches!(self, Self::H264 | Self::RawVideo(_))
+    }
+
     /// Whether the same elements fit both.
     pub(super) fn has_chain_of(&self, other: &Self) -> bool {
         match (self, other) {

@@ -4,10 +4,12 @@
 //! ```text
 //! RTP        nothing
 //! Opus       opusparse ► rtpopuspay
-//! H.264      h264parse ► rtph264pay
+//! H.264      h264parse ► metadata ► rtph264pay
 //! raw audio  audioconvert ► audioresample ► opusenc ► rtpopuspay
-//! raw video  videorate ► videoconvertscale ► encoder ► rtph264pay
+//! raw video  videorate ► videoconvertscale ► encoder ► metadata ► rtph264pay
 //! ```
+//!
+//! *metadata* is a probe that inserts the application's messages.
 //!
 //! A chain is built at the first caps, on the pad's streaming thread, and replaced when
 //! media of another kind come.
@@ -18,6 +20,7 @@ mod encoded;
 mod encoder_watch;
 mod kind;
 mod memory;
+mod metadata;
 mod pad_chain;
 mod raw_audio;
 mod raw_video;
@@ -26,6 +29,7 @@ mod video_encoders;
 
 pub(crate) use accepted_caps::accepted_caps;
 pub(super) use accepted_caps::advised_caps;
+pub(crate) use metadata::Metadata;
 pub(super) use pad_chain::PadChain;
 
 /// Debian's packages with the elements.

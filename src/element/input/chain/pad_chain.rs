@@ -10,6 +10,7 @@ use super::super::stream_format::CapsError;
 use super::EncoderSetup;
 use super::encoded;
 use super::kind::MediaKind;
+use super::metadata::Metadata;
 use super::raw_audio::RawAudioChain;
 use super::raw_video::RawVideoChain;
 use super::settings::ChainSettings;
@@ -22,6 +23,7 @@ pub(in super::super) struct PadChain {
     sync: gst::Element,
     sender: RtpSender,
     stream: Arc<PadStream>,
+    metadata: Arc<Metadata>,
     state: Mutex<State>,
 }
 
@@ -59,6 +61,7 @@ impl PadChain {
             sync: sync.clone(),
             sender: sender.clone(),
             stream: stream.clone(),
+            metadata: Arc::default(),
             state: Mutex::default(),
         }
     }
@@ -174,6 +177,12 @@ impl PadChain {
         }
     }
 
+    /// The messages that go into the video, if its frames come in: encoded or raw.
+    pub(in super::super) fn metadata(&self) -> Option<Arc<Metadata>> {
+        let chain = self.chain()?;
+        chain.kind.has_frames().then(|| self.metadata.clone())
+    }
+
     /// Sets what share of the audio the far end misses, in percent.
     pub(in super::super) fn set_audio_loss(&self, percent: u8) {
         if let Some(Parts::Audio(audio)) = self.chain().as_deref().map(|chain| &chain.parts) {
@@ -181,9 +190,10 @@ impl PadChain {
         }
     }
 
-    /// Forgets which encoders failed.
+    /// Forgets which encoders failed, and the messages that wait.
     pub(in super::super) fn reset(&self) {
         self.lock().failed.clear();
+        self.metadata.clear();
     }
 
     /// Removes the chain from the bin.
@@ -232,6 +242,9 @@ impl PadChain {
             && let Parts::Video(video) = &chain.parts
         {
             video.watch_pictures(&chain.bin, &self.stream);
+        }
+        if let Some(chain) = chain.as_ref().filter(|chain| chain.kind.has_frames()) {
+            self.metadata.insert_into(&chain.bin, &self.stream);
         }
         Ok(chain.map(Arc::new))
     }
