@@ -2,12 +2,14 @@
 //! losses, media time and H.264 frames goes out. It decodes nothing.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::frames::{FrameReport, Frames, Piece};
 use crate::h264;
 use crate::offer::{Direction, Kind, OfferSection};
+use crate::video::{Video, VideoReport};
 
 /// What arrived in one section.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +44,9 @@ pub struct SectionReport {
     /// The frames that could be decoded; `None` without video packets.
     #[serde(default)]
     pub frames: Option<FrameReport>,
+    /// What its H.264 is like; `None` without video packets.
+    #[serde(default)]
+    pub video: Option<Arc<VideoReport>>,
     /// When the first packet arrived, in milliseconds since the stage started.
     pub first_ms: Option<u64>,
     /// When the last packet arrived, in milliseconds since the stage started.
@@ -63,6 +68,7 @@ impl SectionReport {
             key_frames: 0,
             size: None,
             frames: None,
+            video: None,
             first_ms: None,
             last_ms: None,
         }
@@ -100,6 +106,7 @@ pub(crate) struct Counter {
     past: Totals,
     key_frame_at: Option<(u32, u64)>,
     frames: Option<Frames>,
+    video: Video,
 }
 
 /// The counts of one SSRC. Each SSRC has sequence numbers and timestamps of its
@@ -129,6 +136,7 @@ impl Counter {
             past: Totals::default(),
             key_frame_at: None,
             frames: None,
+            video: Video::default(),
         }
     }
 
@@ -209,8 +217,18 @@ impl Counter {
         let frames = self
             .frames
             .get_or_insert_with(|| Frames::new(&piece, packet.at_ms));
+        let ssrc = frames.ssrc();
         frames.add(&piece, packet.at_ms);
+        if frames.ssrc() != ssrc {
+            self.video.restart();
+        }
+        self.video
+            .packet(packet.payload, found.profile_level, packet.at_ms);
+        for picture in frames.take_pictures() {
+            self.video.picture(&picture, packet.at_ms);
+        }
         self.report.frames = Some(frames.report(packet.at_ms));
+        self.report.video = Some(Arc::clone(self.video.report()));
     }
 }
 

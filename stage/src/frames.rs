@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::h264::{PayloadInfo, SliceHead};
+use crate::video::Picture;
 
 /// Longest gap in milliseconds that is not a freeze.
 const FREEZE_MS: u64 = 200;
@@ -78,6 +79,8 @@ pub(crate) struct Frames {
     gap_since_ms: u64,
     /// Without the open gap.
     report: FrameReport,
+    /// The frames that have become decodable since they were taken last.
+    pictures: Vec<Picture>,
 }
 
 impl Frames {
@@ -92,6 +95,7 @@ impl Frames {
             next: None,
             gap_since_ms: at_ms,
             report: FrameReport::default(),
+            pictures: Vec::new(),
         }
     }
 
@@ -112,12 +116,22 @@ impl Frames {
             self.show(&frame, at_ms);
         }
         while let Some(frame) = self.next.and_then(|next| self.frame_from(next)) {
-            if frame.key || self.follows(&frame) {
+            if frame.picture.key || self.follows(&frame) {
                 self.show(&frame, at_ms);
             } else {
                 self.next = None;
             }
         }
+    }
+
+    /// The frames that have become decodable since the last call.
+    pub(crate) fn take_pictures(&mut self) -> Vec<Picture> {
+        std::mem::take(&mut self.pictures)
+    }
+
+    /// The SSRC whose frames count.
+    pub(crate) fn ssrc(&self) -> u32 {
+        self.ssrcs.0
     }
 
     /// The frames so far, with the gap that is open.
@@ -153,7 +167,7 @@ impl Frames {
     /// before it.
     fn key_frame_at(&self, sequence: u64) -> Option<Frame> {
         let frame = self.frame_from(self.first_of_frame(sequence)?)?;
-        (frame.key && self.parameters == (true, true)).then_some(frame)
+        (frame.picture.key && self.parameters == (true, true)).then_some(frame)
     }
 
     fn first_of_frame(&self, sequence: u64) -> Option<u64> {
@@ -174,7 +188,12 @@ impl Frames {
         let timestamp = self.waiting.get(&first)?.timestamp;
         let mut frame = Frame {
             last: first,
-            key: false,
+            picture: Picture {
+                timestamp,
+                key: false,
+                slices: 0,
+                b_slice: false,
+            },
             slice: None,
         };
         loop {
@@ -182,7 +201,9 @@ impl Frames {
             if piece.timestamp != timestamp {
                 return None;
             }
-            frame.key |= piece.payload.idr;
+            frame.picture.key |= piece.payload.idr;
+            frame.picture.slices += piece.payload.slices;
+            frame.picture.b_slice |= piece.payload.b_slice;
             frame.slice = frame.slice.or(piece.payload.slice);
             if piece.marker {
                 return Some(frame);
@@ -205,6 +226,7 @@ impl Frames {
 
     fn show(&mut self, frame: &Frame, at_ms: u64) {
         self.report.decodable += 1;
+        self.pictures.push(frame.picture);
         self.report.add_gap(at_ms.saturating_sub(self.gap_since_ms));
         self.gap_since_ms = at_ms;
         self.next = Some(frame.last + 1);
@@ -222,7 +244,7 @@ impl Frames {
 struct Frame {
     /// Its last packet.
     last: u64,
-    key: bool,
+    picture: Picture,
     /// Its first slice.
     slice: Option<SliceHead>,
 }

@@ -31,6 +31,44 @@ pub(crate) struct PayloadInfo {
     pub(crate) frame_num_bits: Option<u32>,
     /// The slice that begins here; of several, the first one.
     pub(crate) slice: Option<SliceHead>,
+    /// Number of slices that begin here.
+    pub(crate) slices: u64,
+    /// Whether one of them is of type B.
+    pub(crate) b_slice: bool,
+    /// Empty without a sequence parameter set.
+    pub(crate) profile_level: ProfileLevel,
+}
+
+/// Profile, constraints and level, if there is a sequence parameter set (H.264
+/// 7.3.2.1.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProfileLevel(Option<[u8; 3]>);
+
+impl ProfileLevel {
+    /// The profile's name (H.264 A.2).
+    pub(crate) fn profile(self) -> Option<String> {
+        let [profile, constraints, _] = self.0?;
+        let name = match profile {
+            66 if constraints & 0x40 != 0 => "constrained baseline",
+            66 => "baseline",
+            77 => "main",
+            88 => "extended",
+            100 if constraints & 0x0c == 0x0c => "constrained high",
+            100 => "high",
+            other => return Some(format!("profile {other}")),
+        };
+        Some(name.to_owned())
+    }
+
+    /// The level's name (H.264 A.3).
+    pub(crate) fn level(self) -> Option<String> {
+        let [profile, constraints, level] = self.0?;
+        let is_1b = level == 11 && constraints & 0x10 != 0 && matches!(profile, 66 | 77 | 88);
+        Some(match is_1b {
+            true => "1b".to_owned(),
+            false => format!("{}.{}", level / 10, level % 10),
+        })
+    }
 }
 
 /// The first bytes of a slice.
@@ -51,6 +89,13 @@ impl SliceHead {
             reference: nal_header & 0x60 != 0,
             bytes,
         }
+    }
+
+    /// Whether it is of type B (H.264 table 7-6).
+    fn is_b(&self) -> bool {
+        let mut bits = Bits::new(&self.bytes);
+        let kind = bits.golomb().and_then(|_| bits.golomb());
+        kind.is_some_and(|kind| kind % 5 == 1)
     }
 
     /// `frame_num` (H.264 7.3.3), which has this many bits.
@@ -74,16 +119,32 @@ pub(crate) fn inspect(payload: &[u8]) -> PayloadInfo {
     }
 }
 
-/// A STAP-A: NAL units, each after its 16-bit length.
-fn inspect_stap_a(mut rest: &[u8]) -> PayloadInfo {
+/// The SEI units in a payload, without fragments.
+pub(crate) fn sei_units(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (single, aggregated) = match payload.split_first() {
+        Some((first, rest)) if first & 0x1f == STAP_A => (None, rest),
+        _ => (Some(payload), &[][..]),
+    };
+    let all = single.into_iter().chain(units(aggregated));
+    all.filter(|unit| unit.first().is_some_and(|first| first & 0x1f == SEI))
+}
+
+/// The NAL units of a STAP-A, each after its 16-bit length.
+fn units(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, tail) = rest.split_first_chunk::<2>()?;
+        let length = usize::from(u16::from_be_bytes(*length));
+        let (unit, tail) = tail.split_at_checked(length)?;
+        rest = tail;
+        Some(unit)
+    })
+}
+
+fn inspect_stap_a(rest: &[u8]) -> PayloadInfo {
     let mut found = PayloadInfo::default();
     let mut first = true;
-    while let [high, low, tail @ ..] = rest {
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        let Some((nal, tail)) = tail.split_at_checked(length) else {
-            break;
-        };
-        let one = inspect_unit(nal);
+    for unit in units(rest) {
+        let one = inspect_unit(unit);
         found = PayloadInfo {
             key_frame: found.key_frame | one.key_frame,
             idr: found.idr | one.idr,
@@ -93,8 +154,13 @@ fn inspect_stap_a(mut rest: &[u8]) -> PayloadInfo {
             size: one.size.or(found.size),
             frame_num_bits: one.frame_num_bits.or(found.frame_num_bits),
             slice: found.slice.or(one.slice),
+            slices: found.slices + one.slices,
+            b_slice: found.b_slice | one.b_slice,
+            profile_level: match one.profile_level.0 {
+                Some(_) => one.profile_level,
+                None => found.profile_level,
+            },
         };
-        rest = tail;
         first = false;
     }
     found
@@ -129,6 +195,7 @@ fn inspect_unit(nal: &[u8]) -> PayloadInfo {
                 sequence_set: true,
                 size: found.map(|found| found.size),
                 frame_num_bits: found.and_then(|found| found.frame_num_bits),
+                profile_level: ProfileLevel(body.first_chunk().copied()),
                 ..set
             }
         }
@@ -149,11 +216,14 @@ fn inspect_slice(nal_header: u8, body: &[u8]) -> PayloadInfo {
     if kind != SLICE && kind != IDR {
         return PayloadInfo::default();
     }
+    let slice = SliceHead::new(nal_header, body);
     PayloadInfo {
         key_frame: kind == IDR,
         idr: kind == IDR,
         begins_picture: body.first().is_some_and(|byte| byte & 0x80 != 0),
-        slice: Some(SliceHead::new(nal_header, body)),
+        slice: Some(slice),
+        slices: 1,
+        b_slice: slice.is_b(),
         ..PayloadInfo::default()
     }
 }
@@ -370,6 +440,53 @@ mod tests {
         assert_eq!(slice(&[0x7c, 0x81, 0xf6]).frame_num(4), Some(11));
         assert!(slice(&[0x5c, 0x81, 0xf6]).reference && !slice(&[0x1c, 0x81]).reference);
         assert_eq!(slice(&[0x41]).frame_num(4), None);
+    }
+
+    #[test]
+    fn slices_are_counted_and_those_of_type_b_are_known() {
+        let count = |payload: &[u8]| {
+            let found = inspect(payload);
+            (found.slices, found.b_slice)
+        };
+        assert_eq!(count(&[0x41, 0x9a]), (1, false));
+        // `first_mb_in_slice` 0, `slice_type` 6 and 1.
+        assert_eq!(count(&[0x01, 0x9e]), (1, true));
+        assert_eq!(count(&[0x01, 0xa0]), (1, true));
+        assert_eq!(
+            count(&[0x78, 0, 2, 0x41, 0x9a, 0, 2, 0x01, 0x9e]),
+            (2, true)
+        );
+        // The first fragment of a slice, and another.
+        assert_eq!(count(&[0x7c, 0x81, 0x9a]), (1, false));
+        assert_eq!(count(&[0x7c, 0x01, 0x9e]), (0, false));
+    }
+
+    #[test]
+    fn profile_and_level_are_named() {
+        let names = |payload: &[u8]| {
+            let found = inspect(payload).profile_level;
+            Some((found.profile()?, found.level()?))
+        };
+        let expect = |profile: &str, level: &str| Some((profile.to_owned(), level.to_owned()));
+        assert_eq!(names(SPS_320X240), expect("constrained baseline", "2.1"));
+        assert_eq!(names(SPS_1280X720_HIGH), expect("high", "3.1"));
+        assert_eq!(names(&[0x67, 66, 0x10, 11]), expect("baseline", "1b"));
+        let aggregate = [&[0x78, 0, 4, 0x67, 77, 0, 31][..], &[0, 1, 0x68]].concat();
+        assert_eq!(names(&aggregate), expect("main", "3.1"));
+        assert_eq!(names(&[0x67, 66, 0]), None);
+        assert_eq!(names(&[0x65, 0x88]), None);
+    }
+
+    #[test]
+    fn sei_units_are_found_alone_and_among_others() {
+        let found = |payload| sei_units(payload).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        assert_eq!(found(&[6, 5, 1]), [[6, 5, 1]]);
+        assert_eq!(
+            found(&[0x78, 0, 1, 0x68, 0, 2, 6, 5, 0, 1, 0x65, 0, 1, 6]),
+            [vec![6, 5], vec![6]]
+        );
+        assert_eq!(found(&[0x65, 0x88]), [[0u8; 0]; 0]);
+        assert_eq!(found(&[0x78, 0, 9, 6]), [[0u8; 0]; 0]);
     }
 
     #[test]

@@ -92,12 +92,14 @@ mod request_rules;
 mod resource;
 mod rules;
 mod sdp_limits;
+mod sei;
 mod sessions;
 mod stage;
 mod start_error;
 mod state;
 mod task;
 mod trickle;
+mod video;
 mod video_rule;
 
 pub use counter::SectionReport;
@@ -116,7 +118,9 @@ pub use request_rules::{
     DeleteRule, MidRule, PatchEtag, PatchRule, Rate, SilenceRule, TrickleRule,
 };
 pub use rules::{KeySource, LastRedirect, Refusal, Rules};
+pub use sei::SeiMessage;
 pub use stage::Stage;
 pub use start_error::StartError;
 pub use trickle::IfMatch;
+pub use video::{Spread, VideoReport};
 pub use video_rule::VideoRule;

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt::Write;
 use std::io::BufRead;
 
-use ivs_stage::{Event, Happening, Kind, OfferSection, SectionReport};
+use ivs_stage::{Event, Happening, Kind, OfferSection, SectionReport, SeiMessage, VideoReport};
 
 use crate::arguments::RequiredMedia;
 
@@ -162,8 +162,13 @@ fn describe_session(what: &Happening) -> Option<String> {
         Happening::Ended {
             session, sections, ..
         } => {
-            let sections: Vec<String> = sections.iter().map(describe_received).collect();
-            format!("session {session}: received {}", sections.join("; "))
+            let received: Vec<String> = sections.iter().map(describe_received).collect();
+            let mut text = format!("session {session}: received {}", received.join("; "));
+            let videos = sections.iter().filter_map(|one| one.video.as_deref());
+            for message in videos.flat_map(|video| &video.messages) {
+                text.push_str(&format!("\nsession {session}: {}", describe_sei(message)));
+            }
+            text
         }
         _ => return None,
     })
@@ -213,7 +218,47 @@ fn describe_received(section: &SectionReport) -> String {
     if let Some((width, height)) = section.size {
         let _ = write!(text, ", {width}x{height}");
     }
+    if let Some(video) = section.video.as_deref() {
+        describe_video(&mut text, video);
+    }
     text
+}
+
+fn describe_video(text: &mut String, video: &VideoReport) {
+    if let (Some(profile), Some(level)) = (&video.profile, &video.level) {
+        let _ = write!(text, ", {profile} {level}");
+    }
+    if let Some(slices) = video.slices {
+        let _ = write!(text, ", {} to {} slices a frame", slices.min, slices.max);
+    }
+    if video.b_frames > 0 {
+        let _ = write!(text, ", {} B-frames", video.b_frames);
+    }
+    if let Some(distance) = video.key_frame_distance_ms {
+        let _ = write!(
+            text,
+            ", a key frame every {} to {} ms",
+            distance.min, distance.max
+        );
+    }
+    if let Some(rate) = video.frame_rate {
+        let _ = write!(text, ", {rate:.1} frames/s");
+    }
+    if let Some(rate) = video.bit_rate {
+        let _ = write!(text, ", {} kbit/s", rate / 1000);
+    }
+}
+
+/// A message of any bytes, fit for a terminal.
+fn describe_sei(message: &SeiMessage) -> String {
+    let said = match (&message.text, &message.hex) {
+        (Some(text), _) => format!("{text:?}"),
+        (None, hex) => hex.clone().unwrap_or_default(),
+    };
+    let SeiMessage {
+        uuid, size, count, ..
+    } = message;
+    format!("{count} times in the video: {size} bytes with UUID {uuid}: {said}")
 }
 
 fn token(there: bool) -> &'static str {
@@ -328,6 +373,23 @@ mod tests {
         );
         let part = "3 sent again, 170 decodable frames, 80 ms without one";
         assert!(report.text.contains(part), "{}", report.text);
+    }
+
+    #[test]
+    fn video_is_described_by_its_stream_and_messages() {
+        let video = r#""video":{"profile":"constrained baseline","level":"3.1","slices":{"min":1,"max":2,"last":1},"b_frames":0,"key_frame_distance_ms":{"min":1000,"max":2000,"last":2000},"frame_rate":29.97,"bit_rate":2500999,"messages":[{"uuid":"9e50","size":5,"text":"go\u001b!","hex":null,"count":3,"first_ms":1,"last_ms":2},{"uuid":"9e51","size":1,"text":null,"hex":"ff","count":1,"first_ms":1,"last_ms":2}]},"first_ms":81,"#;
+        let report = report(
+            &RUN.replace(r#""first_ms":81,"#, video),
+            RequiredMedia::Audio,
+        );
+        for part in [
+            "constrained baseline 3.1, 1 to 2 slices a frame, a key frame every 1000 to 2000 ms, \
+             30.0 frames/s, 2500 kbit/s",
+            "session 1: 3 times in the video: 5 bytes with UUID 9e50: \"go\\u{1b}!\"",
+            "session 1: 1 times in the video: 1 bytes with UUID 9e51: ff",
+        ] {
+            assert!(report.text.contains(part), "{part} in {}", report.text);
+        }
     }
 
     #[test]
