@@ -165,3 +165,18 @@ fn what_is_reached_on_simulated_networks() {
     let (controlled, none) = (of("d 8 M, 3 % loss", "all"), of("d none", "all"));
     assert!(controlled.used > none.used * 0.8);
 }
+
+/// A slide show on a wide network: what is sent says nothing of what could be.
+#[test]
+fn a_still_picture_keeps_its_bit_rate() {
+    let slides = scenarios::still_on_a_wide_network();
+    for seed in SEEDS {
+        let changes = run(&slides, seed).changes;
+        let still = changes.iter().filter(|(at, _)| *at < 20_000_000);
+        let lowest = still.map(|(_, bit_rate)| *bit_rate).min();
+        assert!(
+            lowest.is_none_or(|lowest| lowest >= 1_000_000),
+            "{changes:?}"
+        );
+    }
+}

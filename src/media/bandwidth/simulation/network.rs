@@ -44,6 +44,8 @@ pub(super) struct Conditions {
     /// Without queues, both ways together.
     pub(super) round_trip: i64,
     pub(super) jitter: i64,
+    /// A busy machine: how often, and for how long at most, nothing gets on.
+    pub(super) stalls: Option<(i64, i64)>,
     pub(super) loss: f64,
     /// How many packets in a row are lost at a time.
     pub(super) loss_run: u32,
@@ -65,6 +67,7 @@ impl Conditions {
             burst: 0,
             round_trip: 50_000,
             jitter: 0,
+            stalls: None,
             loss: 0.0,
             loss_run: 1,
             feedback_loss: 0.0,
@@ -200,6 +203,17 @@ impl Network {
         self.now = now;
     }
 
+    /// The time at which a packet gets on that comes at `time`. The lengths of the stalls
+    /// are unequal, but known.
+    fn after_stall(&self, time: i64) -> i64 {
+        let Some((every, longest)) = self.conditions.stalls else {
+            return time;
+        };
+        let number = time / every;
+        let length = longest * (number * 7 % 10 + 1) / 10;
+        time.max(number * every + length)
+    }
+
     /// A packet leaves the bottleneck.
     fn pass(&mut self, packet: Packet, time: i64) {
         if packet.media == Media::Foreign {
@@ -217,7 +231,7 @@ impl Network {
         let jitter = self.random.between(0.0, self.conditions.jitter as f64) as i64;
         let way = self.conditions.round_trip / 2 + self.conditions.detour(time) + jitter;
         // No packet overtakes another.
-        let at = (time + way).max(self.latest_arrival);
+        let at = self.after_stall(time + way).max(self.latest_arrival);
         self.latest_arrival = at;
         let queued = time - packet.sent_at;
         self.under_way.push_back(Arrival { packet, at, queued });

@@ -346,10 +346,25 @@ fn changes() -> Vec<Scenario> {
     still.still = Some((0, 20 * S));
     vec![
         still,
+        still_on_a_wide_network(),
         Scenario::new("m 3 M, foreign 2 M", foreign, 40, vec![shared]),
         Scenario::new("q 0.5 to 4 M at random, queue 400 ms", changing, 60, q),
         Scenario::new("s 3 M, 60 ms longer for 30 s", longer, 45, vec![detour]),
         Scenario::new("4 M, out for 5 s", out, 45, vec![back]),
         Scenario::new("4 M, clock drift 300 ppm", drifting, 40, drift),
     ]
+}
+
+/// Little is sent for 20 s, on one host or in a local network whose packets are unsteady.
+pub(super) fn still_on_a_wide_network() -> Scenario {
+    let conditions = Conditions {
+        round_trip: 1_000,
+        jitter: 2_000,
+        stalls: Some((170_000, 30_000)),
+        ..Conditions::of(4 * M)
+    };
+    let moves = phase("moving", 20, 40, goal(60.0, 60.0, 0.5, 1.0).recovery(8.0));
+    let mut slides = Scenario::new("4 M, near, still for 20 s", conditions, 40, vec![moves]);
+    slides.still = Some((0, 20 * S));
+    slides
 }
