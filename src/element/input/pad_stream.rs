@@ -69,6 +69,8 @@ struct Shared {
     segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     /// The format of the session that the pad is linked to.
     session: Option<StreamFormat>,
+    /// By which packets of this session carry their transport-wide numbers.
+    transport_wide: Option<ExtensionId>,
     /// Chosen for the run; `None` before the first caps.
     ssrc: Option<u32>,
     /// Since the first paced session of the run.
@@ -178,9 +180,12 @@ impl PadStream {
         if open.is_paced {
             self.begin_pacing(source);
         }
-        if let Some(outgoing) = &mut self.lock().outgoing {
-            outgoing.begin_session(open.transport_wide);
-        }
+        self.change(|shared| {
+            shared.transport_wide = open.transport_wide;
+            if let Some(outgoing) = &mut shared.outgoing {
+                outgoing.begin_session(open.transport_wide);
+            }
+        });
         if open.is_video {
             self.gate.open_with_key_frame(Instant::now());
         } else {
@@ -410,12 +415,18 @@ impl PadStream {
         let sent = {
             let mut shared = self.lock();
             let ssrc = shared.ssrc();
+            let transport_wide = shared.transport_wide;
             if let Some(format) = known {
                 match &mut shared.outgoing {
                     Some(outgoing) if outgoing.carries(format) => {
                         outgoing.set_format(format.clone())
                     }
-                    outgoing => *outgoing = Some(Outgoing::new(format.clone(), ssrc)),
+                    // A session may have begun: a pad's format can be known before its
+                    // first packet.
+                    outgoing => {
+                        let outgoing = outgoing.insert(Outgoing::new(format.clone(), ssrc));
+                        outgoing.begin_session(transport_wide);
+                    }
                 }
             }
             let is_free = shared.session.is_none();
