@@ -78,12 +78,18 @@ X264 = ('x264enc tune=zerolatency speed-preset=ultrafast bitrate=2500 key-int-ma
 OPENH264 = ('openh264enc rate-control=bitrate bitrate=2500000 gop-size=60 complexity=low'
             ' background-detection=false scene-change-detection=false')
 
-# The video of each, and properties of ivswhipsink.
+RAW = f'videotestsrc is-live=true {PICTURE} ! queue'
+PAY = 'rtph264pay config-interval=-1 aggregate-mode=zero-latency'
+
+# The video of each, and properties of ivswhipsink. Those named raw-... are the element's
+# own encoders.
 WHO = {
-    'x264enc': (f'videotestsrc is-live=true {PICTURE} ! queue ! {X264}', ''),
-    'openh264enc': (f'videotestsrc is-live=true {PICTURE} ! queue ! {OPENH264}', ''),
-    'file': ('filesrc location={file} ! matroskademux ! h264parse', ''),
-    'none': (f'videotestsrc is-live=true {PICTURE} ! queue ! {X264}', 'congestion-control=none'),
+    'x264enc': (f'{RAW} ! {X264} ! {PAY}', ''),
+    'openh264enc': (f'{RAW} ! {OPENH264} ! {PAY}', ''),
+    'raw-x264enc': (RAW, 'video-encoder=x264enc max-bitrate=2500000'),
+    'raw-openh264enc': (RAW, 'video-encoder=openh264enc max-bitrate=2500000'),
+    'file': (f'filesrc location={{file}} ! matroskademux ! h264parse ! {PAY}', ''),
+    'none': (f'{RAW} ! {X264} ! {PAY}', 'congestion-control=none'),
 }
 
 # Seconds to connect in, before the first phase; and those of a phase's first row.
@@ -210,7 +216,7 @@ def publish(options, wire, video, properties, logs):
            f' --key-file {key} --feedback {options.feedback} --events {logs}/events')
     near = (f'timeout --foreground -k 10 -s INT {seconds} gst-launch-1.0 -e -m'
             f' ivswhipsink name=whip whip-endpoint=http://127.0.0.1:8080/ {properties}'
-            f' {video} ! rtph264pay config-interval=-1 aggregate-mode=zero-latency ! whip.'
+            f' {video} ! whip.'
             ' audiotestsrc is-live=true ! opusenc ! rtpopuspay ! whip.')
     settings = [f'--{setting}' for setting in settings.split(',')]
     wire = [os.path.join(ROOT, 'scripts', 'wire.py'), *settings, '--steps', steps, '--port', '8080',
