@@ -228,12 +228,12 @@ impl MediaPad {
 
     /// Sets the pace of what leaves, in bit/s, if it leaves at one.
     pub(crate) fn set_pace(&self, pace: Option<u64>) {
-        self.stream.set_pace(pace);
+        self.stream.departure.set_pace(pace);
     }
 
     /// Sets how long the queue of what leaves at a pace may be. `None` is the usual length.
     pub(crate) fn set_longest_queue(&self, longest: Option<Duration>) {
-        self.stream.set_longest_queue(longest);
+        self.stream.departure.set_longest_queue(longest);
     }
 
     /// The payload that comes in, in bit/s over the last seconds. `None` until that is
@@ -244,7 +244,7 @@ impl MediaPad {
 
     /// Bytes leave by another way, at the expense of this pad's.
     pub(crate) fn leaves_past(&self, size: usize) {
-        self.stream.leaves_past(size);
+        self.stream.departure.leaves_past(size);
     }
 
     /// Leaves out frames of H.264 that do not fit a bit rate.
@@ -259,7 +259,7 @@ impl MediaPad {
 
     /// How long packets wait for their time, if they leave at a pace.
     pub(crate) fn pacing_delay(&self) -> Option<PacerDelay> {
-        self.stream.pacing_delay()
+        self.stream.departure.delay()
     }
 
     /// Lets media flow to a peer connection. Video begins with a key frame, which is

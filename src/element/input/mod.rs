@@ -7,6 +7,7 @@
 mod arrivals;
 mod caps;
 mod chain;
+mod departure;
 mod gate;
 mod known_encoders;
 mod latency;

@@ -5,20 +5,21 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gst::prelude::*;
 
 use super::arrivals::Arrivals;
 use super::caps::{read_caps, sent_caps};
+use super::departure::Departure;
 use super::gate::Gate;
 use super::outgoing::{Outgoing, Passage};
-use super::pacing::{Paced, PacedQueue};
+use super::pacing::Paced;
 use super::stream_format::{CapsError, PadState, StreamFormat};
 use super::traffic_meter::TrafficMeter;
 use crate::element::log::CAT;
 use crate::media::TimingNews;
-use crate::media::bandwidth::{DroppedFrames, ExtensionId, PacerDelay};
+use crate::media::bandwidth::{DroppedFrames, ExtensionId};
 
 /// News of a pad's stream, told on its streaming thread.
 pub(crate) enum PadEvent {
@@ -57,6 +58,7 @@ pub(super) struct PadStream {
     peer: AtomicU64,
     pub(super) arrivals: Arrivals,
     pub(super) traffic: TrafficMeter,
+    pub(super) departure: Departure,
     shared: Mutex<Shared>,
 }
 
@@ -73,8 +75,6 @@ struct Shared {
     transport_wide: Option<ExtensionId>,
     /// Chosen for the run; `None` before the first caps.
     ssrc: Option<u32>,
-    /// Since the first paced session of the run.
-    paced: Option<Arc<PacedQueue>>,
 }
 
 impl Shared {
@@ -105,6 +105,7 @@ impl PadStream {
             peer: AtomicU64::new(0),
             arrivals: Arrivals::default(),
             traffic: TrafficMeter::default(),
+            departure: Departure::default(),
             shared: Mutex::default(),
         }
     }
@@ -195,27 +196,7 @@ impl PadStream {
 
     pub(super) fn close_gate(&self) {
         self.gate.close();
-        if let Some(paced) = self.paced() {
-            paced.clear();
-        }
-    }
-
-    pub(super) fn set_pace(&self, pace: Option<u64>) {
-        if let Some(paced) = self.paced() {
-            paced.set_pace(pace);
-        }
-    }
-
-    pub(super) fn set_longest_queue(&self, longest: Option<Duration>) {
-        if let Some(paced) = self.paced() {
-            paced.set_longest_queue(longest);
-        }
-    }
-
-    pub(super) fn leaves_past(&self, size: usize) {
-        if let Some(paced) = self.paced() {
-            paced.leaves_past(size);
-        }
+        self.departure.clear();
     }
 
     pub(super) fn set_thinning(&self, target: Option<u64>) {
@@ -235,28 +216,9 @@ impl PadStream {
         outgoing.as_ref().map(Outgoing::dropped).unwrap_or_default()
     }
 
-    /// How long packets wait for their time.
-    pub(super) fn pacing_delay(&self) -> Option<PacerDelay> {
-        Some(self.paced()?.delay())
-    }
-
-    fn paced(&self) -> Option<Arc<PacedQueue>> {
-        self.lock().paced.clone()
-    }
-
-    /// Without a thread packets leave as they come.
     fn begin_pacing(self: &Arc<Self>, source: &gst::Pad) {
-        let paced = Arc::new(PacedQueue::new());
-        let known = self
-            .lock()
-            .paced
-            .get_or_insert_with(|| paced.clone())
-            .clone();
-        if !Arc::ptr_eq(&known, &paced) {
-            return;
-        }
         let (stream, source) = (Arc::downgrade(self), source.downgrade());
-        let started = paced.run(move |paced| {
+        self.departure.begin_pacing(move |paced| {
             if let (Some(stream), Some(source)) = (stream.upgrade(), source.upgrade()) {
                 match paced {
                     Paced::Packet(packet) => stream.push_now(&source, vec![packet]),
@@ -264,13 +226,6 @@ impl PadStream {
                 }
             }
         });
-        if let Err(error) = started {
-            gst::warning!(
-                CAT,
-                "packets are not paced: no thread could be started: {error}"
-            );
-            self.lock().paced = None;
-        }
     }
 
     /// Closes the gate and forgets the stream; the next one sends its caps again.
@@ -278,10 +233,8 @@ impl PadStream {
         self.gate.close();
         self.traffic.clear();
         self.arrivals.clear();
-        let before = std::mem::take(&mut *self.lock());
-        if let Some(paced) = before.paced {
-            paced.end();
-        }
+        drop(std::mem::take(&mut *self.lock()));
+        self.departure.end();
     }
 
     /// Takes what has arrived, and returns what is to leave.
@@ -320,7 +273,7 @@ impl PadStream {
 
     /// Lets packets leave: at once, or at their time.
     pub(super) fn push(&self, source: &gst::Pad, packets: Vec<gst::Buffer>) {
-        match self.paced() {
+        match self.departure.queue() {
             Some(paced) => paced.push(packets),
             None => self.push_now(source, packets),
         }
@@ -328,7 +281,7 @@ impl PadStream {
 
     /// Lets an event leave behind the packets that wait.
     pub(super) fn push_event(&self, source: &gst::Pad, event: gst::Event) {
-        match self.paced().filter(|_| event.is_serialized()) {
+        match self.departure.queue().filter(|_| event.is_serialized()) {
             Some(paced) => paced.push_event(event),
             // Fails without a session, which is no concern of upstream.
             None => drop(source.push_event(event)),
@@ -449,15 +402,5 @@ impl PadStream {
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for PadStream {
-    /// The pacing thread holds the queue, but not the stream.
-    fn drop(&mut self) {
-        let paced = self.lock().paced.take();
-        if let Some(paced) = paced {
-            paced.end();
-        }
     }
 }
