@@ -112,8 +112,12 @@ impl RawVideoChain {
                 drop(info.data.take());
                 return gst::PadProbeReturn::Handled;
             }
+            let time = match &info.data {
+                Some(gst::PadProbeData::Buffer(buffer)) => buffer.pts(),
+                _ => None,
+            };
             if let Some(encoder) = encoder.upgrade()
-                && watch.feed()
+                && watch.feed(time)
             {
                 request_key_frame(&encoder);
             }
