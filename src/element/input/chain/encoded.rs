@@ -51,3 +51,93 @@ pub(super) fn pay_h264(row: &mut Row) -> Result<(), CapsError> {
     payloader.set_property_from_str("aggregate-mode", "zero-latency");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// The buffers that leave a pipeline.
+    fn buffers(launch: &str) -> (gst::Caps, Vec<gst::Buffer>) {
+        let pipeline = gst::parse::launch(&format!("{launch} ! fakesink name=end")).unwrap();
+        let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+        let end = pipeline.by_name("end").unwrap();
+        let end = end.static_pad("sink").unwrap();
+        let (sender, buffers) = channel();
+        end.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            sender.send(info.buffer().unwrap().to_owned()).unwrap();
+            gst::PadProbeReturn::Ok
+        });
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let bus = pipeline.bus().unwrap();
+        let types = [gst::MessageType::Eos, gst::MessageType::Error];
+        let end_of_stream = bus.timed_pop_filtered(gst::ClockTime::from_seconds(20), &types);
+        assert_eq!(end_of_stream.unwrap().type_(), gst::MessageType::Eos);
+        let caps = end.current_caps().unwrap();
+        pipeline.set_state(gst::State::Null).unwrap();
+        (caps, buffers.try_iter().collect())
+    }
+
+    /// Of each buffer that goes in, whether it is out before the next one.
+    fn at_once(format: &str) -> Vec<bool> {
+        gst::init().unwrap();
+        let (caps, frames) = buffers(&format!(
+            "videotestsrc num-buffers=10 ! video/x-raw,width=320,height=240 ! x264enc \
+             tune=zerolatency speed-preset=ultrafast ! h264parse ! video/x-h264,{format}"
+        ));
+        let pipeline = gst::Pipeline::new();
+        let chain = h264("chain").unwrap();
+        let end = gst::ElementFactory::make("fakesink");
+        let end = end.property("async", false).build().unwrap();
+        pipeline.add_many([chain.upcast_ref(), &end]).unwrap();
+        chain.link(&end).unwrap();
+        let (sender, left) = channel();
+        let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+        end.static_pad("sink")
+            .unwrap()
+            .add_probe(mask, move |_, info| {
+                let first = info.buffer_list().and_then(|list| list.get(0));
+                let pts = info.buffer().map(|buffer| buffer.pts());
+                let pts = pts.or(first.map(|buffer| buffer.pts()));
+                sender.send(pts.unwrap()).unwrap();
+                gst::PadProbeReturn::Ok
+            });
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let source = gst::Pad::builder(gst::PadDirection::Src).build();
+        source.set_active(true).unwrap();
+        source.link(&chain.static_pad("sink").unwrap()).unwrap();
+        source.push_event(gst::event::StreamStart::new("test"));
+        source.push_event(gst::event::Caps::new(&caps));
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        source.push_event(gst::event::Segment::new(&segment));
+        let push = |frame: gst::Buffer| {
+            let pts = frame.pts();
+            source.push(frame).unwrap();
+            left.try_iter().last() == Some(pts)
+        };
+        let out = frames.into_iter().map(push).collect();
+        pipeline.set_state(gst::State::Null).unwrap();
+        out
+    }
+
+    #[test]
+    fn a_frame_leaves_before_the_next_one_comes() {
+        for format in [
+            "stream-format=avc,alignment=au",
+            "stream-format=byte-stream,alignment=au",
+        ] {
+            assert_eq!(at_once(format), [true; 10], "{format}");
+        }
+    }
+
+    #[test]
+    fn a_frame_in_pieces_is_not_collected() {
+        let pieces = at_once("stream-format=byte-stream,alignment=nal");
+        // Parameter sets may wait for the slice.
+        assert!(
+            pieces[pieces.len() - 9..].iter().all(|left| *left),
+            "{pieces:?}"
+        );
+    }
+}
