@@ -76,8 +76,8 @@
 //!
 //! | thread | what it does |
 //! | --- | --- |
-//! | streaming threads of upstream | note caps and EOS, align timestamps, pass or drop buffers, measure those that pass, send messages to the conductor |
-//! | application | sets properties, requests pads, changes states; in PAUSED→READY it closes the gates, shuts webrtcbin down and waits for the end of the session |
+//! | streaming threads of upstream | note caps and EOS, align timestamps, insert metadata, pass or drop buffers, measure those that pass, send messages to the conductor |
+//! | application | sets properties, requests pads, queues metadata, changes states; in PAUSED→READY it closes the gates, shuts webrtcbin down and waits for the end of the session |
 //! | conductor, `ivswhipsink:run`, one from start to stop | owns the run: makes, calls and removes webrtcbin; opens and closes the gates; emits `webrtcbin-ready`; posts the session's messages; every 10 ms estimates the bandwidth, sets the encoder, notifies `target-bitrate` |
 //! | `ivswhipsink:rtp`, one for each video pad that is paced, up to its release or the stop | pushes the pad's packets and events to webrtcbin, each at its time |
 //! | `ivswhipsink:token`, one for each request | emits `request-token` |
@@ -124,6 +124,8 @@
 //! | An encoder is never set above what its user has set, keeps what the user sets meanwhile, and has the user's bit rate after a stop. | `an_encoder_in_a_straight_line_starts_low_and_rises_to_what_the_user_set`, `what_the_user_sets_meanwhile_is_the_new_ceiling_and_stays`, `a_stop_gives_the_encoder_back_what_the_user_set`; `src/element/input/known_encoders.rs` |
 //! | Audio is neither paced nor left out. A far end without feedback is sent to as without congestion control. | `without_any_feedback_it_is_as_without_congestion_control`, `none_offers_paces_and_sets_nothing`; `what_is_reached_on_simulated_networks` in `src/media/bandwidth/simulation` |
 //! | Retransmissions are bounded, whatever the far end asks for. | `what_the_far_end_asks_for_is_sent_again_within_bounds`; `src/media/bandwidth/retransmission_budget.rs` |
+//! | Metadata keep AWS's bounds, wait for a frame that leaves, and leave with it or not at all. | `tests/element/metadata.rs`; `what_is_ahead_of_a_frame_shares_its_fate_while_frames_are_left_out` in `src/element/input/outgoing.rs` |
+//! | Raw video leaves as constrained baseline with a slice a frame, and a key frame at least every 2 s. | `tests/element/raw_video.rs`; `the_last_picture_in_time_becomes_the_key_frame` in `src/element/input/chain/encoder_watch.rs` |
 //! | Reading `stats` never blocks. | `reading_does_not_wait_and_does_no_harm_in_any_state` |
 //! | Events of a replaced webrtcbin have no effect. | `news_of_an_older_peer_connection_are_dropped` |
 //! | Gathering and trickling delay nothing, and IVS gets no PATCH. | `offer_is_posted_without_waiting_for_candidates`, `a_patch_that_is_refused_or_never_answered_ends_nothing`, `ivs_gets_no_patch` |

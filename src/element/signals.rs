@@ -88,14 +88,21 @@ fn send_metadata_action(send: SendMetadata) -> Signal {
         .action()
         .run_last()
         .class_handler(move |values| {
-            let [element, data, repeat] = values else {
-                return None;
-            };
-            let element = element.get::<IvsWhipSink>().ok()?;
-            // Some languages pass NULL for no bytes.
-            let data = data.get::<Option<glib::Bytes>>().ok()?;
-            let data = data.as_deref().unwrap_or_default();
-            Some(send(&element, data, repeat.get().ok()?).to_value())
+            let sent = send_emitted(values, send).unwrap_or_default();
+            Some(sent.to_value())
         })
         .build()
+}
+
+/// Sends what the signal was emitted with. `None` if these are values of other types, which
+/// GLib rules out.
+fn send_emitted(values: &[glib::Value], send: SendMetadata) -> Option<bool> {
+    let [element, data, repeat] = values else {
+        return None;
+    };
+    let element = element.get::<IvsWhipSink>().ok()?;
+    // Some languages pass NULL for no bytes.
+    let data = data.get::<Option<glib::Bytes>>().ok()?;
+    let data = data.as_deref().unwrap_or_default();
+    Some(send(&element, data, repeat.get().ok()?))
 }
