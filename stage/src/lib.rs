@@ -65,6 +65,7 @@
 
 mod accept;
 mod addresses;
+mod admission;
 mod answer;
 mod counter;
 mod datagram;

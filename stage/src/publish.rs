@@ -4,20 +4,19 @@
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, LINK, LOCATION};
-use http::{HeaderMap, Request, StatusCode, Uri};
+use http::{Request, StatusCode, Uri};
 use hyper::body::Incoming;
 
+use crate::admission::{check_content_type, check_token, read_offer};
 use crate::counter::SectionReport;
 use crate::far_end::FarEnd;
-use crate::offer::{OfferSection, read_sections, ufrag};
+use crate::offer::{OfferSection, ufrag};
 use crate::participant_token::{Participant, random_id};
 use crate::record::{Happening, SessionReport};
 use crate::refused_post::RefusedPost;
 use crate::reply::{Reply, ReplyBody, pairs, reply};
-use crate::request::{bearer, has_type, read_body};
 use crate::resource;
 use crate::rules::LastRedirect;
-use crate::sdp_limits::excess;
 use crate::sessions::SessionInfo;
 use crate::state::StageState;
 use crate::task::spawn;
@@ -67,14 +66,11 @@ async fn create(
 ) -> Result<Reply, RefusedPost> {
     check_content_type(state, request.headers())?;
     let participant = check_token(state, request.headers())?;
-    let uri = request.uri().clone();
-    let offer = read_offer(state, request.into_body()).await?;
-    if let Some(excess) = excess(&offer) {
-        return Err(RefusedPost::code_2001(&excess));
+    if !participant.may_publish {
+        return Err(RefusedPost::without_capability("allow_publish"));
     }
-    let Some(sections) = read_sections(&offer) else {
-        return Err(RefusedPost::code_2001("the body isn't SDP"));
-    };
+    let uri = request.uri().clone();
+    let (offer, sections) = read_offer(state, request.into_body()).await?;
     state.record.add(Happening::Offer {
         session,
         host: state.regional_host().to_owned(),
@@ -91,56 +87,6 @@ async fn create(
     let (secret, answer) =
         start_session(state, session, &uri, &offer, &sections, participant).await?;
     Ok(created_reply(state, &uri, &secret, &answer))
-}
-
-fn check_content_type(state: &StageState, headers: &HeaderMap) -> Result<(), RefusedPost> {
-    if has_type(headers, "application/sdp") {
-        return Ok(());
-    }
-    let message = "Content-Type must be application/sdp";
-    Err(RefusedPost::plain(state.rules.wrong_type_status, message))
-}
-
-fn check_token(state: &StageState, headers: &HeaderMap) -> Result<Participant, RefusedPost> {
-    let forbidden = StatusCode::FORBIDDEN;
-    let Some(token) = bearer(headers) else {
-        return Err(RefusedPost::without_token(
-            state.rules.missing_token.clone(),
-        ));
-    };
-    let Some(participant) = state.key.read(token) else {
-        let reason = "the token is not signed with this stage's key, is for another stage, or has \
-                      a participant id that IVS does not allow";
-        return Err(RefusedPost::ivs(forbidden, 2003, "invalid token", reason));
-    };
-    if participant.expired {
-        let status = StatusCode::BAD_REQUEST;
-        return Err(RefusedPost::ivs(
-            status,
-            2002,
-            "token expired",
-            "the token has expired",
-        ));
-    }
-    if !participant.may_publish {
-        let reason = "the token lacks allow_publish";
-        return Err(RefusedPost::ivs(
-            forbidden,
-            2003,
-            "insufficient capabilities",
-            reason,
-        ));
-    }
-    Ok(participant)
-}
-
-async fn read_offer(state: &StageState, body: Incoming) -> Result<String, RefusedPost> {
-    let body = read_body(body, state.rules.limits.request_time);
-    let body = body.await.map_err(|error| {
-        let message = format!("can't read the offer: {error}");
-        RefusedPost::plain(error.status(), &message)
-    })?;
-    String::from_utf8(body.into()).map_err(|_| RefusedPost::code_2001("the offer isn't UTF-8"))
 }
 
 /// Makes the session and starts its far end. Returns the secret part of the

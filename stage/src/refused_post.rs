@@ -58,6 +58,13 @@ impl RefusedPost {
         }
     }
 
+    /// A valid token without this capability.
+    pub(crate) fn without_capability(name: &str) -> Self {
+        let reason = format!("the token lacks {name}");
+        let message = "insufficient capabilities";
+        Self::ivs(StatusCode::FORBIDDEN, 2003, message, &reason)
+    }
+
     /// Code 2001 with the message that IVS sends.
     pub(crate) fn code_2001(reason: &str) -> Self {
         let message = "failed to create publisher session";
