@@ -32,6 +32,19 @@ pub(crate) fn apply_form(answer: &str, form: &AnswerForm) -> String {
     answer.to_string()
 }
 
+/// The answer to a viewer: candidates as on IVS, and nothing is received.
+pub(crate) fn for_viewer(answer: &str) -> String {
+    let mut answer = Answer::read(answer);
+    answer.for_each_line(|line| {
+        if line == "a=sendrecv" {
+            "a=sendonly".clone_into(line);
+        }
+    });
+    let candidates = answer.take_candidates();
+    answer.place_candidates(&candidates, CandidatePlace::FirstSection);
+    answer.to_string()
+}
+
 /// The answer without the feedback that the far end doesn't send.
 pub(crate) fn without_feedback(answer: &str, feedback: Feedback) -> String {
     let mut answer = Answer::read(answer);

@@ -19,12 +19,14 @@ use crate::datagram;
 use crate::feedback::Feedback;
 use crate::negotiation::{AnswerError, accept};
 use crate::offer::{Kind, OfferSection};
+use crate::presence::{Absence, Presence};
 use crate::reception::Reception;
 use crate::record::{Ending, Happening, millis};
 use crate::remb::{REMB_INTERVAL, Remb};
 use crate::request_rules::SilenceRule;
 use crate::sessions::Command;
 use crate::state::StageState;
+use crate::subscribe::Relay;
 
 /// Time to send the peer a DTLS alert at the end.
 const CLOSE_BOUND: Duration = Duration::from_millis(500);
@@ -45,15 +47,14 @@ pub(crate) struct FarEnd {
     /// as if it were the first one.
     repaired: bool,
     remb: Remb,
-    connected: bool,
-    /// Since when there is no connection to the peer.
-    without_peer_since: Option<Instant>,
+    presence: Presence,
     /// When the silence rule checks for media.
     media_due: Option<Instant>,
     /// When the next `Media` event is due.
     next_media: Option<Instant>,
     /// When the next REMB is due.
     next_remb: Option<Instant>,
+    relay: Relay,
     state: Arc<StageState>,
 }
 
@@ -61,6 +62,7 @@ impl FarEnd {
     /// Answers an offer. Call [`run`](Self::run) to receive media.
     pub(crate) async fn answer(
         session: u32,
+        participant: &str,
         offer: &str,
         sections: &[OfferSection],
         state: &Arc<StageState>,
@@ -79,11 +81,11 @@ impl FarEnd {
             reception: Reception::new(sections),
             repaired: false,
             remb: Remb::default(),
-            connected: false,
-            without_peer_since: Some(posted),
+            presence: Presence::new(posted, state.rules.patience),
             media_due: None,
             next_media: None,
             next_remb: None,
+            relay: Relay::new(&state.audience, participant, session),
             state: Arc::clone(state),
         };
         Ok((far_end, answer))
@@ -122,10 +124,17 @@ impl FarEnd {
             }
             self.report_media(now);
             self.send_remb(now);
+            if self.relay.take_request(now) {
+                self.request_key_frames();
+            }
             let handled = tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::End(ending)) => return ending,
                     Some(Command::Candidates(candidates)) => self.add_candidates(&candidates),
+                    Some(Command::KeyFrame) => {
+                        self.relay.want_key_frame(Instant::now());
+                        Ok(())
+                    }
                     // The stage is being dropped.
                     None => return Ending::Closed,
                 },
@@ -168,13 +177,14 @@ impl FarEnd {
     }
 
     fn next_wake(&self, rtc: Instant) -> Instant {
-        let patience = self
-            .without_peer_since
-            .map(|since| since + self.state.rules.patience);
-        [patience, self.media_due, self.next_media, self.next_remb]
-            .into_iter()
-            .flatten()
-            .fold(rtc, Instant::min)
+        let own = [
+            self.presence.deadline(),
+            self.media_due,
+            self.next_media,
+            self.next_remb,
+            self.relay.due(),
+        ];
+        own.into_iter().flatten().fold(rtc, Instant::min)
     }
 
     fn receive(&mut self, source: SocketAddr, datagram: &[u8]) -> Result<(), str0m::RtcError> {
@@ -239,7 +249,7 @@ impl FarEnd {
             }
             Event::IceConnectionStateChange(
                 IceConnectionState::Connected | IceConnectionState::Completed,
-            ) if self.connected => self.on_peer_back(),
+            ) => self.on_peer_back(),
             Event::Closed => self.on_peer_lost("DTLS was closed"),
             Event::RtpPacket(packet) => self.on_packet(&packet),
             _ => {}
@@ -247,8 +257,7 @@ impl FarEnd {
     }
 
     fn on_connected(&mut self) {
-        self.connected = true;
-        self.without_peer_since = None;
+        self.presence.connect();
         let now = Instant::now();
         let interval = self.state.rules.media_interval;
         self.next_media = interval.map(|interval| now + interval);
@@ -283,10 +292,9 @@ impl FarEnd {
     }
 
     fn on_peer_lost(&mut self, reason: &str) {
-        if !self.connected || self.without_peer_since.is_some() {
+        if !self.presence.lose(Instant::now()) {
             return;
         }
-        self.without_peer_since = Some(Instant::now());
         self.state
             .record
             .update(self.session, |report| report.peer_lost = true);
@@ -297,22 +305,21 @@ impl FarEnd {
     }
 
     fn on_peer_back(&mut self) {
-        self.without_peer_since = None;
-        self.state
-            .record
-            .update(self.session, |report| report.peer_lost = false);
+        if self.presence.come_back() {
+            self.state
+                .record
+                .update(self.session, |report| report.peer_lost = false);
+        }
     }
 
     fn on_packet(&mut self, packet: &RtpPacket) {
         let ssrc = packet.header.ssrc;
-        let Some(mid) = self
-            .rtc
-            .direct_api()
-            .stream_rx(&ssrc)
-            .map(|stream| stream.mid())
-        else {
+        let mut direct = self.rtc.direct_api();
+        let stream = direct.stream_rx(&ssrc);
+        let Some((mid, rid)) = stream.map(|stream| (stream.mid(), stream.rid())) else {
             return;
         };
+        self.relay.forward(&self.rtc, mid, rid, packet);
         let counted = self.reception.add(
             &mid,
             &Packet {
@@ -346,14 +353,9 @@ impl FarEnd {
     }
 
     fn peer_ending(&self, now: Instant) -> Option<Ending> {
-        let since = self.without_peer_since?;
-        if now < since + self.state.rules.patience {
-            return None;
-        }
-        Some(if self.connected {
-            Ending::PeerLost
-        } else {
-            Ending::NeverConnected
+        Some(match self.presence.absence(now)? {
+            Absence::Lost => Ending::PeerLost,
+            Absence::NeverConnected => Ending::NeverConnected,
         })
     }
 

@@ -5,8 +5,11 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use http::header::{ALLOW, AUTHORIZATION, LOCATION};
-use http::{Method, Request, StatusCode};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
+    ACCESS_CONTROL_REQUEST_HEADERS, ALLOW, AUTHORIZATION, LOCATION, ORIGIN,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,6 +25,7 @@ use crate::reply::{Dropped, Reply, reply};
 use crate::reply_rules::{Connections, HeaderCase};
 use crate::resource;
 use crate::state::StageState;
+use crate::subscribe;
 use crate::task::spawn;
 
 /// Maximum length of a request's head, in bytes. hyper answers a longer one with
@@ -84,20 +88,66 @@ async fn route(
     hop: usize,
     request: Request<Incoming>,
 ) -> Result<Reply, Dropped> {
+    let page = request.headers().get(ORIGIN).cloned();
+    let wished = request
+        .headers()
+        .get(ACCESS_CONTROL_REQUEST_HEADERS)
+        .cloned();
+    let mut reply = answer(state, hop, request).await?;
+    if page.is_some() {
+        share(reply.headers_mut(), wished);
+    }
+    Ok(reply)
+}
+
+/// Lets a page of any origin use the reply, as AWS's SDK for browsers needs it.
+/// A request can do nothing without a token, which pages have to know
+/// themselves, and there are no cookies.
+fn share(headers: &mut HeaderMap, wished: Option<HeaderValue>) {
+    let any = HeaderValue::from_static("*");
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, any.clone());
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, any);
+    if let Some(wished) = wished {
+        // A star would not stand for Authorization (Fetch 4.9).
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, wished);
+    }
+}
+
+async fn answer(
+    state: &Arc<StageState>,
+    hop: usize,
+    request: Request<Incoming>,
+) -> Result<Reply, Dropped> {
     let url = request.uri().path_and_query();
     if url.is_some_and(|url| url.as_str().len() > URL_LIMIT) {
         return Ok(reply(StatusCode::URI_TOO_LONG, &[], ""));
     }
     let session = resource::session_secret(state, &request);
     Ok(match (request.method(), session) {
-        (&Method::DELETE, Some(secret)) => resource::delete(state, hop, &secret, &request).await?,
+        (&Method::DELETE, Some(secret)) => {
+            match subscribe::delete(state, &secret, request.headers()) {
+                Some(reply) => reply,
+                None => resource::delete(state, hop, &secret, &request).await?,
+            }
+        }
         (&Method::PATCH, Some(secret)) => resource::patch(state, hop, &secret, request).await?,
         (&Method::POST, None) => match redirect(state, hop, &request) {
             Some(reply) => reply,
-            None => publish::post(state, request).await,
+            None => post(state, request).await,
         },
         (method, _) => other_method(method),
     })
+}
+
+/// A POST on the regional host.
+async fn post(state: &Arc<StageState>, request: Request<Incoming>) -> Reply {
+    let participant = subscribe::subscribed_participant(request.uri()).map(str::to_owned);
+    match participant {
+        Some(participant) => {
+            subscribe::post(state, state.regional_host(), &participant, request).await
+        }
+        None => publish::post(state, request).await,
+    }
 }
 
 fn other_method(method: &Method) -> Reply {

@@ -2,8 +2,9 @@
 //!
 //! With it you can test a WHIP publisher without an AWS account. It redirects
 //! the POST of an offer, checks the participant token, requires a video section,
-//! answers with a real WebRTC far end and counts the media that arrives. It is
-//! not a media server: it forwards nothing.
+//! answers with a real WebRTC far end and counts the media that arrives. Viewers
+//! can subscribe to a publisher and get its media as they arrived, without
+//! transcoding.
 //!
 //! # What it imitates
 //!
@@ -12,6 +13,9 @@
 //!   on every request, JSON errors with a code, code 2001 for an offer without
 //!   an H.264 video section, no PATCH, no ETag, and a session URL that answers
 //!   the first DELETE with 200 and every later one with 404.
+//! - **Viewers**: a POST to `/subscribe/{participantId}` of either host (WHEP),
+//!   with a token that may subscribe, and a session URL that takes DELETE. Pages
+//!   of any origin may do that (CORS).
 //! - **SDP**: the answer has its candidates in the first section only.
 //! - **Tokens**: JWTs as IVS customers sign them themselves: ES384 with a P-384
 //!   key, claims as in the IVS user guide.
@@ -79,6 +83,7 @@ mod limits;
 mod negotiation;
 mod offer;
 mod participant_token;
+mod presence;
 mod profile;
 mod profile_rules;
 mod publish;
@@ -98,6 +103,7 @@ mod sessions;
 mod stage;
 mod start_error;
 mod state;
+mod subscribe;
 mod task;
 mod trickle;
 mod video;
@@ -110,7 +116,7 @@ pub use limits::Limits;
 pub use offer::{Direction, Kind, OfferSection};
 pub use participant_token::{KeyError, Lifetime, MintError, SigningKey, TokenWish};
 pub use profile::{Profile, UnknownProfile};
-pub use record::{Ending, Event, Happening, SessionReport};
+pub use record::{Ending, Event, Happening, SessionReport, ViewerEnding};
 pub use reply_rules::{
     AnswerForm, BundleLine, CandidatePlace, Certificate, Connections, HeaderCase, IceMode, Level,
     LocationForm, SectionAnswer,

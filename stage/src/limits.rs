@@ -22,6 +22,10 @@ pub struct Limits {
     /// vanished counts until [`Rules::patience`](crate::Rules::patience) is over.
     /// Default: 100.
     pub sessions: usize,
+    /// Number of live viewers of all publishers together. A further subscription
+    /// gets 400 with code 2005. IVS takes 10,000 on a stage; here one process
+    /// encrypts for each. Default: 50.
+    pub viewers: usize,
     /// How long a client may take for the head of a request, for its body and to
     /// read a reply, and how long a connection may be idle. Then the stage
     /// closes the connection. Default: 30 s.
@@ -33,6 +37,7 @@ impl Default for Limits {
         Self {
             connections: 256,
             sessions: 100,
+            viewers: 50,
             request_time: Duration::from_secs(30),
         }
     }

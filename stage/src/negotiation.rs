@@ -37,20 +37,42 @@ impl fmt::Display for AnswerError {
 
 impl error::Error for AnswerError {}
 
-/// Accepts an offer. Returns str0m's session, and the answer in the form that
-/// the rules have.
+/// Accepts a publisher's offer. Returns str0m's session, and the answer in the
+/// form that the rules have.
 pub(crate) fn accept(
     offer: &str,
     offered: &[OfferSection],
     local: SocketAddr,
     rules: &Rules,
 ) -> Result<(Rtc, String), AnswerError> {
+    let mut rtc = new_rtc(rules);
+    let answer = answer(&mut rtc, offer, offered, local)?;
+    let answer = answer::without_feedback(&answer, rules.feedback);
+    Ok((rtc, answer::apply_form(&answer, &rules.answer)))
+}
+
+/// Accepts a viewer's offer.
+pub(crate) fn accept_viewer(
+    offer: &str,
+    offered: &[OfferSection],
+    local: SocketAddr,
+) -> Result<(Rtc, String), AnswerError> {
+    let mut rtc = base_config().build(Instant::now());
+    let answer = answer(&mut rtc, offer, offered, local)?;
+    Ok((rtc, answer::for_viewer(&answer)))
+}
+
+fn answer(
+    rtc: &mut Rtc,
+    offer: &str,
+    offered: &[OfferSection],
+    local: SocketAddr,
+) -> Result<String, AnswerError> {
     // The parser's error quotes the offer, which holds ICE credentials.
     let offer = SdpOffer::from_sdp_string(offer)
         .map_err(|_| AnswerError::Offer("its SDP is invalid".to_owned()))?;
     let candidate =
         Candidate::host(local, "udp").map_err(|error| AnswerError::Offer(error.to_string()))?;
-    let mut rtc = new_rtc(rules);
     rtc.add_local_candidate(candidate);
     let answer = rtc
         .sdp_api()
@@ -61,20 +83,22 @@ pub(crate) fn accept(
     if answer::rejects_offered(&answer, offered) {
         return Err(AnswerError::Codec);
     }
-    let answer = answer::without_feedback(&answer, rules.feedback);
-    Ok((rtc, answer::apply_form(&answer, &rules.answer)))
+    Ok(answer)
 }
 
-fn new_rtc(rules: &Rules) -> Rtc {
-    // The codecs that an IVS stage takes. RTP mode delivers single packets
-    // instead of frames.
-    let mut config = RtcConfig::new()
+/// The codecs that an IVS stage takes. RTP mode handles single packets instead of
+/// frames.
+fn base_config() -> RtcConfig {
+    RtcConfig::new()
         .set_crypto_provider(Arc::new(str0m::crypto::from_feature_flags()))
         .clear_codecs()
         .enable_opus(true, false)
         .enable_h264(true)
-        .set_ice_lite(rules.answer.ice == IceMode::Lite)
-        .set_rtp_mode(true);
+        .set_rtp_mode(true)
+}
+
+fn new_rtc(rules: &Rules) -> Rtc {
+    let mut config = base_config().set_ice_lite(rules.answer.ice == IceMode::Lite);
     if let Some(interval) = rules.report_interval.filter(|time| !time.is_zero()) {
         config = config
             .set_rtcp_report_interval_audio(interval)

@@ -28,6 +28,9 @@ const KEY_ARN: &str = "arn:aws:ivs:us-west-2:123456789012:public-key/L0cAlK3y000
 /// Bytes of each half of an ES384 signature (RFC 7518 3.4).
 const SIGNATURE_HALF: i32 = 48;
 
+/// Maximum length of a `user_id` in characters, as IVS documents it.
+const USER_ID_LIMIT: usize = 128;
+
 /// The claims of a token to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenWish {
@@ -35,6 +38,8 @@ pub struct TokenWish {
     pub lifetime: Lifetime,
     /// The `allow_publish` capability. Default: true.
     pub allow_publish: bool,
+    /// The `allow_subscribe` capability. Default: true.
+    pub allow_subscribe: bool,
     /// The `user_id` claim. Default: none.
     pub user_id: Option<String>,
     /// The `whip_url` claim. Default: a URL of the form that IVS documents.
@@ -48,6 +53,7 @@ impl Default for TokenWish {
         Self {
             lifetime: Lifetime::For(Duration::from_secs(3600)),
             allow_publish: true,
+            allow_subscribe: true,
             user_id: None,
             whip_url: None,
             stage_arn: None,
@@ -184,6 +190,10 @@ impl SigningKey {
             id: claims.jti,
             expired: claims.exp <= unix_now(),
             may_publish: claims.capabilities.allow_publish,
+            may_subscribe: claims.capabilities.allow_subscribe,
+            user_id: claims
+                .user_id
+                .filter(|id| id.chars().count() <= USER_ID_LIMIT),
         })
     }
 
@@ -209,10 +219,13 @@ pub(crate) struct Participant {
     pub(crate) id: String,
     pub(crate) expired: bool,
     pub(crate) may_publish: bool,
+    pub(crate) may_subscribe: bool,
+    /// What the customer calls the participant. It can hold any characters.
+    pub(crate) user_id: Option<String>,
 }
 
 /// Whether this is a `jti` as IVS documents it. Events repeat it.
-fn is_participant_id(id: &str) -> bool {
+pub(crate) fn is_participant_id(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     (1..=64).contains(&id.len()) && id.bytes().all(plain)
 }
@@ -229,6 +242,8 @@ struct Claims {
     exp: i64,
     jti: String,
     resource: String,
+    #[serde(default)]
+    user_id: Option<String>,
     #[serde(default)]
     capabilities: Capabilities,
 }
@@ -263,7 +278,10 @@ fn claims(wish: &TokenWish, participant: &str) -> Value {
         "events_url": "wss://global.events.live-video.net",
         "whip_url": whip_url,
         "attributes": {},
-        "capabilities": Capabilities { allow_publish: wish.allow_publish, allow_subscribe: true },
+        "capabilities": Capabilities {
+            allow_publish: wish.allow_publish,
+            allow_subscribe: wish.allow_subscribe,
+        },
         "version": "1.0",
     });
     if let Some(user_id) = &wish.user_id {

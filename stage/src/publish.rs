@@ -101,7 +101,7 @@ async fn start_session(
 ) -> Result<(String, String), RefusedPost> {
     let secret =
         random_id().map_err(|_| RefusedPost::code_2001("OpenSSL gives no random numbers"))?;
-    let answered = FarEnd::answer(session, offer, sections, state).await;
+    let answered = FarEnd::answer(session, &participant.id, offer, sections, state).await;
     let (far_end, answer) = answered.map_err(|error| RefusedPost::no_answer(&error))?;
 
     state.record.open(SessionReport {
@@ -116,7 +116,7 @@ async fn start_session(
     state.record.add(Happening::Created {
         session,
         host: state.regional_host().to_owned(),
-        participant: participant.id,
+        participant: participant.id.clone(),
     });
     let info = SessionInfo {
         id: session,
@@ -124,11 +124,13 @@ async fn start_session(
         first_mid: sections.first().map(|section| section.mid.clone()),
         query: resource::kept_query(state.rules.location, uri),
     };
-    let commands = state.sessions.keep(secret.clone(), info);
+    let (command, commands) = state.sessions.keep(secret.clone(), info);
+    state.audience.open(&participant.id, session, command);
     spawn(&state.record, {
         let (state, secret) = (Arc::clone(state), secret.clone());
         async move {
             far_end.run(commands).await;
+            state.audience.close(&participant.id, session);
             state.sessions.forget(&secret);
         }
     });

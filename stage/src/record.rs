@@ -174,6 +174,37 @@ pub enum Happening {
         #[serde(default)]
         if_match: IfMatch,
     },
+    /// A viewer has subscribed to a publisher.
+    Subscribed {
+        /// Number of the viewer's POST, counted from 1 apart from publishers'.
+        viewer: u32,
+        /// The participant id of the publisher.
+        participant: String,
+    },
+    /// A viewer's POST was refused.
+    SubscribeRefused {
+        /// Number of the viewer's POST.
+        viewer: u32,
+        /// The status of the reply.
+        status: u16,
+        /// The IVS error code of the reply, if it had one.
+        code: Option<u32>,
+        /// Whether the request had an `Authorization` header.
+        authorization: bool,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A viewer has left or was sent away.
+    Unsubscribed {
+        /// Number of the viewer's POST.
+        viewer: u32,
+        /// Why it ended.
+        reason: ViewerEnding,
+        /// RTP packets that it was sent, without retransmissions.
+        packets: u64,
+        /// RTP packets that it missed because it, or the stage, was too slow.
+        dropped: u64,
+    },
     /// The follower did not take events in time and has missed some. Only the
     /// follower gets this.
     Missed {
@@ -206,6 +237,21 @@ pub enum Ending {
     /// The peer connected, but the media that the rules require did not arrive.
     Silent,
     /// str0m failed on something that the peer sent.
+    Failed,
+}
+
+/// Why a viewer's session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ViewerEnding {
+    /// The viewer sent a DELETE.
+    Deleted,
+    /// The publisher's session ended, or the stage.
+    PublisherLeft,
+    /// The viewer was lost, or never connected, for longer than the stage's
+    /// patience.
+    ViewerLost,
+    /// str0m failed on something that the viewer sent.
     Failed,
 }
 

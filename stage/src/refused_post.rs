@@ -49,6 +49,35 @@ impl RefusedPost {
         Self::ivs(StatusCode::BAD_REQUEST, 2005, "stage at capacity", reason)
     }
 
+    /// A subscription while there are as many viewers as the stage takes.
+    pub(crate) fn too_many_viewers(limit: usize) -> Self {
+        let reason = format!("the stage has {limit} viewers, as many as its limit allows");
+        Self::ivs(StatusCode::BAD_REQUEST, 2005, &reason, &reason)
+    }
+
+    /// A subscription to somebody who doesn't publish.
+    pub(crate) fn nobody_publishes() -> Self {
+        let reason = "no participant with this id publishes";
+        Self::ivs(
+            StatusCode::NOT_FOUND,
+            2004,
+            "remote stream not found",
+            reason,
+        )
+    }
+
+    /// The same refusal as a subscriber gets it.
+    pub(crate) fn of_subscriber(self) -> Self {
+        if self.code != Some(2001) {
+            return self;
+        }
+        let status = self.refusal.status;
+        Self {
+            refusal: Refusal::ivs(status, 2001, "failed to create subscriber session"),
+            ..self
+        }
+    }
+
     /// A refusal with an IVS error code.
     pub(crate) fn ivs(status: StatusCode, code: u32, message: &str, reason: &str) -> Self {
         Self {

@@ -32,13 +32,21 @@ pub(crate) fn location(state: &StageState, uri: &Uri, secret: &str) -> Option<St
     let path = format!("{SESSION_PATH}{secret}");
     Some(match (state.rules.location, query) {
         (LocationForm::Missing, _) => return None,
-        (LocationForm::Absolute, _) => format!("http://{}{path}", state.regional_host()),
+        (LocationForm::Absolute, _) => session_url(state.regional_host(), secret),
         (LocationForm::PathOnly, _) | (LocationForm::PathAndQuery, None) => path,
         (LocationForm::PathAndQuery, Some(query)) => format!("{path}?{query}"),
         (LocationForm::UnderEndpoint, _) => format!("{base}{path}"),
         (LocationForm::QueryOnly, _) => format!("{base}/?action=delete&{SESSION_KEY}{secret}"),
         (LocationForm::Endpoint, _) => endpoint.to_owned(),
     })
+}
+
+/// The URL of a session at this host, or its path alone if the host is empty.
+pub(crate) fn session_url(host: &str, secret: &str) -> String {
+    match host {
+        "" => format!("{SESSION_PATH}{secret}"),
+        host => format!("http://{host}{SESSION_PATH}{secret}"),
+    }
 }
 
 /// The query that requests to the session must have.
@@ -72,11 +80,18 @@ fn refusal_status(
     headers: &HeaderMap,
     found: Option<&SessionInfo>,
 ) -> Option<u16> {
+    let unknown = found
+        .is_none()
+        .then_some(state.rules.unknown_session_status);
+    token_refusal(state, headers).or(unknown)
+}
+
+/// The status for a request to a session whose token is not valid.
+pub(crate) fn token_refusal(state: &StageState, headers: &HeaderMap) -> Option<u16> {
     match bearer(headers).map(|token| state.key.read(token)) {
         None => Some(state.rules.missing_token.status),
         Some(None) => Some(StatusCode::FORBIDDEN.as_u16()),
         // The token may have expired since the POST.
-        Some(Some(_)) if found.is_none() => Some(state.rules.unknown_session_status),
         Some(Some(_)) => None,
     }
 }
@@ -240,7 +255,7 @@ fn if_match(state: &StageState, headers: &HeaderMap) -> IfMatch {
     IfMatch::of(value, state.rules.etag.as_deref())
 }
 
-fn session_reply(state: &StageState, status: u16, headers: &[(&str, &str)]) -> Reply {
+pub(crate) fn session_reply(state: &StageState, status: u16, headers: &[(&str, &str)]) -> Reply {
     let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let message = if status == state.rules.missing_token.status || status == 403 {
         "missing or invalid token"

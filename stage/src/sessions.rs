@@ -33,6 +33,8 @@ pub(crate) enum Command {
     End(Ending),
     /// Adds candidates: values of candidate attributes from a PATCH.
     Candidates(Vec<String>),
+    /// Requests key frames from the publisher, for a viewer.
+    KeyFrame,
 }
 
 /// A session, and what its requests are checked against.
@@ -53,16 +55,20 @@ impl Sessions {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Keeps a session; the receiver gets its commands.
-    pub(crate) fn keep(&self, secret: String, info: SessionInfo) -> UnboundedReceiver<Command> {
+    /// Keeps a session. Returns the two ends of its commands.
+    pub(crate) fn keep(
+        &self,
+        secret: String,
+        info: SessionInfo,
+    ) -> (UnboundedSender<Command>, UnboundedReceiver<Command>) {
         let (commands, received) = unbounded_channel();
         let entry = Entry {
             info,
-            commands,
+            commands: commands.clone(),
             candidates: CANDIDATE_LIMIT,
         };
         self.lock().insert(secret, entry);
-        received
+        (commands, received)
     }
 
     /// Number of live sessions.

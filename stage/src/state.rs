@@ -15,6 +15,7 @@ use crate::record::Record;
 use crate::request_rules::SilenceRule;
 use crate::rules::{Refusal, Rules};
 use crate::sessions::Sessions;
+use crate::subscribe::{Audience, Viewers};
 use crate::video_rule::VideoRule;
 
 #[derive(Debug)]
@@ -26,6 +27,9 @@ pub(crate) struct StageState {
     pub(crate) key: SigningKey,
     pub(crate) record: Arc<Record>,
     pub(crate) sessions: Sessions,
+    /// Who watches whom.
+    pub(crate) audience: Arc<Audience>,
+    pub(crate) viewers: Viewers,
     /// A permit for each connection that the limits allow.
     pub(crate) connections: Arc<Semaphore>,
     refusals: Mutex<VecDeque<Refusal>>,
@@ -59,6 +63,8 @@ impl StageState {
             key,
             record,
             sessions: Sessions::default(),
+            audience: Arc::default(),
+            viewers: Viewers::default(),
         }
     }
 

@@ -66,6 +66,7 @@ fn rest(mut stream: TcpStream) -> String {
 const SHORT: Limits = Limits {
     connections: 256,
     sessions: 100,
+    viewers: 50,
     request_time: Duration::from_millis(100),
 };
 

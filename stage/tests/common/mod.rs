@@ -156,6 +156,8 @@ pub(crate) struct Publisher {
     pub(crate) sent: usize,
     /// Whether RTP packets get lost on their way.
     pub(crate) loses: bool,
+    /// How many of the next RTP packets get lost on their way to here.
+    pub(crate) misses: usize,
     pending: Option<SdpPendingOffer>,
     audio: Mid,
     video: Mid,
@@ -180,6 +182,19 @@ impl Publisher {
     }
 
     pub(crate) fn with_check(video: Direction, check: FingerprintCheck) -> Self {
+        Self::peer(Direction::SendOnly, video, check)
+    }
+
+    /// Not a publisher but a viewer: it receives both.
+    pub(crate) fn viewer() -> Self {
+        Self::peer(
+            Direction::RecvOnly,
+            Direction::RecvOnly,
+            FingerprintCheck::On,
+        )
+    }
+
+    fn peer(audio: Direction, video: Direction, check: FingerprintCheck) -> Self {
         let address = if_addrs::get_if_addrs().unwrap();
         let address = address
             .iter()
@@ -197,7 +212,7 @@ impl Publisher {
         let local = socket.local_addr().unwrap();
         rtc.add_local_candidate(Candidate::host(local, "udp").unwrap());
         let mut change = rtc.sdp_api();
-        let audio = change.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
+        let audio = change.add_media(MediaKind::Audio, audio, None, None, None);
         let video = change.add_media(MediaKind::Video, video, None, None, None);
         let (offer, pending) = change.apply().unwrap();
         Self {
@@ -205,6 +220,7 @@ impl Publisher {
             offer: offer.to_sdp_string(),
             sent: 0,
             loses: false,
+            misses: 0,
             pending: Some(pending),
             audio,
             video,
@@ -246,8 +262,7 @@ impl Publisher {
                     }
                 }
                 Output::Transmit(out) => {
-                    let rtcp = |kind: &u8| (192..224).contains(kind);
-                    if matches!(out.contents[0], 128..192) && !rtcp(&out.contents[1]) {
+                    if is_rtp(&out.contents) {
                         self.sent += 1;
                         if self.loses {
                             continue;
@@ -310,6 +325,14 @@ impl Publisher {
         assert!(self.run_while_waiting(|publisher| publisher.sent > sent));
     }
 
+    /// Sends a frame in one packet, without waiting for it to leave.
+    pub(crate) fn send_numbered(&mut self, number: u64, key: bool) {
+        let key_frame: &[u8] = &[0x78, 0, 2, 0x67, 66, 0, 1, 0x68, 0, 2, 0x65, 0x88];
+        let payload = if key { key_frame } else { &[0x41, 0x9a] };
+        let time = u32::try_from(number * 3000).unwrap();
+        self.send(self.video, Codec::H264, number, time, payload);
+    }
+
     fn send(&mut self, mid: Mid, codec: Codec, number: u64, time: u32, payload: &[u8]) {
         let mut params = self.rtc.codec_config().params().iter();
         let pt = params.find(|params| params.spec().codec == codec);
@@ -328,6 +351,10 @@ impl Publisher {
         let mut datagram = [0; 2000];
         let now = Instant::now;
         let input = match self.socket.recv_from(&mut datagram) {
+            Ok((length, _)) if self.misses > 0 && is_rtp(&datagram[..length]) => {
+                self.misses -= 1;
+                Input::Timeout(now())
+            }
             Ok((length, source)) => {
                 let local = self.socket.local_addr().unwrap();
                 let receive = Receive::new(Protocol::Udp, source, local, &datagram[..length]);
@@ -337,4 +364,8 @@ impl Publisher {
         };
         self.rtc.handle_input(input)
     }
+}
+
+fn is_rtp(datagram: &[u8]) -> bool {
+    matches!(datagram, [128..192, kind, ..] if !(192..224).contains(kind))
 }
