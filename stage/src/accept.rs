@@ -16,19 +16,19 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Time without a failure after which the next one is an event again.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// The listener of a hop.
+/// A listener, and its host and port.
 pub(crate) struct Acceptor {
     listener: TcpListener,
-    hop: usize,
+    host: String,
     failures: Failures,
 }
 
 impl Acceptor {
     /// Call it on the stage's runtime.
-    pub(crate) fn new(listener: std::net::TcpListener, hop: usize) -> io::Result<Self> {
+    pub(crate) fn new(listener: std::net::TcpListener, host: &str) -> io::Result<Self> {
         Ok(Self {
             listener: TcpListener::from_std(listener)?,
-            hop,
+            host: host.to_owned(),
             failures: Failures::default(),
         })
     }
@@ -42,7 +42,7 @@ impl Acceptor {
                 Err(error) => {
                     if self.failures.is_news(Instant::now()) {
                         state.record.add(Happening::AcceptFailed {
-                            host: state.host(self.hop).to_owned(),
+                            host: self.host.clone(),
                             reason: error.to_string(),
                         });
                     }

@@ -8,8 +8,12 @@ use crate::rules::{HOP_LIMIT, Rules};
 use crate::start_error::StartError;
 
 /// The listeners from the global to the regional one, with host and port of
-/// each. Each has a loopback address of its own if the system has more than one.
-pub(crate) fn listen(rules: &Rules) -> Result<(Vec<TcpListener>, Vec<String>), StartError> {
+/// each. Each has a loopback address of its own if the system has more than one,
+/// unless the rules name an address.
+pub(crate) fn listen(
+    rules: &Rules,
+    media_address: IpAddr,
+) -> Result<(Vec<TcpListener>, Vec<String>), StartError> {
     if rules.hops > HOP_LIMIT {
         return Err(StartError::Hops(rules.hops));
     }
@@ -21,13 +25,38 @@ pub(crate) fn listen(rules: &Rules) -> Result<(Vec<TcpListener>, Vec<String>), S
             _ if hop == rules.hops => rules.regional_port,
             _ => rules.hop_ports.get(hop - 1).copied().unwrap_or(0),
         };
-        let address = SocketAddr::new(loopback(hop), port);
-        let listener = bind(address).map_err(|error| StartError::Bind(address, error))?;
-        let address = listener.local_addr().map_err(StartError::Runtime)?;
-        hosts.push(address.to_string());
+        let address = rules.bind.unwrap_or(loopback(hop));
+        let (listener, host) = listen_on(SocketAddr::new(address, port), media_address)?;
+        hosts.push(host);
         listeners.push(listener);
     }
     Ok((listeners, hosts))
+}
+
+/// The page's listener, with its host and port, if the rules have a page.
+pub(crate) fn listen_page(
+    rules: &Rules,
+    media_address: IpAddr,
+) -> Result<Option<(TcpListener, String)>, StartError> {
+    let address = rules.bind.unwrap_or(loopback(0));
+    let address = rules.page_port.map(|port| SocketAddr::new(address, port));
+    address
+        .map(|address| listen_on(address, media_address))
+        .transpose()
+}
+
+/// All addresses of the system are none that a URL could have; the one for media
+/// stands for them.
+fn listen_on(
+    address: SocketAddr,
+    media_address: IpAddr,
+) -> Result<(TcpListener, String), StartError> {
+    let listener = bind(address).map_err(|error| StartError::Bind(address, error))?;
+    let mut address = listener.local_addr().map_err(StartError::Runtime)?;
+    if address.ip().is_unspecified() {
+        address.set_ip(media_address);
+    }
+    Ok((listener, address.to_string()))
 }
 
 fn loopback(hop: usize) -> IpAddr {

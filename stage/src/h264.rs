@@ -92,7 +92,7 @@ impl SliceHead {
     }
 
     /// Whether it is of type B (H.264 table 7-6).
-    fn is_b(&self) -> bool {
+    pub(crate) fn is_bidirectional(&self) -> bool {
         let mut bits = Bits::new(&self.bytes);
         let kind = bits.golomb().and_then(|_| bits.golomb());
         kind.is_some_and(|kind| kind % 5 == 1)
@@ -223,7 +223,7 @@ fn inspect_slice(nal_header: u8, body: &[u8]) -> PayloadInfo {
         begins_picture: body.first().is_some_and(|byte| byte & 0x80 != 0),
         slice: Some(slice),
         slices: 1,
-        b_slice: slice.is_b(),
+        b_slice: slice.is_bidirectional(),
         ..PayloadInfo::default()
     }
 }
@@ -368,6 +368,20 @@ impl<'a> Bits<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn b_slices_are_known_by_their_type() {
+        // first_mb_in_slice 0 and slice_type 5 (P), 6 (B), 1 (B), 7 (I).
+        for (bytes, is_b) in [
+            ([0x41, 0b1001_1000], false),
+            ([0x01, 0b1001_1100], true),
+            ([0x01, 0b1010_0000], true),
+            ([0x65, 0b1000_1000], false),
+        ] {
+            let slice = inspect(&bytes).slice.unwrap();
+            assert_eq!(slice.is_bidirectional(), is_b, "{bytes:?}");
+        }
+    }
 
     /// Parameter sets from x264, in constrained Baseline and High.
     const SPS_320X240: &[u8] = &[

@@ -27,6 +27,7 @@ use crate::resource;
 use crate::state::StageState;
 use crate::subscribe;
 use crate::task::spawn;
+use crate::watch;
 
 /// Maximum length of a request's head, in bytes. hyper answers a longer one with
 /// 431, and one with more than 100 headers too.
@@ -35,14 +36,27 @@ const HEAD_LIMIT: usize = 16 * 1024;
 /// Maximum length of a URL's path and query, in bytes. Events repeat it.
 const URL_LIMIT: usize = 2048;
 
-/// Starts to serve the listener of a hop. Call it on the stage's runtime.
-pub(crate) fn serve(state: &Arc<StageState>, hop: usize, listener: TcpListener) {
-    let record = Arc::clone(&state.record);
-    spawn(&record, accept(Arc::clone(state), hop, listener));
+/// What a listener serves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Door {
+    /// The endpoint of a hop, counted from the global one.
+    Hop(usize),
+    /// The page that shows the stage.
+    Page,
 }
 
-async fn accept(state: Arc<StageState>, hop: usize, listener: TcpListener) {
-    let mut acceptor = match Acceptor::new(listener, hop) {
+/// Starts to serve a listener. Call it on the stage's runtime.
+pub(crate) fn serve(state: &Arc<StageState>, door: Door, listener: TcpListener) {
+    let record = Arc::clone(&state.record);
+    spawn(&record, accept(Arc::clone(state), door, listener));
+}
+
+async fn accept(state: Arc<StageState>, door: Door, listener: TcpListener) {
+    let host = match door {
+        Door::Hop(hop) => state.host(hop),
+        Door::Page => state.page_host.as_deref().unwrap_or(""),
+    };
+    let mut acceptor = match Acceptor::new(listener, host) {
         Ok(acceptor) => acceptor,
         Err(error) => {
             return state.record.fail(format!("can't use a listener: {error}"));
@@ -57,13 +71,13 @@ async fn accept(state: Arc<StageState>, hop: usize, listener: TcpListener) {
         let _ = stream.set_nodelay(true);
         let state = Arc::clone(&state);
         spawn(&Arc::clone(&state.record), async move {
-            connection(state, hop, stream).await;
+            connection(state, door, stream).await;
             drop(permit);
         });
     }
 }
 
-async fn connection(state: Arc<StageState>, hop: usize, stream: TcpStream) {
+async fn connection(state: Arc<StageState>, door: Door, stream: TcpStream) {
     let case = state.rules.header_case;
     let bound = state.rules.limits.request_time;
     let mut stream = TimeoutStream::new(stream);
@@ -76,7 +90,12 @@ async fn connection(state: Arc<StageState>, hop: usize, stream: TcpStream) {
     server.keep_alive(state.rules.connections == Connections::KeepAlive);
     let routes = service_fn(|request| {
         let state = Arc::clone(&state);
-        async move { route(&state, hop, request).await }
+        async move {
+            match door {
+                Door::Hop(hop) => route(&state, hop, request).await,
+                Door::Page => Ok(watch::answer(&state, request).await),
+            }
+        }
     });
     let io = TokioIo::new(CasedStream::new(stream, case));
     // Fails when the client or a rule ends the connection early.

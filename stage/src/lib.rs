@@ -79,6 +79,7 @@ mod frames;
 mod h264;
 mod header_case;
 mod http;
+mod ivs_limits;
 mod limits;
 mod negotiation;
 mod offer;
@@ -108,10 +109,12 @@ mod task;
 mod trickle;
 mod video;
 mod video_rule;
+mod watch;
 
 pub use counter::SectionReport;
 pub use feedback::Feedback;
 pub use frames::FrameReport;
+pub use ivs_limits::MediaLimits;
 pub use limits::Limits;
 pub use offer::{Direction, Kind, OfferSection};
 pub use participant_token::{KeyError, Lifetime, MintError, SigningKey, TokenWish};
@@ -122,7 +125,7 @@ pub use reply_rules::{
     LocationForm, SectionAnswer,
 };
 pub use request_rules::{
-    DeleteRule, MidRule, PatchEtag, PatchRule, Rate, SilenceRule, TrickleRule,
+    DeleteRule, MidRule, PatchEtag, PatchRule, Rate, SilenceRule, TokenReuse, TrickleRule,
 };
 pub use rules::{KeySource, LastRedirect, Refusal, Rules};
 pub use sei::SeiMessage;

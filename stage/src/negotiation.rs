@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::{error, fmt, io};
 
 use str0m::change::SdpOffer;
@@ -98,7 +98,9 @@ fn base_config() -> RtcConfig {
 }
 
 fn new_rtc(rules: &Rules) -> Rtc {
-    let mut config = base_config().set_ice_lite(rules.answer.ice == IceMode::Lite);
+    let mut config = base_config()
+        .set_ice_lite(rules.answer.ice == IceMode::Lite)
+        .set_stats_interval(Some(Duration::from_secs(1)));
     if let Some(interval) = rules.report_interval.filter(|time| !time.is_zero()) {
         config = config
             .set_rtcp_report_interval_audio(interval)

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, LINK, LOCATION};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, LINK, LOCATION, USER_AGENT};
 use http::{Request, StatusCode, Uri};
 use hyper::body::Incoming;
 
@@ -11,15 +11,17 @@ use crate::admission::{check_content_type, check_token, read_offer};
 use crate::counter::SectionReport;
 use crate::far_end::FarEnd;
 use crate::offer::{OfferSection, ufrag};
-use crate::participant_token::{Participant, random_id};
+use crate::participant_token::random_id;
 use crate::record::{Happening, SessionReport};
 use crate::refused_post::RefusedPost;
 use crate::reply::{Reply, ReplyBody, pairs, reply};
+use crate::request_rules::TokenReuse;
 use crate::resource;
 use crate::rules::LastRedirect;
 use crate::sessions::SessionInfo;
 use crate::state::StageState;
 use crate::task::spawn;
+use crate::watch::Card;
 
 /// Path to which the regional host redirects POSTs under
 /// [`LastRedirect::PathOnly`].
@@ -70,6 +72,8 @@ async fn create(
         return Err(RefusedPost::without_capability("allow_publish"));
     }
     let uri = request.uri().clone();
+    let agent = request.headers().get(USER_AGENT);
+    let agent = agent.map(|agent| String::from_utf8_lossy(agent.as_bytes()).into_owned());
     let (offer, sections) = read_offer(state, request.into_body()).await?;
     state.record.add(Happening::Offer {
         session,
@@ -81,11 +85,19 @@ async fn create(
             "no H.264 video section that the stage's video rule accepts",
         ));
     }
-    if state.sessions.count() >= state.rules.limits.sessions {
+    let ends_older = state.rules.token_reuse == TokenReuse::EndsOlder;
+    let replaced = ends_older && state.sessions.has_participant(&participant.id);
+    if !replaced && state.sessions.count() >= state.rules.limits.sessions {
         return Err(RefusedPost::at_capacity());
     }
-    let (secret, answer) =
-        start_session(state, session, &uri, &offer, &sections, participant).await?;
+    let card = Card {
+        participant: participant.id,
+        user_id: participant.user_id,
+        agent,
+        offer,
+        answer: String::new(),
+    };
+    let (secret, answer) = start_session(state, session, &uri, &sections, card).await?;
     Ok(created_reply(state, &uri, &secret, &answer))
 }
 
@@ -95,19 +107,52 @@ async fn start_session(
     state: &Arc<StageState>,
     session: u32,
     uri: &Uri,
-    offer: &str,
     sections: &[OfferSection],
-    participant: Participant,
+    card: Card,
 ) -> Result<(String, String), RefusedPost> {
     let secret =
         random_id().map_err(|_| RefusedPost::code_2001("OpenSSL gives no random numbers"))?;
-    let answered = FarEnd::answer(session, &participant.id, offer, sections, state).await;
+    let (participant, offer) = (card.participant.clone(), &card.offer);
+    let answered = FarEnd::answer(session, &participant, offer, sections, state).await;
     let (far_end, answer) = answered.map_err(|error| RefusedPost::no_answer(&error))?;
 
+    let info = SessionInfo {
+        id: session,
+        participant: participant.clone(),
+        ufrag: ufrag(offer),
+        first_mid: sections.first().map(|section| section.mid.clone()),
+        query: resource::kept_query(state.rules.location, uri),
+    };
+    record_session(state, session, sections, &participant);
+    let card = Card {
+        answer: answer.clone(),
+        ..card
+    };
+    state.board.open(session, card);
+    if state.rules.token_reuse == TokenReuse::EndsOlder {
+        state
+            .sessions
+            .end_of_participant(&participant, &state.record);
+    }
+    let (command, commands) = state.sessions.keep(secret.clone(), info);
+    state.audience.open(&participant, session, command);
+    spawn(&state.record, {
+        let (state, secret) = (Arc::clone(state), secret.clone());
+        async move {
+            far_end.run(commands).await;
+            state.audience.close(&participant, session);
+            state.board.close(session);
+            state.sessions.forget(&secret);
+        }
+    });
+    Ok((secret, answer))
+}
+
+fn record_session(state: &StageState, session: u32, sections: &[OfferSection], participant: &str) {
     state.record.open(SessionReport {
         id: session,
         host: state.regional_host().to_owned(),
-        participant: participant.id.clone(),
+        participant: participant.to_owned(),
         connected_ms: None,
         peer_lost: false,
         sections: sections.iter().map(SectionReport::new).collect(),
@@ -116,25 +161,8 @@ async fn start_session(
     state.record.add(Happening::Created {
         session,
         host: state.regional_host().to_owned(),
-        participant: participant.id.clone(),
+        participant: participant.to_owned(),
     });
-    let info = SessionInfo {
-        id: session,
-        ufrag: ufrag(offer),
-        first_mid: sections.first().map(|section| section.mid.clone()),
-        query: resource::kept_query(state.rules.location, uri),
-    };
-    let (command, commands) = state.sessions.keep(secret.clone(), info);
-    state.audience.open(&participant.id, session, command);
-    spawn(&state.record, {
-        let (state, secret) = (Arc::clone(state), secret.clone());
-        async move {
-            far_end.run(commands).await;
-            state.audience.close(&participant.id, session);
-            state.sessions.forget(&secret);
-        }
-    });
-    Ok((secret, answer))
 }
 
 fn created_reply(state: &StageState, uri: &Uri, secret: &str, answer: &str) -> Reply {

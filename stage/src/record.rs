@@ -53,6 +53,9 @@ pub enum Happening {
         hosts: Vec<String>,
         /// Address on which the far end receives media.
         media_address: String,
+        /// URL of the page that shows the stage, if there is one.
+        #[serde(default)]
+        page: Option<String>,
     },
     /// A connection could not be accepted, for example because the process has
     /// too many open files. The stage tries again until it can. Further failures
@@ -238,6 +241,20 @@ pub enum Ending {
     Silent,
     /// str0m failed on something that the peer sent.
     Failed,
+    /// The video was larger than IVS takes: see
+    /// [`MediaLimits::Enforced`](crate::MediaLimits::Enforced).
+    ResolutionExceeded,
+    /// The session sent more than IVS takes: see
+    /// [`MediaLimits::Enforced`](crate::MediaLimits::Enforced).
+    BitrateExceeded,
+    /// The video had B-frames: see
+    /// [`MediaLimits::Enforced`](crate::MediaLimits::Enforced).
+    BFramePresent,
+    /// The session lasted for [`Rules::publish_time`](crate::Rules::publish_time).
+    StreamDurationExceeded,
+    /// Another session was made with the same token: see
+    /// [`TokenReuse::EndsOlder`](crate::TokenReuse::EndsOlder).
+    TokenReused,
 }
 
 /// Why a viewer's session ended.
@@ -388,6 +405,20 @@ impl Record {
 
     pub(crate) fn failure(&self) -> Option<String> {
         self.lock().failure.clone()
+    }
+
+    /// What `pick` makes of the last events, newest first: at most `count`, none
+    /// before `since_ms`.
+    pub(crate) fn latest<T>(
+        &self,
+        since_ms: u64,
+        count: usize,
+        pick: impl Fn(&Event) -> Option<T>,
+    ) -> Vec<T> {
+        let state = self.lock();
+        let events = state.events.iter().rev();
+        let recent = events.take_while(|event| event.at_ms >= since_ms);
+        recent.filter_map(pick).take(count).collect()
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {

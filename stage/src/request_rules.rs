@@ -99,6 +99,18 @@ impl Default for DeleteRule {
     }
 }
 
+/// What a second session with one token does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenReuse {
+    /// Nothing: the older one goes on.
+    #[default]
+    Allowed,
+    /// It ends the older one with
+    /// [`Ending::TokenReused`](crate::Ending::TokenReused). IVS documents this for
+    /// stage joins (`TOKEN_REUSED`); that it holds for two POSTs is inferred.
+    EndsOlder,
+}
+
 /// How many POSTs the regional host takes. Any more get 429 with IVS's code
 /// 2013 and `Retry-After`, and are not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,11 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use crate::feedback::Feedback;
+use crate::ivs_limits::MediaLimits;
 use crate::limits::Limits;
 use crate::record::Event;
 use crate::reply_rules::{AnswerForm, Connections, HeaderCase, LocationForm};
-use crate::request_rules::{DeleteRule, PatchRule, Rate, SilenceRule};
+use crate::request_rules::{DeleteRule, PatchRule, Rate, SilenceRule, TokenReuse};
 use crate::video_rule::VideoRule;
 
 /// Maximum of [`Rules::hops`]; each has a listener. Publishers follow ten or so.
@@ -101,6 +102,15 @@ pub struct Rules {
     /// the connection ends. Their sessions exist, though the publisher has no
     /// whole answer. Default: 0.
     pub cut_answers: usize,
+    /// What media beyond the limits of IVS do to a session. Default: nothing but
+    /// a line on the page.
+    pub media_limits: MediaLimits,
+    /// How long a session may last; then the stage ends it with
+    /// [`Ending::StreamDurationExceeded`](crate::Ending::StreamDurationExceeded).
+    /// IVS: 24 hours (documented). Default: no limit.
+    pub publish_time: Option<Duration>,
+    /// What a second session with one token does to the first. Default: nothing.
+    pub token_reuse: TokenReuse,
     /// RTCP by which the publisher learns how much gets through. Default:
     /// transport-wide feedback.
     pub feedback: Feedback,
@@ -118,6 +128,14 @@ pub struct Rules {
     pub media_interval: Option<Duration>,
     /// How much clients may hold open.
     pub limits: Limits,
+    /// Port of the page that shows the stage, on the same address as the global
+    /// listener; 0 takes a free one. The page needs no token and gives out
+    /// tokens, so it refuses requests of other origins, and those whose `Host`
+    /// is neither an address nor localhost. Default: no page.
+    pub page_port: Option<u16>,
+    /// Address of all HTTP listeners. Default: loopback, with an address of its
+    /// own for each listener where the system has them.
+    pub bind: Option<IpAddr>,
     /// Gets a copy of each event as it happens, from the first on. The stage
     /// doesn't wait for it: if the channel is full, the event is left out, and a
     /// [`Missed`](crate::Happening::Missed) precedes the next one. Default:
@@ -157,12 +175,17 @@ impl Default for Rules {
             refusals: Vec::new(),
             rate: None,
             cut_answers: 0,
+            media_limits: MediaLimits::Reported,
+            publish_time: None,
+            token_reuse: TokenReuse::Allowed,
             feedback: Feedback::TransportWide,
             report_interval: None,
             key_frame_on_connect: true,
             patience: Duration::from_secs(30),
             media_interval: None,
             limits: Limits::default(),
+            page_port: None,
+            bind: None,
             follow: None,
         }
     }

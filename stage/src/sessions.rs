@@ -41,6 +41,8 @@ pub(crate) enum Command {
 #[derive(Clone, Debug)]
 pub(crate) struct SessionInfo {
     pub(crate) id: u32,
+    /// The participant id of its token.
+    pub(crate) participant: String,
     /// The offer's ICE user fragment.
     pub(crate) ufrag: Option<String>,
     /// The `mid` of the offer's first section.
@@ -117,6 +119,23 @@ impl Sessions {
         let entry = self.lock().remove(secret);
         if let Some(entry) = entry {
             entry.end(Ending::Deleted, record);
+        }
+    }
+
+    pub(crate) fn has_participant(&self, participant: &str) -> bool {
+        let entries = self.lock();
+        let mut entries = entries.values();
+        entries.any(|entry| entry.info.participant == participant)
+    }
+
+    /// Ends the sessions of a participant, who makes a new one.
+    pub(crate) fn end_of_participant(&self, participant: &str, record: &Record) {
+        let mut entries = self.lock();
+        let of_participant = entries.extract_if(|_, entry| entry.info.participant == participant);
+        let ended: Vec<Entry> = of_participant.map(|(_, entry)| entry).collect();
+        drop(entries);
+        for entry in ended {
+            entry.end(Ending::TokenReused, record);
         }
     }
 

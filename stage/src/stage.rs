@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::addresses::{check_media_address, first_media_address, listen};
-use crate::http::serve;
+use crate::addresses::{check_media_address, first_media_address, listen, listen_page};
+use crate::http::{Door, serve};
 use crate::participant_token::{MintError, SigningKey, TokenWish};
 use crate::record::{Event, Happening, Record, SessionReport};
 use crate::rules::{KeySource, Rules};
@@ -63,21 +63,30 @@ impl Stage {
             KeySource::File(path) => SigningKey::from_file(path),
         };
         let key = key.map_err(StartError::Key)?;
-        let (listeners, hosts) = listen(&rules)?;
+        let (listeners, hosts) = listen(&rules, media_address)?;
+        let page = listen_page(&rules, media_address)?;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(StartError::Runtime)?;
 
         let record = Arc::new(Record::new(rules.follow.clone()));
-        let state = Arc::new(StageState::new(rules, hosts, media_address, key, record));
+        let (page, page_host) = page.unzip();
+        let mut state = StageState::new(rules, hosts, media_address, key, record);
+        state.page_host = page_host;
+        let state = Arc::new(state);
         state.record.add(Happening::Listening {
             endpoint: state.endpoint(),
             hosts: state.hosts.clone(),
             media_address: media_address.to_string(),
+            page: state.page_url(),
         });
         let (freezes, orders) = unbounded_channel();
         let thread = thread::Builder::new().name("ivs-stage".into()).spawn({
             let state = Arc::clone(&state);
-            move || run(&runtime, &state, listeners, orders)
+            let hops = listeners.into_iter().enumerate();
+            let hops = hops.map(|(hop, listener)| (Door::Hop(hop), listener));
+            let doors = hops.chain(page.map(|listener| (Door::Page, listener)));
+            let doors = doors.collect();
+            move || run(&runtime, &state, doors, orders)
         });
         Ok(Self {
             state,
@@ -97,6 +106,12 @@ impl Stage {
     #[must_use]
     pub fn regional_host(&self) -> String {
         self.state.regional_host().to_owned()
+    }
+
+    /// URL of the page that shows the stage, if [`Rules::page_port`] has one.
+    #[must_use]
+    pub fn page(&self) -> Option<String> {
+        self.state.page_url()
     }
 
     /// A new token that may publish and is valid for an hour.
@@ -238,16 +253,14 @@ impl Stage {
     /// ```
     #[must_use]
     pub fn rules(&self) -> Rules {
-        let ports = self.state.hosts.iter().filter_map(|host| {
-            let (_, port) = host.rsplit_once(':')?;
-            port.parse().ok()
-        });
-        let ports: Vec<u16> = ports.collect();
+        let port = |host: &String| host.rsplit_once(':')?.1.parse().ok();
+        let ports: Vec<u16> = self.state.hosts.iter().filter_map(port).collect();
         let between = ports.get(1..ports.len().saturating_sub(1)).unwrap_or(&[]);
         Rules {
             port: ports.first().copied().unwrap_or(0),
             regional_port: ports.last().copied().unwrap_or(0),
             hop_ports: between.to_vec(),
+            page_port: self.state.page_host.as_ref().and_then(port),
             ..self.state.rules.clone()
         }
     }
@@ -283,12 +296,12 @@ impl Drop for Stage {
 fn run(
     runtime: &Runtime,
     state: &Arc<StageState>,
-    listeners: Vec<TcpListener>,
+    doors: Vec<(Door, TcpListener)>,
     mut freezes: UnboundedReceiver<Freeze>,
 ) {
     runtime.block_on(async {
-        for (hop, listener) in listeners.into_iter().enumerate() {
-            serve(state, hop, listener);
+        for (door, listener) in doors {
+            serve(state, door, listener);
         }
         while let Some(freeze) = freezes.recv().await {
             // The runtime has this thread only, so blocking it stops every

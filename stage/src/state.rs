@@ -17,12 +17,15 @@ use crate::rules::{Refusal, Rules};
 use crate::sessions::Sessions;
 use crate::subscribe::{Audience, Viewers};
 use crate::video_rule::VideoRule;
+use crate::watch::Board;
 
 #[derive(Debug)]
 pub(crate) struct StageState {
     pub(crate) rules: Rules,
     /// Host and port of each listener, from the global to the regional one.
     pub(crate) hosts: Vec<String>,
+    /// Host and port of the page.
+    pub(crate) page_host: Option<String>,
     pub(crate) media_address: IpAddr,
     pub(crate) key: SigningKey,
     pub(crate) record: Arc<Record>,
@@ -30,6 +33,8 @@ pub(crate) struct StageState {
     /// Who watches whom.
     pub(crate) audience: Arc<Audience>,
     pub(crate) viewers: Viewers,
+    /// What the page shows of the publishers.
+    pub(crate) board: Board,
     /// A permit for each connection that the limits allow.
     pub(crate) connections: Arc<Semaphore>,
     refusals: Mutex<VecDeque<Refusal>>,
@@ -64,12 +69,20 @@ impl StageState {
             record,
             sessions: Sessions::default(),
             audience: Arc::default(),
+            board: Board::default(),
+            page_host: None,
             viewers: Viewers::default(),
         }
     }
 
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}/", self.host(0))
+    }
+
+    pub(crate) fn page_url(&self) -> Option<String> {
+        self.page_host
+            .as_ref()
+            .map(|host| format!("http://{host}/"))
     }
 
     pub(crate) fn regional_host(&self) -> &str {

@@ -40,15 +40,15 @@ impl Live {
         let thread = thread::spawn({
             let stop = Arc::clone(&stop);
             move || {
-                let mut number = 0;
+                let (mut number, mut answered) = (0, 0);
                 while !stop.load(Ordering::Relaxed) && publisher.rtc.is_alive() {
                     publisher.send_audio_packet(number);
-                    let wanted = publisher.run_until(Duration::from_millis(30), |event| {
-                        matches!(event, Event::KeyframeRequest(_))
-                    });
-                    if wanted {
+                    publisher.run_until(Duration::from_millis(30), |_| false);
+                    let wanted = publisher.asked > answered;
+                    for _ in answered..publisher.asked {
                         let _ = asked.send(Instant::now());
                     }
+                    answered = publisher.asked;
                     publisher.send_numbered(number, wanted || number == 0);
                     number += 1;
                 }

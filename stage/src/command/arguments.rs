@@ -5,9 +5,18 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ivs_stage::{Feedback, KeySource, Lifetime, Profile, Rules, TokenWish, VideoRule};
+use ivs_stage::{
+    Feedback, KeySource, Lifetime, MediaLimits, Profile, Rate, Rules, TokenReuse, TokenWish,
+    VideoRule,
+};
 use lexopt::prelude::*;
 use lexopt::{Error, Parser};
+
+/// Publishers of an IVS stage (documented: service quotas).
+const IVS_PUBLISHERS: usize = 12;
+
+/// How long an IVS publisher may publish (documented: service quotas).
+const IVS_PUBLISH_TIME: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) const HELP: &str = "\
 A local stand-in for an Amazon IVS Real-Time stage.
@@ -50,6 +59,27 @@ serve:
   --key-file FILE     key for tokens; made if the file doesn't exist (default:
                       ivs-stage-key.pem in $XDG_RUNTIME_DIR, or else in the
                       temporary directory)
+  --page-port N       port of the page that shows who publishes, with picture,
+                      sound and numbers (default: a free one; standard error
+                      says where)
+  --no-page           no page
+  --bind A            address of the endpoint, the regional host and the page,
+                      for publishers and browsers on other machines (default:
+                      loopback). Whoever reaches the page can watch, and get a
+                      token to publish
+  --enforce-limits    end a session where IVS ends it:
+                        over 1280x720, or over 8.5 Mbit/s in all for 3 seconds
+                                       (documented; how long is a guess)
+                        B-frames       (documented for RTMP; inferred for WHIP)
+                        after 24 hours (documented)
+                        a second POST with the same token ends the older session
+                                       (documented for joins; inferred for WHIP)
+                        12 publishers; one more gets code 2005 (the number is
+                                       documented, the code seen in AWS's SDK)
+  --publish-hours H   end a session after this time, such as 0.01
+  --rate N/SECONDS    take N POSTs in this time; more get 429, code 2013, with
+                      Retry-After (code and status seen in AWS's SDK, the rate
+                      of IVS isn't known; default: no limit)
   --media-address A   address for media (default: the first IPv4 address that
                       isn't loopback or link-local)
   --events FILE       write the JSON lines to FILE, not to standard output
@@ -60,6 +90,7 @@ token:
   --minutes N         minutes until the token expires; 0 or less makes an
                       expired one (default: 60)
   --no-publish        leave out the capability to publish
+  --no-subscribe      leave out the capability to subscribe
   --user-id U         value of the user_id claim (default: none)
 
 report:
@@ -121,6 +152,7 @@ fn serve(mut parser: Parser) -> Result<Command, Error> {
     let mut rules = Rules {
         key: KeySource::File(default_key()),
         media_interval: Some(Duration::from_secs(1)),
+        page_port: Some(0),
         ..Rules::profile(profile(parser.clone())?)
     };
     let mut events = None;
@@ -136,11 +168,49 @@ fn serve(mut parser: Parser) -> Result<Command, Error> {
             Long("feedback") => rules.feedback = parser.value()?.parse_with(feedback)?,
             Long("key-file") => rules.key = KeySource::File(parser.value()?.into()),
             Long("media-address") => rules.media_address = Some(parser.value()?.parse()?),
+            Long("page-port") => rules.page_port = Some(parser.value()?.parse()?),
+            Long("no-page") => rules.page_port = None,
+            Long("bind") => rules.bind = Some(parser.value()?.parse()?),
+            Long("enforce-limits") => enforce_limits(&mut rules),
+            Long("publish-hours") => {
+                rules.publish_time = Some(parser.value()?.parse_with(hours)?);
+            }
+            Long("rate") => rules.rate = Some(parser.value()?.parse_with(rate)?),
             Long("events") => events = Some(parser.value()?.into()),
             _ => return Err(argument.unexpected()),
         }
     }
     Ok(Command::Serve(Box::new(rules), events))
+}
+
+/// The limits of IVS; `--publish-hours` may stand before or after.
+fn enforce_limits(rules: &mut Rules) {
+    rules.media_limits = MediaLimits::Enforced;
+    rules.token_reuse = TokenReuse::EndsOlder;
+    rules.limits.sessions = IVS_PUBLISHERS;
+    rules.publish_time.get_or_insert(IVS_PUBLISH_TIME);
+}
+
+fn hours(text: &str) -> Result<Duration, &'static str> {
+    let hours = text.parse::<f64>().ok().filter(|hours| *hours > 0.0);
+    let time = hours.and_then(|hours| Duration::try_from_secs_f64(hours * 3600.0).ok());
+    // The stage adds it to a time of day.
+    time.filter(|time| *time < Duration::from_secs(365 * 24 * 3600))
+        .ok_or("expected hours above 0, such as 24 or 0.5, and less than a year")
+}
+
+fn rate(text: &str) -> Result<Rate, &'static str> {
+    const EXPECTED: &str = "expected POSTs/SECONDS, such as 5/1, both above 0";
+    let (posts, seconds) = text.split_once('/').ok_or(EXPECTED)?;
+    let posts: u16 = posts.parse().map_err(|_| EXPECTED)?;
+    let seconds: u16 = seconds.parse().map_err(|_| EXPECTED)?;
+    if posts == 0 || seconds == 0 {
+        return Err(EXPECTED);
+    }
+    Ok(Rate {
+        posts: posts.into(),
+        within: Duration::from_secs(seconds.into()),
+    })
 }
 
 /// The last `--profile`, wherever it stands.
@@ -173,6 +243,7 @@ fn token(mut parser: Parser) -> Result<Command, Error> {
             Long("key-file") => key = parser.value()?.into(),
             Long("minutes") => wish.lifetime = lifetime(parser.value()?.parse()?),
             Long("no-publish") => wish.allow_publish = false,
+            Long("no-subscribe") => wish.allow_subscribe = false,
             Long("user-id") => wish.user_id = Some(parser.value()?.string()?),
             _ => return Err(argument.unexpected()),
         }
@@ -276,6 +347,45 @@ mod tests {
             assert_eq!(rules.feedback, feedback);
         }
         assert!(complaint("serve --feedback all").contains("twcc, remb, rr or none"));
+    }
+
+    #[test]
+    fn the_limits_of_ivs_are_enforced_on_demand() {
+        let rules = |line: &str| match parsed(line) {
+            Ok(Command::Serve(rules, None)) => rules,
+            _ => panic!("not serve"),
+        };
+        let free = rules("serve");
+        assert_eq!(free.media_limits, MediaLimits::Reported);
+        assert_eq!((free.publish_time, free.page_port), (None, Some(0)));
+        let ivs = rules("serve --enforce-limits --rate 5/2 --no-page --bind 192.0.2.1");
+        assert_eq!(ivs.media_limits, MediaLimits::Enforced);
+        assert_eq!(ivs.token_reuse, TokenReuse::EndsOlder);
+        assert_eq!((ivs.limits.sessions, ivs.page_port), (12, None));
+        assert_eq!(ivs.publish_time, Some(Duration::from_secs(86_400)));
+        assert_eq!(
+            ivs.rate.map(|rate| (rate.posts, rate.within.as_secs())),
+            Some((5, 2))
+        );
+        for line in [
+            "--enforce-limits --publish-hours 0.5",
+            "--publish-hours 0.5 --enforce-limits",
+        ] {
+            let half = Some(Duration::from_secs(1800));
+            assert_eq!(rules(&format!("serve {line}")).publish_time, half);
+        }
+        for bad in [
+            "--publish-hours -1",
+            "--publish-hours inf",
+            "--rate 5",
+            "--rate 0/1",
+            "--rate 1/0",
+        ] {
+            assert!(
+                complaint(&format!("serve {bad}")).contains("expected"),
+                "{bad}"
+            );
+        }
     }
 
     #[test]

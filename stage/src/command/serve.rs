@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -13,6 +14,8 @@ use ivs_stage::{Event, Happening, Rules, Stage};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+
+use crate::print_error;
 
 /// Time for all sessions to end.
 const CLOSE_BOUND: Duration = Duration::from_secs(2);
@@ -40,7 +43,9 @@ pub(crate) fn run(mut rules: Rules, events: Option<&Path>) -> Result<(), Box<dyn
 
     let (follow, followed) = mpsc::sync_channel(UNWRITTEN_LIMIT);
     rules.follow = Some(follow);
+    let bind = rules.bind;
     let stage = Stage::start(rules)?;
+    announce(&stage, bind);
     let (done, mut writer_done) = oneshot::channel::<()>();
     let writer = thread::spawn(move || {
         let written = write_lines(out, &followed);
@@ -62,6 +67,19 @@ pub(crate) fn run(mut rules: Rules, events: Option<&Path>) -> Result<(), Box<dyn
     match writer.join() {
         Ok(written) => Ok(written?),
         Err(_) => Err("the writer of the events panicked".into()),
+    }
+}
+
+/// For people, who don't read the JSON lines.
+fn announce(stage: &Stage, bind: Option<IpAddr>) {
+    if let Some(page) = stage.page() {
+        print_error(&format!("watch the stage at {page}"));
+    }
+    if bind.is_some_and(|address| !address.is_loopback()) {
+        print_error(
+            "listening beyond this machine: whoever reaches the page can watch, and get a token \
+             to publish",
+        );
     }
 }
 

@@ -104,12 +104,26 @@ impl Audience {
         }
     }
 
+    /// Whether it is the session that viewers of the participant get.
+    pub(crate) fn is_newest(&self, participant: &str, session: u32) -> bool {
+        let sources = self.lock();
+        sources
+            .get(participant)
+            .is_some_and(|source| source.session == session)
+    }
+
+    /// Number of viewers of a session.
+    pub(crate) fn count(&self, participant: &str, session: u32) -> usize {
+        let sources = self.lock();
+        let source = sources.get(participant);
+        let source = source.filter(|source| source.session == session);
+        source.map_or(0, |source| source.seats.len())
+    }
+
     /// Whether the session has viewers, and so needs
     /// [`forward`](Self::forward).
     pub(crate) fn watches(&self, participant: &str, session: u32) -> bool {
-        let sources = self.lock();
-        let source = sources.get(participant);
-        source.is_some_and(|source| source.session == session && !source.seats.is_empty())
+        self.count(participant, session) > 0
     }
 
     /// Hands a packet to every viewer that has room for it.

@@ -154,6 +154,8 @@ pub(crate) struct Publisher {
     pub(crate) offer: String,
     /// Number of RTP packets sent.
     pub(crate) sent: usize,
+    /// Number of key-frame requests received.
+    pub(crate) asked: usize,
     /// Whether RTP packets get lost on their way.
     pub(crate) loses: bool,
     /// How many of the next RTP packets get lost on their way to here.
@@ -219,6 +221,7 @@ impl Publisher {
             rtc,
             offer: offer.to_sdp_string(),
             sent: 0,
+            asked: 0,
             loses: false,
             misses: 0,
             pending: Some(pending),
@@ -270,8 +273,12 @@ impl Publisher {
                     }
                     self.socket.send_to(&out.contents, out.destination).unwrap();
                 }
-                Output::Event(event) if test(&event) => return true,
-                Output::Event(_) => {}
+                Output::Event(event) => {
+                    self.asked += usize::from(matches!(event, Event::KeyframeRequest(_)));
+                    if test(&event) {
+                        return true;
+                    }
+                }
             }
         }
         false

@@ -1,0 +1,19 @@
+//! The page that shows the stage: who publishes, the picture and sound live, and
+//! the numbers of the last two minutes.
+//!
+//! A far end's `Meter` makes a `Sample` each second; the `Board` keeps
+//! them; `server` gives them out as JSON to the page, which asks each second, and
+//! checks that the page is this stage's own.
+
+mod board;
+mod files;
+mod invitation;
+mod log;
+mod meter;
+mod origin;
+mod redaction;
+mod server;
+
+pub(crate) use board::{Board, Card};
+pub(crate) use meter::{Meter, Sample};
+pub(crate) use server::answer;
