@@ -10,8 +10,13 @@ PACKAGES := \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
 	iproute2 python3
 
+# What the tests of the stage's page need besides.
+BROWSER := chromium
+
 # What the demo publishes: audio, video, av or rtp. And for how long, in seconds.
-MEDIA ?= audio
+# With WATCH=1 until Ctrl-C, with audio and video unless MEDIA says otherwise.
+WATCH ?=
+MEDIA ?= $(if $(WATCH),av,audio)
 DEMO_SECONDS ?= 6
 
 # The lower modules alone, as on a machine without GStreamer.
@@ -27,21 +32,23 @@ NARROW ?=
 AFTER ?=
 RANDOM_MINUTES ?=
 
-.PHONY: help demo test test-long bench-uplink system build fmt clippy lower doc tests demos
+.PHONY: help demo test test-browser test-long bench-uplink system build fmt clippy lower doc tests demos
 # The steps share one target directory and cargo uses every core by itself.
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo             publish audio to a local stage and say what it saw'
 	@echo 'make demo MEDIA=av    the same with audio and video (or MEDIA=video, MEDIA=rtp)'
+	@echo 'make demo WATCH=1     keep publishing until Ctrl-C; its page shows picture and numbers'
 	@echo 'make test             every check and every test'
+	@echo 'make test-browser     the page of the local stage in Chromium, which it installs'
 	@echo 'make bench-uplink     what arrives over a narrow or lossy wire (as root; RUNS=3, and'
 	@echo '                      SCENARIO and WHO, choose: scripts/bench_uplink.py --help)'
 	@echo 'make test-long        the slow proofs, with what they measured (about half an hour)'
 	@echo 'make system           only install the system packages that are missing'
 
 demo: build
-	@scripts/demo.sh "$(MEDIA)" "$(DEMO_SECONDS)"
+	@WATCH="$(WATCH)" scripts/demo.sh "$(MEDIA)" "$(DEMO_SECONDS)"
 
 test: system fmt clippy lower doc tests demos
 
@@ -75,6 +82,11 @@ demos: build
 	@scripts/demo.sh audio 2
 	@scripts/demo.sh av 2
 	@scripts/demo.sh rtp 2
+
+# A browser publishes to the local stage, and its page plays it and the element.
+test-browser: build
+	@scripts/system.sh $(BROWSER)
+	cargo test --locked -p ivs-stage --test browser -- --ignored --test-threads=1
 
 # What many starts, reconnects and restarts cost, and that nothing stays.
 test-long: build

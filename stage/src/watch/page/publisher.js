@@ -63,9 +63,11 @@ export class Publisher {
     this.video = element("video", { playsinline: true, autoplay: true });
     this.video.muted = true;
     this.cover = element("p", { class: "cover" });
-    this.sound = element("button", { type: "button", class: "sound", "aria-pressed": "false" }, "Sound on");
+    this.sound = element("button", { type: "button", class: "sound", "aria-pressed": "false" }, "Sound");
     this.sound.addEventListener("click", () => this.toggleSound());
     this.level = element("meter", { min: 0, max: 1, value: 0 });
+    // A browser measures no sound while it is off.
+    this.loudness = element("label", { hidden: true }, "Level ", this.level);
     this.here = element("p", { class: "here" });
     this.limits = element("ul", { class: "limits" });
     this.offer = element("pre", { tabindex: 0, "aria-label": "Offer" });
@@ -85,7 +87,7 @@ export class Publisher {
       element("div", { class: "live" },
         element("div", { class: "view" },
           element("div", { class: "screen" }, this.video, this.cover),
-          element("div", { class: "controls" }, this.sound, element("label", {}, "Level ", this.level), this.here)),
+          element("div", { class: "controls" }, this.sound, this.loudness, this.here)),
         element("div", { class: "plots" }, ...this.plots.map((plot) => plot.element))),
       this.limits,
       sdp,
@@ -175,7 +177,7 @@ export class Publisher {
   toggleSound() {
     this.video.muted = !this.video.muted;
     this.sound.setAttribute("aria-pressed", String(!this.video.muted));
-    write(this.sound, this.video.muted ? "Sound on" : "Sound off");
+    this.loudness.hidden = this.video.muted;
     this.video.play().catch(() => {});
   }
 
