@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Publishes test media to a local stage and prints what the stage saw.
 # Usage: demo.sh audio|video|av|rtp [seconds on air]
-# rtp is av, encoded and packed by hand.
+# rtp is av, encoded and packed by hand. With WATCH=1 in the environment it stays on air
+# until Ctrl-C, and says where the stage's page shows it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -24,6 +25,12 @@ fail() {
     fail "MEDIA=$media is not known: use audio, video, av or rtp."
 [[ $on_air =~ ^[1-9][0-9]*$ ]] || fail "DEMO_SECONDS=$on_air is no whole number of seconds."
 
+page_option=--no-page
+if [[ -n ${WATCH:-} ]]; then
+    page_option=--page-port=0
+    on_air=$((10 * 365 * 24 * 3600))
+fi
+
 scratch=$(mktemp -d)
 stage='' launch=''
 clean_up() {
@@ -35,19 +42,26 @@ clean_up() {
     rm -rf "$scratch"
 }
 trap clean_up EXIT
-trap 'exit 130' INT
+if [[ -n ${WATCH:-} ]]; then
+    trap 'echo; echo "demo: ended."; exit 0' INT
+else
+    trap 'exit 130' INT
+fi
 trap 'exit 143' TERM
 
-# Sets `endpoint`. The stage's first line says that it listens, and where.
+# Sets `endpoint` and `page`. The stage's first line says that it listens, and where.
 start_stage() {
     local listening
     mkfifo "$scratch/stage"
-    "$built/ivs-stage" serve --key-file "$scratch/key" >"$scratch/stage" &
+    "$built/ivs-stage" serve --key-file "$scratch/key" "$page_option" \
+        >"$scratch/stage" 2>"$scratch/stage-errors" &
     stage=$!
     exec 3<"$scratch/stage"
-    read -r -t "$start_bound" listening <&3 || fail 'the local stage did not start.'
+    read -r -t "$start_bound" listening <&3 ||
+        fail "the local stage did not start: $(cat "$scratch/stage-errors")"
     [[ $listening =~ \"endpoint\":\"([^\"]+)\" ]] || fail "the local stage says: $listening"
     endpoint=${BASH_REMATCH[1]}
+    [[ $listening =~ \"page\":\"([^\"]+)\" ]] && page=${BASH_REMATCH[1]} || page=''
     echo "$listening" >"$scratch/events"
     cat <&3 >>"$scratch/events" &
     recorder=$!
@@ -125,6 +139,7 @@ note() {
     if [[ ${BASH_REMATCH[1]} == publishing && -z $latency ]]; then
         latency=$((BASH_REMATCH[2] / 1000000))
         deadline=$((SECONDS + on_air))
+        [[ -z $page ]] || echo "Watch it at $page (Ctrl-C ends it)."
     fi
 }
 
