@@ -154,6 +154,8 @@ pub(crate) struct Publisher {
     pub(crate) offer: String,
     /// Number of RTP packets sent.
     pub(crate) sent: usize,
+    /// Whether the stage has closed the connection.
+    pub(crate) closed: bool,
     /// Number of key-frame requests received.
     pub(crate) asked: usize,
     /// Whether RTP packets get lost on their way.
@@ -221,6 +223,7 @@ impl Publisher {
             rtc,
             offer: offer.to_sdp_string(),
             sent: 0,
+            closed: false,
             asked: 0,
             loses: false,
             misses: 0,
@@ -275,6 +278,7 @@ impl Publisher {
                 }
                 Output::Event(event) => {
                     self.asked += usize::from(matches!(event, Event::KeyframeRequest(_)));
+                    self.closed |= matches!(event, Event::Closed);
                     if test(&event) {
                         return true;
                     }
@@ -337,6 +341,11 @@ impl Publisher {
         let key_frame: &[u8] = &[0x78, 0, 2, 0x67, 66, 0, 1, 0x68, 0, 2, 0x65, 0x88];
         let payload = if key { key_frame } else { &[0x41, 0x9a] };
         let time = u32::try_from(number * 3000).unwrap();
+        self.send(self.video, Codec::H264, number, time, payload);
+    }
+
+    /// Sends one packet of video, without waiting for it to leave.
+    pub(crate) fn send_payload(&mut self, number: u64, time: u32, payload: &[u8]) {
         self.send(self.video, Codec::H264, number, time, payload);
     }
 
