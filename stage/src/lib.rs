@@ -20,6 +20,10 @@
 //! - **Tokens**: JWTs as IVS customers sign them themselves: ES384 with a P-384
 //!   key, claims as in the IVS user guide.
 //!
+//! - **Limits on media**, on demand: see [`MediaLimits::Enforced`],
+//!   [`Rules::publish_time`], [`TokenReuse::EndsOlder`], [`Rules::rate`]. Each says
+//!   whether AWS documents it, clients show it, or it is inferred.
+//!
 //! What is not public is a guess, and a rule can change each guess: see
 //! [`Rules`]. Other rules make the stage answer like other WHIP servers: see
 //! [`Profile`].
@@ -32,6 +36,32 @@
 //! PATCH has the same limits, and a session takes 256 candidates by PATCH in all;
 //! more get 400. The head of a request has at most 16 KiB, its path and query
 //! 2 KiB. For what clients hold open, and for how long, see [`Limits`].
+//!
+//! # The page
+//!
+//! With [`Rules::page_port`] the stage has a page, at [`Stage::page`]: who
+//! publishes, the picture and sound live (by WHEP, as any viewer), plots of the
+//! last two minutes, offer and answer without ICE credentials, what happened in
+//! the last five minutes, and the limits of IVS that were missed. `ivs-stage
+//! serve` has it by default. The page is files of this program and loads nothing
+//! from elsewhere. It needs no token and gives out tokens to publish and to
+//! watch; so its listener refuses requests of other origins, and those whose
+//! `Host` is a name other than localhost.
+//!
+//! All listeners are on loopback unless [`Rules::bind`] names another address.
+//! Who reaches the page there can watch, and publish.
+//!
+//! # Viewers
+//!
+//! Each viewer gets a publisher's packets through a queue of its own, 512 packets
+//! long. What doesn't fit is dropped for that viewer alone; its video goes on with
+//! the next key frame. Viewers' key-frame requests reach the publisher at most
+//! every half second, and what a viewer lost on its way comes from the stage
+//! again. Of simulcast layers a viewer gets the first one that the offer names.
+//! When a publisher's session ends, so do those of its viewers; a new session of
+//! the same participant takes over the viewers of an older one that has not ended.
+//! Media beyond what a viewer's network carries are lost: the stage doesn't
+//! measure that network.
 //!
 //! # Failures on demand
 //!
@@ -61,7 +91,7 @@
 //! # Invariants
 //!
 //! - No [`Event`] or [`SessionReport`] holds a token, session URL or ICE
-//!   credential.
+//!   credential, and the page's SDP neither.
 //! - A panic in the stage's own code shows at its next use or at its drop.
 //! - After the drop, no socket of the stage is open.
 //! - The stage shares no code with the publisher under test, so one misreading

@@ -5,7 +5,9 @@ use std::error::Error;
 use std::fmt::Write;
 use std::io::BufRead;
 
-use ivs_stage::{Event, Happening, Kind, OfferSection, SectionReport, SeiMessage, VideoReport};
+use ivs_stage::{
+    Ending, Event, Happening, Kind, OfferSection, SectionReport, SeiMessage, VideoReport,
+};
 
 use crate::arguments::RequiredMedia;
 
@@ -51,6 +53,7 @@ fn describe(what: &Happening) -> Option<String> {
     describe_post(what)
         .or_else(|| describe_request(what))
         .or_else(|| describe_session(what))
+        .or_else(|| describe_viewer(what))
 }
 
 /// A redirect, an offer or a refusal.
@@ -160,16 +163,58 @@ fn describe_session(what: &Happening) -> Option<String> {
             format!("session {session}: peer lost: {reason}")
         }
         Happening::Ended {
-            session, sections, ..
+            session,
+            sections,
+            reason,
         } => {
             let received: Vec<String> = sections.iter().map(describe_received).collect();
-            let mut text = format!("session {session}: received {}", received.join("; "));
+            let limit = limit(*reason).map_or(String::new(), |limit| format!("ended: {limit}; "));
+            let mut text = format!("session {session}: {limit}received {}", received.join("; "));
             let videos = sections.iter().filter_map(|one| one.video.as_deref());
             for message in videos.flat_map(|video| &video.messages) {
                 text.push_str(&format!("\nsession {session}: {}", describe_sei(message)));
             }
             text
         }
+        _ => return None,
+    })
+}
+
+/// The limit of IVS by which a session ended.
+fn limit(reason: Ending) -> Option<&'static str> {
+    Some(match reason {
+        Ending::ResolutionExceeded => "more than 1280x720",
+        Ending::BitrateExceeded => "more than 8.5 Mbit/s",
+        Ending::BFramePresent => "B-frames",
+        Ending::StreamDurationExceeded => "as long as a session may last",
+        Ending::TokenReused => "its token made another session",
+        _ => return None,
+    })
+}
+
+/// What a viewer did.
+fn describe_viewer(what: &Happening) -> Option<String> {
+    Some(match what {
+        Happening::Subscribed {
+            viewer,
+            participant,
+        } => format!("viewer {viewer}: watches {participant}"),
+        Happening::SubscribeRefused {
+            viewer,
+            status,
+            code,
+            reason,
+            ..
+        } => {
+            let code = code.map_or(String::new(), |code| format!(", code {code}"));
+            format!("viewer {viewer}: refused with {status}{code}: {reason}")
+        }
+        Happening::Unsubscribed {
+            viewer,
+            packets,
+            dropped,
+            ..
+        } => format!("viewer {viewer}: sent {packets} packets, {dropped} dropped"),
         _ => return None,
     })
 }
