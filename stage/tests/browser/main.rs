@@ -1,7 +1,12 @@
 //! The page in a real browser, and a browser as publisher. They need Chromium:
 //! `make test-browser` installs it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 mod chromium;
 mod site;
@@ -118,7 +123,7 @@ fn check_numbers(browser: &mut Browser, page: &Tab) {
     browser.wait_for(page, &format!("{rate} !== '{first}'"));
     browser.wait_for(
         page,
-        &format!("parseFloat({}) > 5", plotted("Frames a second")),
+        &format!("parseFloat({}) > 5", plotted("Frames/s")),
     );
     browser.wait_for(page, &format!("{} === '640×360'", plotted("Size")));
     let words = "[...document.querySelectorAll('.plot svg')]

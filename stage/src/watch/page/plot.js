@@ -43,11 +43,13 @@ export class Plot {
     write(this.now, last === null ? "–" : this.kind.text(last, samples[samples.length - 1]));
     const between = low === high || high === null
       ? "" : `${this.kind.text(low)} to ${this.kind.text(high)}`;
-    write(this.range, between || (known.length ? "steady" : "no value yet"));
-    const words = `${this.kind.name}, last two minutes: ${known.length
-      ? `now ${this.now.textContent}, ${between || "steady"}` : "no value yet"}`;
-    this.drawing.setAttribute("aria-label", words);
     this.draw(values, samples.map(this.kind.also ?? (() => null)), high ?? 0);
+    const limit = this.limit.getAttribute("visibility") === "visible"
+      ? ` · IVS: ${this.kind.text(this.kind.limit)} at most` : "";
+    write(this.range, (between || (known.length ? "steady" : "no value yet")) + limit);
+    const words = known.length ? `now ${this.now.textContent}, ` : "";
+    const label = `${this.kind.name}, last two minutes: ${words}${this.range.textContent}`;
+    this.drawing.setAttribute("aria-label", label);
   }
 
   draw(values, seconds, high) {

@@ -4,18 +4,18 @@ import { element, facts, write } from "./element.js";
 import { Player } from "./player.js";
 import { Plot, SPAN } from "./plot.js";
 
-const VIDEO_PLOTS = ["Frames a second", "Key frames every", "Size"];
+const VIDEO_PLOTS = ["Frames/s", "Key-frame gap", "Size"];
 
 const PLOTS = [
   { name: "Bit rate", value: (one) => one.bit_rate, text: bits, least: 100_000, limit: 8_500_000 },
-  { name: "Frames a second", value: (one) => one.frame_rate, text: (rate) => rate.toFixed(1), least: 20 },
+  { name: "Frames/s", value: (one) => one.frame_rate, text: (rate) => rate.toFixed(1), least: 20 },
   {
     name: "Loss", value: (one) => one.loss, also: (one) => one.unrepaired, least: 2,
     text: (loss, one) => `${loss} %${one && loss > 0 ? `, ${one.unrepaired} % for good` : ""}`,
   },
   { name: "Round trip", value: (one) => one.round_trip_ms, text: milliseconds, least: 5 },
   {
-    name: "Key frames every", least: 2500, limit: 2000, steps: true,
+    name: "Key-frame gap", least: 2500, limit: 2000, steps: true,
     value: (one) => one.key_frame_ms, text: (ms) => `${(ms / 1000).toFixed(1)} s`,
   },
   {
@@ -59,7 +59,7 @@ export class Publisher {
   build(id) {
     this.name = element("h2", { id });
     this.pill = element("p", { class: "pill", role: "status" });
-    this.facts = element("dl", { class: "facts" });
+    this.facts = element("dl", { class: "facts", "aria-label": "The publisher" });
     this.video = element("video", { playsinline: true, autoplay: true });
     this.video.muted = true;
     this.cover = element("p", { class: "cover" });
@@ -69,7 +69,7 @@ export class Publisher {
     // A browser measures no sound while it is off.
     this.loudness = element("label", { hidden: true }, "Level ", this.level);
     this.here = element("p", { class: "here" });
-    this.limits = element("ul", { class: "limits" });
+    this.limits = element("ul", { class: "limits", "aria-label": "Limits of IVS" });
     this.offer = element("pre", { tabindex: 0, "aria-label": "Offer" });
     this.answer = element("pre", { tabindex: 0, "aria-label": "Answer" });
     const sdp = element(
@@ -88,7 +88,7 @@ export class Publisher {
         element("div", { class: "view" },
           element("div", { class: "screen" }, this.video, this.cover),
           element("div", { class: "controls" }, this.sound, this.loudness, this.here)),
-        element("div", { class: "plots" }, ...this.plots.map((plot) => plot.element))),
+        element("div", { class: "plots" }, element("h3", {}, "The last two minutes"), ...this.plots.map((plot) => plot.element))),
       this.limits,
       sdp,
     );
