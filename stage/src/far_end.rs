@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use str0m::media::KeyframeRequestKind;
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpPacket;
-use str0m::stats::PeerStats;
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -17,28 +16,25 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::counter::Packet;
 use crate::datagram;
+use crate::endings::Ending;
 use crate::feedback::Feedback;
-use crate::ivs_limits::{Enforcement, MediaLimits};
 use crate::negotiation::{AnswerError, accept};
 use crate::offer::{Kind, OfferSection};
 use crate::presence::{Absence, Presence};
 use crate::reception::Reception;
-use crate::record::{Ending, Happening, millis};
+use crate::record::{Happening, millis};
 use crate::remb::{REMB_INTERVAL, Remb};
 use crate::request_rules::SilenceRule;
 use crate::sessions::Command;
 use crate::state::StageState;
 use crate::subscribe::Relay;
-use crate::watch::Meter;
+use crate::watch::Monitor;
 
 /// Time to send the peer a DTLS alert at the end.
 const CLOSE_BOUND: Duration = Duration::from_millis(500);
 
 /// Maximum UDP payload in bytes; the rest of a longer one is lost.
 const DATAGRAM_LIMIT: usize = 2000;
-
-/// Interval of the page's samples.
-const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The publisher's peer in one session.
 pub(crate) struct FarEnd {
@@ -60,13 +56,7 @@ pub(crate) struct FarEnd {
     next_media: Option<Instant>,
     /// When the next REMB is due.
     next_remb: Option<Instant>,
-    /// When the next sample for the page is due.
-    next_sample: Instant,
-    meter: Meter,
-    enforcement: Enforcement,
-    /// Address of the peer's last datagram.
-    peer: Option<SocketAddr>,
-    round_trip: Option<Duration>,
+    monitor: Monitor,
     relay: Relay,
     state: Arc<StageState>,
 }
@@ -98,11 +88,7 @@ impl FarEnd {
             media_due: None,
             next_media: None,
             next_remb: None,
-            next_sample: posted + SAMPLE_INTERVAL,
-            meter: Meter::new(posted),
-            enforcement: Enforcement::default(),
-            peer: None,
-            round_trip: None,
+            monitor: Monitor::new(session, posted),
             relay: Relay::new(&state.audience, participant, session),
             state: Arc::clone(state),
         };
@@ -138,7 +124,9 @@ impl FarEnd {
             };
             let now = Instant::now();
             let ending = self.peer_ending(now).or_else(|| self.silence_ending(now));
-            if let Some(ending) = ending.or_else(|| self.sample_ending(now)) {
+            if let Some(ending) =
+                ending.or_else(|| self.monitor.ending(now, &self.state, &self.reception))
+            {
                 return ending;
             }
             self.report_media(now);
@@ -202,7 +190,7 @@ impl FarEnd {
             self.next_media,
             self.next_remb,
             self.relay.due(),
-            Some(self.next_sample),
+            Some(self.monitor.due()),
         ];
         own.into_iter().flatten().fold(rtc, Instant::min)
     }
@@ -220,7 +208,7 @@ impl FarEnd {
         self.rtc
             .handle_input(Input::Receive(Instant::now(), receive))?;
         if let Some((_, ssrc)) = stream {
-            self.peer = Some(source);
+            self.monitor.note_peer(source);
             self.count_datagram(ssrc, datagram.len());
         }
         Ok(())
@@ -273,7 +261,7 @@ impl FarEnd {
             ) => self.on_peer_back(),
             Event::Closed => self.on_peer_lost("DTLS was closed"),
             Event::RtpPacket(packet) => self.on_packet(&packet),
-            Event::PeerStats(stats) => self.round_trip = round_trip(&stats),
+            Event::PeerStats(stats) => self.monitor.note_stats(&stats),
             _ => {}
         }
     }
@@ -395,29 +383,6 @@ impl FarEnd {
         (!enough).then_some(Ending::Silent)
     }
 
-    /// Samples the last second, and says what the rules make of it.
-    fn sample_ending(&mut self, now: Instant) -> Option<Ending> {
-        if now < self.next_sample {
-            return None;
-        }
-        self.next_sample = now + SAMPLE_INTERVAL;
-        let round_trip = self.round_trip.map(|time| time.as_secs_f64() * 1000.0);
-        let at_ms = self.state.record.elapsed_ms();
-        let sample = self.meter.sample(now, at_ms, &self.reception, round_trip);
-        self.state.board.add(self.session, sample, self.peer);
-        let rules = &self.state.rules;
-        if rules
-            .publish_time
-            .is_some_and(|most| now >= self.posted + most)
-        {
-            return Some(Ending::StreamDurationExceeded);
-        }
-        match rules.media_limits {
-            MediaLimits::Reported => None,
-            MediaLimits::Enforced => self.enforcement.ending(&sample),
-        }
-    }
-
     fn report_media(&mut self, now: Instant) {
         let (Some(interval), Some(next)) = (self.state.rules.media_interval, self.next_media)
         else {
@@ -450,12 +415,4 @@ impl FarEnd {
             stream.request_remb(rate.into());
         }
     }
-}
-
-/// By RTCP if the publisher answers it (RFC 3611 4.5), else by ICE.
-fn round_trip(stats: &PeerStats) -> Option<Duration> {
-    let pair = stats.selected_candidate_pair.as_ref();
-    stats
-        .rtt
-        .or(pair.and_then(|pair| pair.current_round_trip_time))
 }

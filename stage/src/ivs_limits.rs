@@ -2,7 +2,7 @@
 //! limit goes out. INGEST is AWS's page "Stream ingest", WHIPDOC its page on OBS
 //! and WHIP, EVENTS the API reference of stage events.
 
-use crate::record::Ending;
+use crate::endings::Ending;
 use crate::watch::Sample;
 
 /// What media beyond the limits of IVS do.

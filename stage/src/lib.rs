@@ -103,6 +103,7 @@ mod admission;
 mod answer;
 mod counter;
 mod datagram;
+mod endings;
 mod far_end;
 mod feedback;
 mod frames;
@@ -142,6 +143,7 @@ mod video_rule;
 mod watch;
 
 pub use counter::SectionReport;
+pub use endings::{Ending, ViewerEnding};
 pub use feedback::Feedback;
 pub use frames::FrameReport;
 pub use ivs_limits::MediaLimits;
@@ -149,7 +151,7 @@ pub use limits::Limits;
 pub use offer::{Direction, Kind, OfferSection};
 pub use participant_token::{KeyError, Lifetime, MintError, SigningKey, TokenWish};
 pub use profile::{Profile, UnknownProfile};
-pub use record::{Ending, Event, Happening, SessionReport, ViewerEnding};
+pub use record::{Event, Happening, SessionReport};
 pub use reply_rules::{
     AnswerForm, BundleLine, CandidatePlace, Certificate, Connections, HeaderCase, IceMode, Level,
     LocationForm, SectionAnswer,

@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::record::{Ending, Record};
+use crate::endings::Ending;
+use crate::record::Record;
 
 /// How many candidates a session takes by PATCH in all. The far end checks a
 /// hundred pairs, but keeps every candidate.

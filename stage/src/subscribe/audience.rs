@@ -235,12 +235,12 @@ impl Drop for Subscription {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
 
-    fn media(session: u32, sequence: u64, kind: Kind) -> Media {
+    pub(crate) fn media(session: u32, sequence: u64, kind: Kind) -> Media {
         let mut config = str0m::RtcConfig::new()
             .clear_codecs()
             .enable_opus(true, false);

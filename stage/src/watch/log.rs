@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 
-use crate::record::{Ending, Event, Happening, Record, ViewerEnding};
+use crate::endings::{Ending, ViewerEnding};
+use crate::record::{Event, Happening, Record};
 
 /// How far back the lines go.
 const MINUTES_MS: u64 = 5 * 60 * 1000;

@@ -121,10 +121,7 @@ fn check_numbers(browser: &mut Browser, page: &Tab) {
     let first = browser.wait_for(page, &format!("/^[1-9].*bit/.test({rate}) && {rate}"));
     let first = first.as_str().unwrap();
     browser.wait_for(page, &format!("{rate} !== '{first}'"));
-    browser.wait_for(
-        page,
-        &format!("parseFloat({}) > 5", plotted("Frames/s")),
-    );
+    browser.wait_for(page, &format!("parseFloat({}) > 5", plotted("Frames/s")));
     browser.wait_for(page, &format!("{} === '640×360'", plotted("Size")));
     let words = "[...document.querySelectorAll('.plot svg')]
         .every((plot) => plot.getAttribute('aria-label').includes('last two minutes'))";
