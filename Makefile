@@ -32,7 +32,8 @@ NARROW ?=
 AFTER ?=
 RANDOM_MINUTES ?=
 
-.PHONY: help demo test test-browser test-long bench-uplink system build fmt clippy lower doc tests demos
+.PHONY: help demo test test-browser test-long bench-uplink system build fmt clippy lower doc tests \
+	demos lint-packaging
 # The steps share one target directory and cargo uses every core by itself.
 .NOTPARALLEL:
 
@@ -45,6 +46,7 @@ help:
 	@echo 'make bench-uplink     what arrives over a narrow or lossy wire (as root; RUNS=3, and'
 	@echo '                      SCENARIO and WHO, choose: scripts/bench_uplink.py --help)'
 	@echo 'make test-long        the slow proofs, with what they measured (about half an hour)'
+	@echo 'make lint-packaging   checks the systemd unit, the container recipe and the manifest'
 	@echo 'make system           only install the system packages that are missing'
 
 demo: build
@@ -96,3 +98,7 @@ test-long: build
 bench-uplink: build
 	@scripts/bench_uplink.py --runs "$(RUNS)" --scenario "$(SCENARIO)" --who "$(WHO)" \
 		--random "$(RANDOM_MINUTES)" --feedback "$(FEEDBACK)" --steady "$(STEADY)" --narrow "$(NARROW)" --after "$(AFTER)"
+
+lint-packaging: system
+	@scripts/system.sh shellcheck systemd python3-venv
+	packaging/lint.sh "$(CURDIR)/target/packaging-lint"
