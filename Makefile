@@ -32,8 +32,11 @@ NARROW ?=
 AFTER ?=
 RANDOM_MINUTES ?=
 
+# Where `make test-deb` keeps a Debian 12 and the packages that it downloaded.
+DEB_CACHE ?= target/deb-cache
+
 .PHONY: help demo test test-browser test-long bench-uplink system build fmt clippy lower doc tests \
-	demos lint-packaging
+	demos deb test-deb lint-packaging
 # The steps share one target directory and cargo uses every core by itself.
 .NOTPARALLEL:
 
@@ -46,6 +49,9 @@ help:
 	@echo 'make bench-uplink     what arrives over a narrow or lossy wire (as root; RUNS=3, and'
 	@echo '                      SCENARIO and WHO, choose: scripts/bench_uplink.py --help)'
 	@echo 'make test-long        the slow proofs, with what they measured (about half an hour)'
+	@echo 'make deb              the packages gstreamer1.0-ivs and ivs-stage, in target/debian'
+	@echo 'make test-deb         installs, tries and removes them in a fresh Debian 12 (as root;'
+	@echo '                      DEB_CACHE=… is where it keeps that)'
 	@echo 'make lint-packaging   checks the systemd unit, the container recipe and the manifest'
 	@echo 'make system           only install the system packages that are missing'
 
@@ -98,6 +104,23 @@ test-long: build
 bench-uplink: build
 	@scripts/bench_uplink.py --runs "$(RUNS)" --scenario "$(SCENARIO)" --who "$(WHO)" \
 		--random "$(RANDOM_MINUTES)" --feedback "$(FEEDBACK)" --steady "$(STEADY)" --narrow "$(NARROW)" --after "$(AFTER)"
+
+# Debian packages, for the Debian release that this runs on.
+deb: system
+	@scripts/system.sh dpkg-dev
+	@cargo deb --version >/dev/null 2>&1 || cargo install --locked cargo-deb@3.8.0
+	cargo build --release --locked -p gst-plugin-ivs -p ivs-stage --lib --bins
+	packaging/debian_files.py gst-plugin-ivs gstreamer1.0-ivs target/packaging/gstreamer1.0-ivs
+	packaging/debian_files.py ivs-stage ivs-stage target/packaging/ivs-stage
+	rm -f target/debian/*.deb
+	cargo deb --locked --no-build --multiarch=same -p gst-plugin-ivs
+	cargo deb --locked --no-build -p ivs-stage
+
+test-deb: deb
+	@scripts/system.sh mmdebstrap dpkg-dev
+	@cargo cinstall --version >/dev/null 2>&1 || cargo install --locked cargo-c@0.10.24
+	packaging/test_packages.sh target/debian "$(DEB_CACHE)"
+	packaging/test_cinstall.sh
 
 lint-packaging: system
 	@scripts/system.sh shellcheck systemd python3-venv

@@ -2,14 +2,19 @@
 # Publishes test media to a local stage and prints what the stage saw.
 # Usage: demo.sh audio|video|av|rtp [seconds on air]
 # rtp is av, encoded and packed by hand. With WATCH=1 in the environment it stays on air
-# until Ctrl-C, and says where the stage's page shows it.
+# until Ctrl-C, and says where the stage's page shows it. With DEMO_INSTALLED=yes it takes
+# the plugin and the stage that the system has.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 media=${1:-audio}
 on_air=${2:-6}
 built=$(realpath "${CARGO_TARGET_DIR:-target}")/debug
+stage_command=$built/ivs-stage
 plugins=$built/demo
+if [[ ${DEMO_INSTALLED:-} == yes ]]; then
+    stage_command=ivs-stage plugins=''
+fi
 
 # Bounds, in seconds, for what takes well under one.
 start_bound=20
@@ -53,7 +58,7 @@ trap 'exit 143' TERM
 start_stage() {
     local listening
     mkfifo "$scratch/stage"
-    "$built/ivs-stage" serve --key-file "$scratch/key" "$page_option" \
+    "$stage_command" serve --key-file "$scratch/key" "$page_option" \
         >"$scratch/stage" 2>"$scratch/stage-errors" &
     stage=$!
     exec 3<"$scratch/stage"
@@ -96,11 +101,14 @@ choose_pipeline() {
 # The token is in the publisher's environment and nowhere else. The plugin is
 # linked into a directory of its own, since GStreamer searches all below.
 launch() {
-    IVS_STAGE_TOKEN=$("$built/ivs-stage" token --key-file "$scratch/key") ||
+    IVS_STAGE_TOKEN=$("$stage_command" token --key-file "$scratch/key") ||
         fail 'no token could be made.'
-    mkdir -p "$plugins"
-    ln -sf ../libgstivs.so "$plugins/libgstivs.so"
-    export IVS_STAGE_TOKEN GST_PLUGIN_PATH="$plugins"
+    export IVS_STAGE_TOKEN
+    if [[ -n $plugins ]]; then
+        mkdir -p "$plugins"
+        ln -sf ../libgstivs.so "$plugins/libgstivs.so"
+        export GST_PLUGIN_PATH="$plugins"
+    fi
     echo "gst-launch-1.0 -e -m ${pipeline[*]}"
     mkfifo "$scratch/launch"
     gst-launch-1.0 -e -m "${pipeline[@]}" >"$scratch/launch" 2>&1 &
@@ -154,5 +162,5 @@ launch
 watch_publisher
 stop_stage
 echo "What the stage saw:"
-"$built/ivs-stage" report --require "${media/rtp/av}" "$scratch/events" | sed 's/^/  /'
+"$stage_command" report --require "${media/rtp/av}" "$scratch/events" | sed 's/^/  /'
 echo "demo: all there."
