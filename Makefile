@@ -8,7 +8,7 @@ PACKAGES := \
 	gstreamer1.0-tools gstreamer1.0-nice \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
-	iproute2 python3
+	iproute2 python3 python3-gi gir1.2-gstreamer-1.0
 
 # What the tests of the stage's page need besides.
 BROWSER := chromium

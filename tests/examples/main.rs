@@ -11,14 +11,19 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod other_languages;
+mod threads;
+
 use std::path::PathBuf;
+use std::process::Child;
 use std::time::Duration;
 
 use ivs_stage::{Event, Happening, Kind, Rules, SessionReport, Stage};
 
 use common::process::{Run, end, run, signal, start};
+use other_languages::{c_program, python_program};
 
-const EXAMPLES: [&str; 2] = ["publish_audio", "publish_av"];
+const EXAMPLES: [&str; 4] = ["publish_audio", "publish_av", "publish.py", "publish.c"];
 const BOUND: Duration = Duration::from_secs(30);
 
 #[test]
@@ -30,6 +35,22 @@ fn publish_audio() {
 #[test]
 fn publish_av() {
     let session = publish("publish_av", &["INT"]);
+    let video = session.section(Kind::Video).expect("a video section");
+    assert_eq!(video.size, Some((640, 360)));
+}
+
+#[test]
+fn publish_py() {
+    publish_and_count("publish.py");
+}
+
+#[test]
+fn publish_c() {
+    publish_and_count("publish.c");
+}
+
+fn publish_and_count(example: &str) {
+    let session = publish(example, &["INT"]);
     let video = session.section(Kind::Video).expect("a video section");
     assert_eq!(video.size, Some((640, 360)));
 }
@@ -77,7 +98,10 @@ fn errors_are_printed_and_the_exit_code() {
             (&["ftp://127.0.0.1/"], Some("x"), "expected an https (or"),
             (&[&*endpoint], Some("not-a-token-of-this-stage"), "HTTP 40"),
         ] {
-            let run = run(executable(example), arguments, token);
+            let (program, mut all) = command(example);
+            all.extend(arguments.iter().map(|&argument| argument.to_owned()));
+            let all: Vec<&str> = all.iter().map(String::as_str).collect();
+            let run = run(program, &all, token);
             assert_eq!(run.status.code(), Some(1), "{run:?}");
             assert!(run.errors.contains(text), "{text}\n{run:?}");
         }
@@ -95,7 +119,7 @@ fn publish(example: &str, signals: &[&str]) -> SessionReport {
     };
     let has_media = |stage: &Stage| {
         let is_complete =
-            |session: &SessionReport| session.packets(Kind::Audio) > 50 && has_video(session);
+            |session: &SessionReport| session.packets(Kind::Audio) > 80 && has_video(session);
         let found = stage.wait_for_sessions(BOUND, |sessions| {
             sessions.iter().any(is_complete).then_some(())
         });
@@ -120,7 +144,7 @@ fn signal_after(
     signals: &[&str],
 ) -> Run {
     let token = stage.token();
-    let child = start(executable(example), &[&stage.endpoint()], Some(&token));
+    let child = launch(command(example), stage, &token);
     let has_come = has_awaited(stage);
     for name in signals {
         signal(&child, name);
@@ -144,7 +168,22 @@ fn deleted_on(stage: &Stage) -> Vec<String> {
         .collect()
 }
 
-/// The executable of an example. `cargo test` builds it, `cargo test --test examples`
+/// The program of an example, with the arguments that come before its own.
+fn command(example: &str) -> (PathBuf, Vec<String>) {
+    match example {
+        "publish.py" => python_program("examples/publish.py", &[]),
+        "publish.c" => c_program(&[]),
+        _ => (executable(example), Vec::new()),
+    }
+}
+
+fn launch((program, mut arguments): (PathBuf, Vec<String>), stage: &Stage, token: &str) -> Child {
+    arguments.push(stage.endpoint());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    start(program, &arguments, Some(token))
+}
+
+/// The executable of an example in Rust. `cargo test` builds it, `cargo test --test examples`
 /// does not.
 fn executable(example: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
