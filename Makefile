@@ -35,8 +35,13 @@ RANDOM_MINUTES ?=
 # Where `make test-deb` keeps a Debian 12 and the packages that it downloaded.
 DEB_CACHE ?= target/deb-cache
 
+# What the cookbook's stand-ins for cameras, servers and screens need.
+COOKBOOK_PACKAGES := \
+	gir1.2-gst-rtsp-server-1.0 libnginx-mod-rtmp nginx-core \
+	xvfb pulseaudio gstreamer1.0-x gstreamer1.0-pulseaudio
+
 .PHONY: help demo test test-browser test-long bench-uplink system build fmt clippy lower doc tests \
-	demos deb test-deb lint-packaging
+	demos deb test-deb lint-packaging cookbook
 # The steps share one target directory and cargo uses every core by itself.
 .NOTPARALLEL:
 
@@ -52,6 +57,7 @@ help:
 	@echo 'make deb              the packages gstreamer1.0-ivs and ivs-stage, in target/debian'
 	@echo 'make test-deb         installs, tries and removes them in a fresh Debian 12 (as root;'
 	@echo '                      DEB_CACHE=… is where it keeps that)'
+	@echo 'make cookbook         runs the recipes of docs/cookbook.md against a local stage'
 	@echo 'make lint-packaging   checks the systemd unit, the container recipe and the manifest'
 	@echo 'make system           only install the system packages that are missing'
 
@@ -125,3 +131,7 @@ test-deb: deb
 lint-packaging: system
 	@scripts/system.sh shellcheck systemd python3-venv
 	packaging/lint.sh "$(CURDIR)/target/packaging-lint"
+
+cookbook: build
+	@scripts/system.sh $(COOKBOOK_PACKAGES)
+	scripts/cookbook.py
