@@ -101,6 +101,9 @@ struct Source {
 struct Segment {
     from: u16,
     offset: u16,
+    /// The first outgoing number that no packet before `from` has: that of the packet
+    /// `from`, or of the first one that was inserted before it.
+    first: u16,
 }
 
 impl RtpStream {
@@ -176,7 +179,11 @@ impl RtpStream {
         }
         let from = header.sequence.wrapping_add(1);
         self.next_sequence = self.next_sequence.wrapping_add(lost);
-        source.begin_segment(from, self.next_sequence.wrapping_sub(from));
+        source.begin_segment(Segment {
+            from,
+            offset: self.next_sequence.wrapping_sub(from),
+            first: self.next_sequence,
+        });
         source.advance(header, at, true);
     }
 
@@ -191,8 +198,11 @@ impl RtpStream {
             return None;
         }
         let sequence = source.number(before.sequence)?;
-        let offset = sequence.wrapping_add(1).wrapping_sub(before.sequence);
-        source.begin_segment(before.sequence, offset);
+        source.begin_segment(Segment {
+            from: before.sequence,
+            offset: sequence.wrapping_add(1).wrapping_sub(before.sequence),
+            first: sequence,
+        });
         Some(Place {
             sequence,
             timestamp: before.timestamp.wrapping_add(source.timestamp_offset),
@@ -218,6 +228,7 @@ impl RtpStream {
             segments: VecDeque::from([Segment {
                 from: header.sequence,
                 offset: self.next_sequence.wrapping_sub(header.sequence),
+                first: self.next_sequence,
             }]),
         });
     }
@@ -266,7 +277,7 @@ impl Source {
         let segment = self.segments.get(after.checked_sub(1)?)?;
         let next = self.segments.get(after)?;
         let number = sequence.wrapping_add(segment.offset);
-        is_ahead_16(next.from.wrapping_add(next.offset), number).then_some(number)
+        is_ahead_16(next.first, number).then_some(number)
     }
 
     /// Forgets the numbering before a number, so that no segment begins so long ago that
@@ -283,16 +294,18 @@ impl Source {
         }
     }
 
-    fn begin_segment(&mut self, from: u16, offset: u16) {
+    fn begin_segment(&mut self, mut segment: Segment) {
         // No packet has left by a segment that begins only with the next one.
-        let is_unused = |last: &Segment| last.from == from;
-        if self.segments.back().is_some_and(is_unused) {
+        if let Some(unused) = self.segments.back()
+            && unused.from == segment.from
+        {
+            segment.first = unused.first;
             self.segments.pop_back();
         }
         if self.segments.len() >= MAX_SEGMENTS {
             self.segments.pop_front();
         }
-        self.segments.push_back(Segment { from, offset });
+        self.segments.push_back(segment);
     }
 }
 
@@ -525,6 +538,11 @@ mod tests {
         assert_eq!(upstream.insert(16), Some(7));
         assert_eq!(upstream.send(16), Some(8));
         assert_eq!(upstream.insert(12), None, "late");
+        assert_eq!(upstream.send(15), None, "skipped, and its place is taken");
+        assert_eq!(upstream.insert(17), Some(9));
+        assert_eq!(upstream.insert(17), Some(10), "another one before it");
+        assert_eq!(upstream.send(17), Some(11));
+        assert_eq!(upstream.send(16), Some(8), "late");
     }
 
     #[test]
