@@ -40,8 +40,11 @@ COOKBOOK_PACKAGES := \
 	gir1.2-gst-rtsp-server-1.0 libnginx-mod-rtmp nginx-core \
 	xvfb pulseaudio gstreamer1.0-x gstreamer1.0-pulseaudio
 
+# How long each fuzz target runs.
+SECONDS ?= 60
+
 .PHONY: help demo test test-browser test-long bench-uplink system build fmt clippy lower doc tests \
-	demos deb test-deb lint-packaging cookbook
+	demos deb test-deb lint-packaging cookbook fuzz
 # The steps share one target directory and cargo uses every core by itself.
 .NOTPARALLEL:
 
@@ -58,6 +61,7 @@ help:
 	@echo 'make test-deb         installs, tries and removes them in a fresh Debian 12 (as root;'
 	@echo '                      DEB_CACHE=… is where it keeps that)'
 	@echo 'make cookbook         runs the recipes of docs/cookbook.md against a local stage'
+	@echo 'make fuzz SECONDS=60  each fuzz target in turn, for that long'
 	@echo 'make lint-packaging   checks the systemd unit, the container recipe and the manifest'
 	@echo 'make system           only install the system packages that are missing'
 
@@ -135,3 +139,15 @@ lint-packaging: system
 cookbook: build
 	@scripts/system.sh $(COOKBOOK_PACKAGES)
 	scripts/cookbook.py
+
+# Without a sanitizer, which needs a nightly toolchain, as does the instrumentation itself
+# unless RUSTC_BOOTSTRAP lifts that. There is no unsafe code to sanitize.
+fuzz: system
+	@scripts/system.sh g++
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz@0.13.2
+	@for target in answer reply token rtp h264 rtcp uplink; do \
+		mkdir -p fuzz/corpus/$$target && \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target \
+			$$(ls -d fuzz/seeds/$$target tests/fixtures/*/ | grep -E "$$target|$${target%y}ies") -- -max_total_time=$(SECONDS) -max_len=4096 \
+			-print_final_stats=1 || exit 1; \
+	done
