@@ -6,7 +6,7 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -178,7 +178,8 @@ fn what_a_viewer_missed_is_sent_again() {
 
 #[test]
 fn a_viewer_that_vanishes_harms_nobody() {
-    let patience = Duration::from_millis(500);
+    // Long enough to connect on a busy machine.
+    let patience = Duration::from_secs(5);
     let stage = Stage::start(Rules {
         patience,
         ..Rules::default()
@@ -203,7 +204,7 @@ fn a_viewer_that_vanishes_harms_nobody() {
         });
         (lost.count() == 2).then_some(())
     };
-    let end = Instant::now() + Duration::from_secs(40);
+    let end = Instant::now() + Duration::from_secs(60);
     let mut done = false;
     while !done && Instant::now() < end {
         received(&mut stays, |got| got.len() > 20);
@@ -307,6 +308,8 @@ fn more_viewers_than_the_limit_are_told_so() {
     };
     let stage = Stage::start(Rules {
         limits,
+        // None of them connects; none is given up while the test runs.
+        patience: Duration::from_secs(600),
         ..Rules::default()
     })
     .unwrap();
@@ -354,4 +357,154 @@ fn a_page_of_another_origin_may_subscribe() {
     assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
     // `*` shows every header where there are no credentials.
     assert_eq!(reply.header("access-control-expose-headers"), Some("*"));
+}
+
+/// Prints what 20 viewers of a 720p30 publisher (2.5 Mbit/s) cost the stage. The
+/// environment variable `IVS_STAGE` names another program than this build's.
+#[test]
+#[ignore = "measures; prints processor time and memory"]
+#[expect(clippy::print_stdout, reason = "its result")]
+fn what_twenty_viewers_cost() {
+    let stage = measured::Process::start();
+    let mut publisher = Publisher::with_video(Direction::SendOnly);
+    stage.publish(&mut publisher);
+    let stop = Arc::new(AtomicBool::new(false));
+    let received = Arc::new(AtomicUsize::new(0));
+    let running = |mut peer: Publisher, mut step: Box<dyn FnMut(&mut Publisher) + Send>| {
+        let (stop, received) = (Arc::clone(&stop), Arc::clone(&received));
+        thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) && peer.rtc.is_alive() {
+                let before = peer.received;
+                step(&mut peer);
+                received.fetch_add(peer.received - before, Ordering::Relaxed);
+            }
+        })
+    };
+    let mut number = 0;
+    let mut next = Instant::now();
+    let sending = running(
+        publisher,
+        Box::new(move |publisher| {
+            publisher.send_large_frame(number, 9);
+            number += 1;
+            next += Duration::from_micros(33_333);
+            publisher.run_until(next.saturating_duration_since(Instant::now()), |_| false);
+        }),
+    );
+    let seconds = Duration::from_secs(15);
+    let mut viewers = Vec::new();
+    for count in [0, 20] {
+        while viewers.len() < count {
+            let viewer = stage.watch();
+            let step = |viewer: &mut Publisher| {
+                viewer.run_until(Duration::from_millis(100), |_| false);
+            };
+            viewers.push(running(viewer, Box::new(step)));
+        }
+        let (before, start) = (stage.processor_time(), Instant::now());
+        thread::sleep(seconds);
+        let used = stage.processor_time() - before;
+        let part = used.as_secs_f64() / start.elapsed().as_secs_f64() * 100.0;
+        println!(
+            "{count} viewers: {part:.1} % of a core, {} kB",
+            stage.memory_kb()
+        );
+    }
+    stop.store(true, Ordering::Relaxed);
+    sending.join().unwrap();
+    viewers.into_iter().for_each(|one| one.join().unwrap());
+    assert!(received.load(Ordering::Relaxed) > 0);
+}
+
+/// A stage in a process of its own, which can be measured.
+mod measured {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Command, Stdio};
+    use std::time::Duration;
+
+    use serde_json::Value;
+
+    use super::common::{Publisher, post, request};
+
+    pub(super) struct Process {
+        child: Child,
+        regional: String,
+        page: String,
+    }
+
+    impl Process {
+        pub(super) fn start() -> Self {
+            let built = env!("CARGO_BIN_EXE_ivs-stage").to_owned();
+            let program = std::env::var("IVS_STAGE").unwrap_or(built);
+            let mut child = Command::new(program)
+                .args(["serve", "--page-port", "0"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+            std::thread::spawn(move || lines.for_each(drop));
+            Self {
+                child,
+                regional: format!("http://{}/", first["hosts"][1].as_str().unwrap()),
+                page: first["page"].as_str().unwrap().to_owned(),
+            }
+        }
+
+        fn token(&self, name: &str) -> String {
+            let tokens = request("POST", &format!("{}tokens.json", self.page), &[], "");
+            let tokens: Value = serde_json::from_str(&tokens.body).unwrap();
+            tokens[name].as_str().unwrap().to_owned()
+        }
+
+        pub(super) fn publish(&self, publisher: &mut Publisher) {
+            let reply = post(&self.regional, &self.token("publish"), &publisher.offer);
+            publisher.accept(&reply.body);
+            publisher.connect();
+        }
+
+        pub(super) fn watch(&self) -> Publisher {
+            let state = request("GET", &format!("{}state.json", self.page), &[], "");
+            let state: Value = serde_json::from_str(&state.body).unwrap();
+            let participant = state["publishers"][0]["participant"].as_str().unwrap();
+            let url = format!("{}subscribe/{participant}", self.regional);
+            let mut viewer = Publisher::viewer();
+            let reply = post(&url, &self.token("watch"), &viewer.offer);
+            assert_eq!(reply.status, 201, "{}", reply.body);
+            viewer.accept(&reply.body);
+            viewer.connect();
+            viewer
+        }
+
+        fn read(&self, file: &str) -> String {
+            std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
+        }
+
+        /// User and system time, in ticks of 10 ms (proc(5)).
+        pub(super) fn processor_time(&self) -> Duration {
+            let stat = self.read("stat");
+            let (_, fields) = stat.rsplit_once(')').unwrap();
+            let ticks = fields.split_whitespace().skip(11).take(2);
+            let ticks: u64 = ticks.map(|field| field.parse::<u64>().unwrap()).sum();
+            Duration::from_millis(ticks * 10)
+        }
+
+        pub(super) fn memory_kb(&self) -> String {
+            let status = self.read("status");
+            let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+            line.unwrap()
+                .replace("VmRSS:", "")
+                .replace("kB", "")
+                .trim()
+                .to_owned()
+        }
+    }
+
+    impl Drop for Process {
+        fn drop(&mut self) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
 }

@@ -154,6 +154,8 @@ pub(crate) struct Publisher {
     pub(crate) offer: String,
     /// Number of RTP packets sent.
     pub(crate) sent: usize,
+    /// Number of RTP packets received.
+    pub(crate) received: usize,
     /// Whether the stage has closed the connection.
     pub(crate) closed: bool,
     /// Number of key-frame requests received.
@@ -223,6 +225,7 @@ impl Publisher {
             rtc,
             offer: offer.to_sdp_string(),
             sent: 0,
+            received: 0,
             closed: false,
             asked: 0,
             loses: false,
@@ -278,6 +281,7 @@ impl Publisher {
                 }
                 Output::Event(event) => {
                     self.asked += usize::from(matches!(event, Event::KeyframeRequest(_)));
+                    self.received += usize::from(matches!(event, Event::RtpPacket(_)));
                     self.closed |= matches!(event, Event::Closed);
                     if test(&event) {
                         return true;
@@ -342,6 +346,23 @@ impl Publisher {
         let payload = if key { key_frame } else { &[0x41, 0x9a] };
         let time = u32::try_from(number * 3000).unwrap();
         self.send(self.video, Codec::H264, number, time, payload);
+    }
+
+    /// Sends a frame of many packets of 1150 bytes, without waiting for them to
+    /// leave.
+    pub(crate) fn send_large_frame(&mut self, number: u64, packets: u64) {
+        let mut payload = [0; 1150];
+        payload[..2].copy_from_slice(&[0x41, 0x9a]);
+        let time = u32::try_from(number * 3000).unwrap();
+        for packet in 0..packets {
+            self.send(
+                self.video,
+                Codec::H264,
+                number * packets + packet,
+                time,
+                &payload,
+            );
+        }
     }
 
     /// Sends one packet of video, without waiting for it to leave.
