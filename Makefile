@@ -127,7 +127,7 @@ deb: system
 	cargo deb --locked --no-build -p ivs-stage
 
 test-deb: deb
-	@scripts/system.sh mmdebstrap dpkg-dev
+	@scripts/system.sh mmdebstrap systemd-container dpkg-dev
 	@cargo cinstall --version >/dev/null 2>&1 || cargo install --locked cargo-c@0.10.24
 	packaging/test_packages.sh target/debian "$(DEB_CACHE)"
 	packaging/test_cinstall.sh

@@ -21,11 +21,14 @@ fail() {
 scratch=$(mktemp -d "$cache/run-XXXXXX")
 root=$scratch/root
 clean_up() {
+    unmount
+    rm -rf --one-file-system "$scratch"
+}
+unmount() {
     local mounted
     for mounted in "$root"/{var/cache/apt/archives,dev,proc}; do
         ! mountpoint -q "$mounted" || umount "$mounted"
     done
-    rm -rf --one-file-system "$scratch"
 }
 trap clean_up EXIT
 trap 'exit 130' INT
@@ -43,17 +46,22 @@ make_root() {
     mkdir "$root"
     tar --extract --file "$base" --directory "$root"
     cp /etc/resolv.conf "$root/etc/"
-    mount --bind "$cache/archives" "$root/var/cache/apt/archives"
-    mount --bind /dev "$root/dev"
-    mount -t proc proc "$root/proc"
+    mount_all
     mkdir -p "$root/check/scripts" "$root/check/target/debug"
     cp scripts/demo.sh "$root/check/scripts/"
+    cp packaging/check_unit.sh "$root/check/"
     cp "$debs"/*.deb "$root/check/"
     # No service is to start in a chroot.
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
     chmod 755 "$root/usr/sbin/policy-rc.d"
     # Keeps what it downloads for the next run.
     echo 'Binary::apt-get::APT::Keep-Downloaded-Packages "true";' >"$root/etc/apt/apt.conf.d/keep"
+}
+
+mount_all() {
+    mount --bind "$cache/archives" "$root/var/cache/apt/archives"
+    mount --bind /dev "$root/dev"
+    mount -t proc proc "$root/proc"
 }
 
 inside() {
@@ -75,6 +83,31 @@ publish() {
     inside runuser -u nobody -- env DEMO_INSTALLED=yes /check/scripts/demo.sh av 2
 }
 
+# Boots a systemd in namespaces of its own, which runs one service and powers off.
+check_unit() {
+    inside apt-get -q install --yes --no-install-recommends \
+        systemd systemd-sysv dbus libnss-systemd
+    cat >"$root/etc/systemd/system/check.service" <<'END'
+[Unit]
+SuccessAction=poweroff
+FailureAction=poweroff
+[Service]
+Type=oneshot
+StandardOutput=file:/check/result
+StandardError=inherit
+ExecStart=/check/check_unit.sh
+END
+    mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
+    ln -s ../check.service "$root/etc/systemd/system/multi-user.target.wants/"
+    unmount
+    timeout 180 systemd-nspawn --quiet --directory="$root" --boot --register=no --keep-unit \
+        --console=pipe </dev/null >"$scratch/boot" || fail "systemd: $(tail -n 5 "$scratch/boot")"
+    mount_all
+    cat "$root/check/result"
+    grep -q 'The unit publishes and stops in order' "$root/check/result" ||
+        fail 'the unit does not work.'
+}
+
 remove_packages() {
     local file
     inside apt-get -q purge --yes "${packages[@]}"
@@ -88,5 +121,6 @@ make_base
 make_root
 install_packages
 publish
+check_unit
 remove_packages
 echo 'test_packages: all there.'
