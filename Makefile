@@ -40,11 +40,14 @@ COOKBOOK_PACKAGES := \
 	gir1.2-gst-rtsp-server-1.0 libnginx-mod-rtmp nginx-core \
 	xvfb pulseaudio gstreamer1.0-x gstreamer1.0-pulseaudio
 
+# What `make mutants` changes.
+MUTATED ?= src/whip/** src/ivs/** src/media/**
+
 # How long each fuzz target runs.
 SECONDS ?= 60
 
 .PHONY: help demo test test-browser test-long bench-uplink system build fmt clippy lower doc tests \
-	demos deb test-deb lint-packaging cookbook fuzz
+	demos deb test-deb lint-packaging cookbook fuzz mutants
 # The steps share one target directory and cargo uses every core by itself.
 .NOTPARALLEL:
 
@@ -62,6 +65,8 @@ help:
 	@echo '                      DEB_CACHE=… is where it keeps that)'
 	@echo 'make cookbook         runs the recipes of docs/cookbook.md against a local stage'
 	@echo 'make fuzz SECONDS=60  each fuzz target in turn, for that long'
+	@echo 'make mutants          which changes of the value modules no unit test notices (hours;'
+	@echo '                      MUTATED=src/whip/link_header.rs chooses)'
 	@echo 'make lint-packaging   checks the systemd unit, the container recipe and the manifest'
 	@echo 'make system           only install the system packages that are missing'
 
@@ -148,6 +153,11 @@ fuzz: system
 	@for target in answer reply token rtp h264 rtcp uplink; do \
 		mkdir -p fuzz/corpus/$$target && \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target \
-			$$(ls -d fuzz/seeds/$$target tests/fixtures/*/ | grep -E "$$target|$${target%y}ies") -- -max_total_time=$(SECONDS) -max_len=4096 \
-			-print_final_stats=1 || exit 1; \
+			$$(ls -d fuzz/seeds/* tests/fixtures/* | grep -E "/($$target|$${target}s|$${target%y}ies)$$") \
+			-- -max_total_time=$(SECONDS) -max_len=4096 -print_final_stats=1 || exit 1; \
 	done
+
+mutants:
+	@cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants@27.1.0
+	cargo mutants --package gst-plugin-ivs $(foreach file,$(MUTATED),--file '$(file)') \
+		--no-default-features --cargo-test-arg=--lib --no-shuffle --output target

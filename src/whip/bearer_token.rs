@@ -195,6 +195,11 @@ mod tests {
     }
 
     #[test]
+    fn only_at_the_start_a_quote_is_an_error() {
+        assert!(Token::parse("a\"b'").is_ok());
+    }
+
+    #[test]
     fn header_is_sensitive() {
         let value = Token::parse("secret").unwrap().authorization();
         assert!(value.is_sensitive());
@@ -213,6 +218,8 @@ mod tests {
             (format!("é{}é", JWT.split('.').nth(1).unwrap()), "é…é"),
             (format!("no {}", JWT.to_uppercase()), "no …"),
             (format!("{} {}", &JWT[..20], &JWT[40..]), "… …"),
+            (format!("{}{}", &JWT[..20], &JWT[40..60]), "…"),
+            (format!("{}-{}", &JWT[..20], &JWT[40..60]), "…-…"),
             (JWT[..16].to_owned(), "…"),
             ("eyJhbGciOiJFUzM".to_owned(), "eyJhbGciOiJFUzM"),
             ("invalid token".to_owned(), "invalid token"),
@@ -228,6 +235,11 @@ mod tests {
         let token = Token::parse("streamKey").unwrap();
         assert_eq!(token.hidden_in("a streamkey!"), "a …!");
         assert!(!token.is_shown_by("a stream"));
+        let shortest = Token::parse("8letters").unwrap();
+        assert_eq!(shortest.hidden_in("8letters"), "…");
+        let word = Token::parse("7letter").unwrap();
+        assert_eq!(word.hidden_in("7letter"), "7letter");
+        assert!(!word.is_shown_by("7letter"));
         // Too short to be told from a word.
         assert_eq!(
             Token::parse("live").unwrap().hidden_in("live.example"),

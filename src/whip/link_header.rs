@@ -80,7 +80,7 @@ fn split_outside_quotes(text: &str, separator: char) -> Vec<String> {
             '\\' if quoted => escaped = true,
             '"' if !in_target => quoted = !quoted,
             '<' if !quoted => in_target = true,
-            '>' if !quoted => in_target = false,
+            '>' => in_target = false,
             _ if character == separator && !quoted && !in_target => {
                 parts.push(std::mem::take(&mut part));
                 continue;
@@ -148,6 +148,53 @@ mod tests {
         assert_eq!(servers[1].username.as_deref(), Some("a,b;c"));
         assert_eq!(servers[1].credential.as_deref(), Some("p\"w"));
         assert!(!format!("{servers:?}").contains("p\"w"));
+    }
+
+    #[test]
+    fn splits_outside_quotes_and_targets() {
+        for (text, parts) in [
+            ("a, b", vec!["a", " b"]),
+            ("a,, b, ", vec!["a", " b"]),
+            ("", vec![]),
+            (r#"a="x, y", b"#, vec![r#"a="x, y""#, " b"]),
+            (r#"a="x\", y", b"#, vec![r#"a="x\", y""#, " b"]),
+            (r#"a="x\\", b"#, vec![r#"a="x\\""#, " b"]),
+            // Only within quotes a backslash escapes.
+            (r"a\, b", vec![r"a\", " b"]),
+            ("<a,b>, c", vec!["<a,b>", " c"]),
+            (r#"<a"b>, c, d"#, vec![r#"<a"b>"#, " c", " d"]),
+            (r#"a="<", b"#, vec![r#"a="<""#, " b"]),
+            (r#"a=">", b"#, vec![r#"a=">""#, " b"]),
+        ] {
+            assert_eq!(split_outside_quotes(text, ','), parts, "{text}");
+        }
+    }
+
+    #[test]
+    fn quotes_and_escapes_are_taken_off() {
+        for (value, text) in [
+            (r#""a b""#, "a b"),
+            (r#""a\"b""#, r#"a"b"#),
+            (r#""a\\""#, r"a\"),
+            (r#""a\"#, r#""a\"#),
+            (r#""""#, ""),
+            (r"a\b", r"a\b"),
+        ] {
+            assert_eq!(unquote(value), text, "{value}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_found_in_any_case_and_among_several_relations() {
+        let servers = read(&[
+            "<stuns:s.example>; REL = \"next ice-server\" ; UserName=u",
+            "<turn:t.example>; rel=\"ice-server-of-others\"",
+            "<turn:t.example>; username=\"ice-server\"",
+        ]);
+        assert_eq!(servers.len(), 1);
+        assert_eq!(servers[0].url, "stuns:s.example");
+        assert_eq!(servers[0].username.as_deref(), Some("u"));
+        assert_eq!(servers[0].credential, None);
     }
 
     #[test]

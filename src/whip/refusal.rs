@@ -321,6 +321,45 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_the_url_are_secret_from_eight_characters_on() {
+        let asked = Url::parse("https://h.example/7letter/8letters?k=abcd&k=abcdef").unwrap();
+        for (body, shown) in [
+            ("7letter", "7letter"),
+            ("8letters", "…"),
+            ("k=abcd", "k=abcd"),
+            ("k=abcdef", "…"),
+        ] {
+            let mut refusal = refusal(body);
+            refusal.redact_request(None, &asked);
+            assert_eq!(refusal.message().as_deref(), Some(shown), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_hidden_may_hold_another_and_may_be_empty() {
+        let mut refusal = refusal("key key-of-mine");
+        refusal.hide(&["key", "", "key-of-mine"]);
+        assert_eq!(refusal.message().as_deref(), Some("… …"));
+    }
+
+    #[test]
+    fn an_excerpt_of_just_the_limit_is_whole() {
+        for (length, shown) in [(EXCERPT, EXCERPT), (EXCERPT + 1, EXCERPT + 1)] {
+            let message = Refusal {
+                body: Bytes::from("x".repeat(length)),
+                ..refusal("")
+            }
+            .message();
+            assert_eq!(message.unwrap().chars().count(), shown);
+        }
+        let long = Refusal {
+            body: Bytes::from("x".repeat(EXCERPT + 1)),
+            ..refusal("")
+        };
+        assert!(long.message().unwrap().ends_with('…'));
+    }
+
+    #[test]
     fn retry_after_in_seconds_and_as_a_date() {
         assert_eq!(
             RetryAfter::read(" 7 "),
