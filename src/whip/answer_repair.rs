@@ -16,7 +16,7 @@ const TRANSPORT: [&str; 4] = ["ice-ufrag", "ice-pwd", "fingerprint", "setup"];
 /// A repair that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repair {
-    /// A section had no `a=mid`. It got the offer's.
+    /// A section had no `a=mid`, or one without a value. It got the offer's.
     Mid,
     /// A section had no transport attributes. It got the bundle's, since webrtcbin
     /// needs them in each section. A bundled section may omit them (RFC 9143 7.1.3),
@@ -71,7 +71,9 @@ pub(super) fn repair(answer: &mut Sdp, offer: &Sdp) -> Vec<Repair> {
 fn add_mids(answer: &mut Sdp, offer: &Sdp) -> bool {
     let mut mended = false;
     for (section, offered) in answer.sections.iter_mut().zip(&offer.sections) {
-        if let (None, Some(mid)) = (section.value("mid"), offered.value("mid")) {
+        let has_mid = section.value("mid").is_some_and(|mid| !mid.is_empty());
+        if let (false, Some(mid)) = (has_mid, offered.value("mid")) {
+            section.remove("mid");
             section.push(&format!("mid:{mid}"));
             mended = true;
         }
@@ -221,6 +223,16 @@ mod tests {
         let (repairs, answer) = repaired(text);
         assert_eq!(repairs, []);
         assert_eq!(answer, Sdp::parse(text).unwrap());
+    }
+
+    #[test]
+    fn a_mid_without_a_value_is_none() {
+        let good = include_str!("../../tests/fixtures/answers/good.sdp");
+        for empty in ["a=mid:", "a=mid"] {
+            let (repairs, answer) = repaired(&good.replace("a=mid:video1", empty));
+            assert_eq!(repairs, [Repair::Mid]);
+            assert_eq!(answer.sections[1].value("mid"), Some("video1"));
+        }
     }
 
     #[test]
