@@ -118,7 +118,7 @@ class Stage:
 
     @contextlib.contextmanager
     def running(self):
-        command = [self.command, "serve", "--key-file", self.key, "--events", self.events_file]
+        command = [self.command, "serve", "--no-page", "--key-file", self.key, "--events", self.events_file]
         with process(command):
             listening = wait_for("the stage", START, self.events)[0]
             self.endpoint = listening["endpoint"]
