@@ -70,7 +70,9 @@ fn redirected(asked: &Url, redirect: &Redirect) {
         !(asked.scheme() == "https" && to.scheme() == "http"),
         "{to}"
     );
+    // A name that ends in a dot is the same one, from the root on.
     let host = to.host_str().unwrap();
+    let host = host.strip_suffix('.').unwrap_or(host);
     let is_ivs = host == "live-video.net" || host.ends_with(".live-video.net");
     let is_local = host.starts_with("127.")
         || matches!(host, "localhost" | "[::1]")
