@@ -19,7 +19,7 @@ pub fn h264(data: &[u8]) {
         // The highest bit says that the frame goes on.
         timestamp += u32::from(length >> 7 == 0);
         let start = sets.packet(payloads.take(usize::from(length & 0x7f)), timestamp);
-        assert!(!(start.lacks_sets && !start.is_entry), "{start:?}");
+        assert!(!start.lacks_sets || start.is_entry, "{start:?}");
         assert!(!(start.is_preamble && start.kind.is_some()), "{start:?}");
     }
     sets_read_back(&sets);

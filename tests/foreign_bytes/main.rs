@@ -5,8 +5,11 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stderr,
     reason = "how a test fails"
 )]
+// What is public for the fuzz targets.
+#![allow(unreachable_pub)]
 
 #[path = "../../fuzz/src/lib.rs"]
 mod invariants;
