@@ -24,6 +24,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(190);
 /// At most while frames are left out. Then little is sent on average, and what comes in
 /// bursts makes the estimate fall often.
 const LONGEST_WAIT_THINNED: Duration = Duration::from_secs(6);
+/// At most after weak probes: without any, the estimate rises by 8 % a second once the
+/// network is wide again.
+const LONGEST_WAIT_WEAK: Duration = Duration::from_secs(8);
 /// The estimate was raised too high by a probe if it falls so soon after it.
 const PROBE_FAILS: Duration = Duration::from_secs(6);
 /// And it was raised rightly if it does not fall for so long.
@@ -49,8 +52,9 @@ pub(super) struct FrameProbes {
     last_fall: Option<Duration>,
     /// The estimate ahead of its last fall.
     too_high: u64,
-    /// When a probe raised the estimate, until it is known whether rightly.
-    raised: Option<Duration>,
+    /// When a probe raised the estimate, and how strong it was, until it is known whether
+    /// rightly.
+    raised: Option<(Duration, u64)>,
     wait: Duration,
     is_thinned: bool,
 }
@@ -130,16 +134,18 @@ impl FrameProbes {
     /// The estimate after feedback, which may have had a probe in it.
     pub(super) fn estimated(&mut self, before: u64, after: u64, probed: bool, now: Duration) {
         if after < before - before / 33 {
-            let raised = |at: Duration| now.saturating_sub(at) < PROBE_FAILS;
-            if self.raised.take().is_some_and(raised) {
-                self.wait = (self.wait * 4).min(LONGEST_WAIT);
-            }
+            let raised = |(at, _): &(Duration, u64)| now.saturating_sub(*at) < PROBE_FAILS;
+            self.wait = match self.raised.take().filter(raised) {
+                Some((_, STRONG)) => (self.wait * 4).min(LONGEST_WAIT),
+                Some(_) => self.wait.max((self.wait * 2).min(LONGEST_WAIT_WEAK)),
+                None => self.wait,
+            };
             self.last_fall = Some(now);
             self.too_high = before;
         } else if probed && after > before + before / 100 * 15 {
-            self.raised = Some(now);
+            self.raised = Some((now, self.strength_at(before)));
         }
-        let holds = |at: Duration| now.saturating_sub(at) >= PROBE_HOLDS;
+        let holds = |(at, _): (Duration, u64)| now.saturating_sub(at) >= PROBE_HOLDS;
         if self.raised.is_some_and(holds) {
             self.raised = None;
             self.wait = SHORTEST_WAIT;
@@ -249,6 +255,18 @@ mod tests {
     }
 
     #[test]
+    fn a_weak_one_that_raised_too_high_makes_them_wait_for_8_seconds_at_most() {
+        let mut it = FrameProbes::new();
+        it.estimated(1_200_000, 1_000_000, false, second(0));
+        for _ in 0..9 {
+            it.estimated(1_000_000, 1_200_000, true, second(10));
+            it.estimated(1_200_000, 1_000_000, false, second(10));
+        }
+        assert_eq!(probes(&mut it, 10_000, 240, 6), 0);
+        assert_eq!(probes(&mut it, 18_000, 30, 6), 1);
+    }
+
+    #[test]
     fn near_a_rate_that_was_too_high_it_is_weak() {
         let strength = |too_high, is_thinned| {
             let mut it = FrameProbes::new();
@@ -296,8 +314,8 @@ mod tests {
         assert_eq!(probes(&mut it, 14_000, 360, 6), 0);
         assert_eq!(probes(&mut it, 26_000, 30, 6), 1);
         for _ in 0..9 {
-            it.estimated(1_000_000, 1_200_000, true, second(27));
-            it.estimated(1_200_000, 1_000_000, false, second(27));
+            it.estimated(500_000, 1_200_000, true, second(27));
+            it.estimated(1_200_000, 500_000, false, second(27));
         }
         assert_eq!(it.wait, LONGEST_WAIT);
         assert_eq!(probes(&mut it, 28_000, 180, 6), 0);

@@ -16,6 +16,7 @@ use goog_cc::transport::{
 use goog_cc::units::{DataRate, DataSize, Timestamp};
 use goog_cc::{GoogCcConfig, GoogCcNetworkController};
 
+use super::carried_rate::CarriedRate;
 use super::estimator::{BandwidthEstimator, Demand, RateRange, SentPacket};
 use super::filling_queue::{Arrived, FillingQueue};
 use super::frame_probes::FrameProbes;
@@ -62,6 +63,7 @@ pub struct GoogEstimator {
     probes: FrameProbes,
     guard: LossGuard,
     filling: FillingQueue,
+    carried_rate: CarriedRate,
     sent_rate: SentRate,
     demand: Option<Demand>,
 }
@@ -83,6 +85,7 @@ impl GoogEstimator {
             probes: FrameProbes::new(),
             guard: LossGuard::new(range),
             filling: FillingQueue::default(),
+            carried_rate: CarriedRate::default(),
             sent_rate: SentRate::default(),
             demand: None,
         }
@@ -219,10 +222,12 @@ impl GoogEstimator {
     }
 
     fn answer(&mut self, probed: bool) {
-        let target = self
-            .guard
-            .bound()
-            .map_or(self.target, |it| it.min(self.target));
+        let is_thinned = self.demand.is_some_and(|demand| demand.is_thinned);
+        let target = match is_thinned {
+            true => self.target.max(self.carried_rate.bit_rate()),
+            false => self.target,
+        };
+        let target = self.guard.bound().map_or(target, |it| it.min(target));
         let target = self.range.clamp(target);
         self.probes
             .estimated(self.answered, target, probed, self.now);
@@ -257,6 +262,7 @@ impl BandwidthEstimator for GoogEstimator {
         self.guard
             .feedback(results.iter().map(reported), target, now);
         self.notice_filling(&results);
+        self.carried_rate.note(self.guard.calm_rate(), now);
         let probed = results
             .iter()
             .any(|it| it.sent_packet.pacing_info.probe_cluster_id > 0);

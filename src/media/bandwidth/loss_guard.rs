@@ -174,6 +174,13 @@ impl LossGuard {
         Some(Duration::from_millis(ms))
     }
 
+    /// What arrives, in bit/s, if that makes no queue and loses nothing.
+    pub(super) fn calm_rate(&self) -> Option<u64> {
+        let loses = self.counts(0).exceeds(LIGHT_LOSS);
+        let queue = self.queue.filter(|queue| *queue < EMPTY_QUEUE_MS && !loses);
+        queue.map(|_| self.received_rate(self.before_short, WINDOW))
+    }
+
     fn judge(&mut self, now: Duration) {
         let passed = now.saturating_sub(self.last_feedback.replace(now).unwrap_or(now));
         let short = self.counts(self.before_short);

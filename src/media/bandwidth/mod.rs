@@ -25,6 +25,7 @@
 //! bit/s, sizes in bytes.
 
 mod allocation;
+mod carried_rate;
 mod encoder_steps;
 mod estimation;
 mod estimator;

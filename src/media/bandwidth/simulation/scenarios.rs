@@ -207,7 +207,7 @@ fn thinned() -> Vec<Scenario> {
             phase("wide again", 35, 60, NO_GOAL.recovery(17.0)),
         ]
     };
-    let b = steps(goal(60.0, 55.0, 0.5, 12.0), 2.0);
+    let b = steps(goal(90.0, 70.0, 0.5, 10.0), 1.5);
     // Key frames alone take two thirds of it.
     let c = steps(goal(130.0, 75.0, 0.5, 17.1), 6.0);
     vec![
