@@ -193,10 +193,10 @@ impl Peer {
         self.inner.has_audio
     }
 
-    /// The header extension by which packets carry their transport-wide numbers, if the
-    /// answer takes it.
-    pub(crate) fn transport_wide(&self) -> Option<ExtensionId> {
-        self.inner.uplink.extension()
+    /// The header extension by which a track's packets carry their transport-wide numbers,
+    /// if the answer takes it.
+    pub(crate) fn transport_wide(&self, track: Track) -> Option<ExtensionId> {
+        self.inner.uplink.extension(track)
     }
 
     /// The number of retransmitted packets.
@@ -259,11 +259,9 @@ impl Peer {
     pub(crate) fn apply(&self, answer: &Answer, ice_servers: &[IceServer]) {
         let inner = &self.inner;
         gst::debug!(CAT, obj = inner.webrtcbin, "answer:\n{}", answer.redacted());
-        let transport_wide = [Track::Video, Track::Audio].map(|track| answer.transport_wide(track));
-        let transport_wide = transport_wide.into_iter().flatten().next();
         inner
             .uplink
-            .set_extension(transport_wide.and_then(ExtensionId::new));
+            .set_extensions(|track| answer.transport_wide(track).and_then(ExtensionId::new));
         let local = {
             let mut shared = inner.lock();
             shared.fingerprints = answer.fingerprints();

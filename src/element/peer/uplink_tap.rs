@@ -9,6 +9,7 @@ use crate::media::bandwidth::{
     ExtensionId, Observations, PacketKind, ReceiverReport, RetransmissionCount, Streams, Uplink,
     set_transport_sequence,
 };
+use crate::whip::Track;
 
 /// The event by which webrtcbin's RTP session has a packet sent again.
 const RETRANSMISSION_REQUEST: &str = "GstRTPRetransmissionRequest";
@@ -23,8 +24,35 @@ pub(super) struct UplinkTap {
 
 struct Shared {
     uplink: Uplink,
-    /// By which packets carry their transport-wide numbers, if the answer takes them.
-    extension: Option<ExtensionId>,
+    extensions: Extensions,
+}
+
+/// By which a track's packets carry their transport-wide numbers, if the answer takes it
+/// for this track.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Extensions {
+    audio: Option<ExtensionId>,
+    video: Option<ExtensionId>,
+}
+
+impl Extensions {
+    /// What `accepted` says of each track. Feedback on audio alone tells nothing of the
+    /// video, so that then nothing is numbered.
+    fn of(has_video: bool, accepted: impl Fn(Track) -> Option<ExtensionId>) -> Self {
+        let video = accepted(Track::Video);
+        let is_of_use = video.is_some() || !has_video;
+        Self {
+            audio: accepted(Track::Audio).filter(|_| is_of_use),
+            video,
+        }
+    }
+
+    fn track(self, track: Track) -> Option<ExtensionId> {
+        match track {
+            Track::Audio => self.audio,
+            Track::Video => self.video,
+        }
+    }
 }
 
 impl UplinkTap {
@@ -33,7 +61,7 @@ impl UplinkTap {
         Self {
             shared: Mutex::new(Shared {
                 uplink: Uplink::new(streams),
-                extension: None,
+                extensions: Extensions::default(),
             }),
             video,
             origin: Instant::now(),
@@ -41,12 +69,17 @@ impl UplinkTap {
     }
 
     /// Takes what the answer says of transport-wide numbers.
-    pub(super) fn set_extension(&self, extension: Option<ExtensionId>) {
-        self.lock().extension = extension;
+    pub(super) fn set_extensions(&self, accepted: impl Fn(Track) -> Option<ExtensionId>) {
+        let extensions = Extensions::of(self.video.is_some(), accepted);
+        let mut shared = self.lock();
+        // Without any, feedback tells of none.
+        let numbers_audio = extensions.audio.is_some() || extensions.video.is_none();
+        shared.uplink.set_numbers_audio(numbers_audio);
+        shared.extensions = extensions;
     }
 
-    pub(super) fn extension(&self) -> Option<ExtensionId> {
-        self.lock().extension
+    pub(super) fn extension(&self, track: Track) -> Option<ExtensionId> {
+        self.lock().extensions.track(track)
     }
 
     /// See [`Uplink::observe`].
@@ -86,21 +119,25 @@ impl UplinkTap {
 
     fn packet_leaves(&self, buffer: &mut gst::Buffer) {
         let now = self.origin.elapsed();
-        let (leaving, extension) = {
+        let (leaving, extensions) = {
             let Ok(rtp) = buffer.map_readable() else {
                 return;
             };
             let mut shared = self.lock();
-            (shared.uplink.leaves(&rtp, now), shared.extension)
+            (shared.uplink.leaves(&rtp, now), shared.extensions)
         };
         let Some(leaving) = leaving else {
             return;
         };
-        if let Some(extension) = extension
+        let track = match leaving.kind {
+            PacketKind::Audio => Track::Audio,
+            PacketKind::Video | PacketKind::Retransmission => Track::Video,
+        };
+        if let (Some(extension), Some(number)) = (extensions.track(track), leaving.number)
             && let Ok(mut rtp) = buffer.make_mut().map_writable()
         {
             // False for a packet without room for it: one of the filler.
-            set_transport_sequence(&mut rtp, extension, leaving.number);
+            set_transport_sequence(&mut rtp, extension, number);
         }
         if let Some(video) = self
             .video
@@ -129,5 +166,27 @@ impl UplinkTap {
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_track_has_what_the_answer_takes_for_it() {
+        let id = ExtensionId::new(5);
+        let of = |has_video, audio, video| {
+            let accepted = |track| match track {
+                Track::Audio => id.filter(|_| audio),
+                Track::Video => id.filter(|_| video),
+            };
+            let it = Extensions::of(has_video, accepted);
+            [Track::Audio, Track::Video].map(|track| it.track(track).is_some())
+        };
+        assert_eq!(of(true, true, true), [true, true]);
+        assert_eq!(of(true, false, true), [false, true]);
+        assert_eq!(of(true, true, false), [false, false]);
+        assert_eq!(of(false, true, false), [true, false]);
     }
 }

@@ -12,6 +12,7 @@ use crate::media::bandwidth::{
     Allocation, ChangeCost, EncoderSteps, Estimation, Limits, NetworkStatus, Obedience,
     PassThrough, Stream, TransportWide,
 };
+use crate::whip::Track;
 
 /// Time between two looks at the estimate: two bursts of the pacer.
 pub(super) const TICK: Duration = Duration::from_millis(10);
@@ -168,7 +169,7 @@ impl BitrateControl {
             local.number = self.number;
         }
         let estimation = local.estimation.get_or_insert_with(|| {
-            let transport_wide = match self.peer.transport_wide() {
+            let transport_wide = match self.peer.transport_wide(Track::Video) {
                 Some(_) => TransportWide::Negotiated,
                 None => TransportWide::Refused,
             };

@@ -165,15 +165,14 @@ fn open_gates(run: &mut Run, element: &gst::Element) {
     pads.retain(|pad| run.lineup.published_pads().any(|id| id == pad.id));
     run.restart_silence(&pads);
     for pad in pads {
-        let is_video = pad
-            .format()
-            .is_some_and(|format| format.track == Track::Video);
+        let track = pad.format().map(|format| format.track);
+        let is_video = track == Some(Track::Video);
         let is_paced = is_video && run.control_bitrate(element, &pad);
         pad.open_gate(OpenGate {
             peer: peer.number(),
             is_video,
             is_paced,
-            transport_wide: peer.transport_wide(),
+            transport_wide: track.and_then(|track| peer.transport_wide(track)),
         });
     }
 }

@@ -36,6 +36,7 @@ pub struct Streams {
 /// Times are since some start, of a clock that does not run backwards.
 pub struct Uplink {
     streams: Streams,
+    numbers_audio: bool,
     history: SendHistory<()>,
     budget: RetransmissionBudget,
     audio: SentRate,
@@ -70,8 +71,8 @@ pub struct Observations {
 pub struct Leaving {
     /// What it carries.
     pub kind: PacketKind,
-    /// Its transport-wide number.
-    pub number: u16,
+    /// Its transport-wide number; `None` if its stream has none.
+    pub number: Option<u16>,
     /// Its size on the wire, in bytes.
     pub size: usize,
 }
@@ -81,12 +82,18 @@ impl Uplink {
     pub fn new(streams: Streams) -> Self {
         Self {
             streams,
+            numbers_audio: true,
             history: SendHistory::default(),
             budget: RetransmissionBudget::default(),
             audio: SentRate::default(),
             retransmitted: SentRate::default(),
             observations: None,
         }
+    }
+
+    /// Sets whether audio packets are numbered, so that feedback tells of them too.
+    pub fn set_numbers_audio(&mut self, numbers_audio: bool) {
+        self.numbers_audio = numbers_audio;
     }
 
     /// Notes an RTP packet that leaves. `None` if it is none.
@@ -106,17 +113,22 @@ impl Uplink {
             }
             PacketKind::Retransmission => self.retransmitted.add(size, now),
         }
-        let sequence = self.history.send(size, kind, None, now);
-        self.note(Observation::Sent(SentPacket {
-            sequence,
-            size,
-            sent_at: now,
-            frame: (kind == PacketKind::Video).then(|| packet.timestamp()),
-        }));
+        // A number that is not on the wire would be reported as a loss.
+        let is_numbered = kind != PacketKind::Audio || self.numbers_audio;
+        let number = is_numbered.then(|| {
+            let sequence = self.history.send(size, kind, None, now);
+            self.note(Observation::Sent(SentPacket {
+                sequence,
+                size,
+                sent_at: now,
+                frame: (kind == PacketKind::Video).then(|| packet.timestamp()),
+            }));
+            // Exact: its low 16 bits (see `SendHistory`).
+            sequence as u16
+        });
         Some(Leaving {
             kind,
-            // Exact: its low 16 bits (see `SendHistory`).
-            number: sequence as u16,
+            number,
             size: size + HEADERS,
         })
     }
@@ -157,11 +169,6 @@ impl Uplink {
             retransmitted: self.retransmitted.bit_rate(now),
             now,
         }
-    }
-
-    /// What was sent again so far.
-    pub fn retransmitted(&self) -> RetransmissionCount {
-        self.budget.used()
     }
 
     /// What the far end asked for and was not sent again, so far.
@@ -205,7 +212,7 @@ mod tests {
         let mut uplink = Uplink::new(STREAMS);
         let mut leaves = |ssrc| uplink.leaves(&packet(ssrc, 7, 1000), ms(1)).unwrap();
         let all = [leaves(1), leaves(2), leaves(9)];
-        assert_eq!(all.map(|leaving| leaving.number), [0, 1, 2]);
+        assert_eq!(all.map(|leaving| leaving.number), [0, 1, 2].map(Some));
         let kinds = [
             PacketKind::Audio,
             PacketKind::Video,
@@ -217,6 +224,21 @@ mod tests {
     }
 
     #[test]
+    fn audio_without_numbers_leaves_no_gap_in_those_of_the_video() {
+        let mut uplink = Uplink::new(STREAMS);
+        uplink.set_numbers_audio(false);
+        uplink.observe(None, ms(0));
+        let numbers = [2, 1, 2, 1, 9].map(|ssrc| {
+            let leaving = uplink.leaves(&packet(ssrc, 7, 1000), ms(1)).unwrap();
+            leaving.number
+        });
+        assert_eq!(numbers, [Some(0), None, Some(1), None, Some(2)]);
+        let seen = uplink.observe(None, ms(2));
+        assert_eq!(seen.all.len(), 3, "{seen:?}");
+        assert!(seen.audio > 0);
+    }
+
+    #[test]
     fn retransmissions_are_bounded_though_nobody_estimates() {
         let mut uplink = Uplink::new(STREAMS);
         for sequence in 0..20 {
@@ -225,8 +247,7 @@ mod tests {
         let asked = (0..20).filter(|sequence| uplink.allows_retransmission(*sequence, ms(60)));
         let allowed = asked.count() as u64;
         assert!(allowed < 20);
-        let (again, refused) = (uplink.retransmitted(), uplink.refused());
-        assert_eq!((again.packets, refused.packets), (allowed, 20 - allowed));
+        assert_eq!(uplink.refused().packets, 20 - allowed);
     }
 
     #[test]
