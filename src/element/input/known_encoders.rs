@@ -35,7 +35,7 @@ const EXTRA_CONTROLS: &str = "extra-controls";
 const KBIT: u64 = 1000;
 
 /// By GStreamer's sources, and tried for x264enc and openh264enc.
-const KNOWN_ENCODERS: [KnownEncoder; 16] = [
+const KNOWN_ENCODERS: [KnownEncoder; 18] = [
     KnownEncoder {
         needs: Some(("pass", &["cbr", "pass1", "pass2", "pass3"])),
         ..free("x264enc", KBIT)
@@ -49,11 +49,13 @@ const KNOWN_ENCODERS: [KnownEncoder; 16] = [
     resetting("nvh264enc", KBIT),
     free("nvcudah264enc", KBIT),
     free("nvautogpuh264enc", KBIT),
+    free("nvd3d11h264enc", KBIT),
     free("qsvh264enc", KBIT),
     free("vaapih264enc", KBIT),
     free("vtenc_h264", KBIT),
     free("vtenc_h264_hw", KBIT),
     resetting("mfh264enc", KBIT),
+    resetting("d3d12h264enc", KBIT),
     resetting("amfh264enc", KBIT),
     free("nvv4l2h264enc", 1),
     free("omxh264enc", 1),
@@ -82,7 +84,28 @@ const fn resetting(factory: &'static str, unit: u64) -> KnownEncoder {
     }
 }
 
+/// The factory of the first device, of which others have one of their own, such as
+/// `qsvh264device1enc` or `varenderD129h264lpenc` (GStreamer's sources).
+fn first_device(factory: &str) -> String {
+    ["device", "renderD"]
+        .iter()
+        .find_map(|word| without_number(factory, word))
+        .unwrap_or_else(|| factory.to_owned())
+}
+
+/// The name without a word and the number that follows it.
+fn without_number(name: &str, word: &str) -> Option<String> {
+    let (before, after) = name.split_once(word)?;
+    let rest = after.trim_start_matches(|it: char| it.is_ascii_digit());
+    (rest.len() < after.len()).then(|| format!("{before}{rest}"))
+}
+
 impl KnownEncoder {
+    fn of(factory: &str) -> Option<&'static Self> {
+        let factory = first_device(factory);
+        KNOWN_ENCODERS.iter().find(|known| known.factory == factory)
+    }
+
     fn keeps_to_rate(&self, element: &gst::Element) -> bool {
         self.needs.is_none_or(|(property, values)| {
             let value = element
@@ -179,9 +202,7 @@ impl Encoder {
     /// `None` if the element is not known to follow a bit rate.
     pub(crate) fn new(element: &gst::Element) -> Option<Self> {
         let factory = element.factory()?;
-        let known = KNOWN_ENCODERS
-            .iter()
-            .find(|known| factory.name() == known.factory)?;
+        let known = KnownEncoder::of(&factory.name())?;
         let units = known
             .place
             .read(element)
@@ -328,6 +349,29 @@ mod tests {
 
     fn bit_rate(element: &gst::Element) -> u32 {
         element.property("bitrate")
+    }
+
+    #[test]
+    fn encoders_of_other_devices_are_known_too() {
+        let others = [
+            ("qsvh264device1enc", "qsvh264enc"),
+            ("nvh264device1enc", "nvh264enc"),
+            ("nvcudah264device12enc", "nvcudah264enc"),
+            ("nvd3d11h264device1enc", "nvd3d11h264enc"),
+            ("varenderD129h264enc", "vah264enc"),
+            ("varenderD129h264lpenc", "vah264lpenc"),
+            ("mfh264device1enc", "mfh264enc"),
+            ("amfh264device1enc", "amfh264enc"),
+            ("d3d12h264device1enc", "d3d12h264enc"),
+            ("nvautogpuh264enc", "nvautogpuh264enc"),
+        ];
+        for (other, first) in others {
+            let known = KnownEncoder::of(other).map(|known| known.factory);
+            assert_eq!(known, Some(first), "{other}");
+        }
+        for other in ["qsvh265device1enc", "h264deviceenc", "device1", "x265enc"] {
+            assert!(KnownEncoder::of(other).is_none(), "{other}");
+        }
     }
 
     #[test]
