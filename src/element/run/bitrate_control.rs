@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::narrowing::{Narrowing, NetworkNews};
 use crate::element::bus_messages;
 use crate::element::input::{Encoder, EncoderError, MediaPad};
 use crate::element::peer::Peer;
@@ -20,8 +21,8 @@ pub(super) const TICK: Duration = Duration::from_millis(10);
 /// Time between two looks for another encoder.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The bus is told no more often that the network narrows the video.
-const TOLD_INTERVAL: Duration = Duration::from_secs(60);
+/// Frames that were left out show for so long in the rates of what is sent.
+const THINNING_SHOWS: Duration = Duration::from_secs(10);
 
 /// Who follows the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,19 +76,15 @@ pub(super) struct BitrateControl {
     origin: Instant,
     looked: Instant,
     obedience: Obedience,
-    has_warned: bool,
+    warned: Warned,
     narrowing: Narrowing,
+    /// When frames were left out last.
+    thinned: Option<Instant>,
 }
 
-/// What the bus was told.
-#[derive(Default)]
-struct Narrowing {
-    /// The highest target of the session.
-    highest: u64,
-    is_narrow: bool,
-    is_told: bool,
-    told: Option<Instant>,
-}
+/// Whether the run has warned that frames are left out in place of an encoder's bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Warned(bool);
 
 impl BitrateControl {
     /// Begins with a session that publishes video from `pad`. Packets may leave only
@@ -98,6 +95,7 @@ impl BitrateControl {
         pad: &MediaPad,
         settings: &BitrateSettings,
         number: u64,
+        warned: Warned,
     ) -> Self {
         let mut control = Self {
             peer: peer.clone(),
@@ -115,8 +113,9 @@ impl BitrateControl {
             origin: Instant::now(),
             looked: Instant::now(),
             obedience: Obedience::default(),
-            has_warned: false,
+            warned,
             narrowing: Narrowing::default(),
+            thinned: None,
         };
         control.follow(element);
         control
@@ -142,6 +141,16 @@ impl BitrateControl {
     /// The number of its limits.
     pub(super) fn number(&self) -> u64 {
         self.number
+    }
+
+    pub(super) fn warned(&self) -> Warned {
+        self.warned
+    }
+
+    /// Whether the rates of what is sent show that frames were left out.
+    pub(super) fn shows_thinning(&self) -> bool {
+        self.thinned
+            .is_some_and(|thinned| thinned.elapsed() < THINNING_SHOWS)
     }
 
     /// What is known of the network.
@@ -195,7 +204,7 @@ impl BitrateControl {
     fn set_limits(&mut self, start: u64, max: u64) {
         self.limits = self.settings.limits(start, max);
         self.number += 1;
-        self.narrowing.highest = self.narrowing.highest.min(start);
+        self.narrowing.forget_above(start);
     }
 
     /// All is as without congestion control.
@@ -316,12 +325,19 @@ impl BitrateControl {
         let granted = allocation.encoder;
         if self.follower() != Follower::Thinning {
             self.pass_through = PassThrough::default();
-            return self.pad.set_thinning(status.thins_encoder_to(granted));
+            return self.set_thinning(status.thins_encoder_to(granted));
         }
         let incoming = self.pad.incoming_rate();
         let now = self.origin.elapsed();
         let thinned = self.pass_through.thin(status, granted, incoming, now);
-        self.pad.set_thinning(thinned);
+        self.set_thinning(thinned);
+    }
+
+    fn set_thinning(&mut self, target: Option<u64>) {
+        if target.is_some() {
+            self.thinned = Some(Instant::now());
+        }
+        self.pad.set_thinning(target);
     }
 
     fn set_encoder(&mut self, element: &gst::Element, bit_rate: u64) {
@@ -361,7 +377,7 @@ impl BitrateControl {
 
     fn thin_instead(&mut self, element: &gst::Element, text: &str) {
         self.gave_up = true;
-        if !std::mem::replace(&mut self.has_warned, true) {
+        if std::mem::replace(&mut self.warned, Warned(true)) == Warned(false) {
             bus_messages::post_warning(element, text);
         }
     }
@@ -373,27 +389,23 @@ impl BitrateControl {
         let incoming = self.pad.incoming_rate();
         let needed = incoming.filter(|_| self.follower() == Follower::Thinning);
         let target = match needed {
-            Some(needed) if !self.pass_through.is_narrow() => needed.max(self.narrowing.highest),
+            Some(needed) if !self.pass_through.is_narrow() => needed.max(self.narrowing.highest()),
             _ => self.steps.current(),
         };
-        let who = self.follower().name();
-        let narrowing = &mut self.narrowing;
-        narrowing.highest = narrowing.highest.max(target);
-        let is_narrow = match narrowing.is_narrow {
-            true => target < narrowing.highest / 10 * 9,
-            false => target < narrowing.highest / 10 * 7,
-        };
-        if is_narrow == std::mem::replace(&mut narrowing.is_narrow, is_narrow) {
-            return;
-        }
-        let is_due = narrowing
-            .told
-            .is_none_or(|told| told.elapsed() >= TOLD_INTERVAL);
-        if is_narrow && is_due {
-            (narrowing.is_told, narrowing.told) = (true, Some(Instant::now()));
-            bus_messages::post_narrowed(element, narrowing.highest, target, who);
-        } else if !is_narrow && std::mem::take(&mut narrowing.is_told) {
-            bus_messages::post_widened(element, target);
+        // An encoder that chooses its bit rate does not say what it wants.
+        let follows = matches!(self.follower(), Follower::Encoder(_));
+        let is_told = |encoder: &&Encoder| follows && encoder.users() > 0;
+        let wanted = self
+            .encoder
+            .as_ref()
+            .filter(is_told)
+            .map(|_| self.ceiling());
+        match self.narrowing.news(target, wanted, self.origin.elapsed()) {
+            Some(NetworkNews::Narrowed { from, to }) => {
+                bus_messages::post_narrowed(element, from, to, self.follower().name());
+            }
+            Some(NetworkNews::Widened { to }) => bus_messages::post_widened(element, to),
+            None => {}
         }
     }
 }

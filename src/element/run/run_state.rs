@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
-use super::bitrate_control::{BitrateControl, LocalEstimation, TICK};
+use super::bitrate_control::{BitrateControl, LocalEstimation, TICK, Warned};
 use super::conductor_message::Message;
 use super::element_state::ElementState;
 use super::limit_warnings::LimitWarnings;
@@ -47,6 +47,8 @@ pub(super) struct Run {
     pub(super) bitrate_ticked: Instant,
     /// The number of the newest bounds that a bitrate control has set.
     pub(super) bitrate_number: u64,
+    /// What the bitrate controls have warned of.
+    pub(super) bitrate_warned: Warned,
     pub(super) session: Session,
     pub(super) lineup: Lineup,
     /// What is offered as video if no pad has any.
@@ -124,8 +126,8 @@ impl Run {
     /// whether it does.
     pub(super) fn control_bitrate(&mut self, element: &gst::Element, pad: &MediaPad) -> bool {
         if let (Some(settings), Some(peer)) = (&self.media.bitrates, self.view.peer()) {
-            let number = self.bitrate_number;
-            let control = BitrateControl::begin(element, &peer, pad, settings, number);
+            let (number, warned) = (self.bitrate_number, self.bitrate_warned);
+            let control = BitrateControl::begin(element, &peer, pad, settings, number, warned);
             self.bitrate_number = control.number();
             self.bitrate_control = Some(control);
             self.show_target(element);
@@ -161,6 +163,7 @@ impl Run {
             statistics.network = None;
         });
         if let Some(control) = self.bitrate_control.take() {
+            self.bitrate_warned = control.warned();
             control.end();
             self.show_target(element);
         }
@@ -177,8 +180,13 @@ impl Run {
     /// Warns of the limits that the pads' streams violate now.
     pub(super) fn warn_of_limits(&mut self, element: &gst::Element) {
         let pads = self.state.pads.get().into_iter();
+        let control = self.bitrate_control.as_ref();
+        let thins = control.is_some_and(BitrateControl::shows_thinning);
         for pad in pads.filter(|pad| !self.lineup.is_left_out(pad.id)) {
-            for violation in pad.violations() {
+            let mut violations = pad.violations();
+            // No setting of the encoder would help.
+            violations.retain(|violation| !(thins && violation.may_come_of_thinning()));
+            for violation in violations {
                 if self.limits.is_due(&violation) {
                     let encoder = pad.encoder_name();
                     bus_messages::post_limit(element, &violation, encoder.as_deref());

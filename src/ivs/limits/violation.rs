@@ -79,6 +79,12 @@ pub enum LimitViolation {
 }
 
 impl LimitViolation {
+    /// Whether frames that are left out on a narrow network violate the limit too.
+    #[must_use]
+    pub fn may_come_of_thinning(&self) -> bool {
+        matches!(self, Self::FrameRateLow { .. } | Self::KeyFrames { .. })
+    }
+
     /// A stable name, for programs.
     pub fn name(&self) -> &'static str {
         match self {
@@ -254,6 +260,15 @@ pub(super) mod tests {
             },
             LimitViolation::AudioBitRate { bit_rate: 256_000 },
         ]
+    }
+
+    #[test]
+    fn frames_that_are_left_out_lower_the_frame_rate_and_spread_key_frames() {
+        let of_thinning = all()
+            .into_iter()
+            .filter(LimitViolation::may_come_of_thinning);
+        let names: Vec<_> = of_thinning.map(|violation| violation.name()).collect();
+        assert_eq!(names, ["frame-rate-low", "key-frame-distance"]);
     }
 
     #[test]
