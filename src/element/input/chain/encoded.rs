@@ -23,6 +23,8 @@ pub(super) fn h264(name: &str) -> Result<gst::Bin, CapsError> {
     let parser = row.add("h264parse", BAD)?;
     // Parameter sets before each key frame, so that a viewer can begin there.
     parser.set_property("config-interval", -1);
+    // GStreamer 1.22 makes broken AVC of single NAL units, of which rtph264pay makes packets
+    // without end.
     row.add_filter(&byte_stream())?;
     pay_h264(&mut row)?;
     row.finish()
