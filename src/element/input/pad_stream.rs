@@ -126,6 +126,15 @@ impl PadStream {
         self.set_format(Ok(format));
     }
 
+    /// Notes that another stream begins, which has not ended. A video encoder keeps the
+    /// event until its first picture, and gets none before a session publishes.
+    pub(super) fn begin(&self) {
+        let had_ended = std::mem::take(&mut self.lock().state.has_ended);
+        if had_ended {
+            (self.tell)(PadEvent::Changed);
+        }
+    }
+
     /// Notes that what comes in can't be published.
     pub(super) fn refuse(&self, error: CapsError) {
         self.set_format(Err(error));
@@ -362,6 +371,11 @@ impl PadStream {
     /// each session.
     fn caps(&self, source: &gst::Pad, caps: &gst::CapsRef) -> Option<gst::Event> {
         gst::debug!(CAT, obj = source, "stream with {caps}");
+        // Those that are not of RTP were refused when they came in, with the reason.
+        let is_rtp = |caps: &gst::StructureRef| caps.name() == "application/x-rtp";
+        if !caps.structure(0).is_some_and(is_rtp) {
+            return None;
+        }
         let format = read_caps(caps);
         let known = format.as_ref().ok();
         let is_of_wrong_codec = known.is_some_and(|format| self.traffic.begin(format));
