@@ -131,7 +131,7 @@ pub struct IvsWhipSink {
     #[property(name = "video-encoder", get, set, type = Option<String>, member = video_encoder,
         mutable_playing,
         nick = "Video encoder",
-        blurb = "Factory of the H.264 encoder for raw video, such as x264enc; if not set, hardware encoders that open, then x264enc, then openh264enc. Read at the first caps of a pad")]
+        blurb = "Factory of the H.264 encoder for raw video, such as x264enc; if not set, hardware encoders that open, then x264enc, then openh264enc. There is no other in place of one that is set and fails. Read at the first caps of a pad")]
     /// The highest frame rate of raw video: 10 to 60 frames a second, default 30.
     #[property(name = "max-framerate", get, set, type = u32, member = max_framerate,
         default = DEFAULT_MAX_FRAMERATE, minimum = 10, maximum = 60, mutable_playing,
@@ -253,6 +253,7 @@ impl IvsWhipSink {
     fn start(&self) -> Result<(), gst::StateChangeError> {
         for pad in self.state.pads.get() {
             pad.reset();
+            pad.forget_media(self.obj().upcast_ref());
         }
         let settings = self.settings();
         let started = self.config().and_then(|config| {

@@ -196,6 +196,11 @@ impl MediaPad {
     pub(crate) fn link_to(&self, sink: &gst::Pad) -> Result<(), glib::BoolError> {
         let source = self.sender.source();
         if let Some(caps) = self.stream.enter_session() {
+            // An encoder keeps it until its first picture.
+            if source.sticky_event::<gst::event::StreamStart>(0).is_none() {
+                let name = self.ghost.name();
+                source.push_event(gst::event::StreamStart::new(&name));
+            }
             source.push_event(gst::event::Caps::new(&caps));
         }
         let _ = source.unlink(&self.idle);
@@ -205,9 +210,15 @@ impl MediaPad {
             sink.send_event(event.clone());
             ControlFlow::Continue(gst::EventForeachAction::Keep)
         });
-        link(source, sink).inspect_err(|_| {
+        let linked = link(source, sink).inspect_err(|_| {
             self.stream.leave_session();
             let _ = source.link(&self.idle);
+        });
+        // A pad that was released meanwhile makes another session necessary: that is not a
+        // failure of this one.
+        linked.or_else(|error| match self.ghost.parent() {
+            Some(_) => Err(error),
+            None => Ok(()),
         })
     }
 
@@ -277,6 +288,11 @@ impl MediaPad {
         self.stream.arrivals.silence()
     }
 
+    /// The encoded media that come in, if nothing could be made of them yet.
+    pub(crate) fn unread(&self) -> Option<&'static str> {
+        self.chain.unread()
+    }
+
     /// Counts the silence from now on.
     pub(crate) fn restart_silence(&self) {
         self.stream.arrivals.note();
@@ -314,6 +330,12 @@ impl MediaPad {
         self.stream.reset();
         self.timing.forget();
         self.chain.reset();
+    }
+
+    /// Removes the elements that were made for the last run's media: the settings may have
+    /// changed. Only while the pad is not active.
+    pub(crate) fn forget_media(&self, bin: &gst::Bin) {
+        self.chain.clear(bin);
     }
 
     /// The encoder that makes this pad's stream and no other: the one behind the pad, or
@@ -364,25 +386,37 @@ impl MediaPad {
         self.ghost.add_probe(mask, move |ghost, info| {
             if let Some(gst::PadProbeData::Event(event)) = &info.data {
                 stream.tell_timing(timing.event(ghost, event));
-                if let gst::EventView::Caps(caps) = event.view() {
-                    chain.take_caps(bin_of(ghost).as_ref(), caps.caps());
+                if event.type_() == gst::EventType::StreamStart {
+                    stream.begin();
+                }
+                if let gst::EventView::Caps(caps) = event.view()
+                    && let Some(caps) = chain.take_caps(bin_of(ghost).as_ref(), caps.caps())
+                {
+                    info.data = Some(gst::PadProbeData::Event(gst::event::Caps::new(&caps)));
                 }
             }
             gst::PadProbeReturn::Ok
         });
     }
 
-    /// Answers upstream's caps queries with the codecs that IVS accepts, in the form in
-    /// which they leave. Other RTP caps are accepted too.
+    /// Answers upstream's caps queries with what the pad takes, what costs least first. All
+    /// other caps are accepted too, to say why they are refused, and because the elements
+    /// behind the pad are those for the caps before.
     fn advise_caps(&self) {
-        let advice = advised_caps();
+        let takes = self.ghost.pad_template_caps();
+        let advice = advised_caps().intersect_with_mode(&takes, gst::CapsIntersectMode::First);
         self.ghost
             .add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, move |_, info| {
                 let Some(gst::PadProbeData::Query(query)) = &mut info.data else {
                     return gst::PadProbeReturn::Ok;
                 };
-                let gst::QueryViewMut::Caps(query) = query.view_mut() else {
-                    return gst::PadProbeReturn::Ok;
+                let query = match query.view_mut() {
+                    gst::QueryViewMut::Caps(query) => query,
+                    gst::QueryViewMut::AcceptCaps(query) => {
+                        query.set_result(true);
+                        return gst::PadProbeReturn::Handled;
+                    }
+                    _ => return gst::PadProbeReturn::Ok,
                 };
                 let caps = match query.filter() {
                     Some(filter) => {

@@ -85,6 +85,8 @@ pub(crate) enum CapsError {
     Codec(&'static ForeignCodec),
     /// Opus of more than two channels, or of another channel mapping family than 0.
     OpusChannels,
+    /// Raw media whose caps lack some of these fields.
+    Incomplete(&'static str, &'static str),
     /// An element that these media need is not installed.
     Missing(MissingElement),
     /// No encoder that is installed works.
@@ -139,6 +141,11 @@ impl fmt::Display for CapsError {
             Self::OpusChannels => f.write_str(
                 "a stage accepts Opus of one or two channels, found more (channel mapping family \
                  1 or 255); put opusdec before the pad, and the element encodes it as stereo",
+            ),
+            Self::Incomplete(media, fields) => write!(
+                f,
+                "raw {media} needs caps with {fields}, found some missing or unknown; set them \
+                 upstream, with a capsfilter for example"
             ),
             Self::Missing(MissingElement { name, package }) => write!(
                 f,

@@ -200,13 +200,20 @@ fn explain_waiting(run: &mut Run, element: &gst::Element, after: Duration) {
     };
     let without_caps = pads.iter().filter(|pad| pad.state().format.is_none());
     let (silent, untyped): (Vec<_>, Vec<_>) = without_caps.partition(|pad| pad.silence().is_none());
+    let unread = silent.iter().find_map(|pad| Some((pad, pad.unread()?)));
     let text = if pads.is_empty() {
-        "no pad is linked. Link an RTP payloader to a pad sink_%u".to_owned()
+        "no pad is linked. Link a source to a pad sink_%u".to_owned()
     } else if !untyped.is_empty() {
         format!(
             "the media at {} have no caps. Set them upstream: udpsrc, for example, takes \
              caps=application/x-rtp,media=audio,encoding-name=OPUS,…",
             names(&untyped)
+        )
+    } else if let Some((pad, codec)) = unread {
+        format!(
+            "what comes in at {} can't be read as {codec}, as its caps say. Check the caps and \
+             the data upstream",
+            pad.ghost.name()
         )
     } else if !silent.is_empty() {
         format!(

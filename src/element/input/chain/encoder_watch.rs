@@ -9,6 +9,9 @@ use gst::prelude::*;
 /// An encoder that makes no picture for so long does not work.
 const FIRST_PICTURE: Duration = Duration::from_secs(3);
 
+/// Pictures that an encoder may keep before it makes the first one.
+const MOST_DELAYED: u32 = 10;
+
 /// The longest time between two key frames.
 const KEY_FRAME_INTERVAL: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
@@ -30,6 +33,8 @@ pub(super) struct EncoderWatch {
 struct Progress {
     /// Since when it gets pictures without a pause.
     fed_since: Option<Instant>,
+    /// The pictures since then.
+    fed: u32,
     has_made: bool,
     key_frames: KeyFrames,
     /// Why it does not work.
@@ -62,7 +67,10 @@ impl EncoderWatch {
         let now = Instant::now();
         let mut progress = self.lock();
         let fed_since = *progress.fed_since.get_or_insert(now);
-        let is_late = !progress.has_made && now.duration_since(fed_since) >= FIRST_PICTURE;
+        progress.fed = progress.fed.saturating_add(1);
+        let is_late = !progress.has_made
+            && progress.fed > MOST_DELAYED
+            && now.duration_since(fed_since) >= FIRST_PICTURE;
         if is_late && progress.failure.is_none() {
             let seconds = FIRST_PICTURE.as_secs();
             progress.failure = Some(format!("it made no picture in {seconds} s"));
@@ -74,7 +82,8 @@ impl EncoderWatch {
 
     /// Notes that the encoder gets no pictures now.
     pub(super) fn rest(&self) {
-        self.lock().fed_since = None;
+        let mut progress = self.lock();
+        (progress.fed_since, progress.fed) = (None, 0);
     }
 
     /// Notes that it does not work.

@@ -5,6 +5,9 @@ use super::memory::{MemoryConverter, converter};
 use crate::media::PictureSize;
 use crate::whip::Track;
 
+/// The lowest frame rate that IVS accepts.
+pub(super) const MIN_FRAME_RATE: u32 = 10;
+
 /// What comes in at a pad.
 #[derive(Clone, Debug)]
 pub(super) enum MediaKind {
@@ -22,6 +25,8 @@ pub(super) struct RawAudio {
     /// Whether the caps say where each channel belongs. Without that, more than two can't
     /// be mixed by their places.
     pub(super) has_positions: bool,
+    /// The bytes of a sample of every channel.
+    pub(super) frame_bytes: usize,
 }
 
 /// The format of raw video, as far as it decides what is made of it.
@@ -33,6 +38,8 @@ pub(super) struct RawVideo {
     /// In frames a second; `None` if it varies.
     pub(super) frame_rate: Option<f64>,
     pub(super) is_interlaced: bool,
+    /// 0 if it is not in system memory.
+    pub(super) picture_bytes: usize,
     /// For pictures that are not in system memory.
     pub(super) converter: Option<&'static MemoryConverter>,
 }
@@ -76,10 +83,13 @@ impl MediaKind {
             "application/x-rtp" => Ok(Self::Rtp),
             "video/x-h264" => Ok(Self::H264),
             "audio/x-opus" => opus(structure),
-            "audio/x-raw" => Ok(Self::RawAudio(RawAudio::of(structure))),
+            "audio/x-raw" => Ok(Self::RawAudio(RawAudio::of(structure)?)),
             "video/x-raw" => {
-                let features = caps.features(0);
-                Ok(Self::RawVideo(RawVideo::of(structure, features)?))
+                let mut video = RawVideo::of(structure, caps.features(0))?;
+                if video.converter.is_none() {
+                    video.picture_bytes = picture_bytes(caps)?;
+                }
+                Ok(Self::RawVideo(video))
             }
             _ => {
                 let foreign = FOREIGN_CODECS.iter().find(|codec| codec.media_type == name);
@@ -103,23 +113,56 @@ impl MediaKind {
         matches!(self, Self::H264 | Self::RawVideo(_))
     }
 
+    /// The caps of raw video that has no constant frame rate, with the highest that may
+    /// leave. videorate lets pictures pass as they come then. It makes no constant frame
+    /// rate of a varying one without holding each picture until the next one comes.
+    pub(super) fn with_frame_rate(&self, caps: &gst::CapsRef, max_rate: u32) -> Option<gst::Caps> {
+        let has_none = matches!(self, Self::RawVideo(video) if video.frame_rate.is_none());
+        has_none.then(|| {
+            let mut caps = caps.to_owned();
+            let rate = gst::Fraction::new(i32::try_from(max_rate).unwrap_or(i32::MAX), 1);
+            caps.make_mut().set("framerate", rate);
+            caps
+        })
+    }
+
     /// Whether the same elements fit both.
     pub(super) fn has_chain_of(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::RawVideo(one), Self::RawVideo(other)) => one.has_chain_of(other),
+            (Self::RawAudio(one), Self::RawAudio(other)) => one.has_chain_of(*other),
             (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
         }
     }
 }
 
 impl RawAudio {
-    fn of(structure: &gst::StructureRef) -> Self {
-        let channels = structure.get::<i32>("channels").unwrap_or(1);
+    fn of(structure: &gst::StructureRef) -> Result<Self, CapsError> {
+        let incomplete = || CapsError::Incomplete("audio", "format, rate and channels");
+        let number = |name| structure.get::<i32>(name).ok();
+        let number = |name| {
+            u32::try_from(number(name)?)
+                .ok()
+                .filter(|&number| number > 0)
+        };
+        let (channels, _) = number("channels")
+            .zip(number("rate"))
+            .ok_or_else(incomplete)?;
+        let format = structure.get::<&str>("format").ok();
+        let sample_bytes = format.and_then(sample_bytes).ok_or_else(incomplete)?;
         let mask = structure.get::<gst::Bitmask>("channel-mask");
-        Self {
-            channels: u32::try_from(channels).unwrap_or(1).max(1),
+        Ok(Self {
+            channels,
             has_positions: channels <= 2 || mask.is_ok_and(|mask| *mask != 0),
-        }
+            frame_bytes: sample_bytes * channels as usize,
+        })
+    }
+
+    /// audioconvert does not negotiate any more once its matrix was taken away, or got
+    /// another size.
+    fn has_chain_of(self, other: Self) -> bool {
+        let mixed = |audio: Self| (!audio.has_positions).then_some(audio.channels);
+        mixed(self) == mixed(other)
     }
 
     /// Mono stays mono, anything more becomes stereo.
@@ -152,14 +195,40 @@ impl RawVideo {
             pixel_shape: fraction("pixel-aspect-ratio").unwrap_or((1, 1)),
             frame_rate: frame_rate.map(|(frames, seconds)| f64::from(frames) / f64::from(seconds)),
             is_interlaced: interlacing.is_ok_and(|mode| mode != "progressive"),
+            picture_bytes: 0,
             converter: features.map_or(Ok(None), converter)?,
         })
     }
 
+    /// Whether pictures have to be repeated.
+    pub(super) fn is_slow(&self) -> bool {
+        self.frame_rate
+            .is_some_and(|rate| rate < f64::from(MIN_FRAME_RATE))
+    }
+
     fn has_chain_of(&self, other: &Self) -> bool {
         let memory = |video: &Self| video.converter.map(|converter| converter.feature);
-        self.is_interlaced == other.is_interlaced && memory(self) == memory(other)
+        // A videorate that begins to repeat pictures would repeat those since its start.
+        self.is_interlaced == other.is_interlaced
+            && self.is_slow() == other.is_slow()
+            && memory(self) == memory(other)
     }
+}
+
+/// The bytes of a picture with these caps.
+fn picture_bytes(caps: &gst::CapsRef) -> Result<usize, CapsError> {
+    let info = gst_video::VideoInfo::from_caps(caps).ok();
+    info.map(|info| info.size())
+        .ok_or(CapsError::Incomplete("video", "format, width and height"))
+}
+
+/// The bytes of a sample of a format such as `S16LE` or `S24_32LE`, whose last number is
+/// the width in bits.
+fn sample_bytes(format: &str) -> Option<usize> {
+    let mut numbers = format.split(|character: char| !character.is_ascii_digit());
+    let width = numbers.rfind(|number| !number.is_empty())?;
+    let bits = width.parse::<usize>().ok().filter(|bits| *bits <= 64)?;
+    Some(bits.div_ceil(8))
 }
 
 /// Reads Opus caps.
@@ -246,22 +315,43 @@ mod tests {
 
     #[test]
     fn raw_audio() {
-        let raw = |caps| match kind(caps) {
-            Ok(MediaKind::RawAudio(audio)) => (audio.output_channels(), audio.has_positions),
+        let raw = |fields: &str| match kind(&format!("audio/x-raw,rate=8000,{fields}")) {
+            Ok(MediaKind::RawAudio(audio)) => (
+                audio.output_channels(),
+                audio.has_positions,
+                audio.frame_bytes,
+            ),
             other => panic!("{other:?}"),
         };
-        assert_eq!(raw("audio/x-raw,channels=1"), (1, true));
-        assert_eq!(raw("audio/x-raw,channels=2"), (2, true));
-        assert_eq!(raw("audio/x-raw"), (1, true));
-        let surround = "audio/x-raw,channels=6,channel-mask=(bitmask)0x3f";
-        assert_eq!(raw(surround), (2, true));
-        let interface = "audio/x-raw,channels=32,channel-mask=(bitmask)0";
-        assert_eq!(raw(interface), (2, false));
+        assert_eq!(raw("format=U8,channels=1"), (1, true, 1));
+        assert_eq!(raw("format=S16LE,channels=2"), (2, true, 4));
+        assert_eq!(raw("format=S24_32BE,channels=1"), (1, true, 4));
+        assert_eq!(raw("format=U18LE,channels=1"), (1, true, 3));
+        let surround = "format=F64LE,channels=6,channel-mask=(bitmask)0x3f";
+        assert_eq!(raw(surround), (2, true, 48));
+        let interface = "format=S16LE,channels=32,channel-mask=(bitmask)0";
+        assert_eq!(raw(interface), (2, false, 64));
+    }
+
+    #[test]
+    fn raw_media_without_the_fields_that_they_need() {
+        for caps in [
+            "audio/x-raw",
+            "audio/x-raw,format=S16LE,rate=48000",
+            "audio/x-raw,format=S16LE,channels=2",
+            "audio/x-raw,format=S16LE,channels=0,rate=48000",
+            "video/x-raw",
+            "video/x-raw,format=I420,width=320",
+            "video/x-raw,format=NEW,width=320,height=240",
+        ] {
+            let error = kind(caps).unwrap_err().to_string();
+            assert!(error.contains("capsfilter"), "{caps}: {error}");
+        }
     }
 
     #[test]
     fn raw_video() {
-        let caps = "video/x-raw,width=720,height=576,framerate=25/1,\
+        let caps = "video/x-raw,format=I420,width=720,height=576,framerate=25/1,\
                     pixel-aspect-ratio=16/15,interlace-mode=interleaved";
         let Ok(MediaKind::RawVideo(video)) = kind(caps) else {
             panic!();
@@ -270,7 +360,9 @@ mod tests {
         assert_eq!(video.frame_rate, Some(25.0));
         assert_eq!(video.pixel_shape, (16, 15));
         assert!(video.is_interlaced && video.converter.is_none());
-        let Ok(MediaKind::RawVideo(video)) = kind("video/x-raw,framerate=0/1") else {
+        assert_eq!(video.picture_bytes, 720 * 576 * 3 / 2);
+        let varying = "video/x-raw,format=I420,width=16,height=16,framerate=0/1";
+        let Ok(MediaKind::RawVideo(video)) = kind(varying) else {
             panic!();
         };
         assert_eq!(video.frame_rate, None);

@@ -23,6 +23,7 @@ mod memory;
 mod metadata;
 mod pad_chain;
 mod raw_audio;
+mod raw_buffers;
 mod raw_video;
 mod settings;
 mod video_encoders;

@@ -1,5 +1,6 @@
 //! The chain of one pad, and its replacement.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gst::prelude::*;
@@ -12,6 +13,7 @@ use super::encoded;
 use super::kind::MediaKind;
 use super::metadata::Metadata;
 use super::raw_audio::RawAudioChain;
+use super::raw_buffers::SizeCheck;
 use super::raw_video::RawVideoChain;
 use super::settings::ChainSettings;
 use crate::element::log::CAT;
@@ -24,6 +26,9 @@ pub(in super::super) struct PadChain {
     sender: RtpSender,
     stream: Arc<PadStream>,
     metadata: Arc<Metadata>,
+    sizes: Arc<SizeCheck>,
+    /// Whether a buffer has come in.
+    is_fed: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -62,32 +67,44 @@ impl PadChain {
             sender: sender.clone(),
             stream: stream.clone(),
             metadata: Arc::default(),
+            sizes: SizeCheck::new(name),
+            is_fed: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
 
-    /// Takes the caps of what comes in, ahead of the first buffer with them. On the pad's
-    /// streaming thread.
-    pub(in super::super) fn take_caps(&self, bin: Option<&gst::Bin>, caps: &gst::CapsRef) {
-        let Some(bin) = bin else {
-            return;
-        };
-        let prepared = MediaKind::of(caps).and_then(|kind| self.prepare(bin, kind));
+    /// Takes the caps of what comes in, ahead of the first buffer with them, and returns
+    /// those with which it goes on. On the pad's streaming thread.
+    pub(in super::super) fn take_caps(
+        &self,
+        bin: Option<&gst::Bin>,
+        caps: &gst::CapsRef,
+    ) -> Option<gst::Caps> {
+        let bin = bin?;
+        let kind = MediaKind::of(caps);
+        if let Ok(kind) = &kind {
+            self.sizes.set_format(kind);
+        }
+        let prepared = kind.and_then(|kind| self.prepare(bin, kind));
         match prepared {
             Ok(kind) => {
                 if let Some(format) = kind.format() {
                     self.stream.announce(format);
                 }
+                let settings = ChainSettings::of(Some(bin.upcast_ref()));
+                kind.with_frame_rate(caps, settings.max_frame_rate)
             }
             Err(error) => {
                 self.replace(bin, None);
                 self.stream.refuse(error);
+                None
             }
         }
     }
 
     /// Replaces an encoder that does not work. On the pad's streaming thread.
     pub(in super::super) fn mend(&self, bin: Option<&gst::Bin>) {
+        self.is_fed.store(true, Ordering::Release);
         let (Some(bin), Some(chain)) = (bin, self.chain()) else {
             return;
         };
@@ -138,17 +155,29 @@ impl PadChain {
         true
     }
 
+    /// The encoded media that come in, of which nothing is made yet.
+    pub(in super::super) fn unread(&self) -> Option<&'static str> {
+        let is_fed = self.is_fed.load(Ordering::Acquire);
+        match self.chain()?.kind {
+            MediaKind::H264 if is_fed => Some("H.264"),
+            MediaKind::Opus if is_fed => Some("Opus"),
+            _ => None,
+        }
+    }
+
     /// Notes that the elements did not take what came in.
     pub(in super::super) fn flow_failed(&self, error: gst::FlowError) {
         let is_end = matches!(error, gst::FlowError::Flushing | gst::FlowError::Eos);
         match self.chain() {
             Some(chain) if !is_end => match &chain.parts {
+                // Its error message has come already.
+                Parts::Video(video) if video.watch.has_failed() => {}
                 Parts::Video(video) if !video.watch.has_made() => {
                     video
                         .watch
                         .fail(format!("its pictures do not pass ({error})"));
                 }
-                _ => self.refuse_failed(&format!("{error}")),
+                _ => self.refuse_failed(&error.to_string()),
             },
             _ => {}
         }
@@ -190,8 +219,14 @@ impl PadChain {
         }
     }
 
+    /// Removes the elements, so that clocksync and sender are linked.
+    pub(in super::super) fn clear(&self, bin: &gst::Bin) {
+        self.replace(bin, None);
+    }
+
     /// Forgets which encoders failed, and the messages that wait.
     pub(in super::super) fn reset(&self) {
+        self.is_fed.store(false, Ordering::Release);
         self.lock().failed.clear();
         self.metadata.clear();
     }
@@ -206,7 +241,8 @@ impl PadChain {
 
     fn refuse_failed(&self, text: &str) {
         self.stream.refuse(CapsError::Chain(format!(
-            "the elements that prepare it failed: {text}"
+            "the elements that prepare it failed: {text}; check that the caps upstream say what \
+             the buffers hold"
         )));
     }
 
@@ -238,10 +274,14 @@ impl PadChain {
         let failed = self.lock().failed.clone();
         let setup = |encoder: &gst::Element| signals::set_up_encoder(bin.upcast_ref(), encoder);
         let chain = Chain::new(&self.name, kind, settings, &failed, &setup)?;
-        if let Some(chain) = &chain
-            && let Parts::Video(video) = &chain.parts
-        {
-            video.watch_pictures(&chain.bin, &self.stream);
+        if let Some(chain) = &chain {
+            match &chain.parts {
+                Parts::Video(video) => {
+                    video.watch_pictures(&chain.bin, &self.stream, &self.sizes);
+                }
+                Parts::Audio(_) => check_sizes(&chain.bin, &self.stream, &self.sizes),
+                Parts::Encoded => {}
+            }
         }
         if let Some(chain) = chain.as_ref().filter(|chain| chain.kind.has_frames()) {
             self.metadata.insert_into(&chain.bin, &self.stream);
@@ -346,6 +386,21 @@ impl Chain {
         if self.bin.parent().as_ref() == Some(bin.upcast_ref()) {
             let _ = bin.remove(&self.bin);
         }
+    }
+}
+
+/// Leaves out raw audio that is not what its caps say.
+fn check_sizes(bin: &gst::Bin, stream: &Arc<PadStream>, sizes: &Arc<SizeCheck>) {
+    let (stream, sizes) = (stream.clone(), sizes.clone());
+    if let Some(sink) = bin.static_pad("sink") {
+        sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| match &info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) if !sizes.passes(buffer, &stream) => {
+                // The bindings don't leave it to GStreamer, which would for Drop.
+                drop(info.data.take());
+                gst::PadProbeReturn::Handled
+            }
+            _ => gst::PadProbeReturn::Ok,
+        });
     }
 }
 

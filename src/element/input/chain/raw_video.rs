@@ -12,7 +12,8 @@ use super::super::stream_format::CapsError;
 use super::elements::Row;
 use super::encoded::pay_h264;
 use super::encoder_watch::EncoderWatch;
-use super::kind::RawVideo;
+use super::kind::{MIN_FRAME_RATE, RawVideo};
+use super::raw_buffers::{PictureTimes, SizeCheck};
 use super::settings::ChainSettings;
 use super::video_encoders::{VideoEncoder, candidates, no_encoder, set_up};
 use super::{BASE, EncoderSetup, GOOD};
@@ -20,8 +21,9 @@ use crate::element::log::CAT;
 use crate::ivs::{PICTURE_BOUNDS, suggested_bit_rate};
 use crate::media::{FittedPicture, PictureSize, PictureStep, PictureSteps};
 
-/// The lowest frame rate that IVS accepts.
-const MIN_FRAME_RATE: u32 = 10;
+/// The longest gap in which a picture is repeated. Without it those that were left out
+/// between two sessions would be made up for at once.
+const LONGEST_REPEAT: gst::ClockTime = gst::ClockTime::from_seconds(3);
 
 /// Seconds between two key frames, as IVS asks for at most.
 const KEY_FRAME_SECONDS: u32 = 2;
@@ -78,12 +80,20 @@ impl RawVideoChain {
             row.add("deinterlace", GOOD)?;
         }
         let rate = row.add("videorate", BASE)?;
+        // Else it repeats the first picture for the time since the start of the segment.
+        rate.set_property("skip-to-first", true);
+        rate.set_property("max-duplication-time", LONGEST_REPEAT.nseconds());
         let scale = row.add("videoconvertscale", BASE)?;
         let filter = row.add_filter(&gst::Caps::new_any())?;
         let (encoder, encoder_settings) = open_encoder(settings, failed, setup)?;
-        row.push(encoder.clone())?;
-        row.add_filter(&encoded_caps())?;
-        pay_h264(&mut row)?;
+        let pushed = row.push(encoder.clone());
+        let filtered = pushed.and_then(|()| row.add_filter(&encoded_caps()));
+        filtered
+            .and_then(|_| pay_h264(&mut row))
+            // It is open, and must not be dropped so.
+            .inspect_err(|_| {
+                let _ = encoder.set_state(gst::State::Null);
+            })?;
         let chain = Self {
             rate,
             scale,
@@ -99,23 +109,39 @@ impl RawVideoChain {
 
     /// Lets pictures reach the encoder only while the stream may leave, and watches what
     /// the encoder makes of them.
-    pub(super) fn watch_pictures(&self, bin: &gst::Bin, stream: &Arc<PadStream>) {
+    pub(super) fn watch_pictures(
+        &self,
+        bin: &gst::Bin,
+        stream: &Arc<PadStream>,
+        sizes: &Arc<SizeCheck>,
+    ) {
         let Some(sink) = bin.static_pad("sink") else {
             return;
         };
         let (watch, stream) = (self.watch.clone(), stream.clone());
+        let (sizes, times) = (sizes.clone(), PictureTimes::default());
         let encoder = self.encoder.downgrade();
-        sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            if !stream.is_open() {
+        let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+        sink.add_probe(mask, move |pad, info| {
+            let picture = match &mut info.data {
+                Some(gst::PadProbeData::Buffer(picture)) => picture,
+                Some(gst::PadProbeData::Event(event)) => {
+                    if event.type_() == gst::EventType::Segment {
+                        times.restart();
+                    }
+                    return gst::PadProbeReturn::Ok;
+                }
+                _ => return gst::PadProbeReturn::Ok,
+            };
+            let fits = sizes.passes(picture, &stream);
+            if !stream.is_open() || !fits {
                 watch.rest();
                 // The bindings don't leave it to GStreamer, which would for Drop.
                 drop(info.data.take());
                 return gst::PadProbeReturn::Handled;
             }
-            let time = match &info.data {
-                Some(gst::PadProbeData::Buffer(buffer)) => buffer.pts(),
-                _ => None,
-            };
+            times.mend(pad, picture);
+            let time = picture.pts();
             if let Some(encoder) = encoder.upgrade()
                 && watch.feed(time)
             {
@@ -131,10 +157,7 @@ impl RawVideoChain {
         // Where rounding changes the shape by a pixel, no border is wanted.
         self.scale.set_property("add-borders", has_borders);
         // It repeats pictures of a slow source, and holds each until the next one comes.
-        let is_slow = video
-            .frame_rate
-            .is_some_and(|rate| rate < f64::from(MIN_FRAME_RATE));
-        self.rate.set_property("drop-only", !is_slow);
+        self.rate.set_property("drop-only", !video.is_slow());
         let max_frame_rate = settings.max_frame_rate;
         let rate = video.frame_rate.unwrap_or(f64::from(max_frame_rate));
         let frame_rate = rate.clamp(f64::from(MIN_FRAME_RATE), f64::from(max_frame_rate));
@@ -207,8 +230,10 @@ fn open_encoder(
     failed: &[String],
     setup: &EncoderSetup<'_>,
 ) -> Result<(gst::Element, String), CapsError> {
+    let mut refused = Vec::new();
     for (name, known) in candidates(settings, failed) {
         let Ok(encoder) = gst::ElementFactory::make(name).build() else {
+            refused.push(format!("{name} can't be made"));
             continue;
         };
         let is_set_up = setup(&encoder);
@@ -217,12 +242,31 @@ fn open_encoder(
             None => String::new(),
         };
         // Hardware encoders open their device here.
-        if encoder.set_state(gst::State::Ready).is_ok() {
+        let is_open = encoder.set_state(gst::State::Ready).is_ok();
+        if is_open && makes_h264(&encoder) {
             return Ok((encoder, applied));
         }
         let _ = encoder.set_state(gst::State::Null);
+        refused.push(match is_open {
+            true => format!("{name} makes no H.264 of constrained baseline of raw video"),
+            false => format!("{name} does not open"),
+        });
     }
-    Err(no_encoder(settings, failed))
+    refused.extend(failed.iter().map(|name| format!("{name} failed")));
+    Err(no_encoder(settings, &refused))
+}
+
+/// Whether an encoder takes pictures and makes what leaves of them, as far as its open
+/// device can tell.
+fn makes_h264(encoder: &gst::Element) -> bool {
+    let can = |pad: &str, caps: &gst::Caps| {
+        let pad = encoder.static_pad(pad);
+        pad.is_some_and(|pad| pad.query_caps(None).can_intersect(caps))
+    };
+    let pictures = gst::Caps::builder("video/x-raw")
+        .field("format", gst::List::new(["I420", "NV12"]))
+        .build();
+    can("sink", &pictures) && !can("sink", &encoded_caps()) && can("src", &encoded_caps())
 }
 
 fn set_up_for(encoder: &gst::Element, known: &VideoEncoder, settings: &ChainSettings) -> String {

@@ -188,9 +188,9 @@ fn known(name: &str) -> Option<&'static VideoEncoder> {
     VIDEO_ENCODERS.iter().find(|known| known.factory == name)
 }
 
-/// Why there is no encoder.
-pub(super) fn no_encoder(settings: &ChainSettings, failed: &[String]) -> CapsError {
-    let text = match (&settings.video_encoder, failed) {
+/// Why there is no encoder. `refused` says what is wrong with each that was tried.
+pub(super) fn no_encoder(settings: &ChainSettings, refused: &[String]) -> CapsError {
+    let text = match (&settings.video_encoder, refused) {
         (Some(name), []) => format!(
             "the video encoder {name}, which video-encoder names, is not installed{}; leave \
              video-encoder empty to let the element choose",
@@ -200,9 +200,15 @@ pub(super) fn no_encoder(settings: &ChainSettings, failed: &[String]) -> CapsErr
             "no H.264 encoder is installed that the element knows; install x264enc (Debian: apt \
              install {UGLY}) or openh264enc ({BAD})"
         ),
-        (_, failed) => format!(
-            "no H.264 encoder works: {} failed; see the warnings before",
-            failed.join(", ")
+        (Some(_), refused) => format!(
+            "the video encoder that video-encoder names can't be used: {}; leave video-encoder \
+             empty to let the element choose",
+            refused.join(", ")
+        ),
+        (None, refused) => format!(
+            "no H.264 encoder that is installed works: {}; install x264enc (Debian: apt install \
+             {UGLY}) or openh264enc ({BAD})",
+            refused.join(", ")
         ),
     };
     CapsError::NoEncoder(text)
@@ -300,7 +306,9 @@ mod tests {
         assert!(text(&settings(None), &[]).contains("gstreamer1.0-plugins-ugly"));
         assert!(text(&settings(Some("nosuchenc")), &[]).contains("video-encoder"));
         assert!(text(&settings(Some("vaapih264enc")), &[]).contains("gstreamer1.0-vaapi"));
-        assert!(text(&settings(None), &["x264enc".into()]).contains("x264enc failed"));
+        let failed = ["x264enc failed".to_owned()];
+        assert!(text(&settings(None), &failed).contains("x264enc failed"));
+        assert!(text(&settings(Some("x264enc")), &failed).contains("leave video-encoder"));
     }
 
     #[test]

@@ -1,0 +1,138 @@
+//! Mends or leaves out raw buffers that the elements behind would choke on.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gst::prelude::*;
+
+use super::super::pad_stream::PadStream;
+use super::kind::MediaKind;
+
+/// Between two pictures, where the second has no later timestamp of its own.
+const STEP: gst::ClockTime = gst::ClockTime::from_mseconds(1);
+
+/// Checks the sizes of raw buffers: encoders read past the end of one that is too small.
+pub(super) struct SizeCheck {
+    pad: String,
+    /// 0 checks nothing.
+    bytes: AtomicUsize,
+    is_audio: AtomicBool,
+    has_told: AtomicBool,
+}
+
+impl SizeCheck {
+    /// `pad` is the name of the element's pad.
+    pub(super) fn new(pad: &str) -> Arc<Self> {
+        Arc::new(Self {
+            pad: pad.to_owned(),
+            bytes: AtomicUsize::new(0),
+            is_audio: AtomicBool::new(false),
+            has_told: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes the sizes of another format.
+    pub(super) fn set_format(&self, kind: &MediaKind) {
+        let (bytes, is_audio) = match kind {
+            MediaKind::RawAudio(audio) => (audio.frame_bytes, true),
+            MediaKind::RawVideo(video) => (video.picture_bytes, false),
+            MediaKind::Rtp | MediaKind::Opus | MediaKind::H264 => (0, false),
+        };
+        self.is_audio.store(is_audio, Ordering::Release);
+        self.bytes.store(bytes, Ordering::Release);
+        self.has_told.store(false, Ordering::Release);
+    }
+
+    /// Whether a buffer is what its caps say. The user is told of the first that is not.
+    pub(super) fn passes(&self, buffer: &gst::BufferRef, stream: &PadStream) -> bool {
+        let (size, wanted) = (buffer.size(), self.bytes.load(Ordering::Acquire));
+        let is_audio = self.is_audio.load(Ordering::Acquire);
+        let fits = match is_audio {
+            _ if wanted == 0 => true,
+            true => size > 0 && size.is_multiple_of(wanted),
+            // The metadata say where in the buffer the picture is.
+            false => size >= wanted || buffer.meta::<gst_video::VideoMeta>().is_some(),
+        };
+        if !fits && !self.has_told.swap(true, Ordering::AcqRel) {
+            stream.warn(self.text(size, wanted, is_audio));
+        }
+        fits
+    }
+
+    fn text(&self, size: usize, wanted: usize, is_audio: bool) -> String {
+        let expected = match is_audio {
+            true => format!("a multiple of {wanted}"),
+            false => format!("{wanted}"),
+        };
+        format!(
+            "A buffer at {} has {size} bytes where its caps mean {expected}. It is left out, as \
+             all such ones; make the caps upstream say what the buffers hold.",
+            self.pad
+        )
+    }
+}
+
+/// Gives pictures rising timestamps: videorate drops those without, and those that are
+/// not later than the one before.
+#[derive(Default)]
+pub(super) struct PictureTimes {
+    last: Mutex<Option<gst::ClockTime>>,
+}
+
+impl PictureTimes {
+    /// Notes that the timestamps begin anew.
+    pub(super) fn restart(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Mends the timestamp of a picture that comes in at `pad`.
+    pub(super) fn mend(&self, pad: &gst::Pad, picture: &mut gst::Buffer) {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_later = |pts: &gst::ClockTime| last.is_none_or(|last| *pts > last);
+        let pts = picture.pts().filter(is_later).or_else(|| {
+            let after = last.map(|last| last + STEP);
+            now(pad).max(after)
+        });
+        if pts != picture.pts() {
+            picture.make_mut().set_pts(pts);
+        }
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = pts;
+    }
+}
+
+/// The timestamp that means now.
+fn now(pad: &gst::Pad) -> Option<gst::ClockTime> {
+    let running_time = pad.parent_element()?.current_running_time()?;
+    let segment = pad.sticky_event::<gst::event::Segment>(0)?;
+    let segment = segment.segment().downcast_ref::<gst::ClockTime>()?;
+    segment.position_from_running_time(running_time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mended(times: &[Option<u64>]) -> Vec<Option<u64>> {
+        gst::init().unwrap();
+        let pad = gst::Pad::new(gst::PadDirection::Sink);
+        let state = PictureTimes::default();
+        let mend = |time: &Option<u64>| {
+            let mut picture = gst::Buffer::new();
+            let pts = time.map(gst::ClockTime::from_mseconds);
+            picture.make_mut().set_pts(pts);
+            state.mend(&pad, &mut picture);
+            picture.pts().map(gst::ClockTime::mseconds)
+        };
+        times.iter().map(mend).collect()
+    }
+
+    #[test]
+    fn timestamps_rise() {
+        let all = |times: &[u64]| times.iter().copied().map(Some).collect::<Vec<_>>();
+        assert_eq!(mended(&all(&[0, 33, 67])), all(&[0, 33, 67]));
+        assert_eq!(mended(&all(&[50, 50, 50])), all(&[50, 51, 52]));
+        assert_eq!(mended(&all(&[50, 20, 90])), all(&[50, 51, 90]));
+        assert_eq!(mended(&[Some(5), None, Some(9)]), all(&[5, 6, 9]));
+        assert_eq!(mended(&[None]), [None], "without a clock");
+    }
+}
