@@ -1,0 +1,174 @@
+//! Encoded media: what a stage accepts is packetized, anything else is refused with the
+//! element that makes it right.
+
+use gst::prelude::*;
+use ivs_stage::{Kind, SectionReport, Stage};
+
+use crate::harness::{BOUND, Publisher, stage};
+
+const H264: &str = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 \
+     ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 bitrate=500 \
+     ! video/x-h264,profile=constrained-baseline ";
+const SMALL: &str = "videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=30/1 ";
+const SOUND: &str = "audiotestsrc is-live=true ";
+const NOISE: &str = "fakesrc is-live=true format=time do-timestamp=true filltype=random \
+     sizetype=random sizemax=3000 datarate=100000 ";
+
+fn wait_section(stage: &Stage, kind: Kind, is: impl Fn(&SectionReport) -> bool) -> SectionReport {
+    let found = stage.wait_for_sessions(BOUND, |sessions| {
+        let section = sessions.first()?.section(kind);
+        section.filter(|section| is(section)).cloned()
+    });
+    found.unwrap_or_else(|| panic!("{:#?}", stage.sessions()))
+}
+
+fn decodable(section: &SectionReport) -> u64 {
+    section.frames.map_or(0, |frames| frames.decodable)
+}
+
+#[test]
+fn h264_in_every_form() {
+    for form in [
+        "stream-format=avc,alignment=au",
+        "stream-format=byte-stream,alignment=au",
+        "stream-format=byte-stream,alignment=nal",
+    ] {
+        let stage = stage();
+        let launch = format!("{H264} ! h264parse ! video/x-h264,{form} ! whip. ");
+        let mut publisher = Publisher::to_stage(&launch, &stage);
+        publisher.play();
+        publisher.wait_state("publishing");
+        let video = wait_section(&stage, Kind::Video, |video| decodable(video) >= 30);
+        assert_eq!((video.size, video.lost), (Some((320, 240)), 0), "{form}");
+    }
+}
+
+#[test]
+fn opus_also_out_of_ogg() {
+    for launch in ["opusenc", "opusenc ! oggmux ! oggdemux"] {
+        let stage = stage();
+        let launch = format!("{SOUND} ! {launch} ! whip. ");
+        let mut publisher = Publisher::to_stage(&launch, &stage);
+        publisher.play();
+        publisher.wait_state("publishing");
+        let audio = wait_section(&stage, Kind::Audio, |audio| audio.packets >= 40);
+        assert_eq!(audio.lost, 0);
+    }
+}
+
+#[test]
+fn what_a_stage_does_not_accept_is_one_error_with_a_cure() {
+    for (launch, words) in [
+        (
+            format!("{SMALL} ! x265enc tune=zerolatency speed-preset=ultrafast"),
+            "avdec_h265",
+        ),
+        (format!("{SMALL} ! vp8enc deadline=1"), "vp8dec"),
+        (format!("{SOUND} ! voaacenc"), "decodebin"),
+        (
+            format!("{SOUND} ! audio/x-raw,channels=6,channel-mask=(bitmask)0x3f ! opusenc"),
+            "opusdec",
+        ),
+        (
+            format!("{NOISE} ! video/x-h264,stream-format=avc,alignment=au,codec_data=(buffer)00"),
+            "caps",
+        ),
+    ] {
+        let stage = stage();
+        let mut publisher = Publisher::to_stage(&format!("{launch} ! whip. "), &stage);
+        publisher.play();
+        let error = publisher.wait_error();
+        assert_eq!(error.source, "whip", "{error:?}");
+        assert!(error.text().contains(words), "{error:?}");
+        assert!(error.is(gst::ResourceError::Settings), "{error:?}");
+        publisher.stop();
+        let is_error = |message: &&gst::Message| message.type_() == gst::MessageType::Error;
+        assert_eq!(publisher.messages().iter().filter(is_error).count(), 1);
+    }
+}
+
+#[test]
+fn noise_in_place_of_h264_is_told() {
+    let stage = stage();
+    let caps = "video/x-h264,stream-format=byte-stream,alignment=au";
+    let mut publisher = Publisher::to_stage(&format!("{NOISE} ! {caps} ! whip. "), &stage);
+    publisher.play();
+    let warning = publisher.wait_warning();
+    let words = "what comes in at sink_0 can't be read as H.264";
+    assert!(warning.contains(words), "{warning}");
+}
+
+#[test]
+fn cut_access_units_do_not_stop_the_picture() {
+    let stage = stage();
+    let launch = format!("{H264} ! identity name=cut ! whip. ");
+    let mut publisher = Publisher::to_stage(&launch, &stage);
+    let cut = publisher.pipeline.by_name("cut").unwrap();
+    let counter = std::sync::atomic::AtomicU64::new(0);
+    let source = cut.static_pad("src").unwrap();
+    source.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let number = counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data
+            && number % 20 == 13
+        {
+            let half = buffer.size() / 2;
+            buffer.make_mut().set_size(half);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    publisher.play();
+    publisher.wait_state("publishing");
+    wait_section(&stage, Kind::Video, |video| video.key_frames >= 5);
+    assert_eq!(stage.sessions().len(), 1);
+}
+
+/// Makes a file of two seconds with H.264 and AAC. The caller removes the folder.
+fn file(name: &str) -> std::path::PathBuf {
+    crate::harness::init();
+    let folder = std::env::temp_dir().join(format!("ivswhipsink-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("media.mp4");
+    let launch = format!(
+        "mp4mux name=mux ! filesink location={} \
+         videotestsrc num-buffers=90 ! video/x-raw,width=320,height=240,framerate=30/1 \
+         ! x264enc speed-preset=ultrafast bframes=0 key-int-max=15 \
+         ! video/x-h264,profile=baseline ! mux. \
+         audiotestsrc num-buffers=130 ! voaacenc ! mux.",
+        file.display()
+    );
+    let pipeline = gst::parse::launch(&launch).unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let bus = pipeline.bus().unwrap();
+    let end = [gst::MessageType::Eos, gst::MessageType::Error];
+    let end = bus.timed_pop_filtered(gst::ClockTime::from_seconds(20), &end);
+    assert_eq!(end.unwrap().type_(), gst::MessageType::Eos);
+    pipeline.set_state(gst::State::Null).unwrap();
+    file
+}
+
+#[test]
+fn a_file_through_uridecodebin_and_decodebin() {
+    let file = file("decode");
+    let path = file.display();
+    for source in [
+        format!("uridecodebin uri=file://{path} name=d"),
+        format!("filesrc location={path} ! decodebin name=d"),
+    ] {
+        let stage = stage();
+        let launch = format!("{source} d. ! queue ! whip. d. ! queue ! whip. ");
+        let mut publisher = Publisher::to_stage(&launch, &stage);
+        publisher.play();
+        publisher.wait_state("publishing");
+        publisher.wait_eos();
+        publisher.stop();
+        let video = wait_section(&stage, Kind::Video, |_| true);
+        let audio = wait_section(&stage, Kind::Audio, |_| true);
+        // A session begins some time after the file.
+        assert!(
+            decodable(&video) > 20 && audio.packets > 30,
+            "{video:?} {audio:?}"
+        );
+        assert_eq!(stage.sessions().len(), 1);
+    }
+    std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+}

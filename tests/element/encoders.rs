@@ -1,0 +1,257 @@
+//! Encoders that do not work. Fake ones have the name of the encoder that the element
+//! tries first, each in a process of its own, since factories are the process's.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use ivs_stage::{Kind, SessionReport};
+
+use crate::harness::{BOUND, Publisher, init, stage};
+
+const CHILD: &str = "encoders::child";
+const CASE: &str = "IVSWHIPSINK_TEST_ENCODER";
+/// The first one that the element tries.
+const FIRST: &str = "nvh264enc";
+const VIDEO: &str =
+    "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 ! whip. ";
+
+fn run_child(case: &str) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", CHILD, "--ignored", "--nocapture"])
+        .env(CASE, case)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}{complaints}"
+    );
+    assert!(!complaints.contains("CRITICAL"), "{complaints}");
+}
+
+#[test]
+fn one_that_does_not_open_is_passed_over() {
+    run_child("closed");
+}
+
+#[test]
+fn one_that_makes_no_picture_is_replaced() {
+    run_child("silent");
+}
+
+#[test]
+fn one_that_fails_on_air_is_replaced_in_the_session() {
+    run_child("failing");
+}
+
+#[test]
+fn without_any_the_error_says_what_to_install() {
+    run_child("none");
+}
+
+#[test]
+#[ignore = "run by the tests above, in a process of its own"]
+fn child() {
+    let Ok(case) = std::env::var(CASE) else {
+        return;
+    };
+    init();
+    if case == "none" {
+        return without_any();
+    }
+    gst::Element::register(None, FIRST, gst::Rank::NONE, FakeEncoder::static_type()).unwrap();
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(VIDEO, &stage);
+    publisher.play();
+    if case != "closed" {
+        let warning = publisher.wait_warning();
+        let words = [
+            "The video encoder nvh264enc does not work",
+            "x264enc is used",
+        ];
+        assert!(
+            words.iter().all(|words| warning.contains(words)),
+            "{warning}"
+        );
+    }
+    let pictures = |sessions: &[SessionReport]| {
+        let video = sessions.first()?.section(Kind::Video)?;
+        (video.frames?.decodable >= 60 && video.lost == 0).then_some(())
+    };
+    let arrived = stage.wait_for_sessions(BOUND, pictures);
+    assert!(arrived.is_some(), "{:#?}", stage.sessions());
+    assert_eq!(stage.sessions().len(), 1);
+    // One that the user names is not replaced.
+    named(if case == "failing" { "silent" } else { &case });
+}
+
+fn named(case: &str) {
+    // Read by the fake encoder.
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(VIDEO, &stage);
+    publisher.whip.set_property("video-encoder", FIRST);
+    publisher.play();
+    let told = publisher.wait("cure", |message| {
+        let text = match message.view() {
+            gst::MessageView::Error(error) => error.error().message().to_owned(),
+            gst::MessageView::Warning(warning) => warning.error().message().to_owned(),
+            _ => return None,
+        };
+        text.contains("leave video-encoder empty").then_some(text)
+    });
+    assert!(told.contains(FIRST), "{case}: {told}");
+}
+
+fn without_any() {
+    let registry = gst::Registry::get();
+    for name in ["x264enc", "openh264enc"] {
+        let feature = registry.find_feature(name, gst::ElementFactory::static_type());
+        registry.remove_feature(&feature.unwrap());
+    }
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(VIDEO, &stage);
+    publisher.play();
+    let error = publisher.wait_error();
+    assert!(
+        error.text().contains("gstreamer1.0-plugins-ugly"),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_named_one_that_is_missing_or_makes_something_else_is_an_error() {
+    for (name, words) in [
+        ("nosuchenc", "is not installed"),
+        ("identity", "makes no H.264"),
+        ("x265enc", "makes no H.264"),
+        ("opusenc", "makes no H.264"),
+        ("fakesink", "makes no H.264"),
+    ] {
+        let stage = stage();
+        let mut publisher = Publisher::to_stage(VIDEO, &stage);
+        publisher.whip.set_property("video-encoder", name);
+        publisher.play();
+        let error = publisher.wait_error();
+        let words = [name, words, "leave video-encoder empty"];
+        assert!(
+            words.iter().all(|words| error.text().contains(words)),
+            "{error:?}"
+        );
+        assert_eq!(error.source, "whip");
+    }
+}
+
+#[test]
+fn an_application_sets_the_encoder_up_or_leaves_it() {
+    for handled in [true, false] {
+        let stage = stage();
+        let mut publisher = Publisher::to_stage(VIDEO, &stage);
+        let (sender, made) = std::sync::mpsc::channel();
+        publisher
+            .whip
+            .connect("encoder-setup", false, move |values| {
+                let encoder = values[1].get::<gst::Element>().unwrap();
+                if encoder.has_property("key-int-max") {
+                    encoder.set_property("key-int-max", 17_u32);
+                }
+                sender.send(encoder).unwrap();
+                Some(handled.to_value())
+            });
+        publisher.play();
+        publisher.wait_state("publishing");
+        let encoder = made.recv_timeout(BOUND).unwrap();
+        let interval: u32 = encoder.property("key-int-max");
+        assert_eq!(interval == 17, handled, "{interval}");
+    }
+}
+
+glib::wrapper! {
+    struct FakeEncoder(ObjectSubclass<FakeEncoderImp>)
+        @extends gst::Bin, gst::Element, gst::Object,
+        @implements gst::ChildProxy;
+}
+
+/// openh264enc in a bin, that does not open, makes nothing, or fails.
+#[derive(Default)]
+struct FakeEncoderImp {
+    made: AtomicU64,
+}
+
+impl FakeEncoderImp {
+    /// What becomes of a picture that was made.
+    fn pass(&self, info: &mut gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
+        let made = self.made.fetch_add(1, Ordering::SeqCst);
+        match std::env::var(CASE).as_deref() {
+            Ok("failing") if made < 30 => gst::PadProbeReturn::Ok,
+            Ok("failing") => {
+                let bin = self.obj();
+                gst::element_error!(bin, gst::StreamError::Encode, ("the device is gone"));
+                info.flow_res = Err(gst::FlowError::Error);
+                drop(info.data.take());
+                gst::PadProbeReturn::Handled
+            }
+            _ => {
+                drop(info.data.take());
+                gst::PadProbeReturn::Handled
+            }
+        }
+    }
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for FakeEncoderImp {
+    const NAME: &'static str = "TestFakeEncoder";
+    type Type = FakeEncoder;
+    type ParentType = gst::Bin;
+}
+
+impl ObjectImpl for FakeEncoderImp {
+    fn constructed(&self) {
+        self.parent_constructed();
+        let bin = self.obj();
+        let encoder = gst::ElementFactory::make("openh264enc").build().unwrap();
+        bin.add(&encoder).unwrap();
+        for name in ["sink", "src"] {
+            let pad = encoder.static_pad(name).unwrap();
+            let ghost = gst::GhostPad::with_target(&pad).unwrap();
+            bin.add_pad(&ghost).unwrap();
+        }
+        let fake = bin.downgrade();
+        let source = encoder.static_pad("src").unwrap();
+        source.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            match fake.upgrade() {
+                Some(fake) => fake.imp().pass(info),
+                None => gst::PadProbeReturn::Ok,
+            }
+        });
+    }
+}
+
+impl GstObjectImpl for FakeEncoderImp {}
+
+impl ElementImpl for FakeEncoderImp {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: std::sync::LazyLock<gst::subclass::ElementMetadata> =
+            std::sync::LazyLock::new(|| {
+                gst::subclass::ElementMetadata::new("Fake", "Codec/Encoder/Video", "Fails", "Test")
+            });
+        Some(&METADATA)
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        let is_closed = std::env::var(CASE).as_deref() == Ok("closed");
+        match transition {
+            gst::StateChange::NullToReady if is_closed => Err(gst::StateChangeError),
+            _ => self.parent_change_state(transition),
+        }
+    }
+}
+
+impl BinImpl for FakeEncoderImp {}

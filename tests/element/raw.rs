@@ -1,0 +1,465 @@
+//! Whatever raw audio and video come in, a stage gets Opus and H.264 that it accepts, or
+//! the user is told what to do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use gst::prelude::*;
+use ivs_stage::{Kind, SectionReport, SessionReport, Stage};
+
+use crate::harness::{BOUND, Publisher, stage};
+
+fn wait_section(stage: &Stage, kind: Kind, is: impl Fn(&SectionReport) -> bool) -> SectionReport {
+    let found = stage.wait_for_sessions(BOUND, |sessions| {
+        let section = sessions.first()?.section(kind);
+        section.filter(|section| is(section)).cloned()
+    });
+    found.unwrap_or_else(|| panic!("{:#?}", stage.sessions()))
+}
+
+fn decodable(section: &SectionReport) -> u64 {
+    section.frames.map_or(0, |frames| frames.decodable)
+}
+
+/// The error before anything was published.
+fn error(launch: &str) -> String {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(launch, &stage);
+    publisher.play();
+    let error = publisher.wait_error();
+    assert_eq!(error.source, "whip", "{error:?}");
+    publisher.stop();
+    let is_error = |message: &&gst::Message| message.type_() == gst::MessageType::Error;
+    assert_eq!(publisher.messages().iter().filter(is_error).count(), 1);
+    error.text()
+}
+
+#[test]
+fn any_picture_and_any_sound() {
+    for (video, size, audio) in [
+        ("width=1,height=1,framerate=30/1", (160, 160), "rate=8000"),
+        ("width=8,height=8,framerate=30/1", (160, 160), "rate=192000"),
+        (
+            "width=321,height=241,framerate=30/1",
+            (322, 242),
+            "format=F64LE",
+        ),
+        (
+            "width=160,height=160,framerate=240/1",
+            (160, 160),
+            "channels=1",
+        ),
+        (
+            "width=320,height=240,framerate=1/1",
+            (320, 240),
+            "channels=6,channel-mask=(bitmask)0x3f",
+        ),
+        (
+            "width=320,height=240,framerate=5/1",
+            (320, 240),
+            "channels=32,channel-mask=(bitmask)0",
+        ),
+        (
+            "width=320,height=240,format=I420_10LE",
+            (320, 240),
+            "channels=8,channel-mask=(bitmask)0xc3f",
+        ),
+        (
+            "width=320,height=240,format=RGBA",
+            (320, 240),
+            "format=U8,rate=11025",
+        ),
+        (
+            "width=320,height=240,format=GRAY8",
+            (320, 240),
+            "rate=44100,channels=2",
+        ),
+        (
+            "width=720,height=576,framerate=25/1,pixel-aspect-ratio=16/15",
+            (768, 576),
+            "format=S24BE",
+        ),
+        (
+            "width=2000,height=4,framerate=25/1",
+            (1280, 160),
+            "format=F32LE",
+        ),
+        (
+            "width=320,height=240,framerate=25/1 ! interlace",
+            (320, 240),
+            "channels=2",
+        ),
+    ] {
+        let stage = stage();
+        let launch = format!(
+            "videotestsrc is-live=true ! video/x-raw,{video} ! whip. \
+             audiotestsrc is-live=true ! audio/x-raw,{audio} ! whip."
+        );
+        let mut publisher = Publisher::to_stage(&launch, &stage);
+        publisher.play();
+        publisher.wait_state("publishing");
+        let of_video = wait_section(&stage, Kind::Video, |video| {
+            decodable(video) >= 5 && video.size == Some(size)
+        });
+        let of_audio = wait_section(&stage, Kind::Audio, |audio| audio.packets >= 20);
+        assert_eq!((of_video.lost, of_audio.lost), (0, 0), "{video}; {audio}");
+    }
+}
+
+#[test]
+fn pads_of_one_track_with_a_pipeline_of_whipclientsink() {
+    let stage = stage();
+    let launch = "videotestsrc is-live=true ! videoconvert ! queue ! whip.video_0 \
+                  audiotestsrc is-live=true ! audioconvert ! queue ! whip.audio_0";
+    let mut publisher = Publisher::to_stage(launch, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    wait_section(&stage, Kind::Video, |video| decodable(video) >= 5);
+    wait_section(&stage, Kind::Audio, |audio| audio.packets >= 20);
+}
+
+#[test]
+fn caps_that_say_too_little_are_an_error() {
+    for (caps, words) in [
+        ("video/x-raw", "format, width and height"),
+        ("audio/x-raw", "format, rate and channels"),
+    ] {
+        let source = "fakesrc is-live=true format=time do-timestamp=true sizetype=fixed \
+                      sizemax=1000 datarate=30000";
+        let text = error(&format!("{source} ! {caps} ! whip. "));
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+/// Pushes buffers of an appsrc named `source`, one every 25 ms, until it is dropped.
+struct Pusher(Arc<AtomicBool>, Option<JoinHandle<()>>);
+
+impl Pusher {
+    fn new(publisher: &Publisher, buffer: impl Fn(u64) -> gst::Sample + Send + 'static) -> Self {
+        let source = publisher.pipeline.by_name("source").unwrap();
+        let has_ended = Arc::new(AtomicBool::new(false));
+        let end = has_ended.clone();
+        let thread = std::thread::spawn(move || {
+            let mut number = 0;
+            while !end.load(Ordering::SeqCst) {
+                let _: gst::FlowReturn = source.emit_by_name("push-sample", &[&buffer(number)]);
+                number += 1;
+                // The pace of a source.
+                std::thread::sleep(Duration::from_millis(25));
+            }
+        });
+        Self(has_ended, Some(thread))
+    }
+}
+
+impl Drop for Pusher {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+        let _ = self.1.take().unwrap().join();
+    }
+}
+
+const PICTURES: &str = "video/x-raw,format=I420,width=160,height=160,framerate=40/1";
+const SOUND: &str = "audio/x-raw,format=S16LE,rate=48000,channels=1,layout=interleaved";
+const PICTURE: usize = 160 * 160 * 3 / 2;
+const SAMPLES: usize = 1200 * 2;
+
+fn sample(caps: &str, size: usize, pts: Option<u64>) -> gst::Sample {
+    let mut buffer = gst::Buffer::from_mut_slice(vec![0; size]);
+    let pts = pts.map(gst::ClockTime::from_mseconds);
+    buffer.make_mut().set_pts(pts);
+    let caps: gst::Caps = caps.parse().unwrap();
+    gst::Sample::builder().buffer(&buffer).caps(&caps).build()
+}
+
+fn pushed(
+    stage: &Stage,
+    buffer: impl Fn(u64) -> gst::Sample + Send + 'static,
+) -> (Publisher, Pusher) {
+    let launch = "appsrc name=source is-live=true format=time ! whip. ";
+    let publisher = Publisher::to_stage(launch, stage);
+    publisher.play();
+    let pusher = Pusher::new(&publisher, buffer);
+    (publisher, pusher)
+}
+
+#[test]
+fn timestamps_that_are_missing_equal_or_running_back() {
+    type Times = fn(u64) -> Option<u64>;
+    let times: [Times; 3] = [|_| None, |_| Some(0), |number| Some(number % 40 * 25)];
+    let caps_of = |caps: &'static str, size: usize| {
+        move |times: Times| move |number| sample(caps, size, times(number))
+    };
+    for times in times {
+        let stage = stage();
+        let (mut publisher, _pusher) = pushed(&stage, caps_of(PICTURES, PICTURE)(times));
+        publisher.wait_state("publishing");
+        let video = wait_section(&stage, Kind::Video, |video| decodable(video) >= 60);
+        let gap = video.frames.unwrap().longest_gap_ms;
+        assert!(gap < 2000 && video.lost == 0, "{video:?}");
+        drop(publisher);
+        let stage = crate::harness::stage();
+        let (mut publisher, _pusher) = pushed(&stage, caps_of(SOUND, SAMPLES)(times));
+        publisher.wait_state("publishing");
+        wait_section(&stage, Kind::Audio, |audio| audio.packets >= 60);
+    }
+}
+
+#[test]
+fn pictures_without_a_constant_rate_are_sent_as_they_come() {
+    let caps = PICTURES.replace("40/1", "0/1");
+    let stage = stage();
+    let buffer = move |number: u64| sample(&caps, PICTURE, Some(number * 25));
+    let (mut publisher, _pusher) = pushed(&stage, buffer);
+    publisher.wait_state("publishing");
+    wait_section(&stage, Kind::Video, |video| decodable(video) >= 40);
+}
+
+#[test]
+fn buffers_that_are_not_what_their_caps_say_are_left_out() {
+    for (caps, good, bad) in [
+        (PICTURES, PICTURE, 1000),
+        (PICTURES, PICTURE, 0),
+        (SOUND, SAMPLES, 1001),
+        (SOUND, SAMPLES, 0),
+    ] {
+        let stage = stage();
+        let (mut publisher, _pusher) = pushed(&stage, move |number| {
+            let size = if number % 5 == 4 { bad } else { good };
+            sample(caps, size, Some(number * 25))
+        });
+        publisher.wait_state("publishing");
+        let kind = match caps == SOUND {
+            true => Kind::Audio,
+            false => Kind::Video,
+        };
+        wait_section(&stage, kind, |section| section.packets >= 60);
+        let is_warning = |message: &&gst::Message| message.type_() == gst::MessageType::Warning;
+        let warnings: Vec<_> = publisher
+            .messages()
+            .iter()
+            .filter(is_warning)
+            .cloned()
+            .collect();
+        let [warning] = warnings.as_slice() else {
+            panic!("{warnings:#?}");
+        };
+        let gst::MessageView::Warning(warning) = warning.view() else {
+            panic!();
+        };
+        let text = warning.error().message().to_owned();
+        assert!(text.contains(&format!("sink_0 has {bad} bytes")), "{text}");
+        assert_eq!(stage.sessions().len(), 1);
+    }
+}
+
+#[test]
+fn a_size_that_changes_with_every_picture() {
+    let stage = stage();
+    let (mut publisher, _pusher) = pushed(&stage, |number| {
+        let width = 160 + 2 * (number as usize % 50);
+        let caps = PICTURES.replace("width=160", &format!("width={width}"));
+        let stride = width.next_multiple_of(4) * 160 + 2 * (width / 2).next_multiple_of(4) * 80;
+        sample(&caps, stride, Some(number * 25))
+    });
+    publisher.wait_state("publishing");
+    wait_section(&stage, Kind::Video, |video| decodable(video) >= 40);
+    assert_eq!(stage.sessions().len(), 1);
+}
+
+#[test]
+fn changes_of_the_picture_on_air_go_on_in_the_session() {
+    let stage = stage();
+    let first = "video/x-raw,width=1280,height=720,framerate=15/1";
+    let launch = format!("videotestsrc is-live=true ! capsfilter name=form caps={first} ! whip. ");
+    let mut publisher = Publisher::to_stage(&launch, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    wait_section(&stage, Kind::Video, |video| decodable(video) >= 5);
+    let form = publisher.pipeline.by_name("form").unwrap();
+    for (caps, size) in [
+        ("width=720,height=1280,framerate=15/1", (720, 1280)),
+        (
+            "width=1280,height=720,framerate=15/1,format=RGBA",
+            (1280, 720),
+        ),
+        ("width=320,height=240,framerate=5/1", (320, 240)),
+        ("width=321,height=241,framerate=60/1", (322, 242)),
+    ] {
+        let caps = format!("video/x-raw,{caps}");
+        form.set_property("caps", caps.parse::<gst::Caps>().unwrap());
+        let video = wait_section(&stage, Kind::Video, |video| video.size == Some(size));
+        let more = decodable(&video) + 10;
+        wait_section(&stage, Kind::Video, |video| decodable(video) >= more);
+    }
+    let video = wait_section(&stage, Kind::Video, |_| true);
+    assert_eq!((video.lost, stage.sessions().len()), (0, 1));
+    // No picture is made up for: the media time is the time.
+    let real = video.last_ms.unwrap() - video.first_ms.unwrap();
+    let excess = video.seconds - real as f64 / 1000.0;
+    assert!(excess < 2.0, "{video:?}");
+}
+
+#[test]
+fn changes_of_the_sound_on_air_go_on_in_the_session() {
+    let stage = stage();
+    let launch = "audiotestsrc is-live=true ! capsfilter name=form \
+                  caps=audio/x-raw,channels=1 ! whip. ";
+    let mut publisher = Publisher::to_stage(launch, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let form = publisher.pipeline.by_name("form").unwrap();
+    let mut more = 20;
+    for caps in [
+        "channels=2,rate=44100",
+        "channels=6,channel-mask=(bitmask)0x3f",
+        "channels=4,channel-mask=(bitmask)0,format=F64LE",
+        "channels=8,channel-mask=(bitmask)0",
+        "channels=1,rate=8000",
+    ] {
+        let caps = format!("audio/x-raw,{caps}");
+        form.set_property("caps", caps.parse::<gst::Caps>().unwrap());
+        more = wait_section(&stage, Kind::Audio, |audio| audio.packets >= more).packets + 20;
+    }
+    let audio = wait_section(&stage, Kind::Audio, |audio| audio.packets >= more);
+    assert_eq!((audio.lost, stage.sessions().len()), (0, 1));
+}
+
+#[test]
+fn raw_encoded_and_rtp_take_turns_on_a_pad() {
+    let h264 = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 \
+                ! video/x-h264,profile=constrained-baseline";
+    let video = |size: &str, then: &str| {
+        format!(
+            "videotestsrc is-live=true ! video/x-raw,{size},framerate=30/1 {then} ! identity ! either. "
+        )
+    };
+    let launch = [
+        video("width=320,height=240", ""),
+        video("width=640,height=360", &format!("! {h264}")),
+        video("width=480,height=270", &format!("! {h264} ! rtph264pay")),
+        "input-selector name=either sync-streams=false ! whip. ".to_owned(),
+    ];
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(&launch.concat(), &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let either = publisher.pipeline.by_name("either").unwrap();
+    let sizes = [(320, 240), (640, 360), (480, 270)];
+    for input in [1, 2, 0, 2, 1, 0] {
+        let pad = either.static_pad(&format!("sink_{input}")).unwrap();
+        either.set_property("active-pad", pad);
+        let size = Some(sizes[input]);
+        let video = wait_section(&stage, Kind::Video, |video| video.size == size);
+        let more = decodable(&video) + 10;
+        wait_section(&stage, Kind::Video, |video| decodable(video) >= more);
+    }
+    let video = wait_section(&stage, Kind::Video, |_| true);
+    assert_eq!((video.lost, stage.sessions().len()), (0, 1));
+}
+
+#[test]
+fn a_source_that_ends_is_followed_by_another_on_the_same_pad() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage("fakesrc num-buffers=0 ! fakesink ", &stage);
+    let pad = publisher.whip.request_pad_simple("sink_%u").unwrap();
+    for round in 1..=2 {
+        let description = "videotestsrc is-live=true num-buffers=60 \
+                           ! video/x-raw,width=320,height=240,framerate=30/1 ! identity";
+        let source = gst::parse::bin_from_description(description, true).unwrap();
+        publisher.pipeline.add(&source).unwrap();
+        let end = source.static_pad("src").unwrap();
+        end.link(&pad).unwrap();
+        source.sync_state_with_parent().unwrap();
+        publisher.play();
+        publisher.wait_state("publishing");
+        publisher.wait_state("ended");
+        let video = stage.sessions()[round - 1].section(Kind::Video).cloned();
+        assert!(decodable(&video.unwrap()) > 10);
+        end.unlink(&pad).unwrap();
+        source.set_state(gst::State::Null).unwrap();
+        publisher.pipeline.remove(&source).unwrap();
+    }
+    assert_eq!(stage.sessions().len(), 2);
+}
+
+fn threads_and_files() -> [usize; 2] {
+    ["task", "fd"].map(|kind| {
+        let folder = format!("/proc/{}/{kind}", std::process::id());
+        std::fs::read_dir(folder).unwrap().count()
+    })
+}
+
+#[test]
+fn a_pad_that_is_released_and_taken_again_leaves_nothing() {
+    let stage = stage();
+    let launch = "audiotestsrc is-live=true ! whip. fakesrc num-buffers=0 ! fakesink ";
+    let mut publisher = Publisher::to_stage(launch, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let mut before = [0; 2];
+    for round in 0..50_u64 {
+        let description = "videotestsrc is-live=true ! identity";
+        let source = gst::parse::bin_from_description(description, true).unwrap();
+        publisher.pipeline.add(&source).unwrap();
+        let pad = publisher.whip.request_pad_simple("sink_%u").unwrap();
+        source.static_pad("src").unwrap().link(&pad).unwrap();
+        source.sync_state_with_parent().unwrap();
+        // A different moment of the chain's life in each round.
+        std::thread::sleep(Duration::from_millis(round * 7 % 60));
+        publisher.whip.release_request_pad(&pad);
+        source.set_state(gst::State::Null).unwrap();
+        publisher.pipeline.remove(&source).unwrap();
+        if round == 5 {
+            before = threads_and_files();
+        }
+    }
+    // Other tests of this process start and stop threads meanwhile.
+    let [threads, files] = threads_and_files();
+    assert!(
+        threads < before[0] + 100 && files < before[1] + 150,
+        "{before:?}, {threads}, {files}"
+    );
+    let before = stage.sessions().len();
+    let goes_on = |sessions: &[SessionReport]| {
+        let audio = sessions.last()?.section(Kind::Audio)?;
+        (sessions.len() >= before && audio.packets >= 50).then_some(())
+    };
+    let arrived = stage.wait_for_sessions(BOUND, goes_on);
+    assert!(arrived.is_some(), "{:#?}", stage.sessions().last());
+}
+
+#[test]
+fn playbins_audio_sink() {
+    let stage = stage();
+    crate::harness::init();
+    let folder = std::env::temp_dir().join(format!("ivswhipsink-playbin-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("sound.wav");
+    let launch = format!(
+        "audiotestsrc num-buffers=400 ! wavenc ! filesink location={}",
+        file.display()
+    );
+    let made = gst::parse::launch(&launch).unwrap();
+    made.set_state(gst::State::Playing).unwrap();
+    let bus = made.bus().unwrap();
+    let end = [gst::MessageType::Eos, gst::MessageType::Error];
+    let end = bus.timed_pop_filtered(gst::ClockTime::from_seconds(20), &end);
+    assert_eq!(end.unwrap().type_(), gst::MessageType::Eos);
+    made.set_state(gst::State::Null).unwrap();
+    let whip = gst::ElementFactory::make("ivswhipsink").build().unwrap();
+    whip.set_property("whip-endpoint", stage.endpoint());
+    whip.set_property("auth-token", stage.token());
+    let playbin = gst::ElementFactory::make("playbin").build().unwrap();
+    playbin.set_property("uri", format!("file://{}", file.display()));
+    playbin.set_property("audio-sink", &whip);
+    let mut publisher = Publisher::of(playbin.downcast().unwrap(), whip);
+    publisher.play();
+    publisher.wait_state("publishing");
+    wait_section(&stage, Kind::Audio, |audio| audio.packets >= 50);
+    publisher.wait_eos();
+    publisher.stop();
+    std::fs::remove_dir_all(folder).unwrap();
+}
