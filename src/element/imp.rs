@@ -43,62 +43,62 @@ pub struct IvsWhipSink {
     #[property(name = "whip-endpoint", get, set, type = Option<String>, member = whip_endpoint,
         default = Some(GLOBAL_ENDPOINT), mutable_ready,
         nick = "WHIP endpoint",
-        blurb = "URL to which the offer is posted; the default is the global endpoint of Amazon IVS Real-Time")]
+        blurb = "URL to POST the offer to; the default is the global endpoint of Amazon IVS Real-Time")]
     /// The file that holds the token, read for each request if `auth-token` is not set.
     #[property(name = "auth-token-file", get, set, type = Option<String>, member = auth_token_file,
         mutable_ready,
         nick = "Token file",
-        blurb = "File with the participant token, read for each request; used if auth-token is not set")]
+        blurb = "File that holds only the participant token, 64 KB at most; read again for each POST. Used if auth-token is not set")]
     /// Whether to use the ICE servers of the server's Link headers. Default: false.
     #[property(name = "use-link-headers", get, set, type = bool, member = use_link_headers,
         mutable_ready,
         nick = "Use Link headers",
-        blurb = "Use the STUN and TURN servers of the server's Link headers; ICE gathering then starts after the answer")]
+        blurb = "Use the STUN and TURN servers in the Link headers of the server's answer; ICE gathering then starts after the answer. Amazon IVS needs none")]
     /// The STUN server, as `stun://host:port`. Default: none.
     #[property(name = "stun-server", get, set, type = Option<String>, member = stun_server,
         mutable_ready,
         nick = "STUN server",
-        blurb = "STUN server as stun://host:port; Amazon IVS needs none")]
+        blurb = "STUN server as stun://host:port; none by default, and Amazon IVS needs none")]
     /// The TURN server, as `turn(s)://user:password@host:port`. Default: none.
     #[property(name = "turn-server", set, type = Option<String>, member = turn_server,
         mutable_ready,
         nick = "TURN server",
-        blurb = "TURN server as turn(s)://user:password@host:port; write-only because of the password; Amazon IVS needs none")]
+        blurb = "TURN server as turn(s)://user:password@host:port; write-only because of the password. None by default, and Amazon IVS needs none")]
     /// Which ICE candidates are used: all (the default), or those of the TURN server only.
     #[property(name = "ice-transport-policy", get, set, type = WebRTCICETransportPolicy,
         member = ice_transport_policy, nick = "ICE transport policy",
-        blurb = "ICE candidates to use: all, or only those of the TURN server",
+        blurb = "ICE candidates to use: all, or only those of the TURN server (relay), which needs turn-server or use-link-headers",
         builder(WebRTCICETransportPolicy::All).mutable_ready())]
     /// Time limit of an HTTP exchange with its redirects: 0 (no limit) to 3600 s, default 15 s.
     #[property(name = "timeout", get, set, type = u32, member = timeout,
         default = DEFAULT_TIMEOUT, maximum = 3600, mutable_ready,
         nick = "HTTP timeout",
-        blurb = "Time limit for the HTTP exchange of an attempt, redirects included, in seconds; 0 = no limit")]
+        blurb = "Seconds for the HTTP exchange of an attempt, redirects included; 0 = no limit")]
     /// Time limit of ICE and DTLS, from the answer on: 1 to 3600 s, default 10 s.
     #[property(name = "connect-timeout", get, set, type = u32, member = connect_timeout,
         default = DEFAULT_CONNECT_TIMEOUT, minimum = 1, maximum = 3600, mutable_ready,
         nick = "Connect timeout",
-        blurb = "Time limit from the server's answer to a connected media transport, in seconds")]
+        blurb = "Seconds from the server's answer to a connected media transport (ICE and DTLS)")]
     /// Silence of the far end after which the session is replaced: 0 (left to ICE) to
     /// 3600 s, default 10 s.
     #[property(name = "silence-timeout", get, set, type = u32, member = silence_timeout,
         default = DEFAULT_SILENCE_TIMEOUT, maximum = 3600, mutable_ready,
         nick = "Silence timeout",
-        blurb = "Seconds without any packet from the far end before the session is replaced; 0 = left to ICE, which takes most of a minute")]
+        blurb = "Seconds without a sign of life from the far end before the session is replaced; 0 = only ICE detects a loss, within a minute")]
     /// How long the POST waits for ICE candidates: 0 (the default) to 60000 ms.
     #[property(name = "gathering-timeout", get, set, type = u32, member = gathering_timeout,
         default = 0, maximum = 60_000, mutable_ready,
         nick = "Gathering timeout",
-        blurb = "Milliseconds to wait for ICE candidates before the offer is posted, for servers that need them in the offer; Amazon IVS does not")]
+        blurb = "Milliseconds to wait for ICE candidates before the offer is posted, for servers that need them in the offer; 0 = no wait, which is right for Amazon IVS")]
     /// Retries in a row. -1 (the default): 3 before the first success, no limit after it.
     #[property(name = "retries", get, set, type = i32, member = retries,
         default = DEFAULT_RETRIES, minimum = -1, mutable_ready,
         nick = "Retries",
-        blurb = "Retries in a row after a failed attempt; -1 = 3 before the first success, no limit after it")]
+        blurb = "Retries in a row after a failed attempt; 0 = none, -1 = 3 before the first success and no limit after it")]
     /// The video section of an offer without video. Default: auto.
     #[property(name = "video-filler", get, set, type = VideoFiller, member = video_filler,
         nick = "Video filler",
-        blurb = "Video section to offer if no video is linked; Amazon IVS refuses an offer without one",
+        blurb = "Video section to offer if no video is linked; Amazon IVS refuses an offer without one. auto falls back from one mode to the next",
         builder(VideoFiller::Auto).mutable_ready())]
     /// Hosts that may have the token after a redirect, besides those of the endpoint and
     /// of IVS. Comma-separated; default: none.
@@ -109,13 +109,13 @@ pub struct IvsWhipSink {
     /// Whether the video follows what the network carries. Default: auto.
     #[property(name = "congestion-control", get, set, type = CongestionControl,
         member = congestion_control, nick = "Congestion control",
-        blurb = "Whether the video follows what the network carries",
+        blurb = "Whether the video follows what the network carries: an encoder's bit rate, else target-bitrate, else frames are left out. Audio is never reduced",
         builder(CongestionControl::Auto).mutable_ready())]
     /// The lowest bit rate of the video: 10000 to 100000000 bit/s, default 150000.
     #[property(name = "min-bitrate", get, set, type = u32, member = min_bitrate,
         default = DEFAULT_MIN_BITRATE, minimum = 10_000, maximum = 100_000_000, mutable_ready,
         nick = "Lowest bit rate",
-        blurb = "Lowest bit rate of the video in bit/s, however little the network carries")]
+        blurb = "Lowest bit rate of the video in bit/s, even if the network carries less")]
     /// The bit rate of the video at the start: 0 (the default: 1200000, within the other
     /// two) to 100000000 bit/s.
     #[property(name = "start-bitrate", get, set, type = u32, member = start_bitrate,
@@ -126,7 +126,7 @@ pub struct IvsWhipSink {
     #[property(name = "max-bitrate", get, set, type = u32, member = max_bitrate,
         default = DEFAULT_MAX_BITRATE, minimum = 10_000, maximum = 100_000_000, mutable_ready,
         nick = "Highest bit rate",
-        blurb = "Highest bit rate of the video in bit/s; an upstream encoder is never set above its own bit rate")]
+        blurb = "Highest bit rate of the video in bit/s; an upstream encoder is never set above its own bit rate. The default leaves room for audio within the 8500000 that Amazon IVS accepts")]
     /// The H.264 encoder for raw video: a factory's name. Default: the element chooses.
     #[property(name = "video-encoder", get, set, type = Option<String>, member = video_encoder,
         mutable_playing,
@@ -142,7 +142,7 @@ pub struct IvsWhipSink {
     #[property(name = "audio-bitrate", get, set, type = u32, member = audio_bitrate,
         default = 0, maximum = 160_000, mutable_playing,
         nick = "Audio bit rate",
-        blurb = "Bit rate of raw audio in bit/s, at least 6000; 0 = 64000 for mono, 96000 for stereo. Read at the caps of a pad")]
+        blurb = "Bit rate of raw audio in bit/s, 6000 to 160000; 0 = 64000 for mono, 96000 for stereo. Read at the caps of a pad")]
     settings: Mutex<Settings>,
 
     /// The bit rate that the video should have; 0 if there is no estimate. An application
@@ -154,24 +154,24 @@ pub struct IvsWhipSink {
     #[property(name = "auth-token", set = Self::set_auth_token, type = Option<String>,
         mutable_playing,
         nick = "Token",
-        blurb = "Participant token; if not set, auth-token-file, then the environment variable IVS_STAGE_TOKEN is used. Can be changed at any time")]
+        blurb = "Participant token; if not set, auth-token-file, then the environment variable IVS_STAGE_TOKEN is used. A change while publishing counts from the next request on")]
     /// The state of the session.
     #[property(name = "session-state", get = Self::session_state, type = SessionState,
         nick = "Session state",
-        blurb = "Current state of the session",
+        blurb = "Current state of the session; also posted as element message ivswhipsink-session-state",
         builder(SessionState::Idle))]
     /// The participant's id in the token in use, not verified.
     #[property(name = "participant-id", get = Self::participant_id, type = Option<String>,
         nick = "Participant id",
-        blurb = "Participant id in the current token, if the token has one")]
+        blurb = "Participant id in the token of the last attempt, not verified; null = not known")]
     /// The stage's ARN in the token in use, not verified.
     #[property(name = "stage-arn", get = Self::stage_arn, type = Option<String>,
         nick = "Stage ARN",
-        blurb = "ARN of the stage in the current token, if the token has one")]
+        blurb = "ARN of the stage in the token of the last attempt, not verified; null = not known")]
     /// Expiry of the token in use, in seconds since 1970-01-01 UTC; 0 if unknown.
     #[property(name = "token-expiry", get = Self::token_expiry, type = i64,
         nick = "Token expiry",
-        blurb = "Expiry of the current token, in seconds since 1970-01-01 UTC; 0 = unknown")]
+        blurb = "Expiry of the token of the last attempt, in seconds since 1970-01-01 UTC; 0 = not known")]
     state: Arc<ElementState>,
 }
 
@@ -372,7 +372,10 @@ impl ElementImpl for IvsWhipSink {
             gst::subclass::ElementMetadata::new(
                 "Amazon IVS Real-Time WHIP sink",
                 "Sink/Network/WebRTC",
-                "Publishes audio and video to an Amazon IVS Real-Time stage over WHIP",
+                "Publishes at most one audio and one video stream, raw, encoded or RTP, to an Amazon \
+                 IVS Real-Time stage or another WHIP server. Link sources to the request pads \
+                 sink_%u (either), audio_%u and video_%u, and set the participant token by \
+                 auth-token, auth-token-file or the environment variable IVS_STAGE_TOKEN",
                 "The gst-plugin-ivs authors",
             )
         });
