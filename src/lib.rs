@@ -2,7 +2,7 @@
 //! to an Amazon IVS Real-Time stage over WHIP (RFC 9725).
 //!
 //! This is the manual for developers of the plugin: its modules, the life of a session,
-//! the threads, and the invariants. The README describes how to use the element;
+//! the threads, and the invariants. The README and docs/ describe how to use the element;
 //! DESIGN.md gives the reasons for the design.
 //!
 //! # The pipeline
@@ -109,7 +109,7 @@
 //! | Every session that the server created is deleted once, on the host that created it, however it ends. | `redirected_published_and_deleted_where_it_was_made`, `while_publishing_twice_deletes_once`, `at_many_moments_of_the_connect`, `before_the_answer_waits_for_it_and_deletes_its_session`, `a_lost_session_is_replaced_at_once_and_its_resource_deleted_alongside`, `an_answer_that_breaks_off_is_tried_again_and_nothing_stays_behind` |
 //! | A stop takes a bounded time, from any thread. | `from_within_a_message_of_the_session`, `from_an_applications_own_async_runtime`, `before_the_answer_waits_for_it_and_deletes_its_session`, `stopping_while_waiting_for_another_attempt_takes_no_time`, `unanswered_is_given_up_in_time` |
 //! | The token goes only to hosts that may have it, and never from https to http. | `host_that_may_not_have_the_token_hears_nothing`, `https_to_http_is_refused_with_and_without_a_token`, `http_resource_of_a_https_session_does_not_see_the_token`, and the tables in `src/ivs/token_scope.rs` |
-//! | No message, log line, graph dump, command line or `Debug` output shows the token, a URL's path or a secret of the connection. The README lists the exceptions. | `graphs_properties_and_messages_in_every_state`, `log_of_every_category_at_the_highest_level`, `output_of_gst_launch_and_the_list_of_processes`, `token_is_write_only`, `none_shows_a_token_or_a_password`, `no_event_of_a_session_shows_them`, `no_failure_shows_them`, `no_event_shows_the_credential_of_an_ice_server`, `words_of_a_server_that_repeats_the_token_do_not_show_it`, `words_of_a_server_that_repeats_the_path_do_not_show_it` |
+//! | No message, log line, graph dump, command line or `Debug` output shows the token, a URL's path or a secret of the connection. docs/secrets.md lists the exceptions. | `graphs_properties_and_messages_in_every_state`, `log_of_every_category_at_the_highest_level`, `output_of_gst_launch_and_the_list_of_processes`, `token_is_write_only`, `none_shows_a_token_or_a_password`, `no_event_of_a_session_shows_them`, `no_failure_shows_them`, `no_event_shows_the_credential_of_an_ice_server`, `words_of_a_server_that_repeats_the_token_do_not_show_it`, `words_of_a_server_that_repeats_the_path_do_not_show_it` |
 //! | No media is sent before the peer has shown the certificate that its answer announced. | `a_wrong_certificate_gets_not_one_media_packet` |
 //! | A pad that can't be published, or a packet that webrtcbin does not take, harms no other pad and no later session. | `on_air_a_pad_that_can_not_be_published_is_a_warning_and_hurts_nothing`, `a_packet_that_webrtcbin_does_not_take_is_a_lost_session`, and the tables in `src/element/run/lineup.rs` |
 //! | A run without a fault logs nothing at WARNING or above, GLib's criticals included, except a line of GStreamer 1.22 about `nicesrc`. | `tests/element/clean_log.rs` |

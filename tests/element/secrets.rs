@@ -1,6 +1,6 @@
 //! What the element and GStreamer write about a session contains no token, session
-//! URL or password. It may contain the keys of the connection, where the README says
-//! so.
+//! URL or password. It may contain the keys of the connection, where docs/secrets.md
+//! says so.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -14,7 +14,7 @@ use crate::harness::{BOUND, plugin_folder, stage};
 use crate::recorded_sessions::{self, Shown};
 use crate::secret_search::Secrets;
 
-/// GStreamer prints these in messages, graphs and its log (README, "Secrets").
+/// GStreamer prints these in messages, graphs and its log (docs/secrets.md).
 const KEYS: [&str; 2] = ["DTLS key", "SRTP key"];
 
 const SESSIONS: &str = "secrets::sessions_in_a_process_of_their_own";
