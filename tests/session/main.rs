@@ -14,6 +14,7 @@ mod candidate_names;
 mod clock;
 mod commands;
 mod deletion;
+mod documents;
 mod early_connection;
 mod filler;
 mod media_connection;
