@@ -243,8 +243,14 @@ impl Counter {
         if frames.ssrc() != ssrc {
             self.video.restart();
         }
-        self.video
-            .packet(packet.payload, found.profile_level, packet.at_ms);
+        let profile_level = found.profile_level;
+        let Packet {
+            sequence,
+            payload,
+            at_ms,
+            ..
+        } = *packet;
+        self.video.packet(sequence, payload, profile_level, at_ms);
         for picture in frames.take_pictures() {
             self.video.picture(&picture, packet.at_ms);
         }

@@ -11,6 +11,9 @@ const DELIMITER: u8 = 9;
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 
+/// Bytes of an SEI unit that is put together.
+const SEI_LIMIT: usize = 8192;
+
 /// What was found in one payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PayloadInfo {
@@ -119,6 +122,38 @@ pub(crate) fn inspect(payload: &[u8]) -> PayloadInfo {
     }
 }
 
+/// Puts together SEI units that come in fragments (RFC 6184 5.8), if these come in order.
+#[derive(Debug, Default)]
+pub(crate) struct SeiFragments {
+    unit: Vec<u8>,
+    /// The sequence number of the next fragment.
+    next: u64,
+}
+
+impl SeiFragments {
+    /// Takes a payload. Returns the unit that ends with it.
+    pub(crate) fn add(&mut self, sequence: u64, payload: &[u8]) -> Option<Vec<u8>> {
+        let [indicator, fu, fragment @ ..] = payload else {
+            return None;
+        };
+        if (indicator & 0x1f, fu & 0x1f) != (FU_A, SEI) {
+            return None;
+        }
+        if fu & 0x80 != 0 {
+            self.unit = vec![SEI];
+            self.next = sequence;
+        }
+        let is_next = !self.unit.is_empty() && self.next == sequence;
+        if !is_next || self.unit.len() + fragment.len() > SEI_LIMIT {
+            self.unit.clear();
+            return None;
+        }
+        self.unit.extend_from_slice(fragment);
+        self.next += 1;
+        (fu & 0x40 != 0).then(|| std::mem::take(&mut self.unit))
+    }
+}
+
 /// The SEI units in a payload, without fragments.
 pub(crate) fn sei_units(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (single, aggregated) = match payload.split_first() {
@@ -167,9 +202,13 @@ fn inspect_stap_a(rest: &[u8]) -> PayloadInfo {
 }
 
 /// An FU-A: the start bit and the type of the unit, then a fragment of it. Only
-/// slices are long enough for one.
+/// slices and SEI are long enough for one.
 fn inspect_fu_a(indicator: u8, rest: &[u8]) -> PayloadInfo {
     match rest {
+        [fu, ..] if fu & 0x80 != 0 && fu & 0x1f == SEI => PayloadInfo {
+            begins_picture: true,
+            ..PayloadInfo::default()
+        },
         [fu, fragment @ ..] if fu & 0x80 != 0 => {
             inspect_slice(indicator & 0xe0 | fu & 0x1f, fragment)
         }
@@ -489,6 +528,25 @@ mod tests {
         assert_eq!(names(&aggregate), expect("main", "3.1"));
         assert_eq!(names(&[0x67, 66, 0]), None);
         assert_eq!(names(&[0x65, 0x88]), None);
+    }
+
+    #[test]
+    fn sei_units_in_fragments_are_put_together() {
+        let mut fragments = SeiFragments::default();
+        let mut add = |sequence, payload: &[u8]| fragments.add(sequence, payload);
+        let (first, middle, last) = ([0x1c, 0x86, 5], [0x1c, 0x06, 6], [0x1c, 0x46, 7]);
+        assert_eq!(add(1, &first), None);
+        assert_eq!(add(2, &middle), None);
+        assert_eq!(add(3, &last), Some(vec![6, 5, 6, 7]));
+        // An end without a start, a gap, other units.
+        assert_eq!(add(4, &last), None);
+        assert_eq!((add(5, &first), add(7, &last)), (None, None));
+        assert_eq!((add(8, &[0x7c, 0x85, 1]), add(9, &[6, 5, 1])), (None, None));
+        assert_eq!(add(10, &first), None);
+        let long = [&[0x1c, 0x06][..], &[1; 1200]].concat();
+        assert!((11..20).all(|sequence| add(sequence, &long).is_none()));
+        assert_eq!(add(20, &last), None);
+        assert!(inspect(&first).begins_picture && !inspect(&middle).begins_picture);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::h264::{self, ProfileLevel};
+use crate::h264::{self, ProfileLevel, SeiFragments};
 use crate::sei::{SeiMessage, add_messages};
 
 /// The time over which rates are measured, in milliseconds.
@@ -33,8 +33,8 @@ pub struct VideoReport {
     pub frame_rate: Option<f64>,
     /// Bits of RTP payload a second over the last 2 seconds.
     pub bit_rate: Option<u64>,
-    /// User data in SEI (H.264 D.1.7): the last 16 that differ, the newest last. Those in
-    /// several packets are left out.
+    /// User data in SEI (H.264 D.1.7): the last 16 that differ, the newest last. Those
+    /// whose packets come out of order may be missing.
     pub messages: Vec<SeiMessage>,
 }
 
@@ -81,6 +81,7 @@ pub(crate) struct Video {
     /// Shared, since each packet copies the section's report.
     report: Arc<VideoReport>,
     profile_level: Option<ProfileLevel>,
+    fragments: SeiFragments,
     /// The timestamp of the last key frame.
     key_frame: Option<u64>,
     /// The timestamps of the last frames.
@@ -94,8 +95,14 @@ impl Video {
         &self.report
     }
 
-    /// Takes a packet's payload.
-    pub(crate) fn packet(&mut self, payload: &[u8], found: ProfileLevel, at_ms: u64) {
+    /// Takes a packet's payload, and the profile and level in it.
+    pub(crate) fn packet(
+        &mut self,
+        sequence: u64,
+        payload: &[u8],
+        found: ProfileLevel,
+        at_ms: u64,
+    ) {
         self.count(payload.len(), at_ms);
         if found != ProfileLevel::default() && self.profile_level != Some(found) {
             self.profile_level = Some(found);
@@ -103,7 +110,8 @@ impl Video {
             report.profile = found.profile();
             report.level = found.level();
         }
-        for unit in h264::sei_units(payload) {
+        let whole = self.fragments.add(sequence, payload);
+        for unit in h264::sei_units(payload).chain(whole.as_deref()) {
             add_messages(&mut Arc::make_mut(&mut self.report).messages, unit, at_ms);
         }
     }
@@ -184,7 +192,12 @@ mod tests {
     fn video(frames: u64) -> Video {
         let mut video = Video::default();
         for frame in 0..frames {
-            video.packet(&[0x41; 1000], ProfileLevel::default(), frame * 1000 / 30);
+            video.packet(
+                frame,
+                &[0x41; 1000],
+                ProfileLevel::default(),
+                frame * 1000 / 30,
+            );
             video.picture(&picture(frame), frame * 1000 / 30);
         }
         video
