@@ -49,7 +49,8 @@ impl<'a> PayloadStart<'a> {
         start.is_reference = header & 0x60 != 0;
         match header & 0x1f {
             FU_A => {
-                start.slice = true;
+                let unit = body.first().map(|header| header & 0x1f);
+                start.slice = unit.is_none_or(|kind| (SLICE..=IDR).contains(&kind));
                 if let Some((&header, body)) = body.split_first()
                     && header & 0x80 != 0
                 {
@@ -146,6 +147,13 @@ mod tests {
         assert_eq!(PayloadStart::read(&[0x1c, 0x81, 0x9e]), B);
         assert!(!PayloadStart::read(&[0x1c, 0x01, 0x9e]).b_frame);
         assert_eq!(PayloadStart::read(&[0x7c]), P);
+    }
+
+    #[test]
+    fn fragments_of_other_units_are_no_slices() {
+        // Of SEI, which can be larger than a packet.
+        assert_eq!(PayloadStart::read(&[0x1c, 0x86, 5]), NOTHING);
+        assert_eq!(PayloadStart::read(&[0x1c, 0x06, 5]), NOTHING);
     }
 
     #[test]
