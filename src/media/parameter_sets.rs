@@ -29,6 +29,8 @@ pub struct FrameStart {
     /// The packet is ahead of the one that shows the frame's kind: an access unit
     /// delimiter, for example.
     pub is_preamble: bool,
+    /// No slice of the frame has begun, so it does not end here.
+    pub lacks_slices: bool,
 }
 
 /// The newest sets of a stream, by their ids.
@@ -53,6 +55,7 @@ struct Frame {
     has_picture: bool,
     is_key: bool,
     has_kind: bool,
+    has_slice: bool,
 }
 
 impl ParameterSets {
@@ -95,11 +98,13 @@ impl ParameterSets {
         let shows_kind = is_entry || start.slice;
         let kind = (shows_kind && !self.frame.has_kind).then_some(kind);
         self.frame.has_kind |= shows_kind;
+        self.frame.has_slice |= start.slice;
         FrameStart {
             is_entry,
             lacks_sets: begins && !has_all,
             kind,
             is_preamble: !self.frame.has_kind,
+            lacks_slices: !self.frame.has_slice,
         }
     }
 

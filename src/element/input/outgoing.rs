@@ -48,7 +48,6 @@ struct Held {
     header: RtpHeader,
     at: Moment,
     buffer: gst::Buffer,
-    marker: bool,
     payload: Vec<u8>,
 }
 
@@ -170,7 +169,11 @@ impl Outgoing {
                 self.insert_sets(header, buffer, at, &mut packets);
             }
             if let Some(place) = self.stream.place(header, at) {
-                packets.extend(self.packet(buffer, place, packet.marker_bit(), packet.payload()));
+                // Some payloaders have one on each unit ahead of a key frame's slices
+                // (rtph264pay, if each comes in a buffer of its own). A decoder would take
+                // these for a frame.
+                let marker = packet.marker_bit() && !frame.lacks_slices;
+                packets.extend(self.packet(buffer, place, marker, packet.payload()));
             }
         }
         Passage {
@@ -200,7 +203,6 @@ impl Outgoing {
             header,
             at,
             buffer: buffer.to_owned(),
-            marker: packet.marker_bit(),
             payload: packet.payload().to_vec(),
         });
         true
@@ -236,7 +238,7 @@ impl Outgoing {
     fn release_preamble(&mut self, packets: &mut Vec<gst::Buffer>) {
         for held in std::mem::take(&mut self.preamble) {
             if let Some(place) = self.stream.place(held.header, held.at) {
-                packets.extend(self.packet(&held.buffer, place, held.marker, &held.payload));
+                packets.extend(self.packet(&held.buffer, place, false, &held.payload));
             }
         }
     }
@@ -344,15 +346,22 @@ mod tests {
             }
         }
 
-        /// Sends a packet of a frame. Returns number, timestamp and payload of each that
-        /// leaves.
+        /// Sends a packet of a frame, which has a marker. Returns number, timestamp and
+        /// payload of each that leaves.
         fn send(&mut self, frame: u32, payload: &[u8]) -> Vec<(u16, u32, Vec<u8>)> {
+            let left = self.send_marked(frame, payload);
+            left.into_iter().map(|(packet, _)| packet).collect()
+        }
+
+        /// As [`Self::send`], with the marker of each.
+        fn send_marked(&mut self, frame: u32, payload: &[u8]) -> Vec<((u16, u32, Vec<u8>), bool)> {
             self.sequence += 1;
             let packet = RtpPacketBuilder::<_, &[u8]>::new()
                 .payload_type(96)
                 .ssrc(1)
                 .sequence_number(self.sequence)
                 .timestamp(frame * 3000)
+                .marker_bit(true)
                 .payload(payload);
             let buffer = gst::Buffer::from_slice(packet.write_vec().unwrap());
             let time = gst::ClockTime::from_mseconds(u64::from(frame) * 33);
@@ -361,7 +370,8 @@ mod tests {
                 let bytes = buffer.map_readable().unwrap();
                 let packet = RtpPacket::parse(&bytes).unwrap();
                 let payload = packet.payload().to_vec();
-                (packet.sequence_number(), packet.timestamp(), payload)
+                let place = (packet.sequence_number(), packet.timestamp(), payload);
+                (place, packet.marker_bit())
             });
             left.collect()
         }
@@ -398,6 +408,19 @@ mod tests {
         assert_eq!(source.send(5, SETS).len(), 1);
         let next = source.send(5, KEY);
         assert_eq!(next[0].0, left[1].0.wrapping_add(2));
+    }
+
+    #[test]
+    fn a_frame_does_not_end_before_its_first_slice() {
+        let mut source = Source::new();
+        let markers: Vec<bool> = [SETS, MESSAGE, KEY, &[0x41, 0x1a]]
+            .iter()
+            .map(|payload| {
+                let left = source.send_marked(0, payload);
+                left.iter().all(|(_, is_marked)| *is_marked)
+            })
+            .collect();
+        assert_eq!(markers, [false, false, true, true]);
     }
 
     #[test]
