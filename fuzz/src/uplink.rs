@@ -38,7 +38,7 @@ pub fn uplink(data: &[u8]) {
                     let left = uplink
                         .leaves(&packet(step & 3, sequence, size), now)
                         .unwrap();
-                    assert_eq!(left.number, sent as u16);
+                    assert_eq!(left.number, Some(sent as u16));
                     sent += 1;
                 }
             }

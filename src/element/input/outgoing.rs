@@ -320,6 +320,9 @@ impl Outgoing {
 mod tests {
     use super::*;
 
+    /// Number, timestamp and payload of a packet.
+    type Left = (u16, u32, Vec<u8>);
+
     /// A stream of H.264 through an open gate, and the numbers of what leaves.
     struct Source {
         outgoing: Outgoing,
@@ -346,15 +349,15 @@ mod tests {
             }
         }
 
-        /// Sends a packet of a frame, which has a marker. Returns number, timestamp and
-        /// payload of each that leaves.
-        fn send(&mut self, frame: u32, payload: &[u8]) -> Vec<(u16, u32, Vec<u8>)> {
+        /// Sends a packet of a frame, which has a marker. Returns the packets that
+        /// leave.
+        fn send(&mut self, frame: u32, payload: &[u8]) -> Vec<Left> {
             let left = self.send_marked(frame, payload);
             left.into_iter().map(|(packet, _)| packet).collect()
         }
 
         /// As [`Self::send`], with the marker of each.
-        fn send_marked(&mut self, frame: u32, payload: &[u8]) -> Vec<((u16, u32, Vec<u8>), bool)> {
+        fn send_marked(&mut self, frame: u32, payload: &[u8]) -> Vec<(Left, bool)> {
             self.sequence += 1;
             let packet = RtpPacketBuilder::<_, &[u8]>::new()
                 .payload_type(96)
