@@ -320,9 +320,6 @@ impl Outgoing {
 mod tests {
     use super::*;
 
-    /// Number, timestamp and payload of a packet.
-    type Left = (u16, u32, Vec<u8>);
-
     /// A stream of H.264 through an open gate, and the numbers of what leaves.
     struct Source {
         outgoing: Outgoing,
@@ -349,15 +346,8 @@ mod tests {
             }
         }
 
-        /// Sends a packet of a frame, which has a marker. Returns the packets that
-        /// leave.
+        /// Sends a packet of a frame, with a marker. Returns what leaves.
         fn send(&mut self, frame: u32, payload: &[u8]) -> Vec<Left> {
-            let left = self.send_marked(frame, payload);
-            left.into_iter().map(|(packet, _)| packet).collect()
-        }
-
-        /// As [`Self::send`], with the marker of each.
-        fn send_marked(&mut self, frame: u32, payload: &[u8]) -> Vec<(Left, bool)> {
             self.sequence += 1;
             let packet = RtpPacketBuilder::<_, &[u8]>::new()
                 .payload_type(96)
@@ -372,12 +362,24 @@ mod tests {
             let left = passage.packets.iter().map(|buffer| {
                 let bytes = buffer.map_readable().unwrap();
                 let packet = RtpPacket::parse(&bytes).unwrap();
-                let payload = packet.payload().to_vec();
-                let place = (packet.sequence_number(), packet.timestamp(), payload);
-                (place, packet.marker_bit())
+                Left {
+                    sequence: packet.sequence_number(),
+                    timestamp: packet.timestamp(),
+                    marker: packet.marker_bit(),
+                    payload: packet.payload().to_vec(),
+                }
             });
             left.collect()
         }
+    }
+
+    /// A packet that left.
+    #[derive(Debug, PartialEq)]
+    struct Left {
+        sequence: u16,
+        timestamp: u32,
+        marker: bool,
+        payload: Vec<u8>,
     }
 
     const KEY: &[u8] = &[0x65, 0x88];
@@ -394,13 +396,13 @@ mod tests {
         // Frame 1 fits, and its message leaves with it.
         assert_eq!(source.send(1, MESSAGE), []);
         let large = [&[0x41, 0x9a][..], &vec![0; 200_000]].concat();
-        let left = source.send(1, &large);
-        assert_eq!((left.len(), &left[0].2[..]), (2, MESSAGE));
-        assert_eq!(left[0].0, key[0].0.wrapping_add(1));
-        assert_eq!(
-            (left[1].0, left[1].1),
-            (left[0].0.wrapping_add(1), left[0].1)
-        );
+        let [message, frame] = &source.send(1, &large)[..] else {
+            panic!();
+        };
+        assert_eq!(message.payload, MESSAGE);
+        assert_eq!(message.sequence, key[0].sequence.wrapping_add(1));
+        assert_eq!(frame.sequence, key[0].sequence.wrapping_add(2));
+        assert_eq!(frame.timestamp, message.timestamp);
         // Frame 2 does not, and neither does its message, nor one without a frame.
         assert_eq!(source.send(2, MESSAGE), []);
         assert_eq!(source.send(2, &[0x41, 0x9a]), []);
@@ -410,20 +412,15 @@ mod tests {
         source.outgoing.set_thinning(None);
         assert_eq!(source.send(5, SETS).len(), 1);
         let next = source.send(5, KEY);
-        assert_eq!(next[0].0, left[1].0.wrapping_add(2));
+        assert_eq!(next[0].sequence, frame.sequence.wrapping_add(2));
     }
 
     #[test]
     fn a_frame_does_not_end_before_its_first_slice() {
         let mut source = Source::new();
-        let markers: Vec<bool> = [SETS, MESSAGE, KEY, &[0x41, 0x1a]]
-            .iter()
-            .map(|payload| {
-                let left = source.send_marked(0, payload);
-                left.iter().all(|(_, is_marked)| *is_marked)
-            })
-            .collect();
-        assert_eq!(markers, [false, false, true, true]);
+        let mut marker = |payload| source.send(0, payload)[0].marker;
+        let all = [SETS, MESSAGE, KEY, &[0x41, 0x1a]];
+        assert_eq!(all.map(&mut marker), [false, false, true, true]);
     }
 
     #[test]
