@@ -1,14 +1,18 @@
 # `make demo` and `make test` do everything from a fresh Debian 12 with a Rust
 # toolchain. What is there already is not installed or built again.
 
-# Every system package that building, testing and the demo need; nowhere else.
-PACKAGES := \
-	ca-certificates gcc libc6-dev libssl-dev pkg-config \
-	libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev \
-	gstreamer1.0-tools gstreamer1.0-nice \
+# What the element, its tests and the demo need once they are built.
+RUNTIME := \
+	ca-certificates gstreamer1.0-tools gstreamer1.0-nice \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
-	iproute2 python3 python3-gi gir1.2-gstreamer-1.0
+	iproute2 python3
+
+# Every system package that building, testing and the demo need; nowhere else.
+PACKAGES := \
+	gcc libc6-dev libssl-dev pkg-config \
+	libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev \
+	$(RUNTIME) python3-gi gir1.2-gstreamer-1.0
 
 # What the tests of the stage's page need besides.
 BROWSER := chromium
@@ -35,6 +39,10 @@ RANDOM_MINUTES ?=
 # Where `make test-deb` keeps a Debian 12 and the packages that it downloaded.
 DEB_CACHE ?= target/deb-cache
 
+# Where `make test-matrix` runs, and where it keeps these releases.
+RELEASES ?= bookworm trixie sid
+MATRIX_CACHE ?= target/matrix-cache
+
 # What the cookbook's stand-ins for cameras, servers and screens need.
 COOKBOOK_PACKAGES := \
 	gir1.2-gst-rtsp-server-1.0 libnginx-mod-rtmp nginx-core \
@@ -47,7 +55,7 @@ MUTATED ?= src/whip/** src/ivs/** src/media/**
 SECONDS ?= 60
 
 .PHONY: help demo test test-browser test-long bench-uplink system build fmt clippy lower doc tests \
-	demos deb test-deb lint-packaging cookbook fuzz mutants
+	demos deb test-deb test-matrix lint-packaging cookbook fuzz mutants
 # The steps share one target directory and cargo uses every core by itself.
 .NOTPARALLEL:
 
@@ -63,6 +71,8 @@ help:
 	@echo 'make deb              the packages gstreamer1.0-ivs and ivs-stage, in target/debian'
 	@echo 'make test-deb         installs, tries and removes them in a fresh Debian 12 (as root;'
 	@echo '                      DEB_CACHE=… is where it keeps that)'
+	@echo 'make test-matrix      the element with the GStreamer of Debian 12, 13 and sid (as root; about'
+	@echo '                      15 minutes; RELEASES=sid chooses, MATRIX_CACHE=… keeps them)'
 	@echo 'make cookbook         runs the recipes of docs/cookbook.md against a local stage'
 	@echo 'make fuzz SECONDS=60  each fuzz target in turn, for that long'
 	@echo 'make mutants          which changes of the value modules no unit test notices (hours;'
@@ -136,6 +146,10 @@ test-deb: deb
 	@cargo cinstall --version >/dev/null 2>&1 || cargo install --locked cargo-c@0.10.24
 	packaging/test_packages.sh target/debian "$(DEB_CACHE)"
 	packaging/test_cinstall.sh
+
+test-matrix: system
+	@scripts/system.sh mmdebstrap
+	scripts/test_matrix.sh "$(MATRIX_CACHE)" "$(RUNTIME)" $(RELEASES)
 
 lint-packaging: system
 	@scripts/system.sh shellcheck systemd python3-venv
