@@ -357,6 +357,11 @@ impl MediaPad {
         self.chain.encoder_settings()
     }
 
+    /// Begins with the whole picture, as a session does.
+    pub(crate) fn begin_whole_picture(&self) {
+        self.chain.begin_whole_picture();
+    }
+
     /// Suits the picture of an own encoder to its bit rate.
     pub(crate) fn suit_picture(&self, bit_rate: u64) {
         self.chain.suit_picture(bit_rate);

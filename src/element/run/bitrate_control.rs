@@ -117,6 +117,7 @@ impl BitrateControl {
             narrowing: Narrowing::default(),
             thinned: None,
         };
+        pad.begin_whole_picture();
         control.follow(element);
         control
     }

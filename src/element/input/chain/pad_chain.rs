@@ -199,6 +199,13 @@ impl PadChain {
         }
     }
 
+    /// Begins with the whole picture, as a session does.
+    pub(in super::super) fn begin_whole_picture(&self) {
+        if let Some(Parts::Video(video)) = self.chain().as_deref().map(|chain| &chain.parts) {
+            video.begin_whole();
+        }
+    }
+
     /// Suits the picture of an own encoder to its bit rate.
     pub(in super::super) fn suit_picture(&self, bit_rate: u64) {
         if let Some(Parts::Video(video)) = self.chain().as_deref().map(|chain| &chain.parts) {

@@ -37,8 +37,18 @@ pub(super) struct RawVideoChain {
     /// What was set on the encoder, as a launch line has it.
     pub(super) encoder_settings: String,
     pub(super) watch: Arc<EncoderWatch>,
+    /// Whether the application has set the encoder up.
+    is_applications: bool,
     picture: Mutex<Picture>,
     built: Instant,
+}
+
+/// An encoder whose device is open.
+struct OpenEncoder {
+    element: gst::Element,
+    /// As in [`RawVideoChain`].
+    settings: String,
+    is_applications: bool,
 }
 
 /// The picture that leaves.
@@ -85,7 +95,11 @@ impl RawVideoChain {
         rate.set_property("max-duplication-time", LONGEST_REPEAT.nseconds());
         let scale = row.add("videoconvertscale", BASE)?;
         let filter = row.add_filter(&gst::Caps::new_any())?;
-        let (encoder, encoder_settings) = open_encoder(settings, failed, setup)?;
+        let OpenEncoder {
+            element: encoder,
+            settings: encoder_settings,
+            is_applications,
+        } = open_encoder(settings, failed, setup)?;
         let pushed = row.push(encoder.clone());
         let filtered = pushed.and_then(|()| row.add_filter(&encoded_caps()));
         filtered
@@ -101,6 +115,7 @@ impl RawVideoChain {
             watch: EncoderWatch::new(&encoder),
             encoder,
             encoder_settings,
+            is_applications,
             picture: Mutex::default(),
             built: Instant::now(),
         };
@@ -162,40 +177,56 @@ impl RawVideoChain {
         let rate = video.frame_rate.unwrap_or(f64::from(max_frame_rate));
         let frame_rate = rate.clamp(f64::from(MIN_FRAME_RATE), f64::from(max_frame_rate));
         let bit_rate = suggested_bit_rate(size, frame_rate);
-        let caps = {
-            let mut picture = self.picture();
-            picture.full = Some(FullPicture {
-                size,
-                frame_rate,
-                max_frame_rate,
-                bit_rate,
-            });
-            picture.caps()
-        };
-        self.filter.set_property("caps", caps);
-        if let Some(encoder) = Encoder::new(&self.encoder) {
+        self.picture().full = Some(FullPicture {
+            size,
+            frame_rate,
+            max_frame_rate,
+            bit_rate,
+        });
+        self.apply_picture();
+        if let Some(encoder) = Encoder::new(&self.encoder).filter(|_| !self.is_applications) {
             encoder.set_users(settings.video_bit_rate(bit_rate));
         }
+    }
+
+    /// Begins with the whole picture, as a session does.
+    pub(super) fn begin_whole(&self) {
+        {
+            let mut picture = self.picture();
+            (picture.steps, picture.step) = (PictureSteps::default(), None);
+        }
+        self.apply_picture();
     }
 
     /// Makes the picture smaller or slower where a bit rate is too low for it, and whole
     /// again where it is not.
     pub(super) fn suit(&self, bit_rate: u64) {
         let now = self.built.elapsed();
-        let caps = {
+        let is_new = {
             let mut picture = self.picture();
             let Some(full) = picture.full else {
                 return;
             };
             let step = picture.steps.update(bit_rate, full.bit_rate, now);
-            if picture.step.replace(step) == Some(step) {
+            picture.step.replace(step) != Some(step)
+        };
+        if is_new {
+            self.apply_picture();
+        }
+    }
+
+    /// Sets the caps of the picture that suits. Another thread may do so at the same time:
+    /// the newest picture has to win.
+    fn apply_picture(&self) {
+        loop {
+            let caps = self.picture().caps();
+            if self.filter.property::<gst::Caps>("caps") != caps {
+                gst::info!(CAT, obj = self.filter, "the picture is {caps}");
+                self.filter.set_property("caps", &caps);
+            }
+            if self.picture().caps() == caps {
                 return;
             }
-            picture.caps()
-        };
-        if self.filter.property::<gst::Caps>("caps") != caps {
-            gst::info!(CAT, obj = self.filter, "{bit_rate} bit/s suit {caps}");
-            self.filter.set_property("caps", caps);
         }
     }
 
@@ -229,22 +260,26 @@ fn open_encoder(
     settings: &ChainSettings,
     failed: &[String],
     setup: &EncoderSetup<'_>,
-) -> Result<(gst::Element, String), CapsError> {
+) -> Result<OpenEncoder, CapsError> {
     let mut refused = Vec::new();
     for (name, known) in candidates(settings, failed) {
         let Ok(encoder) = gst::ElementFactory::make(name).build() else {
             refused.push(format!("{name} can't be made"));
             continue;
         };
-        let is_set_up = setup(&encoder);
-        let applied = match known.filter(|_| !is_set_up) {
+        let is_applications = setup(&encoder);
+        let applied = match known.filter(|_| !is_applications) {
             Some(known) => set_up_for(&encoder, known, settings),
             None => String::new(),
         };
         // Hardware encoders open their device here.
         let is_open = encoder.set_state(gst::State::Ready).is_ok();
         if is_open && makes_h264(&encoder) {
-            return Ok((encoder, applied));
+            return Ok(OpenEncoder {
+                element: encoder,
+                settings: applied,
+                is_applications,
+            });
         }
         let _ = encoder.set_state(gst::State::Null);
         refused.push(match is_open {
@@ -284,17 +319,22 @@ fn request_key_frame(encoder: &gst::Element) {
 
 fn picture_caps(size: PictureSize, max_rate: u32) -> gst::Caps {
     let side = |side| i32::try_from(side).unwrap_or(i32::MAX);
-    let rate = |rate| gst::Fraction::new(side(rate), 1);
     gst::Caps::builder("video/x-raw")
         .field("format", gst::List::new(["I420", "NV12"]))
         .field("width", side(size.width))
         .field("height", side(size.height))
         .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
-        .field(
-            "framerate",
-            gst::FractionRange::new(rate(MIN_FRAME_RATE), rate(max_rate)),
-        )
+        .field("framerate", rates(max_rate))
         .build()
+}
+
+/// GStreamer takes no range of one value.
+fn rates(max: u32) -> glib::SendValue {
+    let rate = |rate| gst::Fraction::new(i32::try_from(rate).unwrap_or(i32::MAX), 1);
+    match max > MIN_FRAME_RATE {
+        true => gst::FractionRange::new(rate(MIN_FRAME_RATE), rate(max)).to_send_value(),
+        false => rate(MIN_FRAME_RATE).to_send_value(),
+    }
 }
 
 /// Byte-stream, in which metadata can be inserted.
@@ -310,3 +350,26 @@ fn encoded_caps() -> gst::Caps {
 }
 
 const BAD_OR_GL: &str = "gstreamer1.0-gl or gstreamer1.0-plugins-bad";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_highest_frame_rate_is_a_limit_too() {
+        gst::init().unwrap();
+        let size = PictureSize {
+            width: 640,
+            height: 360,
+        };
+        let offered = "video/x-raw,framerate=[1/1,60/1]"
+            .parse::<gst::Caps>()
+            .unwrap();
+        for (max, expected) in [(10, "10/1"), (8, "10/1"), (15, "[ 10/1, 15/1 ]")] {
+            let caps = picture_caps(size, max).intersect(&offered);
+            let rate = caps.structure(0).unwrap().value("framerate").unwrap();
+            let expected = format!("framerate=(fraction){expected}");
+            assert!(caps.to_string().contains(&expected), "{max}: {rate:?}");
+        }
+    }
+}
