@@ -255,6 +255,38 @@ fn buffers_that_are_not_what_their_caps_say_are_left_out() {
     }
 }
 
+/// A list's buffers are looked at one by one.
+#[test]
+fn lists_of_pictures() {
+    let stage = stage();
+    let launch = format!("appsrc name=source is-live=true format=time caps={PICTURES} ! whip. ");
+    let mut publisher = Publisher::to_stage(&launch, &stage);
+    publisher.play();
+    let source = publisher.pipeline.by_name("source").unwrap();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let over = is_over.clone();
+    let pushing = std::thread::spawn(move || {
+        for number in 0_u64.. {
+            if over.load(Ordering::SeqCst) {
+                return;
+            }
+            let sizes = [(PICTURE, 0), (1000, 10)];
+            let buffers = sizes.map(|(size, later)| {
+                let sample = sample(PICTURES, size, Some(number * 25 + later));
+                sample.buffer_owned().unwrap()
+            });
+            let list = buffers.into_iter().collect::<gst::BufferList>();
+            let _: gst::FlowReturn = source.emit_by_name("push-buffer-list", &[&list]);
+            // The pace of a source.
+            std::thread::sleep(Duration::from_millis(25));
+        }
+    });
+    publisher.wait_state("publishing");
+    wait_section(&stage, Kind::Video, |video| decodable(video) >= 40);
+    is_over.store(true, Ordering::SeqCst);
+    pushing.join().unwrap();
+}
+
 #[test]
 fn a_size_that_changes_with_every_picture() {
     let stage = stage();

@@ -69,8 +69,9 @@ impl Entry {
         if pad.pad_flags().contains(gst::PadFlags::FLUSHING) {
             return flow;
         }
-        if let Err(error) = flow {
-            self.chain.flow_failed(error);
+        match flow {
+            Ok(_) => self.chain.flow_passed(),
+            Err(error) => self.chain.flow_failed(error),
         }
         Ok(flow.unwrap_or(gst::FlowSuccess::Ok))
     }

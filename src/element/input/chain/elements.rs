@@ -4,6 +4,13 @@ use gst::prelude::*;
 
 use super::super::stream_format::{CapsError, MissingElement};
 
+/// The pad at which what comes into a row's bin reaches its first element. A list of buffers
+/// arrives here one by one, but not at the pad of the bin.
+pub(super) fn entrance(bin: &gst::Bin) -> Option<gst::Pad> {
+    let ghost = bin.static_pad("sink")?;
+    ghost.downcast_ref::<gst::GhostPad>()?.target()
+}
+
 /// Elements that are linked one behind the other, in a bin of their own.
 pub(super) struct Row {
     pub(super) bin: gst::Bin,

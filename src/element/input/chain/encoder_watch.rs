@@ -136,7 +136,9 @@ impl KeyFrames {
         self.latest = Some(at);
         let key_frame = *self.key_frame.get_or_insert(at);
         let is_due = match at.checked_sub(key_frame) {
-            Some(since) => since + step.unwrap_or_default() > KEY_FRAME_INTERVAL + ROUNDING,
+            Some(since) => {
+                since.saturating_add(step.unwrap_or_default()) > KEY_FRAME_INTERVAL + ROUNDING
+            }
             // Another source, whose times begin anew.
             None => true,
         };

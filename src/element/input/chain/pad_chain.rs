@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
@@ -9,6 +10,7 @@ use super::super::pad_stream::PadStream;
 use super::super::rtp_sender::RtpSender;
 use super::super::stream_format::CapsError;
 use super::EncoderSetup;
+use super::elements::entrance;
 use super::encoded;
 use super::kind::MediaKind;
 use super::metadata::Metadata;
@@ -29,6 +31,8 @@ pub(in super::super) struct PadChain {
     sizes: Arc<SizeCheck>,
     /// Whether a buffer has come in.
     is_fed: AtomicBool,
+    /// Whether the last buffer did not pass.
+    is_failing: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -38,7 +42,14 @@ struct State {
     chain: Option<Arc<Chain>>,
     /// The factories of encoders that failed since the run began.
     failed: Vec<String>,
+    /// Since when no buffer has passed.
+    failing_since: Option<Instant>,
+    /// Whether the pad has left the element.
+    has_left: bool,
 }
+
+/// What comes in may fail to pass for so long.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The elements for one kind of media.
 struct Chain {
@@ -69,6 +80,7 @@ impl PadChain {
             metadata: Arc::default(),
             sizes: SizeCheck::new(name),
             is_fed: AtomicBool::new(false),
+            is_failing: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -119,7 +131,10 @@ impl PadChain {
         self.lock().failed.push(name.clone());
         self.replace(bin, None);
         match self.prepare(bin, chain.kind.clone()) {
-            Ok(_) => {
+            Ok(kind) => {
+                if let Some(format) = kind.format() {
+                    self.stream.announce(format);
+                }
                 let next = self.encoder().map(|encoder| factory_name(&encoder));
                 let next = next.unwrap_or_default();
                 let text = format!(
@@ -165,10 +180,19 @@ impl PadChain {
         }
     }
 
-    /// Notes that the elements did not take what came in.
+    /// Notes that the elements took what came in.
+    pub(in super::super) fn flow_passed(&self) {
+        if self.is_failing.swap(false, Ordering::AcqRel) {
+            self.lock().failing_since = None;
+        }
+    }
+
+    /// Notes that the elements did not take what came in. An element that was between two
+    /// forms of caps takes the next buffer.
     pub(in super::super) fn flow_failed(&self, error: gst::FlowError) {
         let is_end = matches!(error, gst::FlowError::Flushing | gst::FlowError::Eos);
         match self.chain() {
+            Some(_) if !is_end && !self.has_failed_for(PATIENCE) => {}
             Some(chain) if !is_end => match &chain.parts {
                 // Its error message has come already.
                 Parts::Video(video) if video.watch.has_failed() => {}
@@ -181,6 +205,12 @@ impl PadChain {
             },
             _ => {}
         }
+    }
+
+    fn has_failed_for(&self, time: Duration) -> bool {
+        self.is_failing.store(true, Ordering::Release);
+        let since = *self.lock().failing_since.get_or_insert_with(Instant::now);
+        since.elapsed() >= time
     }
 
     /// The video encoder, if the chain has one.
@@ -240,17 +270,18 @@ impl PadChain {
 
     /// Removes the chain from the bin.
     pub(in super::super) fn leave(&self, bin: &gst::Bin) {
-        let chain = self.lock().chain.take();
+        let chain = {
+            let mut state = self.lock();
+            state.has_left = true;
+            state.chain.take()
+        };
         if let Some(chain) = chain {
             chain.leave(bin);
         }
     }
 
     fn refuse_failed(&self, text: &str) {
-        self.stream.refuse(CapsError::Chain(format!(
-            "the elements that prepare it failed: {text}; check that the caps upstream say what \
-             the buffers hold"
-        )));
+        self.stream.refuse(failed_chain(text));
     }
 
     /// Makes the chain fit media of this kind.
@@ -259,17 +290,36 @@ impl PadChain {
         let fits = |chain: &Arc<Chain>| chain.kind.has_chain_of(&kind) && !chain.has_failed();
         let chain = match self.chain().filter(fits) {
             Some(chain) => Some(chain),
-            None => {
-                self.replace(bin, None);
-                let chain = self.build(bin, &kind, &settings)?;
-                self.replace(bin, chain.clone());
-                chain
-            }
+            None => self.begin_chain(bin, &kind, &settings)?,
         };
         if let Some(chain) = chain {
             chain.set_format(&kind, &settings);
         }
         Ok(kind)
+    }
+
+    /// Builds a chain and puts it in place. Of several encoders, the first that starts.
+    fn begin_chain(
+        &self,
+        bin: &gst::Bin,
+        kind: &MediaKind,
+        settings: &ChainSettings,
+    ) -> Result<Option<Arc<Chain>>, CapsError> {
+        self.replace(bin, None);
+        loop {
+            let chain = self.build(bin, kind, settings)?;
+            let Some(error) = self.replace(bin, chain.clone()) else {
+                return Ok(chain);
+            };
+            self.replace(bin, None);
+            match chain.as_deref().map(|chain| &chain.parts) {
+                Some(Parts::Video(video)) if !self.has_left() => {
+                    let name = factory_name(&video.encoder);
+                    self.lock().failed.push(name);
+                }
+                _ => return Err(failed_chain(&error.message)),
+            }
+        }
     }
 
     fn build(
@@ -297,10 +347,20 @@ impl PadChain {
     }
 
     /// Puts a chain in place of the one that is there; `None` links clocksync and sender.
-    fn replace(&self, bin: &gst::Bin, chain: Option<Arc<Chain>>) {
-        let before = std::mem::replace(&mut self.lock().chain, chain.clone());
+    /// Returns what failed.
+    fn replace(&self, bin: &gst::Bin, chain: Option<Arc<Chain>>) -> Option<glib::BoolError> {
+        let (before, has_left) = {
+            let mut state = self.lock();
+            // A handler of `encoder-setup` may have released the pad.
+            let kept = chain.clone().filter(|_| !state.has_left);
+            (std::mem::replace(&mut state.chain, kept), state.has_left)
+        };
+        if has_left && let Some(chain) = &chain {
+            chain.leave(bin);
+            return Some(glib::bool_error!("the pad was released"));
+        }
         if let (None, None) = (&before, &chain) {
-            return;
+            return None;
         }
         let source = self.sync.static_pad("src");
         if let Some(source) = &source
@@ -315,10 +375,13 @@ impl PadChain {
             None => self.sync.link_pads(Some("src"), &self.sender, Some("sink")),
             Some(chain) => chain.enter(bin, &self.sync, &self.sender),
         };
-        if let Err(error) = linked {
-            gst::warning!(CAT, obj = self.sync, "{}", error.message);
-            self.refuse_failed(&error.message);
-        }
+        linked
+            .inspect_err(|error| gst::warning!(CAT, obj = self.sync, "{}", error.message))
+            .err()
+    }
+
+    fn has_left(&self) -> bool {
+        self.lock().has_left
     }
 
     fn chain(&self) -> Option<Arc<Chain>> {
@@ -399,7 +462,7 @@ impl Chain {
 /// Leaves out raw audio that is not what its caps say.
 fn check_sizes(bin: &gst::Bin, stream: &Arc<PadStream>, sizes: &Arc<SizeCheck>) {
     let (stream, sizes) = (stream.clone(), sizes.clone());
-    if let Some(sink) = bin.static_pad("sink") {
+    if let Some(sink) = entrance(bin) {
         sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| match &info.data {
             Some(gst::PadProbeData::Buffer(buffer)) if !sizes.passes(buffer, &stream) => {
                 // The bindings don't leave it to GStreamer, which would for Drop.
@@ -409,6 +472,13 @@ fn check_sizes(bin: &gst::Bin, stream: &Arc<PadStream>, sizes: &Arc<SizeCheck>) 
             _ => gst::PadProbeReturn::Ok,
         });
     }
+}
+
+fn failed_chain(text: &str) -> CapsError {
+    CapsError::Chain(format!(
+        "the elements that prepare it failed: {text}; check that the caps upstream say what the \
+         buffers hold"
+    ))
 }
 
 fn factory_name(element: &gst::Element) -> String {

@@ -69,10 +69,10 @@ impl RawAudioChain {
             });
             gst::Array::from_values(shares).to_send_value()
         };
-        let matrix = match audio.has_positions {
-            true => gst::Array::default(),
-            false => gst::Array::from_values([row(0), row(1)]),
-        };
-        self.convert.set_property("mix-matrix", matrix);
+        // An empty matrix is none for GStreamer 1.22 only, later ones leave out channels.
+        if !audio.has_positions {
+            let matrix = gst::Array::from_values([row(0), row(1)]);
+            self.convert.set_property("mix-matrix", matrix);
+        }
     }
 }

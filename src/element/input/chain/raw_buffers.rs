@@ -88,9 +88,12 @@ impl PictureTimes {
     /// Mends the timestamp of a picture that comes in at `pad`.
     pub(super) fn mend(&self, pad: &gst::Pad, picture: &mut gst::Buffer) {
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_later = |pts: &gst::ClockTime| last.is_none_or(|last| *pts > last);
+        // From 292 years on it is a negative one that was computed unsigned.
+        let is_later = |pts: &gst::ClockTime| {
+            pts.nseconds() <= i64::MAX.unsigned_abs() && last.is_none_or(|last| *pts > last)
+        };
         let pts = picture.pts().filter(is_later).or_else(|| {
-            let after = last.map(|last| last + STEP);
+            let after = last.map(|last| last.saturating_add(STEP));
             now(pad).max(after)
         });
         if pts != picture.pts() {
@@ -134,5 +137,12 @@ mod tests {
         assert_eq!(mended(&all(&[50, 20, 90])), all(&[50, 51, 90]));
         assert_eq!(mended(&[Some(5), None, Some(9)]), all(&[5, 6, 9]));
         assert_eq!(mended(&[None]), [None], "without a clock");
+    }
+
+    #[test]
+    fn a_negative_timestamp_is_none() {
+        let negative = Some(u64::MAX / 1_000_000 - 5);
+        assert_eq!(mended(&[Some(5), negative, Some(9)]), [5, 6, 9].map(Some));
+        assert_eq!(mended(&[negative]), [None], "without a clock");
     }
 }

@@ -9,7 +9,7 @@ use gst::prelude::*;
 use super::super::known_encoders::Encoder;
 use super::super::pad_stream::PadStream;
 use super::super::stream_format::CapsError;
-use super::elements::Row;
+use super::elements::{Row, entrance};
 use super::encoded::pay_h264;
 use super::encoder_watch::EncoderWatch;
 use super::kind::{MIN_FRAME_RATE, RawVideo};
@@ -130,7 +130,7 @@ impl RawVideoChain {
         stream: &Arc<PadStream>,
         sizes: &Arc<SizeCheck>,
     ) {
-        let Some(sink) = bin.static_pad("sink") else {
+        let Some(sink) = entrance(bin) else {
             return;
         };
         let (watch, stream) = (self.watch.clone(), stream.clone());

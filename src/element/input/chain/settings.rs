@@ -45,7 +45,8 @@ impl ChainSettings {
     pub(super) fn video_bit_rate(&self, suggested: u64) -> u64 {
         match self.max_bit_rate {
             DEFAULT_MAX_BITRATE => suggested.min(DEFAULT_MAX_BITRATE.into()),
-            chosen => chosen.into(),
+            // More would exceed what a stage accepts, with audio and headers.
+            chosen => chosen.min(DEFAULT_MAX_BITRATE).into(),
         }
     }
 
