@@ -7,11 +7,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-mkdir -p "$1"
-cache=$(realpath "$1")
-packages=$2
-releases=("${@:3}")
-
 # In seconds: several times what each takes on two cores.
 suite_bound=1800
 demo_bound=120
@@ -24,6 +19,11 @@ fail() {
 ((EUID == 0)) || fail 'only root can make the chroots.'
 grep -qx 'VERSION_CODENAME=bookworm' /etc/os-release ||
     fail 'this is no Debian 12: what is built here may not run there.'
+
+mkdir -p "$1"
+cache=$(realpath "$1")
+packages=$2
+releases=("${@:3}")
 
 scratch=$(mktemp -d "$cache/run-XXXXXX")
 root=$scratch/root
