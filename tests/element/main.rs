@@ -20,6 +20,8 @@ mod bad_settings;
 mod clean_log;
 mod descriptors;
 mod documentation;
+mod encoded;
+mod encoders;
 mod filler;
 mod latency;
 mod limits;
