@@ -28,6 +28,7 @@ mod retrying;
 mod secrets;
 mod silence_timeout;
 mod stop;
+mod test_files;
 mod tls;
 mod tokens;
 mod unusable_answers;
