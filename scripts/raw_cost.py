@@ -39,7 +39,7 @@ def publish(built, pipeline, seconds):
         os.symlink(f"{built}/libgstivs.so", f"{folder}/libgstivs.so")
         key = f"{folder}/key"
         stage = subprocess.Popen(
-            [f"{built}/ivs-stage", "serve", "--key-file", key],
+            [f"{built}/ivs-stage", "serve", "--no-page", "--key-file", key],
             stdout=subprocess.PIPE,
             text=True,
         )
