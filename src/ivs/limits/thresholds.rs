@@ -6,8 +6,12 @@
 /// The most that a publisher may send, in bit/s: IVS disconnects above it.
 pub const VIDEO_BIT_RATE: u64 = 8_500_000;
 pub(super) const AUDIO_BIT_RATE: u64 = 160_000;
-pub(super) const FRAME_RATES: (f64, f64) = (10.0, 60.0);
-pub(super) const KEY_FRAME_SECONDS: f64 = 2.0;
+/// The lowest frame rate, in frames a second.
+pub const MIN_FRAME_RATE: u32 = 10;
+pub(super) const FRAME_RATES: (f64, f64) = (MIN_FRAME_RATE as f64, 60.0);
+/// The longest time between two key frames, in seconds.
+pub const KEY_FRAME_DISTANCE: u32 = 2;
+pub(super) const KEY_FRAME_SECONDS: f64 = KEY_FRAME_DISTANCE as f64;
 pub(in super::super) const MIN_SHORT_SIDE: u32 = 160;
 /// 720p. Portrait counts as 720p too, which is not documented (inferred).
 pub(in super::super) const SHORT_SIDE: u32 = 720;

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
+use crate::ivs::KEY_FRAME_DISTANCE;
+
 /// An encoder that makes no picture for so long does not work.
 const FIRST_PICTURE: Duration = Duration::from_secs(3);
 
@@ -13,7 +15,7 @@ const FIRST_PICTURE: Duration = Duration::from_secs(3);
 const MOST_DELAYED: u32 = 10;
 
 /// The longest time between two key frames.
-const KEY_FRAME_INTERVAL: gst::ClockTime = gst::ClockTime::from_seconds(2);
+const KEY_FRAME_INTERVAL: gst::ClockTime = gst::ClockTime::from_seconds(KEY_FRAME_DISTANCE as u64);
 
 /// By which the times of pictures are rounded.
 const ROUNDING: gst::ClockTime = gst::ClockTime::from_mseconds(1);

@@ -2,11 +2,9 @@
 
 use super::super::stream_format::{CapsError, ForeignCodec, StreamFormat};
 use super::memory::{MemoryConverter, converter};
+use crate::ivs::MIN_FRAME_RATE;
 use crate::media::PictureSize;
 use crate::whip::Track;
-
-/// The lowest frame rate that IVS accepts.
-pub(super) const MIN_FRAME_RATE: u32 = 10;
 
 /// What comes in at a pad.
 #[derive(Clone, Debug)]

@@ -12,21 +12,18 @@ use super::super::stream_format::CapsError;
 use super::elements::{Row, entrance};
 use super::encoded::pay_h264;
 use super::encoder_watch::EncoderWatch;
-use super::kind::{MIN_FRAME_RATE, RawVideo};
+use super::kind::RawVideo;
 use super::raw_buffers::{PictureTimes, SizeCheck};
 use super::settings::ChainSettings;
 use super::video_encoders::{VideoEncoder, candidates, no_encoder, set_up};
 use super::{BASE, EncoderSetup, GOOD};
 use crate::element::log::CAT;
-use crate::ivs::{PICTURE_BOUNDS, suggested_bit_rate};
+use crate::ivs::{KEY_FRAME_DISTANCE, MIN_FRAME_RATE, PICTURE_BOUNDS, suggested_bit_rate};
 use crate::media::{FittedPicture, PictureSize, PictureStep, PictureSteps};
 
 /// The longest gap in which a picture is repeated. Without it those that were left out
 /// between two sessions would be made up for at once.
 const LONGEST_REPEAT: gst::ClockTime = gst::ClockTime::from_seconds(3);
-
-/// Seconds between two key frames, as IVS asks for at most.
-const KEY_FRAME_SECONDS: u32 = 2;
 
 /// The elements whose settings follow the caps and the network.
 pub(super) struct RawVideoChain {
@@ -305,7 +302,7 @@ fn makes_h264(encoder: &gst::Element) -> bool {
 }
 
 fn set_up_for(encoder: &gst::Element, known: &VideoEncoder, settings: &ChainSettings) -> String {
-    set_up(encoder, known, KEY_FRAME_SECONDS * settings.max_frame_rate)
+    set_up(encoder, known, KEY_FRAME_DISTANCE * settings.max_frame_rate)
 }
 
 fn request_key_frame(encoder: &gst::Element) {
