@@ -19,6 +19,7 @@ mod elements;
 mod encoded;
 mod encoder_watch;
 mod kind;
+mod media_chain;
 mod memory;
 mod metadata;
 mod pad_chain;

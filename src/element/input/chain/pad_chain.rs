@@ -9,14 +9,10 @@ use gst::prelude::*;
 use super::super::pad_stream::PadStream;
 use super::super::rtp_sender::RtpSender;
 use super::super::stream_format::CapsError;
-use super::EncoderSetup;
-use super::elements::entrance;
-use super::encoded;
 use super::kind::MediaKind;
+use super::media_chain::{Chain, Parts};
 use super::metadata::Metadata;
-use super::raw_audio::RawAudioChain;
 use super::raw_buffers::SizeCheck;
-use super::raw_video::RawVideoChain;
 use super::settings::ChainSettings;
 use crate::element::log::CAT;
 use crate::element::signals;
@@ -50,19 +46,6 @@ struct State {
 
 /// What comes in may fail to pass for so long.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// The elements for one kind of media.
-struct Chain {
-    bin: gst::Bin,
-    kind: MediaKind,
-    parts: Parts,
-}
-
-enum Parts {
-    Encoded,
-    Audio(RawAudioChain),
-    Video(RawVideoChain),
-}
 
 impl PadChain {
     /// `name` is that of the pad.
@@ -332,13 +315,7 @@ impl PadChain {
         let setup = |encoder: &gst::Element| signals::set_up_encoder(bin.upcast_ref(), encoder);
         let chain = Chain::new(&self.name, kind, settings, &failed, &setup)?;
         if let Some(chain) = &chain {
-            match &chain.parts {
-                Parts::Video(video) => {
-                    video.watch_pictures(&chain.bin, &self.stream, &self.sizes);
-                }
-                Parts::Audio(_) => check_sizes(&chain.bin, &self.stream, &self.sizes),
-                Parts::Encoded => {}
-            }
+            chain.watch_buffers(&self.stream, &self.sizes);
         }
         if let Some(chain) = chain.as_ref().filter(|chain| chain.kind.has_frames()) {
             self.metadata.insert_into(&chain.bin, &self.stream);
@@ -390,87 +367,6 @@ impl PadChain {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Chain {
-    /// `None` for RTP, which needs no elements.
-    fn new(
-        name: &str,
-        kind: &MediaKind,
-        settings: &ChainSettings,
-        failed: &[String],
-        setup: &EncoderSetup<'_>,
-    ) -> Result<Option<Self>, CapsError> {
-        let (bin, parts) = match kind {
-            MediaKind::Rtp => return Ok(None),
-            MediaKind::Opus => (encoded::opus(name)?, Parts::Encoded),
-            MediaKind::H264 => (encoded::h264(name)?, Parts::Encoded),
-            MediaKind::RawAudio(_) => {
-                let (bin, chain) = RawAudioChain::new(name)?;
-                (bin, Parts::Audio(chain))
-            }
-            MediaKind::RawVideo(video) => {
-                let (bin, chain) = RawVideoChain::new(name, video, settings, failed, setup)?;
-                (bin, Parts::Video(chain))
-            }
-        };
-        Ok(Some(Self {
-            bin,
-            kind: kind.clone(),
-            parts,
-        }))
-    }
-
-    fn set_format(&self, kind: &MediaKind, settings: &ChainSettings) {
-        match (&self.parts, kind) {
-            (Parts::Audio(chain), MediaKind::RawAudio(audio)) => chain.set_format(*audio, settings),
-            (Parts::Video(chain), MediaKind::RawVideo(video)) => chain.set_format(video, settings),
-            _ => {}
-        }
-    }
-
-    fn has_failed(&self) -> bool {
-        match &self.parts {
-            Parts::Video(video) => video.watch.has_failed(),
-            _ => false,
-        }
-    }
-
-    /// Before it is linked, so that its pads are active when the first event comes.
-    fn enter(
-        &self,
-        bin: &gst::Bin,
-        sync: &gst::Element,
-        sender: &RtpSender,
-    ) -> Result<(), glib::BoolError> {
-        bin.add(&self.bin)?;
-        self.bin.link_pads(Some("src"), sender, Some("sink"))?;
-        self.bin.sync_state_with_parent()?;
-        sync.link_pads(Some("src"), &self.bin, Some("sink"))
-    }
-
-    fn leave(&self, bin: &gst::Bin) {
-        self.bin.set_locked_state(true);
-        let _ = self.bin.set_state(gst::State::Null);
-        if self.bin.parent().as_ref() == Some(bin.upcast_ref()) {
-            let _ = bin.remove(&self.bin);
-        }
-    }
-}
-
-/// Leaves out raw audio that is not what its caps say.
-fn check_sizes(bin: &gst::Bin, stream: &Arc<PadStream>, sizes: &Arc<SizeCheck>) {
-    let (stream, sizes) = (stream.clone(), sizes.clone());
-    if let Some(sink) = entrance(bin) {
-        sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| match &info.data {
-            Some(gst::PadProbeData::Buffer(buffer)) if !sizes.passes(buffer, &stream) => {
-                // The bindings don't leave it to GStreamer, which would for Drop.
-                drop(info.data.take());
-                gst::PadProbeReturn::Handled
-            }
-            _ => gst::PadProbeReturn::Ok,
-        });
     }
 }
 
