@@ -503,11 +503,12 @@ impl ElementImpl for IvsWhipSink {
 
 impl BinImpl for IvsWhipSink {
     fn handle_message(&self, message: gst::Message) {
-        // An error of a peer connection goes to the session, which retries or posts
-        // an error. An error of an element behind a pad goes to the pipeline.
+        // An error of a pad's clocksync goes to the pipeline. One of its chain goes to the
+        // pad, which replaces an encoder or is left out. All others are of a peer
+        // connection, and go to the session, which retries or posts an error.
         if let gst::MessageView::Error(error) = message.view()
             && let Some(child) = message.src()
-            && !belongs_to_pad(child)
+            && !is_clocksync(child)
         {
             let text = format!("{}: {}", child.name(), error.error().message());
             gst::debug!(CAT, imp = self, "{text}");
@@ -527,9 +528,8 @@ impl BinImpl for IvsWhipSink {
     }
 }
 
-/// Whether an element belongs to a pad: clocksync. All others in the bin belong to
-/// a peer connection.
-fn belongs_to_pad(child: &gst::Object) -> bool {
+/// Whether an element is a pad's clocksync.
+fn is_clocksync(child: &gst::Object) -> bool {
     let factory = child
         .downcast_ref::<gst::Element>()
         .and_then(|element| element.factory());

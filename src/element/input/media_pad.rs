@@ -53,9 +53,9 @@ struct Entry {
 }
 
 impl Entry {
-    /// Times the buffer, and mends a chain that needs it.
+    /// Times the buffer, and replaces an encoder that does not work.
     fn before(&self, pad: &gst::GhostPad, buffer: Option<&gst::BufferRef>) {
-        self.chain.mend(bin_of(pad).as_ref());
+        self.chain.replace_failed_encoder(bin_of(pad).as_ref());
         self.stream.tell_timing(self.timing.buffer(pad, buffer));
     }
 

@@ -98,7 +98,7 @@ impl PadChain {
     }
 
     /// Replaces an encoder that does not work. On the pad's streaming thread.
-    pub(in super::super) fn mend(&self, bin: Option<&gst::Bin>) {
+    pub(in super::super) fn replace_failed_encoder(&self, bin: Option<&gst::Bin>) {
         self.is_fed.store(true, Ordering::Release);
         let (Some(bin), Some(chain)) = (bin, self.chain()) else {
             return;

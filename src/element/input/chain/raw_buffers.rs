@@ -85,8 +85,8 @@ impl PictureTimes {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Mends the timestamp of a picture that comes in at `pad`.
-    pub(super) fn mend(&self, pad: &gst::Pad, picture: &mut gst::Buffer) {
+    /// Lets the timestamp rise of a picture that comes in at `pad`.
+    pub(super) fn let_rise(&self, pad: &gst::Pad, picture: &mut gst::Buffer) {
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // From 292 years on it is a negative one that was computed unsigned.
         let is_later = |pts: &gst::ClockTime| {
@@ -123,7 +123,7 @@ mod tests {
             let mut picture = gst::Buffer::new();
             let pts = time.map(gst::ClockTime::from_mseconds);
             picture.make_mut().set_pts(pts);
-            state.mend(&pad, &mut picture);
+            state.let_rise(&pad, &mut picture);
             picture.pts().map(gst::ClockTime::mseconds)
         };
         times.iter().map(mend).collect()

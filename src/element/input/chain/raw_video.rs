@@ -152,7 +152,7 @@ impl RawVideoChain {
                 drop(info.data.take());
                 return gst::PadProbeReturn::Handled;
             }
-            times.mend(pad, picture);
+            times.let_rise(pad, picture);
             let time = picture.pts();
             if let Some(encoder) = encoder.upgrade()
                 && watch.feed(time)
