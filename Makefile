@@ -164,7 +164,7 @@ cookbook: build
 fuzz: system
 	@scripts/system.sh g++
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz@0.13.2
-	@for target in answer reply token rtp h264 rtcp uplink; do \
+	@for target in answer reply token rtp h264 rtcp uplink stage; do \
 		mkdir -p fuzz/corpus/$$target && \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target \
 			$$(ls -d fuzz/seeds/* tests/fixtures/* | grep -E "/($$target|$${target}s|$${target%y}ies)$$") \

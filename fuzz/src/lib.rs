@@ -17,6 +17,7 @@ mod h264;
 mod reply;
 mod rtcp;
 mod rtp;
+mod stage;
 mod token;
 mod uplink;
 
@@ -25,5 +26,6 @@ pub use h264::h264;
 pub use reply::reply;
 pub use rtcp::rtcp;
 pub use rtp::rtp;
+pub use stage::stage;
 pub use token::token;
 pub use uplink::uplink;

@@ -59,6 +59,11 @@ fn uplink() {
     holds(invariants::uplink, "uplink");
 }
 
+#[test]
+fn stage() {
+    holds(invariants::stage, "stage");
+}
+
 fn holds(invariant: fn(&[u8]), target: &str) {
     let seeds = seeds(target);
     seeds.iter().for_each(|seed| invariant(seed));
