@@ -65,7 +65,7 @@ const OF_GSTREAMER: &[&str] = &[
 #[ignore = "slow: make test-long"]
 fn twenty_publishers_with_random_faults_leave_nothing() {
     alone(
-        "soak::twenty_publishers_with_random_faults_leave_nothing",
+        "soak::many::twenty_publishers_with_random_faults_leave_nothing",
         || {
             let seed = number(SEED).unwrap_or_else(|| u64::from(glib::random_int()));
             let seconds = number(SECONDS).unwrap_or(600);

@@ -1,0 +1,3 @@
+//! Publishers that run for long while their stages fail at random.
+
+mod many;
