@@ -45,6 +45,10 @@ pub struct Report {
     /// Ended by the stage, since nothing came from the publisher.
     pub abandoned: u64,
     pub refused: u64,
+    /// How often each fault was played.
+    pub frozen: u64,
+    pub deaf: u64,
+    pub closings: u64,
 }
 
 impl FaultyStages {
@@ -82,6 +86,9 @@ impl FaultyStages {
             closed: count("closed"),
             abandoned: count("abandoned"),
             refused: count("refused"),
+            frozen: count("frozen"),
+            deaf: count("deaf"),
+            closings: count("closings"),
         }
     }
 }
@@ -108,7 +115,7 @@ fn serve() {
     let mut random = Random::new(seed.parse().unwrap());
     let (follow, events) = sync_channel(4096);
     let counting = thread::spawn(move || count(&events));
-    let key = env::temp_dir().join(format!("ivswhipsink-soak-{}", std::process::id()));
+    let key = env::temp_dir().join(format!("ivswhipsink-stages-{}", std::process::id()));
     let rules = Rules {
         patience: PATIENCE,
         key: ivs_stage::KeySource::File(key.clone()),
@@ -124,7 +131,7 @@ fn serve() {
     let gateway = gateway(&stages, random.next(), Arc::clone(&refused));
     report(&json!({ "endpoint": gateway.url("/"), "token": stages[0].token() }));
 
-    play_faults(&stages, &mut random);
+    let [frozen, deaf, closings] = play_faults(&stages, &mut random);
     let live: usize = stages.iter().map(live_after_the_end).sum();
     drop((gateway, stages));
     let [created, deleted, closed, abandoned] = counting.join().unwrap();
@@ -132,6 +139,7 @@ fn serve() {
     report(&json!({
         "live": live, "created": created, "deleted": deleted, "closed": closed,
         "abandoned": abandoned, "refused": refused,
+        "frozen": frozen, "deaf": deaf, "closings": closings,
     }));
 }
 
@@ -203,18 +211,22 @@ fn refusal(choice: usize) -> Option<Action> {
     }
 }
 
-/// One fault after the other, until standard input ends.
-fn play_faults(stages: &[Stage], random: &mut Random) {
+/// One fault after the other, until standard input ends. Returns how often a stage was
+/// frozen, lost its media, and closed its sessions.
+fn play_faults(stages: &[Stage], random: &mut Random) -> [u64; 3] {
     let (sender, ended) = channel::<()>();
     thread::spawn(move || {
         let _ = stdin().read_to_end(&mut Vec::new());
         drop(sender);
     });
     let goes_on = |time| ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
+    let mut played = [0; 3];
     while goes_on(Duration::from_millis(1000 + random.below(3000) as u64)) {
         let place = random.below(STAGES);
         let stage = &stages[place];
-        match random.below(4) {
+        let fault = random.below(4);
+        played[fault.min(2)] += 1;
+        match fault {
             0 => {
                 stage.freeze();
                 goes_on(SILENCE);
@@ -228,6 +240,7 @@ fn play_faults(stages: &[Stage], random: &mut Random) {
             _ => stage.close_sessions(),
         }
     }
+    played
 }
 
 fn live_after_the_end(stage: &Stage) -> usize {
