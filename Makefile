@@ -54,7 +54,12 @@ MUTATED ?= src/whip/** src/ivs/** src/media/**
 # How long each fuzz target runs.
 SECONDS ?= 60
 
-.PHONY: help demo test test-browser test-long bench-uplink system build fmt clippy lower doc tests \
+# How long the soak runs, with how many elements; and the seed of the one to repeat.
+MINUTES ?= 60
+ELEMENTS ?= 1
+SEED ?=
+
+.PHONY: help demo test test-browser test-long soak bench-uplink system build fmt clippy lower doc tests \
 	demos deb test-deb test-matrix lint-packaging cookbook fuzz mutants
 # The steps share one target directory and cargo uses every core by itself.
 .NOTPARALLEL:
@@ -68,6 +73,9 @@ help:
 	@echo 'make bench-uplink     what arrives over a narrow or lossy wire (as root; RUNS=3, and'
 	@echo '                      SCENARIO and WHO, choose: scripts/bench_uplink.py --help)'
 	@echo 'make test-long        the slow proofs, with what they measured (about half an hour)'
+	@echo 'make soak MINUTES=60  one publisher and a stage with random faults, a line a minute (as root,'
+	@echo '                      else nothing is throttled); ELEMENTS=20: so many, in one process;'
+	@echo '                      SEED=… repeats one'
 	@echo 'make deb              the packages gstreamer1.0-ivs and ivs-stage, in target/debian'
 	@echo 'make test-deb         installs, tries and removes them in a fresh Debian 12 (as root;'
 	@echo '                      DEB_CACHE=… is where it keeps that)'
@@ -124,6 +132,11 @@ test-browser: build
 # What many starts, reconnects and restarts cost, and that nothing stays.
 test-long: build
 	cargo test --locked --test long -- --ignored --nocapture --test-threads=1
+
+soak: build
+	IVSWHIPSINK_SOAK_MINUTES='$(MINUTES)' IVSWHIPSINK_SOAK_ELEMENTS='$(ELEMENTS)' IVSWHIPSINK_SOAK_SEED='$(SEED)' \
+		cargo test --locked --test long -- --ignored --nocapture \
+		$(if $(filter 1,$(ELEMENTS)),soak::one::,soak::many::)
 
 # Not a test: it measures, for about half an hour, and needs root.
 bench-uplink: build

@@ -3,16 +3,27 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ivs_stage::{Event, Happening, Kind, SectionReport};
+use ivs_stage::{Ending, Event, Happening, Kind, SectionReport};
 
+use crate::alone::show;
+use crate::common::process::signal;
 use crate::harness::BOUND;
+use crate::wire::Wire;
+
+/// Longer than any of these tests.
+const TOKEN_MINUTES: &str = "2880";
+
+/// Files of a far end: the key for tokens, and what its stages print.
+const KEY: &str = "key";
+const ERRORS: &str = "errors";
 
 /// Counts of a stage's sessions.
 #[derive(Debug, Default)]
@@ -23,10 +34,16 @@ pub struct Counts {
     /// DELETEs answered with 200.
     pub deleted: usize,
     pub ended: usize,
+    /// Sessions that the stage ended since it did not hear their publisher.
+    pub abandoned: usize,
     /// Ended sessions without any audio packet.
     pub silent: usize,
     /// Seconds of audio so far, for each live session with media.
     pub playing: BTreeMap<u32, f64>,
+    /// Packets of each kind so far, for each live session.
+    packets: BTreeMap<u32, [u64; 2]>,
+    /// When audio and video of one session last grew both.
+    pub heard: Option<Instant>,
 }
 
 impl Counts {
@@ -45,6 +62,7 @@ impl Counts {
                 self.playing.insert(session, 0.0);
             }
             Happening::Media { session, sections } => {
+                self.listen(session, &sections);
                 if let (Some(seconds), Some(audio)) =
                     (self.playing.get_mut(&session), audio(&sections))
                 {
@@ -52,15 +70,36 @@ impl Counts {
                 }
             }
             Happening::Ended {
-                session, sections, ..
+                session,
+                sections,
+                reason,
             } => {
                 self.ended += 1;
+                let alone = matches!(reason, Ending::PeerLost | Ending::NeverConnected);
+                self.abandoned += usize::from(alone);
                 self.playing.remove(&session);
+                self.packets.remove(&session);
                 let packets = audio(&sections).map_or(0, |audio| audio.packets);
                 self.silent += usize::from(packets == 0);
             }
             _ => {}
         }
+    }
+
+    fn listen(&mut self, session: u32, sections: &[SectionReport]) {
+        let now = [Kind::Audio, Kind::Video].map(|kind| {
+            let of_kind = sections.iter().filter(|section| section.kind == kind);
+            of_kind.map(|section| section.packets).sum::<u64>()
+        });
+        let before = self.packets.insert(session, now).unwrap_or_default();
+        if now.iter().zip(before).all(|(now, before)| *now > before) {
+            self.heard = Some(Instant::now());
+        }
+    }
+
+    /// Sessions that have not ended.
+    pub fn live(&self) -> usize {
+        self.created - self.ended
     }
 
     fn port(&self, place: usize) -> String {
@@ -79,23 +118,34 @@ pub struct FarEnd {
     child: Child,
     reader: Option<JoinHandle<()>>,
     seen: Arc<(Mutex<Counts>, Condvar)>,
+    /// Where it runs, if not on this machine's loopback.
+    wire: Option<Arc<Wire>>,
     pub token: String,
 }
 
 impl FarEnd {
     pub fn start() -> Self {
+        Self::behind(None)
+    }
+
+    /// Starts a stage at the far end of a wire.
+    pub fn behind(wire: Option<Arc<Wire>>) -> Self {
         let scratch = env::temp_dir().join(format!("ivswhipsink-long-{}", std::process::id()));
         std::fs::create_dir_all(&scratch).unwrap();
-        let key = scratch.join("key");
-        let token = command("token").arg("--key-file").arg(&key).output();
+        let token = Command::new(program())
+            .args(["token", "--minutes", TOKEN_MINUTES, "--key-file"])
+            .arg(scratch.join(KEY))
+            .output();
         let token = String::from_utf8(token.unwrap().stdout).unwrap();
         let seen = Arc::default();
-        let (child, reader) = serve(command("serve").arg("--key-file").arg(&key), &seen);
+        let mut command = command(wire.as_deref(), &scratch);
+        let (child, reader) = serve(&mut command, &seen);
         let far_end = Self {
             scratch,
             child,
             reader: Some(reader),
             seen,
+            wire,
             token: token.trim_end().to_owned(),
         };
         far_end.wait("listening stage", listens);
@@ -142,20 +192,42 @@ impl FarEnd {
 
     /// Terminates the stage, which closes its sessions with a DTLS alert.
     pub fn close(&mut self) {
-        let signal = format!("kill -TERM {}", self.child.id());
-        let signalled = Command::new("sh").args(["-c", &signal]).status().unwrap();
-        assert!(signalled.success());
+        signal(&self.child, "TERM");
         self.gone();
+    }
+
+    /// Stops the process, as a machine that hangs.
+    pub fn freeze(&self) {
+        signal(&self.child, "STOP");
+    }
+
+    pub fn thaw(&self) {
+        signal(&self.child, "CONT");
     }
 
     /// Starts a new stage on the ports of the killed or closed one. It accepts
     /// the same token and knows none of the old sessions.
     pub fn restart(&mut self) {
-        let (port, regional_port) = self.look(|counts| (counts.port(0), counts.port(1)));
-        *self.seen.0.lock().unwrap() = Counts::default();
-        let mut command = command("serve");
-        command.arg("--key-file").arg(self.scratch.join("key"));
-        command.args(["--port", &port, "--regional-port", &regional_port]);
+        let regional_port = self.look(|counts| counts.port(1));
+        self.start_again(&regional_port);
+    }
+
+    /// Starts a new stage in the place of the killed or closed one: the endpoint
+    /// is the same, and leads to another regional host.
+    pub fn replace(&mut self) {
+        self.start_again("0");
+    }
+
+    fn start_again(&mut self, regional_port: &str) {
+        let port = self.look(|counts| counts.port(0));
+        // Since when nothing is heard does not begin again.
+        let heard = self.look(|counts| counts.heard);
+        *self.seen.0.lock().unwrap() = Counts {
+            heard,
+            ..Counts::default()
+        };
+        let mut command = command(self.wire.as_deref(), &self.scratch);
+        command.args(["--port", &port, "--regional-port", regional_port]);
         let (child, reader) = serve(&mut command, &self.seen);
         (self.child, self.reader) = (child, Some(reader));
         self.wait("listening stage", listens);
@@ -174,6 +246,10 @@ impl Drop for FarEnd {
         // Both fail if the stage has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if thread::panicking() {
+            let said = std::fs::read_to_string(self.scratch.join(ERRORS));
+            show(&said.unwrap_or_default());
+        }
         let _ = std::fs::remove_dir_all(&self.scratch);
     }
 }
@@ -182,8 +258,8 @@ fn listens(counts: &Counts) -> bool {
     !counts.endpoint.is_empty()
 }
 
-/// A command of the `ivs-stage` that was built with this test.
-fn command(name: &str) -> Command {
+/// The `ivs-stage` that was built with this test.
+fn program() -> PathBuf {
     let test = env::current_exe().unwrap();
     let built = test.parent().and_then(|directory| directory.parent());
     let stage = built.unwrap().join("ivs-stage");
@@ -192,8 +268,23 @@ fn command(name: &str) -> Command {
         "{} is not there: run `make test-long`, or `cargo build --workspace --bins` before",
         stage.display()
     );
-    let mut command = Command::new(stage);
-    command.arg(name);
+    stage
+}
+
+/// The command that runs a stage, here or at the far end of a wire.
+fn command(wire: Option<&Wire>, scratch: &Path) -> Command {
+    let mut command = match wire {
+        Some(wire) => wire.command(&program()),
+        None => Command::new(program()),
+    };
+    command.args(["serve", "--no-page", "--key-file"]);
+    command.arg(scratch.join(KEY));
+    let mut errors = OpenOptions::new();
+    errors.create(true).append(true);
+    command.stderr(errors.open(scratch.join(ERRORS)).unwrap());
+    if let Some(wire) = wire {
+        command.args(["--bind", wire.far()]);
+    }
     command
 }
 

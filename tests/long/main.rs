@@ -26,6 +26,7 @@ mod publisher;
 #[path = "../../src/random.rs"]
 #[allow(dead_code, reason = "shared with the property tests of the library")]
 mod random;
+mod wire;
 
 mod connecting;
 mod many;

@@ -37,6 +37,16 @@ impl Usage {
         }
     }
 
+    /// The lower one of each value.
+    pub fn min(&self, other: &Self) -> Self {
+        Self {
+            threads: self.threads.min(other.threads),
+            files: self.files.min(other.files),
+            memory: self.memory.min(other.memory),
+            allocated: self.allocated.min(other.allocated),
+        }
+    }
+
     /// The values once threads and files have not changed for [`POOL_IDLE`], so
     /// that no idle pool thread is counted.
     pub fn settled() -> Self {
@@ -64,9 +74,8 @@ impl Usage {
             }
             assert!(
                 start.elapsed() < 2 * POOL_IDLE,
-                "not back at {self}: {now}, threads {:?}, files {:?}",
-                thread_names(),
-                open_files()
+                "not back at {self}: {now}, {}",
+                held()
             );
             sleep(LOOK_AGAIN);
         }
@@ -99,6 +108,11 @@ pub fn cpu_time() -> Duration {
     let ticks = |place: usize| fields[place].parse::<u64>().unwrap();
     let (user, system) = (ticks(11), ticks(12));
     Duration::from_millis((user + system) * 1000 / TICKS_A_SECOND)
+}
+
+/// The names of the threads and files.
+pub fn held() -> String {
+    format!("threads {:?}, files {:?}", thread_names(), open_files())
 }
 
 fn entries(directory: &str) -> usize {

@@ -6,6 +6,7 @@
 
 mod many;
 mod minute;
+mod one;
 
 use std::env;
 use std::time::Duration;
