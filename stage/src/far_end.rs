@@ -288,7 +288,7 @@ impl FarEnd {
             after_ms,
         });
         if self.state.rules.key_frame_on_connect {
-            self.request_key_frames();
+            self.relay.want_key_frame(now);
         }
     }
 

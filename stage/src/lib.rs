@@ -55,9 +55,9 @@
 //!
 //! Each viewer gets a publisher's packets through a queue of its own, 512 packets
 //! long. What doesn't fit is dropped for that viewer alone; its video goes on with
-//! the next key frame. Viewers' key-frame requests reach the publisher at most
-//! every half second, and what a viewer lost on its way comes from the stage
-//! again. Of simulcast layers a viewer gets the first one that the offer names.
+//! the next key frame. Viewers' key-frame requests reach the publisher a second
+//! after its last key frame at the earliest, and what a viewer lost on its way
+//! comes from the stage again. Of simulcast layers a viewer gets the first one that the offer names.
 //! When a publisher's session ends, so do those of its viewers; a new session of
 //! the same participant takes over the viewers of an older one that has not ended.
 //! Media beyond what a viewer's network carries are lost: the stage doesn't

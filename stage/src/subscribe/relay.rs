@@ -12,9 +12,9 @@ use crate::h264;
 use crate::offer::Kind;
 use crate::subscribe::audience::{Audience, Media};
 
-/// Shortest time between two key-frame requests to a publisher, whatever the
-/// number of viewers.
-const INTERVAL: Duration = Duration::from_millis(500);
+/// Shortest time from a key frame, or a request for one, to the next request,
+/// whatever the number of viewers.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Relay {
@@ -23,7 +23,10 @@ pub(crate) struct Relay {
     session: u32,
     /// When the next request may leave, if a viewer wants one.
     due: Option<Instant>,
+    /// The last request or key frame.
     last: Option<Instant>,
+    /// SSRC and RTP timestamp of the last key frame.
+    key_frame: Option<(u32, u32)>,
 }
 
 impl Relay {
@@ -34,6 +37,7 @@ impl Relay {
             session,
             due: None,
             last: None,
+            key_frame: None,
         }
     }
 
@@ -52,16 +56,27 @@ impl Relay {
         if self.due.is_none_or(|due| due > now) {
             return false;
         }
+        self.begin_interval(now);
+        true
+    }
+
+    /// A key frame begins, or goes on: all viewers that wanted one get it.
+    fn note_key_frame(&mut self, now: Instant, ssrc: u32, timestamp: u32) {
+        if self.key_frame.replace((ssrc, timestamp)) != Some((ssrc, timestamp)) {
+            self.begin_interval(now);
+        }
+    }
+
+    fn begin_interval(&mut self, now: Instant) {
         self.due = None;
         self.last = Some(now);
         self.audience
             .key_frame_requested(&self.participant, self.session);
-        true
     }
 
     /// Hands a packet to the viewers. Of simulcast layers they get the first one
     /// that the offer names.
-    pub(crate) fn forward(&self, rtc: &Rtc, mid: Mid, rid: Option<Rid>, packet: &RtpPacket) {
+    pub(crate) fn forward(&mut self, rtc: &Rtc, mid: Mid, rid: Option<Rid>, packet: &RtpPacket) {
         if !self.audience.watches(&self.participant, self.session) {
             return;
         }
@@ -85,6 +100,11 @@ impl Relay {
         let Some(format) = params.next() else {
             return;
         };
+        let key_frame = kind == Kind::Video && h264::inspect(&packet.payload).key_frame;
+        if key_frame {
+            let (ssrc, timestamp) = (*packet.header.ssrc, packet.header.timestamp);
+            self.note_key_frame(packet.timestamp, ssrc, timestamp);
+        }
         let media = Media {
             kind,
             session: self.session,
@@ -92,7 +112,7 @@ impl Relay {
             sequence: *packet.seq_no,
             timestamp: packet.header.timestamp,
             marker: packet.header.marker,
-            key_frame: kind == Kind::Video && h264::inspect(&packet.payload).key_frame,
+            key_frame,
             after_gap: false,
             arrived: packet.timestamp,
             extensions: ExtensionValues {
@@ -110,19 +130,41 @@ impl Relay {
 mod tests {
     use super::*;
 
-    #[test]
-    fn many_wishes_are_one_request_in_each_interval() {
+    fn relay() -> (Relay, Instant) {
         let audience = Arc::new(Audience::default());
-        let mut relay = Relay::new(&audience, "p", 1);
-        let start = Instant::now();
+        (Relay::new(&audience, "p", 1), Instant::now())
+    }
+
+    #[test]
+    fn many_wishes_are_one_request_a_second() {
+        let (mut relay, start) = relay();
         assert!(!relay.take_request(start));
         relay.want_key_frame(start);
         assert!(relay.take_request(start));
-        let requests = (1..=1000u32).filter(|at| {
+        let requests = (1..=2500u32).filter(|at| {
             let now = start + Duration::from_millis((*at).into());
             relay.want_key_frame(now);
             relay.take_request(now)
         });
-        assert_eq!(requests.collect::<Vec<_>>(), [500, 1000]);
+        assert_eq!(requests.collect::<Vec<_>>(), [1000, 2000]);
+    }
+
+    #[test]
+    fn a_key_frame_fulfils_the_wishes_before_it_and_none_after_it() {
+        let (mut relay, start) = relay();
+        let after = |ms| start + Duration::from_millis(ms);
+        relay.want_key_frame(start);
+        assert!(relay.take_request(start));
+        relay.want_key_frame(after(100));
+        // The publisher's own, not the one that was requested.
+        relay.note_key_frame(after(400), 7, 9000);
+        assert_eq!(relay.due(), None);
+        // A viewer that came between two packets of it has half a key frame.
+        relay.want_key_frame(after(401));
+        relay.note_key_frame(after(402), 7, 9000);
+        assert_eq!(relay.due(), Some(after(1400)));
+        // One of another source, as after a restart of the encoder.
+        relay.note_key_frame(after(500), 8, 9000);
+        assert_eq!(relay.due(), None);
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use ivs_stage::{Happening, SessionReport, Stage};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::format::Codec;
-use str0m::media::{Direction, MediaKind, Mid};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcError};
@@ -306,6 +306,13 @@ impl Publisher {
 
     pub(crate) fn connect(&mut self) {
         assert!(self.run_until(BOUND, |event| matches!(event, Event::Connected)));
+    }
+
+    /// Requests a key frame of the video that it receives.
+    pub(crate) fn want_key_frame(&mut self) {
+        let mut direct = self.rtc.direct_api();
+        let video = direct.stream_rx_by_mid(self.video, None).unwrap();
+        video.request_keyframe(KeyframeRequestKind::Pli);
     }
 
     /// Sends Opus packets of 20 ms, faster than real time, without those in
