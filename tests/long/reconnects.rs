@@ -2,7 +2,7 @@
 
 use gst::prelude::*;
 
-use crate::alone::{alone_in_one_arena, show};
+use crate::alone::{alone_with_little_kept, show};
 use crate::far_end::FarEnd;
 use crate::process_usage::{GROWTH, Usage};
 use crate::publisher::{PATIENCE, Publisher, since_playing};
@@ -18,7 +18,7 @@ const AUDIO: &str = "audiotestsrc is-live=true ! opusenc ! rtpopuspay name=audio
 #[test]
 #[ignore = "slow: make test-long"]
 fn a_hundred_reconnects_leave_nothing() {
-    alone_in_one_arena("reconnects::a_hundred_reconnects_leave_nothing", || {
+    alone_with_little_kept("reconnects::a_hundred_reconnects_leave_nothing", || {
         let mut far_end = FarEnd::start();
         let publisher = Publisher::to(&far_end, AUDIO);
         // With `auto`, sessions closed so often would lead to another filler mode,

@@ -1,6 +1,6 @@
 //! Repeated starts and stops leak nothing.
 
-use crate::alone::{alone_in_one_arena, show};
+use crate::alone::{alone_with_little_kept, show};
 use crate::far_end::FarEnd;
 use crate::harness::AUDIO;
 use crate::process_usage::{GROWTH, Usage};
@@ -13,7 +13,7 @@ const WARM: usize = 10;
 #[test]
 #[ignore = "slow: make test-long"]
 fn two_hundred_rounds_of_one_pipeline_leave_nothing() {
-    alone_in_one_arena(
+    alone_with_little_kept(
         "rounds::two_hundred_rounds_of_one_pipeline_leave_nothing",
         || {
             let far_end = FarEnd::start();
@@ -26,7 +26,7 @@ fn two_hundred_rounds_of_one_pipeline_leave_nothing() {
 #[test]
 #[ignore = "slow: make test-long"]
 fn two_hundred_rounds_of_fresh_pipelines_leave_nothing() {
-    alone_in_one_arena(
+    alone_with_little_kept(
         "rounds::two_hundred_rounds_of_fresh_pipelines_leave_nothing",
         || {
             let far_end = FarEnd::start();

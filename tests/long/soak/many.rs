@@ -11,7 +11,7 @@ use gst::prelude::*;
 
 use super::minute::{HEADER, Minute, grown};
 use super::{ELEMENTS, MINUTE, MINUTES, SEED, number, seed};
-use crate::alone::{alone, show};
+use crate::alone::{alone_with_little_kept, show};
 use crate::faulty_stages::{FaultyStages, Report};
 use crate::harness::{self, AUDIO};
 use crate::logged::Logged;
@@ -63,7 +63,7 @@ const OF_GSTREAMER: &[&str] = &[
 #[test]
 #[ignore = "slow: make test-long"]
 fn twenty_publishers_with_random_faults_leave_nothing() {
-    alone(
+    alone_with_little_kept(
         "soak::many::twenty_publishers_with_random_faults_leave_nothing",
         || {
             let (seed, minutes) = (seed(), number(MINUTES).unwrap_or(10));

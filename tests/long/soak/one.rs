@@ -9,7 +9,7 @@ use gst::prelude::*;
 
 use super::minute::{HEADER, Minute, grown};
 use super::{MINUTE, MINUTES, Packets, SEED, number, seed};
-use crate::alone::{alone, show};
+use crate::alone::{alone_with_little_kept, show};
 use crate::far_end::FarEnd;
 use crate::process_usage::{Usage, cpu_time, held};
 use crate::publisher::Publisher;
@@ -37,7 +37,7 @@ const SAMPLE: Duration = Duration::from_secs(2);
 #[test]
 #[ignore = "slow: make soak"]
 fn one_publisher_is_back_on_air_after_each_fault() {
-    alone(
+    alone_with_little_kept(
         "soak::one::one_publisher_is_back_on_air_after_each_fault",
         || {
             let (seed, minutes) = (seed(), number(MINUTES).unwrap_or(5));
