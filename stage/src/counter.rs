@@ -39,12 +39,6 @@ pub struct SectionReport {
     pub seconds: f64,
     /// Number of H.264 key frames.
     pub key_frames: u64,
-    /// Media time between the last two H.264 key frames, in milliseconds.
-    #[serde(default)]
-    pub key_frame_distance_ms: Option<u64>,
-    /// Number of H.264 B-frames, which IVS doesn't allow.
-    #[serde(default)]
-    pub b_frames: u64,
     /// Width and height in pixels, by the last H.264 parameter set.
     pub size: Option<(u32, u32)>,
     /// The frames that could be decoded; `None` without video packets.
@@ -72,8 +66,6 @@ impl SectionReport {
             retransmitted_bytes: 0,
             seconds: 0.0,
             key_frames: 0,
-            key_frame_distance_ms: None,
-            b_frames: 0,
             size: None,
             frames: None,
             video: None,
@@ -99,9 +91,6 @@ pub(crate) struct Packet<'a> {
     pub(crate) payload: &'a [u8],
     pub(crate) at_ms: u64,
 }
-
-/// RTP ticks a second of H.264 (RFC 6184 5.1).
-const VIDEO_CLOCK: u64 = 90_000;
 
 /// Number of SSRCs of a section that are counted at a time. A publisher has one
 /// or two, and another one after each restart of its encoder.
@@ -209,25 +198,15 @@ impl Counter {
         &mut self.sources[place]
     }
 
-    /// Media time since the last key frame of the same SSRC, in milliseconds.
-    fn distance(&self, packet: &Packet<'_>) -> Option<u64> {
-        let (_, last) = self.key_frame_at.filter(|(ssrc, _)| *ssrc == packet.ssrc)?;
-        let ticks = packet.timestamp.checked_sub(last)?;
-        Some(ticks / (VIDEO_CLOCK / 1000))
-    }
-
     /// A key frame's packets have one timestamp, so it counts once.
     fn inspect(&mut self, packet: &Packet<'_>) {
         let found = h264::inspect(packet.payload);
         self.report.size = found.size.or(self.report.size);
         let picture = Some((packet.ssrc, packet.timestamp));
         if found.key_frame && self.key_frame_at != picture {
-            self.report.key_frame_distance_ms = self.distance(packet);
             self.key_frame_at = picture;
             self.report.key_frames += 1;
         }
-        let bidirectional = found.slice.is_some_and(|slice| slice.is_bidirectional());
-        self.report.b_frames += u64::from(bidirectional && found.begins_picture);
         let piece = Piece {
             ssrc: packet.ssrc,
             sequence: packet.sequence,
@@ -369,10 +348,6 @@ mod tests {
         counter.add(&packet(4, 1.1, &[0x41, 2]));
         counter.add(&packet(5, 1.2, &[0x65, 2]));
         assert_eq!(counter.report().key_frames, 2);
-        assert_eq!(counter.report().key_frame_distance_ms, Some(200));
-        assert_eq!(counter.report().b_frames, 0);
-        counter.add(&packet(6, 1.3, &[0x01, 0b1001_1100]));
-        assert_eq!(counter.report().b_frames, 1);
     }
 
     #[test]

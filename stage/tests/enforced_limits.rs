@@ -57,7 +57,8 @@ fn more_than_720_lines_end_the_session() {
 
 #[test]
 fn b_frames_end_the_session() {
-    let found = ending(&enforced(), BOUND, &[&[0x01, 0b1001_1100]]);
+    let key_frame: &[u8] = &[0x78, 0, 2, 0x67, 66, 0, 1, 0x68, 0, 2, 0x65, 0x88];
+    let found = ending(&enforced(), BOUND, &[key_frame, &[0x01, 0b1001_1100]]);
     assert_eq!(found, Some(Ending::BFramePresent));
 }
 

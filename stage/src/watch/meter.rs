@@ -85,8 +85,8 @@ impl Meter {
             key_frame_ms: video.and_then(|video| self.key_frame_distance(video, now)),
             size: video.and_then(|video| video.size),
             b_frames: video.map_or(0, |video| {
-                let before = std::mem::replace(&mut self.b_frames, video.b_frames);
-                video.b_frames.saturating_sub(before)
+                let b_frames = video.video.as_ref().map_or(0, |video| video.b_frames);
+                b_frames.saturating_sub(std::mem::replace(&mut self.b_frames, b_frames))
             }),
         }
     }
@@ -107,7 +107,10 @@ impl Meter {
             .saturating_duration_since(self.key_frame_at?)
             .as_millis();
         let open = u64::try_from(open).unwrap_or(u64::MAX);
-        Some(video.key_frame_distance_ms.unwrap_or(0).max(open)).filter(|distance| *distance > 0)
+        let report = video.video.as_ref();
+        let closed = report.and_then(|report| report.key_frame_distance_ms);
+        let distance = closed.map_or(0, |distance| distance.last).max(open);
+        Some(distance).filter(|distance| *distance > 0)
     }
 }
 
