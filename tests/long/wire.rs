@@ -4,8 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Goes when it is dropped. The namespace `soak-PID` of a killed test stays; `ip netns
-/// del` removes it.
+/// Goes when it is dropped. That of a killed test goes when the next one begins.
 #[derive(Debug)]
 pub struct Wire {
     namespace: String,
@@ -16,6 +15,7 @@ pub struct Wire {
 impl Wire {
     /// The error says what this user, or this machine, can't do.
     pub fn new() -> Result<Self, String> {
+        remove_stale()?;
         let process = std::process::id();
         // Apart for each process, as well as this can be.
         let [third, fourth] = [process / 64 % 256, process % 64 * 4];
@@ -63,6 +63,7 @@ impl Wire {
         run(&format!(
             "tc qdisc replace dev {device} root tbf rate {rate}kbit burst 10kb latency 200ms"
         ))
+        .map(drop)
     }
 
     /// Ends the limit.
@@ -78,14 +79,26 @@ impl Drop for Wire {
     }
 }
 
-fn run(line: &str) -> Result<(), String> {
+fn remove_stale() -> Result<(), String> {
+    for line in run("ip netns list")?.lines() {
+        let name = line.split(' ').next().unwrap_or_default();
+        let process = name.strip_prefix("soak-");
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            run(&format!("ip netns del {name}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns what the command prints.
+fn run(line: &str) -> Result<String, String> {
     let mut words = line.split(' ');
     let output = Command::new(words.next().unwrap_or_default())
         .args(words)
         .output()
         .map_err(|error| format!("{line}: {error}"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(format!("{line}: {}", said.trim_end()))

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
+use super::known_lines::is_known;
 use super::minute::{HEADER, Minute, grown};
 use super::{ELEMENTS, MINUTE, MINUTES, SEED, number, seed};
 use crate::alone::{alone_with_little_kept, show};
@@ -30,35 +31,6 @@ const VIDEO: &str = "videotestsrc is-live=true ! video/x-raw,width=284,height=16
 /// Limit of a stop. The element waits 3 s for its DELETE; on two cores with much other work
 /// the stop of a whole pipeline took 16 s.
 const STOP_BOUND: Duration = Duration::from_secs(30);
-
-/// What the element says to the faults, in its log and on the bus.
-const PLAYED: &[&str] = &[
-    "refused the offer (HTTP",
-    "connection refused",
-    "POST to http://...: failed: no reply came in time",
-    "POST to http://...: failed: the server closed the connection without a reply",
-    "no media connection with",
-    // It froze after its answer.
-    "answered, but no media connection came up within",
-    "was lost: nothing was received from it",
-    "was lost: the server closed it",
-    "The session could not be deleted (no reply came in time)",
-    "the session is still being ended, in the background",
-];
-/// What the element says where the encoders get too little of the processor.
-const OF_LOAD: &[&str] = &["frames a second, and IVS asks for"];
-/// What GStreamer 1.22 says now and then, without harm.
-const OF_GSTREAMER: &[&str] = &[
-    // A query meets a pad of an element that starts or stops.
-    ":src: could not send sticky events",
-    // The pads behind the payloader flush when the pipeline stops.
-    "rtphpay: Problem pushing SPS",
-    "rtphpay: Problem pushing PPS",
-    // An extended report (RFC 3611) that comes alone, from a stage that has received
-    // nothing yet.
-    "srtpdec: No SSRC found in buffer",
-    "srtpdec: Invalid buffer, dropping",
-];
 
 #[test]
 #[ignore = "slow: make test-long"]
@@ -94,7 +66,7 @@ fn play_minutes(seed: u64, elements: u64, minutes: u64) -> (Vec<Report>, Vec<Usa
         let seed = seed ^ (number << 32);
         let (report, after) = play_minute(seed, elements, &counts, &totals, &logged);
         show(&line(number as usize, after, &counts, &totals, &report).to_string());
-        assert_eq!(logged.other_than(is_played), []);
+        assert_eq!(logged.other_than(is_known), []);
         assert_eq!(report.live, 0);
         let ended = report.deleted + report.closed + report.abandoned;
         assert_eq!(report.created, ended);
@@ -126,12 +98,6 @@ fn line(number: usize, usage: Usage, counts: &Counts, totals: &Totals, report: &
             of(&counts.longest_stop),
         ),
     }
-}
-
-fn is_played(line: &str) -> bool {
-    let has_one = |texts: &[&str]| texts.iter().any(|text| line.contains(text));
-    let of_element = line.contains(" ivswhipsink whip: ");
-    has_one(OF_GSTREAMER) || of_element && (has_one(PLAYED) || has_one(OF_LOAD))
 }
 
 /// Of one minute.

@@ -4,6 +4,7 @@
 //! were played. Nothing may grow, no session may stay behind at a stage, and each
 //! publisher must be back on air in time.
 
+mod known_lines;
 mod many;
 mod minute;
 mod one;

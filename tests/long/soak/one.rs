@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
+use super::known_lines::is_known;
 use super::minute::{HEADER, Minute, grown};
 use super::{MINUTE, MINUTES, Packets, SEED, number, seed};
 use crate::alone::{alone_with_little_kept, show};
 use crate::far_end::FarEnd;
+use crate::harness;
+use crate::logged::Logged;
 use crate::process_usage::{Usage, cpu_time, held};
-use crate::publisher::Publisher;
+use crate::publisher::{Publisher, since_playing};
 use crate::random::Random;
 use crate::wire::Wire;
 
@@ -29,8 +32,11 @@ const BACK_BOUND: Duration = Duration::from_secs(60);
 /// From then to the end of the last session: the stage's patience with a publisher that it
 /// does not hear is 30 s.
 const END_BOUND: Duration = Duration::from_secs(45);
+/// Above the time in which the element notices that a stage that was frozen has lost it.
+const STAYS: Duration = Duration::from_secs(5);
 /// Idle threads of GLib's pools live for 15 s.
 const SETTLED: Duration = Duration::from_secs(16);
+const PUBLISHING: &str = "publishing";
 const TICK: Duration = Duration::from_millis(200);
 const SAMPLE: Duration = Duration::from_secs(2);
 
@@ -46,10 +52,15 @@ fn one_publisher_is_back_on_air_after_each_fault() {
             if let Err(reason) = &wire {
                 show(&format!("nothing is throttled, as root could: {reason}"));
             }
+            harness::init();
+            let logged = Logged::start();
             let (mut soak, mut random) = (Soak::start(wire.ok()), Random::new(seed));
             // What the first reconnect makes stays.
             soak.play(Fault::Restarted, Duration::ZERO, &mut random);
             soak.run(MINUTE * minutes as u32, &mut random);
+            for (line, count) in logged.other_than(is_known) {
+                show(&format!("logged {count} times: {line}"));
+            }
             soak.end();
         },
     );
@@ -217,18 +228,26 @@ impl Soak {
         self.abandoned += abandoned;
     }
 
-    /// Waits until media arrive that were sent after this call.
+    /// Waits until media arrive, and go on arriving: a stage that was frozen first reads
+    /// what came meanwhile.
     fn await_media(&mut self) {
-        let (begun, deadline) = (Instant::now(), Instant::now() + BACK_BOUND);
-        while self.heard().is_none_or(|heard| heard < begun) {
-            let state = self.state();
-            assert!(
-                Instant::now() < deadline,
-                "no media {BACK_BOUND:?} after the end of the fault, in {state}"
-            );
+        let begun = Instant::now();
+        self.minute.on_air_since = None;
+        loop {
             self.watch(TICK);
+            let state = self.state();
+            let on_air = self.minute.on_air_since;
+            if let Some(since) =
+                on_air.filter(|since| since.elapsed() > STAYS && state == PUBLISHING)
+            {
+                self.longest_back = self.longest_back.max(since - begun);
+                return;
+            }
+            assert!(
+                begun.elapsed() < BACK_BOUND + STAYS,
+                "not on air {BACK_BOUND:?} after the end of the fault, in {state}"
+            );
         }
-        self.longest_back = self.longest_back.max(begun.elapsed());
     }
 
     /// Waits until the stage has no session but the one on air.
@@ -379,5 +398,5 @@ impl Lost {
 }
 
 fn is_publishing(message: &gst::Message) -> bool {
-    crate::publisher::since_playing(message, "publishing").is_some()
+    since_playing(message, PUBLISHING).is_some()
 }
