@@ -27,7 +27,7 @@ use crate::remb::{REMB_INTERVAL, Remb};
 use crate::request_rules::SilenceRule;
 use crate::sessions::Command;
 use crate::state::StageState;
-use crate::subscribe::Relay;
+use crate::subscribe::{Relay, forwarded_layer};
 use crate::watch::Monitor;
 
 /// Time to send the peer a DTLS alert at the end.
@@ -295,7 +295,8 @@ impl FarEnd {
     fn request_key_frames(&mut self) {
         for mid in self.reception.video() {
             let mid = mid.as_str().into();
-            if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(mid, None) {
+            let layer = forwarded_layer(&self.rtc, mid);
+            if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(mid, layer) {
                 stream.request_keyframe(KeyframeRequestKind::Pli);
             }
         }

@@ -170,6 +170,56 @@ fn many_viewers_are_one_wish_for_a_key_frame_each_second() {
 }
 
 #[test]
+fn of_simulcast_layers_a_viewer_gets_the_first_one_and_its_key_frames() {
+    let stage = Stage::start(Rules::default()).unwrap();
+    let mut publisher = Publisher::with_layers(&["high", "low"]);
+    publisher.publish(&stage, &stage.token());
+    let participant = stage.sessions()[0].participant.clone();
+    let (stop, asked) = (Arc::new(AtomicBool::new(false)), channel());
+    let sending = thread::spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            let mut number = 0;
+            while !stop.load(Ordering::Relaxed) && publisher.rtc.is_alive() {
+                publisher.send_layer("low", number, &[0x41, 2]);
+                publisher.send_layer("high", number, &[0x41, 1]);
+                number += 1;
+                publisher.run_until(Duration::from_millis(30), |event| {
+                    if let Event::KeyframeRequest(request) = event {
+                        let _ = asked.0.send(request.rid.map(|rid| rid.to_string()));
+                    }
+                    false
+                });
+            }
+        }
+    });
+    let url = format!("{}subscribe/{participant}", regional(&stage));
+    let mut viewer = Publisher::viewer();
+    let reply = post(&url, &stage.token(), &viewer.offer);
+    viewer.accept(&reply.body);
+    viewer.connect();
+    let mut layers = Vec::new();
+    let enough = viewer.run_until(BOUND, |event| {
+        if let Event::RtpPacket(packet) = event {
+            layers.push(packet.payload[1]);
+        }
+        layers.len() >= 60
+    });
+    stop.store(true, Ordering::Relaxed);
+    sending.join().unwrap();
+    assert!(
+        enough && layers.iter().all(|layer| *layer == 1),
+        "{layers:?}"
+    );
+    let asked: Vec<_> = asked.1.try_iter().collect();
+    let high = Some("high".to_owned());
+    assert!(
+        !asked.is_empty() && asked.iter().all(|rid| *rid == high),
+        "{asked:?}"
+    );
+}
+
+#[test]
 fn what_a_viewer_missed_is_sent_again() {
     let stage = Stage::start(Rules::default()).unwrap();
     let live = Live::start(&stage);

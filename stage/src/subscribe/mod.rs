@@ -19,5 +19,5 @@ mod viewers;
 
 pub(crate) use audience::Audience;
 pub(crate) use post::{delete, post, subscribed_participant};
-pub(crate) use relay::Relay;
+pub(crate) use relay::{Relay, forwarded_layer};
 pub(crate) use viewers::Viewers;

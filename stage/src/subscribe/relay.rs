@@ -74,8 +74,8 @@ impl Relay {
             .key_frame_requested(&self.participant, self.session);
     }
 
-    /// Hands a packet to the viewers. Of simulcast layers they get the first one
-    /// that the offer names.
+    /// Hands a packet to the viewers, unless it is of a simulcast layer that is not
+    /// forwarded.
     pub(crate) fn forward(&mut self, rtc: &Rtc, mid: Mid, rid: Option<Rid>, packet: &RtpPacket) {
         if !self.audience.watches(&self.participant, self.session) {
             return;
@@ -83,11 +83,7 @@ impl Relay {
         let Some(media) = rtc.media(mid) else {
             return;
         };
-        let first_layer = match media.rids_rx() {
-            Rids::Specific(layers) => layers.first().copied(),
-            _ => None,
-        };
-        if rid.is_some() && rid != first_layer {
+        if rid.is_some() && rid != forwarded_layer(rtc, mid) {
             return;
         }
         let kind = if media.kind().is_video() {
@@ -123,6 +119,14 @@ impl Relay {
             payload: Arc::clone(&packet.payload),
         };
         self.audience.forward(&self.participant, &media);
+    }
+}
+
+/// Of simulcast layers, the one that viewers get: the first that the offer names.
+pub(crate) fn forwarded_layer(rtc: &Rtc, mid: Mid) -> Option<Rid> {
+    match rtc.media(mid)?.rids_rx() {
+        Rids::Specific(layers) => layers.first().copied(),
+        _ => None,
     }
 }
 

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use ivs_stage::{Happening, SessionReport, Stage};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::format::Codec;
-use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid};
+use str0m::media::{
+    Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer,
+};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcError};
@@ -188,7 +190,13 @@ impl Publisher {
     }
 
     pub(crate) fn with_check(video: Direction, check: FingerprintCheck) -> Self {
-        Self::peer(Direction::SendOnly, video, check)
+        Self::peer(Direction::SendOnly, video, check, &[])
+    }
+
+    /// With audio, and video in these simulcast layers.
+    pub(crate) fn with_layers(layers: &[&str]) -> Self {
+        let both = Direction::SendOnly;
+        Self::peer(both, both, FingerprintCheck::On, layers)
     }
 
     /// Not a publisher but a viewer: it receives both.
@@ -197,10 +205,11 @@ impl Publisher {
             Direction::RecvOnly,
             Direction::RecvOnly,
             FingerprintCheck::On,
+            &[],
         )
     }
 
-    fn peer(audio: Direction, video: Direction, check: FingerprintCheck) -> Self {
+    fn peer(audio: Direction, video: Direction, check: FingerprintCheck, layers: &[&str]) -> Self {
         let address = if_addrs::get_if_addrs().unwrap();
         let address = address
             .iter()
@@ -219,7 +228,11 @@ impl Publisher {
         rtc.add_local_candidate(Candidate::host(local, "udp").unwrap());
         let mut change = rtc.sdp_api();
         let audio = change.add_media(MediaKind::Audio, audio, None, None, None);
-        let video = change.add_media(MediaKind::Video, video, None, None, None);
+        let simulcast = (!layers.is_empty()).then(|| Simulcast {
+            send: layers.iter().map(|rid| SimulcastLayer::new(rid)).collect(),
+            recv: Vec::new(),
+        });
+        let video = change.add_media(MediaKind::Video, video, None, None, simulcast);
         let (offer, pending) = change.apply().unwrap();
         Self {
             rtc,
@@ -355,6 +368,13 @@ impl Publisher {
         self.send(self.video, Codec::H264, number, time, payload);
     }
 
+    /// Sends a frame of a simulcast layer in one packet, without waiting for it to leave.
+    pub(crate) fn send_layer(&mut self, rid: &str, number: u64, payload: &[u8]) {
+        let time = u32::try_from(number * 3000).unwrap();
+        let layer = Some(rid.into());
+        self.send_in(self.video, layer, Codec::H264, number, time, payload);
+    }
+
     /// Sends a frame of many packets of 1150 bytes, without waiting for them to
     /// leave.
     pub(crate) fn send_large_frame(&mut self, number: u64, packets: u64) {
@@ -378,11 +398,23 @@ impl Publisher {
     }
 
     fn send(&mut self, mid: Mid, codec: Codec, number: u64, time: u32, payload: &[u8]) {
+        self.send_in(mid, None, codec, number, time, payload);
+    }
+
+    fn send_in(
+        &mut self,
+        mid: Mid,
+        layer: Option<Rid>,
+        codec: Codec,
+        number: u64,
+        time: u32,
+        payload: &[u8],
+    ) {
         let mut params = self.rtc.codec_config().params().iter();
         let pt = params.find(|params| params.spec().codec == codec);
         let pt = pt.unwrap().pt();
         let mut direct = self.rtc.direct_api();
-        let stream = direct.stream_tx_by_mid(mid, None).unwrap();
+        let stream = direct.stream_tx_by_mid(mid, layer).unwrap();
         let packet = RtpWrite::new(pt, (1000 + number).into(), time, Instant::now(), payload);
         stream.write_rtp(packet.marker(true).nackable(true));
     }
