@@ -423,8 +423,9 @@ fn a_page_of_another_origin_may_subscribe() {
     assert_eq!(reply.header("access-control-expose-headers"), Some("*"));
 }
 
-/// Prints what 20 viewers of a 720p30 publisher (2.5 Mbit/s) cost the stage. The
-/// environment variable `IVS_STAGE` names another program than this build's.
+/// Prints what 20 viewers of a 720p30 publisher (2.5 Mbit/s) cost the stage, what
+/// reached them, and how long the stage took to answer meanwhile. The environment
+/// variable `IVS_STAGE` names another program than this build's.
 #[test]
 #[ignore = "measures; prints processor time and memory"]
 #[expect(clippy::print_stdout, reason = "its result")]
@@ -433,49 +434,36 @@ fn what_twenty_viewers_cost() {
     let mut publisher = Publisher::with_video(Direction::SendOnly);
     stage.publish(&mut publisher);
     let stop = Arc::new(AtomicBool::new(false));
+    let sent = Arc::new(AtomicUsize::new(0));
     let received = Arc::new(AtomicUsize::new(0));
-    let running = |mut peer: Publisher, mut step: Box<dyn FnMut(&mut Publisher) + Send>| {
-        let (stop, received) = (Arc::clone(&stop), Arc::clone(&received));
-        thread::spawn(move || {
-            while !stop.load(Ordering::Relaxed) && peer.rtc.is_alive() {
-                let before = peer.received;
-                step(&mut peer);
-                received.fetch_add(peer.received - before, Ordering::Relaxed);
-            }
-        })
-    };
-    let mut number = 0;
-    let mut next = Instant::now();
-    let sending = running(
-        publisher,
-        Box::new(move |publisher| {
-            publisher.send_large_frame(number, 9);
-            number += 1;
-            next += Duration::from_micros(33_333);
-            publisher.run_until(next.saturating_duration_since(Instant::now()), |_| false);
-        }),
-    );
-    let seconds = Duration::from_secs(15);
-    let mut viewers = Vec::new();
+    let mut threads = vec![measured::send(publisher, &stop, &sent)];
     for count in [0, 20] {
-        while viewers.len() < count {
-            let viewer = stage.watch();
-            let step = |viewer: &mut Publisher| {
-                viewer.run_until(Duration::from_millis(100), |_| false);
-            };
-            viewers.push(running(viewer, Box::new(step)));
+        while threads.len() <= count {
+            threads.push(measured::receive(stage.watch(), &stop, &received));
         }
-        let (before, start) = (stage.processor_time(), Instant::now());
-        thread::sleep(seconds);
-        let used = stage.processor_time() - before;
-        let part = used.as_secs_f64() / start.elapsed().as_secs_f64() * 100.0;
+        let counts = || [&sent, &received].map(|count| count.load(Ordering::Relaxed));
+        let (before, cpu, start) = (counts(), stage.processor_time(), Instant::now());
+        let mut slowest = Duration::ZERO;
+        while start.elapsed() < Duration::from_secs(15) {
+            thread::sleep(Duration::from_millis(500));
+            slowest = slowest.max(stage.reply_time());
+        }
+        let (used, time) = (stage.processor_time() - cpu, start.elapsed().as_secs_f64());
+        let after = counts();
+        let [sent, received] = [0, 1].map(|place| (after[place] - before[place]) as f64 / time);
         println!(
-            "{count} viewers: {part:.1} % of a core, {} kB",
+            "{count} viewers: {:.1} % of a core, {} kB; {sent:.0} packets/s from the publisher, \
+             {received:.0} to the viewers; an HTTP reply after {slowest:.1?} at most",
+            used.as_secs_f64() / time * 100.0,
             stage.memory_kb()
+        );
+        // With fewer it is the machine that was measured.
+        assert!(sent > 0.95 * measured::PACKETS, "the machine was too busy");
+        assert!(
+            received >= 0.95 * sent * count as f64,
+            "the machine was too busy"
         );
     }
     stop.store(true, Ordering::Relaxed);
-    sending.join().unwrap();
-    viewers.into_iter().for_each(|one| one.join().unwrap());
-    assert!(received.load(Ordering::Relaxed) > 0);
+    threads.into_iter().for_each(|one| one.join().unwrap());
 }

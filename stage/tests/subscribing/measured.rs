@@ -1,12 +1,80 @@
-//! A stage in a process of its own, which can be measured.
+//! A stage in a process of its own that can be measured, and peers that load it.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use str0m::Event;
 
-use crate::common::{Publisher, post, request};
+use crate::common::{Publisher, Reply, exchange, parse};
+
+const FRAME: Duration = Duration::from_micros(33_333);
+const FRAME_PACKETS: u64 = 9;
+/// Each second.
+pub(crate) const PACKETS: f64 = 30.0 * FRAME_PACKETS as f64;
+
+/// Sends frames. On a busy machine it leaves some out, since a burst of late ones
+/// would make it busier.
+pub(crate) fn send(
+    mut publisher: Publisher,
+    stop: &Arc<AtomicBool>,
+    sent: &Arc<AtomicUsize>,
+) -> JoinHandle<()> {
+    let (stop, sent) = (Arc::clone(stop), Arc::clone(sent));
+    thread::spawn(move || {
+        let mut next = Instant::now();
+        for number in 0.. {
+            if stop.load(Ordering::Relaxed) || !publisher.rtc.is_alive() {
+                return;
+            }
+            publisher.send_large_frame(number, FRAME_PACKETS);
+            let before = publisher.sent;
+            next = (next + FRAME).max(Instant::now() + FRAME / 3);
+            publisher.run_until(next.saturating_duration_since(Instant::now()), |_| false);
+            sent.fetch_add(publisher.sent - before, Ordering::Relaxed);
+        }
+    })
+}
+
+/// Counts what a viewer receives.
+pub(crate) fn receive(
+    mut viewer: Publisher,
+    stop: &Arc<AtomicBool>,
+    received: &Arc<AtomicUsize>,
+) -> JoinHandle<()> {
+    let (stop, received) = (Arc::clone(stop), Arc::clone(received));
+    thread::spawn(move || {
+        while !stop.load(Ordering::Relaxed) && viewer.rtc.is_alive() {
+            let before = viewer.received;
+            viewer.run_until(Duration::from_millis(100), |_| false);
+            received.fetch_add(viewer.received - before, Ordering::Relaxed);
+        }
+    })
+}
+
+/// For a machine on which much else runs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    parse(&exchange(method, url, headers, body, PATIENCE).unwrap())
+}
+
+fn connect(peer: &mut Publisher) {
+    assert!(peer.run_until(PATIENCE, |event| matches!(event, Event::Connected)));
+}
+
+fn post(url: &str, token: &str, offer: &str) -> Reply {
+    let authorization = format!("Bearer {token}");
+    let headers = [
+        ("Content-Type", "application/sdp"),
+        ("Authorization", authorization.as_str()),
+    ];
+    request("POST", url, &headers, offer)
+}
 
 pub(crate) struct Process {
     child: Child,
@@ -26,7 +94,7 @@ impl Process {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-        std::thread::spawn(move || lines.for_each(drop));
+        thread::spawn(move || lines.for_each(drop));
         Self {
             child,
             regional: format!("http://{}/", first["hosts"][1].as_str().unwrap()),
@@ -43,7 +111,7 @@ impl Process {
     pub(crate) fn publish(&self, publisher: &mut Publisher) {
         let reply = post(&self.regional, &self.token("publish"), &publisher.offer);
         publisher.accept(&reply.body);
-        publisher.connect();
+        connect(publisher);
     }
 
     pub(crate) fn watch(&self) -> Publisher {
@@ -55,8 +123,15 @@ impl Process {
         let reply = post(&url, &self.token("watch"), &viewer.offer);
         assert_eq!(reply.status, 201, "{}", reply.body);
         viewer.accept(&reply.body);
-        viewer.connect();
+        connect(&mut viewer);
         viewer
+    }
+
+    /// How long the stage takes to answer the page.
+    pub(crate) fn reply_time(&self) -> Duration {
+        let start = Instant::now();
+        request("GET", &format!("{}state.json", self.page), &[], "");
+        start.elapsed()
     }
 
     fn read(&self, file: &str) -> String {
