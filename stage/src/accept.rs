@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::record::Happening;
+use crate::event::Happening;
 use crate::state::StageState;
 
 /// Time until the next try after a failure. A connection that can't be accepted

@@ -18,9 +18,9 @@ use tokio::net::TcpStream;
 use tokio_io_timeout::TimeoutStream;
 
 use crate::accept::Acceptor;
+use crate::event::Happening;
 use crate::header_case::CasedStream;
 use crate::publish;
-use crate::record::Happening;
 use crate::reply::{Dropped, Reply, reply};
 use crate::reply_rules::{Connections, HeaderCase};
 use crate::resource;

@@ -104,6 +104,7 @@ mod answer;
 mod counter;
 mod datagram;
 mod endings;
+mod event;
 mod far_end;
 mod feedback;
 mod frames;
@@ -144,6 +145,7 @@ mod watch;
 
 pub use counter::SectionReport;
 pub use endings::{Ending, ViewerEnding};
+pub use event::{Event, Happening};
 pub use feedback::Feedback;
 pub use frames::FrameReport;
 pub use ivs_limits::MediaLimits;
@@ -151,7 +153,7 @@ pub use limits::Limits;
 pub use offer::{Direction, Kind, OfferSection};
 pub use participant_token::{KeyError, Lifetime, MintError, SigningKey, TokenWish};
 pub use profile::{Profile, UnknownProfile};
-pub use record::{Event, Happening, SessionReport};
+pub use record::SessionReport;
 pub use reply_rules::{
     AnswerForm, BundleLine, CandidatePlace, Certificate, Connections, HeaderCase, IceMode, Level,
     LocationForm, SectionAnswer,

@@ -9,10 +9,11 @@ use hyper::body::Incoming;
 
 use crate::admission::{check_content_type, check_token, read_offer};
 use crate::counter::SectionReport;
+use crate::event::Happening;
 use crate::far_end::FarEnd;
 use crate::offer::{OfferSection, ufrag};
 use crate::participant_token::random_id;
-use crate::record::{Happening, SessionReport};
+use crate::record::SessionReport;
 use crate::refused_post::RefusedPost;
 use crate::reply::{Reply, ReplyBody, pairs, reply};
 use crate::request_rules::TokenReuse;

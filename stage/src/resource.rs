@@ -8,7 +8,7 @@ use http::header::{AUTHORIZATION, ETAG, IF_MATCH};
 use http::{HeaderMap, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 
-use crate::record::Happening;
+use crate::event::Happening;
 use crate::reply::{Dropped, Reply, pairs, reply};
 use crate::reply_rules::LocationForm;
 use crate::request::{bearer, has_type, read_body};

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+use crate::event::Event;
 use crate::feedback::Feedback;
 use crate::ivs_limits::MediaLimits;
 use crate::limits::Limits;
-use crate::record::Event;
 use crate::reply_rules::{AnswerForm, Connections, HeaderCase, LocationForm};
 use crate::request_rules::{DeleteRule, PatchRule, Rate, SilenceRule, TokenReuse};
 use crate::video_rule::VideoRule;

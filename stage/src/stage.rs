@@ -10,9 +10,10 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::addresses::{check_media_address, first_media_address, listen, listen_page};
+use crate::event::{Event, Happening};
 use crate::http::{Door, serve};
 use crate::participant_token::{MintError, SigningKey, TokenWish};
-use crate::record::{Event, Happening, Record, SessionReport};
+use crate::record::{Record, SessionReport};
 use crate::rules::{KeySource, Rules};
 use crate::start_error::StartError;
 use crate::state::StageState;

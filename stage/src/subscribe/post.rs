@@ -8,9 +8,9 @@ use http::{HeaderMap, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 
 use crate::admission::{check_content_type, check_token, read_offer};
+use crate::event::Happening;
 use crate::offer::{Direction, Kind, OfferSection};
 use crate::participant_token::{is_participant_id, random_id};
-use crate::record::Happening;
 use crate::refused_post::RefusedPost;
 use crate::reply::{Reply, reply};
 use crate::resource;

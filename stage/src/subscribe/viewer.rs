@@ -15,10 +15,10 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep_until, timeout};
 
 use crate::endings::ViewerEnding;
+use crate::event::Happening;
 use crate::negotiation::{AnswerError, accept_viewer};
 use crate::offer::{Kind, OfferSection};
 use crate::presence::Presence;
-use crate::record::Happening;
 use crate::state::StageState;
 use crate::subscribe::audience::{Media, Subscription};
 use crate::subscribe::renumbering::Renumbering;

@@ -4,7 +4,8 @@
 use serde::Serialize;
 
 use crate::endings::{Ending, ViewerEnding};
-use crate::record::{Event, Happening, Record};
+use crate::event::{Event, Happening};
+use crate::record::Record;
 
 /// How far back the lines go.
 const MINUTES_MS: u64 = 5 * 60 * 1000;
