@@ -20,13 +20,13 @@ use crate::endings::Ending;
 use crate::event::Happening;
 use crate::feedback::Feedback;
 use crate::negotiation::{AnswerError, accept};
-use crate::offer::{Kind, OfferSection};
+use crate::offer::OfferSection;
 use crate::presence::{Absence, Presence};
 use crate::reception::Reception;
 use crate::record::millis;
 use crate::remb::{REMB_INTERVAL, Remb};
-use crate::request_rules::SilenceRule;
 use crate::sessions::Command;
+use crate::silence::Silence;
 use crate::state::StageState;
 use crate::subscribe::{Relay, forwarded_layer};
 use crate::watch::Monitor;
@@ -51,8 +51,7 @@ pub(crate) struct FarEnd {
     repaired: bool,
     remb: Remb,
     presence: Presence,
-    /// When the silence rule checks for media.
-    media_due: Option<Instant>,
+    silence: Silence,
     /// When the next `Media` event is due.
     next_media: Option<Instant>,
     /// When the next REMB is due.
@@ -86,7 +85,7 @@ impl FarEnd {
             repaired: false,
             remb: Remb::default(),
             presence: Presence::new(posted, state.rules.patience),
-            media_due: None,
+            silence: Silence::new(state.silence_rule()),
             next_media: None,
             next_remb: None,
             monitor: Monitor::new(session, posted),
@@ -124,10 +123,7 @@ impl FarEnd {
                 return Ending::Failed;
             };
             let now = Instant::now();
-            let ending = self.peer_ending(now).or_else(|| self.silence_ending(now));
-            if let Some(ending) =
-                ending.or_else(|| self.monitor.ending(now, &self.state, &self.reception))
-            {
+            if let Some(ending) = self.ending(now) {
                 return ending;
             }
             self.report_media(now);
@@ -187,7 +183,7 @@ impl FarEnd {
     fn next_wake(&self, rtc: Instant) -> Instant {
         let own = [
             self.presence.deadline(),
-            self.media_due,
+            self.silence.due(),
             self.next_media,
             self.next_remb,
             self.relay.due(),
@@ -274,12 +270,7 @@ impl FarEnd {
         self.next_media = interval.map(|interval| now + interval);
         let remb = self.state.rules.feedback == Feedback::Remb;
         self.next_remb = remb.then(|| now + REMB_INTERVAL);
-        self.media_due = match self.state.silence_rule() {
-            SilenceRule::Allowed => None,
-            SilenceRule::NoVideo { within } | SilenceRule::AnySection { within } => {
-                Some(now + within)
-            }
-        };
+        self.silence.begin(now);
         let after_ms = millis(self.posted.elapsed());
         self.state
             .record
@@ -364,25 +355,14 @@ impl FarEnd {
         });
     }
 
-    fn peer_ending(&self, now: Instant) -> Option<Ending> {
-        Some(match self.presence.absence(now)? {
+    /// How the session ends by now, if it does.
+    fn ending(&mut self, now: Instant) -> Option<Ending> {
+        let gone = self.presence.absence(now).map(|absence| match absence {
             Absence::Lost => Ending::PeerLost,
             Absence::NeverConnected => Ending::NeverConnected,
-        })
-    }
-
-    fn silence_ending(&mut self, now: Instant) -> Option<Ending> {
-        self.media_due.filter(|due| *due <= now)?;
-        self.media_due = None;
-        let mut sections = self.reception.sections();
-        let enough = match self.state.silence_rule() {
-            SilenceRule::Allowed => true,
-            SilenceRule::NoVideo { .. } => {
-                sections.any(|section| section.kind == Kind::Video && section.packets > 0)
-            }
-            SilenceRule::AnySection { .. } => sections.all(|section| section.packets > 0),
-        };
-        (!enough).then_some(Ending::Silent)
+        });
+        gone.or_else(|| self.silence.ending(now, &self.reception))
+            .or_else(|| self.monitor.ending(now, &self.state, &self.reception))
     }
 
     fn report_media(&mut self, now: Instant) {

@@ -133,6 +133,7 @@ mod rules;
 mod sdp_limits;
 mod sei;
 mod sessions;
+mod silence;
 mod stage;
 mod start_error;
 mod state;

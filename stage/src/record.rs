@@ -1,6 +1,6 @@
 //! Records what happens on a stage: events and the state of sessions come in,
-//! the list of events and a report of each session go out. It holds no secret:
-//! sessions have numbers here and no URLs, and there are no tokens and no SDP.
+//! the list of events and a report of each session go out. It holds no secret, as
+//! the events.
 
 use std::sync::mpsc::SyncSender;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
