@@ -76,10 +76,13 @@ fn announce(stage: &Stage, bind: Option<IpAddr>) {
         print_error(&format!("watch the stage at {page}"));
     }
     if bind.is_some_and(|address| !address.is_loopback()) {
-        print_error(
-            "listening beyond this machine: whoever reaches the page can watch, and get a token \
-             to publish",
-        );
+        print_error(match stage.page() {
+            Some(_) => {
+                "listening beyond this machine: whoever reaches the page can watch, and get a \
+                 token to publish"
+            }
+            None => "listening beyond this machine: whoever has a token can publish and watch",
+        });
     }
 }
 
