@@ -13,6 +13,8 @@ const PLAYED: &[&str] = &[
     "was lost: the server closed it",
     "The session could not be deleted (no reply came in time)",
     "the session is still being ended, in the background",
+    // A wire's far end is not on loopback.
+    "are sent unencrypted to http://",
 ];
 /// What the element says where the encoders get too little of the processor.
 const OF_LOAD: &[&str] = &["frames a second, and IVS asks for"];
@@ -23,6 +25,8 @@ const OF_GSTREAMER: &[&str] = &[
     // The pads behind the payloader flush when the pipeline stops.
     "rtphpay: Problem pushing SPS",
     "rtphpay: Problem pushing PPS",
+    // Of 44100 and 48000 Hz.
+    "audio-resampler : can't find exact taps",
     // An extended report (RFC 3611) that comes alone, from a stage that has received
     // nothing yet.
     "srtpdec: No SSRC found in buffer",
