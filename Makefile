@@ -72,7 +72,7 @@ help:
 	@echo 'make test-browser     the page of the local stage in Chromium, which it installs'
 	@echo 'make bench-uplink     what arrives over a narrow or lossy wire (as root; RUNS=3, and'
 	@echo '                      SCENARIO and WHO, choose: scripts/bench_uplink.py --help)'
-	@echo 'make test-long        the slow proofs, with what they measured (about half an hour)'
+	@echo 'make test-long        the slow proofs, with what they measured (about 40 minutes)'
 	@echo 'make soak MINUTES=60  one publisher and a stage with random faults, a line a minute (as root,'
 	@echo '                      else nothing is throttled); ELEMENTS=20: so many, in one process;'
 	@echo '                      SEED=… repeats one'

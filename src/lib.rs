@@ -113,7 +113,7 @@
 //! | No media is sent before the peer has shown the certificate that its answer announced. | `a_wrong_certificate_gets_not_one_media_packet` |
 //! | A pad that can't be published, or a packet that webrtcbin does not take, harms no other pad and no later session. | `on_air_a_pad_that_can_not_be_published_is_a_warning_and_hurts_nothing`, `a_packet_that_webrtcbin_does_not_take_is_a_lost_session`, and the tables in `src/element/run/lineup.rs` |
 //! | A run without a fault logs nothing at WARNING or above, GLib's criticals included, except a line of GStreamer 1.22 about `nicesrc`. | `tests/element/clean_log.rs` |
-//! | Failed attempts and lost sessions leave no descriptors, threads or memory behind. | `refused_connections_leave_none_behind`; `twenty_publishers_with_random_faults_leave_nothing` of `make test-long` |
+//! | Failed attempts and lost sessions leave no descriptors, threads or memory behind. | `refused_connections_leave_none_behind`; `twenty_publishers_with_random_faults_leave_nothing` of `make test-long`; `one_publisher_is_back_on_air_after_each_fault` of `make soak` |
 //! | A session never blocks upstream. | `the_other_branch_of_a_tee_loses_nothing_through_restarts` |
 //! | Live media are sent as they come, whatever their timestamps, and streams of one clock stay in sync. | `tests/element/on_time.rs`, and the tables in `src/media/time_alignment.rs` |
 //! | After each connect video begins with a key frame; a stream without key frames begins after a wait. | `video_begins_with_a_key_frame_after_every_connect`; `a_stream_without_key_frames_passes_after_a_while` in `src/element/input/gate.rs` |
