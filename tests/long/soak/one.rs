@@ -283,10 +283,10 @@ impl Soak {
     fn look(&mut self) {
         let now = Instant::now();
         let heard = self.heard();
-        if let Some(heard) = heard.filter(|heard| Some(*heard) != self.minute.last_heard) {
-            if let Some(last) = self.minute.last_heard.replace(heard) {
-                self.minute.note_gap(heard - last);
-            }
+        if let Some(heard) = heard.filter(|heard| Some(*heard) != self.minute.last_heard)
+            && let Some(last) = self.minute.last_heard.replace(heard)
+        {
+            self.minute.note_gap(heard - last);
         }
         let silent = heard.is_none_or(|heard| heard.elapsed() > SILENT);
         if let (true, Some(heard)) = (silent, heard) {
