@@ -27,6 +27,7 @@ mod raw_audio;
 mod raw_buffers;
 mod raw_video;
 mod settings;
+mod timestamps;
 mod video_encoders;
 
 pub(crate) use accepted_caps::accepted_caps;
