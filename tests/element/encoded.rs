@@ -1,6 +1,9 @@
 //! Encoded media: what a stage accepts is packetized, anything else is refused with the
 //! element that makes it right.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use gst::prelude::*;
 use ivs_stage::{Kind, SectionReport, Stage};
 
@@ -40,6 +43,46 @@ fn h264_in_every_form() {
         publisher.wait_state("publishing");
         let video = wait_section(&stage, Kind::Video, |video| decodable(video) >= 30);
         assert_eq!((video.size, video.lost), (Some((320, 240)), 0), "{form}");
+    }
+}
+
+/// A camera's driver or a demuxer may give none, the same again, or begin anew.
+#[test]
+fn timestamps_that_are_missing_equal_or_running_back() {
+    // Milliseconds after the first one.
+    type Times = fn(u64) -> Option<u64>;
+    let times: [Times; 3] = [|_| None, |_| Some(0), |number| Some(number % 40 * 33)];
+    for form in ["alignment=au", "alignment=nal"] {
+        for times in times {
+            let stage = stage();
+            let launch = format!(
+                "{H264} ! h264parse ! video/x-h264,stream-format=byte-stream,{form} \
+                 ! identity name=source ! whip. "
+            );
+            let mut publisher = Publisher::to_stage(&launch, &stage);
+            let source = publisher.pipeline.by_name("source").unwrap();
+            let (first, number) = (OnceLock::new(), AtomicU64::new(0));
+            let pad = source.static_pad("src").unwrap();
+            pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+                let buffer = info.buffer_mut().unwrap();
+                let ends = buffer.flags().contains(gst::BufferFlags::MARKER);
+                let number = number.fetch_add(u64::from(ends), Ordering::SeqCst);
+                let buffer = buffer.make_mut();
+                let first = *first.get_or_init(|| buffer.pts().unwrap());
+                let time = times(number).map(gst::ClockTime::from_mseconds);
+                buffer.set_pts(time.map(|time| first + time));
+                buffer.set_dts(None);
+                gst::PadProbeReturn::Ok
+            });
+            publisher.play();
+            publisher.wait_state("publishing");
+            let video = wait_section(&stage, Kind::Video, |video| decodable(video) >= 60);
+            let rate = video.video.as_ref().unwrap().frame_rate.unwrap_or(0.0);
+            assert!((20.0..40.0).contains(&rate), "{form}: {video:?}");
+            assert_eq!(video.lost, 0);
+            let is_warning = |message: &gst::Message| message.type_() == gst::MessageType::Warning;
+            assert!(!publisher.messages().iter().any(is_warning));
+        }
     }
 }
 
@@ -104,10 +147,10 @@ fn cut_access_units_do_not_stop_the_picture() {
     let launch = format!("{H264} ! identity name=cut ! whip. ");
     let mut publisher = Publisher::to_stage(&launch, &stage);
     let cut = publisher.pipeline.by_name("cut").unwrap();
-    let counter = std::sync::atomic::AtomicU64::new(0);
+    let counter = AtomicU64::new(0);
     let source = cut.static_pad("src").unwrap();
     source.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        let number = counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let number = counter.fetch_add(1, Ordering::SeqCst);
         if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data
             && number % 20 == 13
         {

@@ -2,6 +2,7 @@
 
 use super::super::stream_format::CapsError;
 use super::elements::Row;
+use super::timestamps::EncodedTimes;
 use super::{BAD, GOOD};
 use gst::prelude::*;
 
@@ -25,9 +26,27 @@ pub(super) fn h264(name: &str) -> Result<gst::Bin, CapsError> {
     parser.set_property("config-interval", -1);
     // GStreamer 1.22 makes broken AVC of single NAL units, of which rtph264pay makes packets
     // without end.
-    row.add_filter(&byte_stream())?;
+    let filter = row.add_filter(&byte_stream())?;
+    if let Some(pad) = filter.static_pad("src") {
+        mend_timestamps(&pad);
+    }
     pay_h264(&mut row)?;
     row.finish()
+}
+
+fn mend_timestamps(pad: &gst::Pad) {
+    let times = EncodedTimes::default();
+    let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    pad.add_probe(mask, move |pad, info| {
+        match &mut info.data {
+            Some(gst::PadProbeData::Buffer(picture)) => times.mend(pad, picture),
+            Some(gst::PadProbeData::Event(event)) if event.type_() == gst::EventType::Segment => {
+                times.restart();
+            }
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// In which metadata can be inserted. Frames that come in several buffers stay in them,
