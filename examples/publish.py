@@ -19,16 +19,11 @@ import gi
 gi.require_version("Gst", "1.0")
 from gi.repository import GLib, Gst  # noqa: E402
 
-# For a camera and a microphone: autovideosrc and autoaudiosrc. Amazon IVS takes H.264
-# baseline without B-frames, with a key frame every 1 to 2 seconds.
+# For a camera and a microphone: autovideosrc and autoaudiosrc. The element encodes.
 PIPELINE = """
     videotestsrc is-live=true pattern=ball ! video/x-raw,width=640,height=360,framerate=30/1
-        ! videoconvert ! queue
-        ! x264enc tune=zerolatency speed-preset=veryfast bitrate=1000 key-int-max=60
-        ! video/x-h264,profile=baseline
-        ! rtph264pay config-interval=-1 aggregate-mode=zero-latency ! whip.
-    audiotestsrc is-live=true ! audioconvert ! audioresample ! queue
-        ! opusenc ! rtpopuspay ! whip.
+        ! queue ! whip.
+    audiotestsrc is-live=true ! queue ! whip.
     ivswhipsink name=whip"""
 
 

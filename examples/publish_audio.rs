@@ -73,19 +73,17 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn build_pipeline() -> Result<gst::Pipeline, Box<dyn Error>> {
-    // For a microphone: autoaudiosrc, audioconvert and audioresample.
+    // For a microphone: autoaudiosrc. The element encodes.
     let source = ElementFactory::make("audiotestsrc")
         .property("is-live", true)
         .build()?;
-    let encoder = ElementFactory::make("opusenc").build()?;
-    let payloader = ElementFactory::make("rtpopuspay").build()?;
     // Reads the token from IVS_STAGE_TOKEN: other users could see it in the arguments.
     let sink = ElementFactory::make("ivswhipsink")
         .property_if_some("whip-endpoint", std::env::args().nth(1))
         .build()?;
 
     let pipeline = gst::Pipeline::new();
-    let elements = [&source, &encoder, &payloader, &sink];
+    let elements = [&source, &sink];
     pipeline.add_many(elements)?;
     gst::Element::link_many(elements)?;
     Ok(pipeline)
