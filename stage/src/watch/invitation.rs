@@ -41,10 +41,7 @@ fn command(endpoint: &str, token: &str) -> String {
         "export IVS_STAGE_TOKEN='{token}'\n\
          gst-launch-1.0 -e ivswhipsink name=whip whip-endpoint={endpoint} \\\n  \
          videotestsrc is-live=true pattern=ball \\\n    \
-         ! video/x-raw,width=1280,height=720,framerate=30/1 ! timeoverlay \\\n    \
-         ! x264enc tune=zerolatency speed-preset=veryfast bitrate=2000 key-int-max=60 \\\n    \
-         ! video/x-h264,profile=baseline \\\n    \
-         ! rtph264pay config-interval=-1 aggregate-mode=zero-latency ! whip.sink_0 \\\n  \
-         audiotestsrc is-live=true wave=ticks ! opusenc ! rtpopuspay ! whip.sink_1"
+         ! video/x-raw,width=1280,height=720,framerate=30/1 ! timeoverlay ! whip. \\\n  \
+         audiotestsrc is-live=true wave=ticks ! whip."
     )
 }
