@@ -44,6 +44,11 @@ fn one_that_makes_no_picture_is_replaced() {
 }
 
 #[test]
+fn one_that_makes_no_more_pictures_is_replaced_in_the_session() {
+    run_child("stalling");
+}
+
+#[test]
 fn one_that_fails_on_air_is_replaced_in_the_session() {
     run_child("failing");
 }
@@ -186,7 +191,7 @@ impl FakeEncoderImp {
     fn pass(&self, info: &mut gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
         let made = self.made.fetch_add(1, Ordering::SeqCst);
         match std::env::var(CASE).as_deref() {
-            Ok("failing") if made < 30 => gst::PadProbeReturn::Ok,
+            Ok("failing" | "stalling") if made < 30 => gst::PadProbeReturn::Ok,
             Ok("failing") => {
                 let bin = self.obj();
                 gst::element_error!(bin, gst::StreamError::Encode, ("the device is gone"));

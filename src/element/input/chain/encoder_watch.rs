@@ -8,11 +8,18 @@ use gst::prelude::*;
 
 use crate::ivs::KEY_FRAME_DISTANCE;
 
-/// An encoder that makes no picture for so long does not work.
+/// An encoder that makes no picture for so long, while pictures go in, does not work.
 const FIRST_PICTURE: Duration = Duration::from_secs(3);
 
-/// Pictures that an encoder may keep before it makes the first one.
+/// The same after its first picture: one that keeps to a low bit rate may leave out
+/// pictures for a while.
+const NEXT_PICTURE: Duration = Duration::from_secs(5);
+
+/// Pictures that an encoder may keep before it makes one.
 const MOST_DELAYED: u32 = 10;
+
+/// Pictures that are further apart come after a pause upstream, which does not count.
+const LONGEST_STEP: Duration = Duration::from_millis(500);
 
 /// The longest time between two key frames.
 const KEY_FRAME_INTERVAL: gst::ClockTime = gst::ClockTime::from_seconds(KEY_FRAME_DISTANCE as u64);
@@ -33,18 +40,14 @@ pub(super) struct EncoderWatch {
 
 #[derive(Default)]
 struct Progress {
-    /// Since when it gets pictures without a pause.
-    fed_since: Option<Instant>,
-    /// The pictures since then.
-    fed: u32,
-    has_made: bool,
+    output: Output,
     key_frames: KeyFrames,
     /// Why it does not work.
     failure: Option<String>,
 }
 
 impl EncoderWatch {
-    /// Watches an encoder.
+    /// Watches an encoder at its pads: elements ahead of it leave out pictures.
     pub(super) fn new(encoder: &gst::Element) -> Arc<Self> {
         let watch = Arc::new(Self {
             progress: Mutex::default(),
@@ -52,10 +55,23 @@ impl EncoderWatch {
             origin: Instant::now(),
         });
         let watching = watch.clone();
+        if let Some(sink) = encoder.static_pad("sink") {
+            sink.add_probe(gst::PadProbeType::BUFFER, move |sink, info| {
+                if let Some(gst::PadProbeData::Buffer(picture)) = &info.data
+                    && watching.picture_goes_in(picture.pts())
+                    && let Some(encoder) = sink.parent_element()
+                {
+                    request_key_frame(&encoder);
+                }
+                gst::PadProbeReturn::Ok
+            });
+        }
+        let watching = watch.clone();
         if let Some(source) = encoder.static_pad("src") {
             source.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
                 if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data {
-                    watching.made(!buffer.flags().contains(gst::BufferFlags::DELTA_UNIT));
+                    watching
+                        .picture_comes_out(!buffer.flags().contains(gst::BufferFlags::DELTA_UNIT));
                 }
                 gst::PadProbeReturn::Ok
             });
@@ -63,29 +79,24 @@ impl EncoderWatch {
         watch
     }
 
-    /// Notes that the encoder gets a picture of this time. Returns whether it should become
-    /// a key frame.
-    pub(super) fn feed(&self, time: Option<gst::ClockTime>) -> bool {
-        let now = Instant::now();
+    /// Notes that a picture of this time goes in. Returns whether it should become a key
+    /// frame.
+    fn picture_goes_in(&self, time: Option<gst::ClockTime>) -> bool {
+        let now = self.origin.elapsed();
         let mut progress = self.lock();
-        let fed_since = *progress.fed_since.get_or_insert(now);
-        progress.fed = progress.fed.saturating_add(1);
-        let is_late = !progress.has_made
-            && progress.fed > MOST_DELAYED
-            && now.duration_since(fed_since) >= FIRST_PICTURE;
-        if is_late && progress.failure.is_none() {
-            let seconds = FIRST_PICTURE.as_secs();
-            progress.failure = Some(format!("it made no picture in {seconds} s"));
+        if let Some(missing) = progress.output.picture_goes_in(now)
+            && progress.failure.is_none()
+        {
+            progress.failure = Some(missing);
             self.has_failed.store(true, Ordering::Release);
         }
-        let elapsed = || gst::ClockTime::try_from(self.origin.elapsed()).unwrap_or_default();
+        let elapsed = || gst::ClockTime::try_from(now).unwrap_or_default();
         progress.key_frames.picture(time.unwrap_or_else(elapsed))
     }
 
-    /// Notes that the encoder gets no pictures now.
-    pub(super) fn rest(&self) {
-        let mut progress = self.lock();
-        (progress.fed_since, progress.fed) = (None, 0);
+    /// Notes that no pictures go in now.
+    pub(super) fn pause(&self) {
+        self.lock().output.pause();
     }
 
     /// Notes that it does not work.
@@ -96,7 +107,7 @@ impl EncoderWatch {
 
     /// Whether it has made a picture.
     pub(super) fn has_made(&self) -> bool {
-        self.lock().has_made
+        self.lock().output.has_come
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -108,9 +119,9 @@ impl EncoderWatch {
         self.lock().failure.clone()
     }
 
-    fn made(&self, is_key_frame: bool) {
+    fn picture_comes_out(&self, is_key_frame: bool) {
         let mut progress = self.lock();
-        progress.has_made = true;
+        progress.output.comes();
         if is_key_frame {
             progress.key_frames.made();
         }
@@ -118,6 +129,55 @@ impl EncoderWatch {
 
     fn lock(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn request_key_frame(encoder: &gst::Element) {
+    let event = gst_video::UpstreamForceKeyUnitEvent::builder()
+        .all_headers(true)
+        .build();
+    if let Some(source) = encoder.static_pad("src") {
+        source.send_event(event);
+    }
+}
+
+/// Whether pictures come out of an encoder while pictures go in.
+#[derive(Default)]
+struct Output {
+    has_come: bool,
+    /// The pictures that went in since the last one came out.
+    waiting: u32,
+    /// For how long they went in, without the pauses.
+    waited: Duration,
+    /// When the last one went in.
+    latest: Option<Duration>,
+}
+
+impl Output {
+    /// Takes a picture. `now` is since some start. Returns what is missing, if no picture
+    /// has come out for too long.
+    fn picture_goes_in(&mut self, now: Duration) -> Option<String> {
+        let step = self.latest.map(|latest| now.saturating_sub(latest));
+        self.latest = Some(now);
+        self.waited += step
+            .filter(|step| *step <= LONGEST_STEP)
+            .unwrap_or_default();
+        self.waiting = self.waiting.saturating_add(1);
+        let (limit, another) = match self.has_come {
+            false => (FIRST_PICTURE, "no picture"),
+            true => (NEXT_PICTURE, "no more pictures"),
+        };
+        let is_late = self.waiting > MOST_DELAYED && self.waited >= limit;
+        is_late.then(|| format!("it made {another} in {} s", limit.as_secs()))
+    }
+
+    fn pause(&mut self) {
+        (self.waiting, self.waited, self.latest) = (0, Duration::ZERO, None);
+    }
+
+    fn comes(&mut self) {
+        self.has_come = true;
+        (self.waiting, self.waited) = (0, Duration::ZERO);
     }
 }
 
@@ -163,6 +223,36 @@ impl KeyFrames {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// When an encoder is found not to work that gets pictures at these times, and makes one
+    /// of each whose number is in `made`.
+    fn failure(times: impl Iterator<Item = u64>, made: std::ops::Range<usize>) -> Option<u64> {
+        let mut output = Output::default();
+        times.enumerate().find_map(|(number, time)| {
+            let missing = output.picture_goes_in(Duration::from_millis(time));
+            if made.contains(&number) {
+                output.comes();
+            }
+            missing.map(|_| time)
+        })
+    }
+
+    #[test]
+    fn an_encoder_that_makes_nothing_or_no_more_does_not_work() {
+        assert_eq!(failure((0..10_000).step_by(33), 0..0), Some(3003));
+        assert_eq!(failure((0..10_000).step_by(100), 10..1000), None);
+        assert_eq!(failure((0..10_000).step_by(100), 0..11), Some(6000));
+    }
+
+    #[test]
+    fn a_pause_upstream_is_not_the_encoders() {
+        // 9 pictures are in the encoder when the source pauses for 20 seconds.
+        let paused = (0..900).step_by(100).chain((20_000..21_000).step_by(100));
+        assert_eq!(failure(paused.clone(), 0..0), None);
+        assert_eq!(failure(paused.map(|time| time + 1000), 0..1), None);
+        // One picture each second says nothing of it.
+        assert_eq!(failure((0..60_000).step_by(1000), 0..1), None);
+    }
 
     /// Which of the pictures of 5 seconds become key frames, apart from the first one.
     fn key_frames(frames_a_second: u64, delay: u64) -> Vec<u64> {

@@ -222,7 +222,7 @@ impl PadChain {
     /// Suits the picture of an own encoder to its bit rate.
     pub(in super::super) fn suit_picture(&self, bit_rate: u64) {
         if let Some(Parts::Video(video)) = self.chain().as_deref().map(|chain| &chain.parts) {
-            video.suit(bit_rate);
+            video.fit_picture(bit_rate);
         }
     }
 

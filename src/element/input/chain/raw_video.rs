@@ -120,8 +120,7 @@ impl RawVideoChain {
         Ok((row.finish()?, chain))
     }
 
-    /// Lets pictures reach the encoder only while the stream may leave, and watches what
-    /// the encoder makes of them.
+    /// Lets pictures reach the encoder only while the stream may leave.
     pub(super) fn watch_pictures(
         &self,
         bin: &gst::Bin,
@@ -133,7 +132,6 @@ impl RawVideoChain {
         };
         let (watch, stream) = (self.watch.clone(), stream.clone());
         let (sizes, times) = (sizes.clone(), PictureTimes::default());
-        let encoder = self.encoder.downgrade();
         let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
         sink.add_probe(mask, move |pad, info| {
             let picture = match &mut info.data {
@@ -148,18 +146,12 @@ impl RawVideoChain {
             };
             let fits = sizes.passes(picture, &stream);
             if !stream.is_open() || !fits {
-                watch.rest();
+                watch.pause();
                 // The bindings don't leave it to GStreamer, which would for Drop.
                 drop(info.data.take());
                 return gst::PadProbeReturn::Handled;
             }
             times.let_rise(pad, picture);
-            let time = picture.pts();
-            if let Some(encoder) = encoder.upgrade()
-                && watch.feed(time)
-            {
-                request_key_frame(&encoder);
-            }
             gst::PadProbeReturn::Ok
         });
     }
@@ -198,7 +190,7 @@ impl RawVideoChain {
 
     /// Makes the picture smaller or slower where a bit rate is too low for it, and whole
     /// again where it is not.
-    pub(super) fn suit(&self, bit_rate: u64) {
+    pub(super) fn fit_picture(&self, bit_rate: u64) {
         let now = self.built.elapsed();
         let is_new = {
             let mut picture = self.picture();
@@ -304,15 +296,6 @@ fn makes_h264(encoder: &gst::Element) -> bool {
 
 fn set_up_for(encoder: &gst::Element, known: &VideoEncoder, settings: &ChainSettings) -> String {
     set_up(encoder, known, KEY_FRAME_DISTANCE * settings.max_frame_rate)
-}
-
-fn request_key_frame(encoder: &gst::Element) {
-    let event = gst_video::UpstreamForceKeyUnitEvent::builder()
-        .all_headers(true)
-        .build();
-    if let Some(source) = encoder.static_pad("src") {
-        source.send_event(event);
-    }
 }
 
 fn picture_caps(size: PictureSize, max_rate: u32) -> gst::Caps {
