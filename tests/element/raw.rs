@@ -217,6 +217,60 @@ fn pictures_without_a_constant_rate_are_sent_as_they_come() {
     wait_section(&stage, Kind::Video, |video| decodable(video) >= 40);
 }
 
+/// Frames a second over the time in which they arrived.
+fn frame_rate(video: &SectionReport) -> f64 {
+    let time = video.last_ms.unwrap() - video.first_ms.unwrap();
+    (decodable(video) - 1) as f64 * 1000.0 / time as f64
+}
+
+#[test]
+fn a_picture_that_stays_is_repeated() {
+    let caps = PICTURES.replace("40/1", "0/1");
+    let stage = stage();
+    let launch = "appsrc name=source is-live=true format=time do-timestamp=true ! whip. ";
+    let mut publisher = Publisher::to_stage(launch, &stage);
+    publisher.play();
+    let source = publisher.pipeline.by_name("source").unwrap();
+    let push = || {
+        let sample = sample(&caps, PICTURE, None);
+        let flow: gst::FlowReturn = source.emit_by_name("push-sample", &[&sample]);
+        assert_eq!(flow, gst::FlowReturn::Ok);
+    };
+    // Before the session stands, and then none for long.
+    push();
+    publisher.wait_state("publishing");
+    let video = wait_section(&stage, Kind::Video, |video| decodable(video) >= 40);
+    let rate = frame_rate(&video);
+    assert!((9.5..13.0).contains(&rate), "{rate} frames/s: {video:?}");
+    push();
+    let video = wait_section(&stage, Kind::Video, |video| decodable(video) >= 80);
+    assert!(video.frames.unwrap().longest_gap_ms < 500, "{video:?}");
+    // A picture that is repeated keeps its time.
+    let real = video.last_ms.unwrap() - video.first_ms.unwrap();
+    let excess = video.seconds - real as f64 / 1000.0;
+    assert!(excess.abs() < 0.5, "{excess} s, {video:?}");
+    assert_eq!((video.lost, stage.sessions().len()), (0, 1));
+}
+
+#[test]
+fn a_slow_source_is_filled_up() {
+    for rate in ["3/1", "7/1"] {
+        let stage = stage();
+        let launch = format!(
+            "videotestsrc is-live=true ! video/x-raw,width=160,height=160,framerate={rate} ! whip. "
+        );
+        let mut publisher = Publisher::to_stage(&launch, &stage);
+        publisher.play();
+        publisher.wait_state("publishing");
+        let video = wait_section(&stage, Kind::Video, |video| decodable(video) >= 60);
+        let measured = frame_rate(&video);
+        assert!(
+            (9.5..15.0).contains(&measured),
+            "{measured} frames/s of {rate}"
+        );
+    }
+}
+
 #[test]
 fn buffers_that_are_not_what_their_caps_say_are_left_out() {
     for (caps, good, bad) in [

@@ -2,7 +2,7 @@
 
 use super::super::stream_format::{CapsError, ForeignCodec, StreamFormat};
 use super::memory::{MemoryConverter, converter};
-use crate::ivs::MIN_FRAME_RATE;
+use super::picture_repeats::Repeats;
 use crate::media::PictureSize;
 use crate::whip::Track;
 
@@ -111,17 +111,25 @@ impl MediaKind {
         matches!(self, Self::H264 | Self::RawVideo(_))
     }
 
-    /// The caps of raw video that has no constant frame rate, with the highest that may
-    /// leave. videorate lets pictures pass as they come then. It makes no constant frame
-    /// rate of a varying one without holding each picture until the next one comes.
+    /// The caps of raw video whose pictures are repeated, with the frame rate that they
+    /// have then; of one that varies it is the highest that may leave, and videorate lets
+    /// pictures pass as they come.
     pub(super) fn with_frame_rate(&self, caps: &gst::CapsRef, max_rate: u32) -> Option<gst::Caps> {
-        let has_none = matches!(self, Self::RawVideo(video) if video.frame_rate.is_none());
-        has_none.then(|| {
-            let mut caps = caps.to_owned();
-            let rate = gst::Fraction::new(i32::try_from(max_rate).unwrap_or(i32::MAX), 1);
-            caps.make_mut().set("framerate", rate);
-            caps
-        })
+        let Self::RawVideo(video) = self else {
+            return None;
+        };
+        let repeats = video.repeats()?;
+        let given = caps.structure(0)?.get::<gst::Fraction>("framerate").ok();
+        let times = |pictures| {
+            let pictures = i32::try_from(pictures).ok()?;
+            let frames = given?.numer().checked_mul(pictures)?;
+            Some(gst::Fraction::new(frames, given?.denom()))
+        };
+        let varying = gst::Fraction::new(i32::try_from(max_rate).unwrap_or(i32::MAX), 1);
+        let rate = repeats.per_picture().and_then(times).unwrap_or(varying);
+        let mut caps = caps.to_owned();
+        caps.make_mut().set("framerate", rate);
+        Some(caps)
     }
 
     /// Whether the same elements fit both.
@@ -198,18 +206,20 @@ impl RawVideo {
         })
     }
 
-    /// Whether pictures have to be repeated.
-    pub(super) fn is_slow(&self) -> bool {
-        self.frame_rate
-            .is_some_and(|rate| rate < f64::from(MIN_FRAME_RATE))
+    /// When pictures have to be repeated, if they have to be.
+    pub(super) fn repeats(&self) -> Option<Repeats> {
+        Repeats::of(self.frame_rate)
+    }
+
+    /// In frames a second; `None` if it varies.
+    pub(super) fn frame_rate_with_repeats(&self) -> Option<f64> {
+        let repeats = self.repeats().and_then(Repeats::per_picture);
+        Some(self.frame_rate? * f64::from(repeats.unwrap_or(1)))
     }
 
     fn has_chain_of(&self, other: &Self) -> bool {
         let memory = |video: &Self| video.converter.map(|converter| converter.feature);
-        // A videorate that begins to repeat pictures would repeat those since its start.
-        self.is_interlaced == other.is_interlaced
-            && self.is_slow() == other.is_slow()
-            && memory(self) == memory(other)
+        self.is_interlaced == other.is_interlaced && memory(self) == memory(other)
     }
 }
 
@@ -364,5 +374,27 @@ mod tests {
             panic!();
         };
         assert_eq!(video.frame_rate, None);
+    }
+
+    #[test]
+    fn slow_pictures_have_the_frame_rate_with_which_they_are_repeated() {
+        for (rate, expected) in [
+            ("0/1", Some((30, 1))),
+            ("5/1", Some((10, 1))),
+            ("7000/1001", Some((2000, 143))),
+            ("1/60", Some((10, 1))),
+            ("10/1", None),
+            ("30/1", None),
+        ] {
+            let caps = format!("video/x-raw,format=I420,width=16,height=16,framerate={rate}");
+            let kind = kind(&caps).unwrap();
+            let with = kind.with_frame_rate(&caps.parse::<gst::Caps>().unwrap(), 30);
+            let with = with.map(|caps| {
+                let rate = caps.structure(0).unwrap().get::<gst::Fraction>("framerate");
+                let rate = rate.unwrap();
+                (rate.numer(), rate.denom())
+            });
+            assert_eq!(with, expected, "{rate}");
+        }
     }
 }

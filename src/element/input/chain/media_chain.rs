@@ -77,7 +77,7 @@ impl Chain {
     /// stream may leave.
     pub(super) fn watch_buffers(&self, stream: &Arc<PadStream>, sizes: &Arc<SizeCheck>) {
         match &self.parts {
-            Parts::Video(video) => video.watch_pictures(&self.bin, stream, sizes),
+            Parts::Video(video) => video.watch_pictures(stream, sizes),
             Parts::Audio(_) => check_sizes(&self.bin, stream, sizes),
             Parts::Encoded => {}
         }

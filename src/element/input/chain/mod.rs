@@ -6,10 +6,11 @@
 //! Opus       opusparse ► rtpopuspay
 //! H.264      h264parse ► metadata ► rtph264pay
 //! raw audio  audioconvert ► audioresample ► opusenc ► rtpopuspay
-//! raw video  videorate ► videoconvertscale ► encoder ► metadata ► rtph264pay
+//! raw video  repeater ► videorate ► videoconvertscale ► encoder ► metadata ► rtph264pay
 //! ```
 //!
-//! *metadata* is a probe that inserts the application's messages.
+//! *repeater* fills up slow video, *metadata* is a probe that inserts the application's
+//! messages.
 //!
 //! A chain is built at the first caps, on the pad's streaming thread, and replaced when
 //! media of another kind come.
@@ -23,6 +24,8 @@ mod media_chain;
 mod memory;
 mod metadata;
 mod pad_chain;
+mod picture_repeater;
+mod picture_repeats;
 mod raw_audio;
 mod raw_buffers;
 mod raw_video;

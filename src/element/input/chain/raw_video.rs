@@ -9,10 +9,11 @@ use gst::prelude::*;
 use super::super::known_encoders::Encoder;
 use super::super::pad_stream::PadStream;
 use super::super::stream_format::CapsError;
-use super::elements::{Row, entrance};
+use super::elements::Row;
 use super::encoded::pay_h264;
 use super::encoder_watch::EncoderWatch;
 use super::kind::RawVideo;
+use super::picture_repeater::{Passage, PictureRepeater};
 use super::raw_buffers::SizeCheck;
 use super::settings::ChainSettings;
 use super::timestamps::PictureTimes;
@@ -22,13 +23,9 @@ use crate::element::log::CAT;
 use crate::ivs::{KEY_FRAME_DISTANCE, MIN_FRAME_RATE, PICTURE_BOUNDS, suggested_bit_rate};
 use crate::media::{FittedPicture, PictureSize, PictureStep, PictureSteps};
 
-/// The longest gap in which a picture is repeated. Without it those that were left out
-/// between two sessions would be made up for at once.
-const LONGEST_REPEAT: gst::ClockTime = gst::ClockTime::from_seconds(3);
-
 /// The elements whose settings follow the caps and the network.
 pub(super) struct RawVideoChain {
-    rate: gst::Element,
+    repeater: PictureRepeater,
     scale: gst::Element,
     filter: gst::Element,
     pub(super) encoder: gst::Element,
@@ -78,6 +75,8 @@ impl RawVideoChain {
         setup: &EncoderSetup<'_>,
     ) -> Result<(gst::Bin, Self), CapsError> {
         let mut row = Row::new(name);
+        let repeater = PictureRepeater::new();
+        row.push(repeater.clone().upcast())?;
         let converters = video
             .converter
             .map_or(&[][..], |converter| converter.elements);
@@ -88,9 +87,9 @@ impl RawVideoChain {
             row.add("deinterlace", GOOD)?;
         }
         let rate = row.add("videorate", BASE)?;
-        // Else it repeats the first picture for the time since the start of the segment.
+        // Otherwise it holds each picture until the next one comes.
+        rate.set_property("drop-only", true);
         rate.set_property("skip-to-first", true);
-        rate.set_property("max-duplication-time", LONGEST_REPEAT.nseconds());
         let scale = row.add("videoconvertscale", BASE)?;
         let filter = row.add_filter(&gst::Caps::new_any())?;
         let OpenEncoder {
@@ -107,7 +106,7 @@ impl RawVideoChain {
                 let _ = encoder.set_state(gst::State::Null);
             })?;
         let chain = Self {
-            rate,
+            repeater,
             scale,
             filter,
             watch: EncoderWatch::new(&encoder),
@@ -121,38 +120,11 @@ impl RawVideoChain {
     }
 
     /// Lets pictures reach the encoder only while the stream may leave.
-    pub(super) fn watch_pictures(
-        &self,
-        bin: &gst::Bin,
-        stream: &Arc<PadStream>,
-        sizes: &Arc<SizeCheck>,
-    ) {
-        let Some(sink) = entrance(bin) else {
-            return;
-        };
-        let (watch, stream) = (self.watch.clone(), stream.clone());
-        let (sizes, times) = (sizes.clone(), PictureTimes::default());
-        let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
-        sink.add_probe(mask, move |pad, info| {
-            let picture = match &mut info.data {
-                Some(gst::PadProbeData::Buffer(picture)) => picture,
-                Some(gst::PadProbeData::Event(event)) => {
-                    if event.type_() == gst::EventType::Segment {
-                        times.restart();
-                    }
-                    return gst::PadProbeReturn::Ok;
-                }
-                _ => return gst::PadProbeReturn::Ok,
-            };
-            let fits = sizes.passes(picture, &stream);
-            if !stream.is_open() || !fits {
-                watch.pause();
-                // The bindings don't leave it to GStreamer, which would for Drop.
-                drop(info.data.take());
-                return gst::PadProbeReturn::Handled;
-            }
-            times.let_rise(pad, picture);
-            gst::PadProbeReturn::Ok
+    pub(super) fn watch_pictures(&self, stream: &Arc<PadStream>, sizes: &Arc<SizeCheck>) {
+        self.repeater.begin(Passage {
+            stream: stream.clone(),
+            sizes: sizes.clone(),
+            watch: self.watch.clone(),
         });
     }
 
@@ -161,10 +133,10 @@ impl RawVideoChain {
         let FittedPicture { size, has_borders } = video.size.fit(video.pixel_shape, PICTURE_BOUNDS);
         // Where rounding changes the shape by a pixel, no border is wanted.
         self.scale.set_property("add-borders", has_borders);
-        // It repeats pictures of a slow source, and holds each until the next one comes.
-        self.rate.set_property("drop-only", !video.is_slow());
+        self.repeater.set_repeats(video.repeats());
         let max_frame_rate = settings.max_frame_rate;
-        let rate = video.frame_rate.unwrap_or(f64::from(max_frame_rate));
+        let rate = video.frame_rate_with_repeats();
+        let rate = rate.unwrap_or(f64::from(max_frame_rate));
         let frame_rate = rate.clamp(f64::from(MIN_FRAME_RATE), f64::from(max_frame_rate));
         let bit_rate = suggested_bit_rate(size, frame_rate);
         self.picture().full = Some(FullPicture {
