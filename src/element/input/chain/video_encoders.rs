@@ -5,6 +5,7 @@ use gst::prelude::*;
 use super::super::stream_format::CapsError;
 use super::settings::ChainSettings;
 use super::{BAD, GOOD, UGLY};
+use crate::element::log::CAT;
 
 /// An encoder's factory, and the settings for a live stream of constrained baseline.
 #[derive(Debug)]
@@ -231,18 +232,53 @@ pub(super) fn set_up(
 }
 
 /// Sets a property from text. Returns whether there is one that takes this value.
-pub(super) fn set(element: &gst::Element, name: &str, value: &str) -> bool {
+pub(super) fn set(element: &gst::Element, name: &str, text: &str) -> bool {
     let Some(property) = element.find_property(name) else {
         return false;
     };
-    let value = glib::Value::deserialize_with_pspec(value, &property);
-    let is_writable = property.flags().contains(glib::ParamFlags::WRITABLE);
-    match value.ok().filter(|_| is_writable) {
+    let flags = property.flags();
+    let is_writable = flags.contains(glib::ParamFlags::WRITABLE)
+        && !flags.contains(glib::ParamFlags::CONSTRUCT_ONLY);
+    let value = glib::Value::deserialize_with_pspec(text, &property);
+    let value = value
+        .ok()
+        .filter(|value| is_within_bounds(value, &property));
+    match value.filter(|_| is_writable) {
         Some(value) => {
             element.set_property_from_value(name, &value);
             true
         }
-        None => false,
+        None => {
+            gst::warning!(CAT, obj = element, "{name} does not take {text}");
+            false
+        }
+    }
+}
+
+/// Whether a value of the property's type is within its bounds: GStreamer's bindings panic
+/// of one that is not.
+fn is_within_bounds(value: &glib::Value, property: &glib::ParamSpec) -> bool {
+    fn within<T>(value: &glib::Value, min: T, max: T) -> bool
+    where
+        T: PartialOrd + for<'a> glib::value::FromValue<'a> + 'static,
+    {
+        let inner = value.get_owned::<T>();
+        inner.is_ok_and(|inner| min <= inner && inner <= max)
+    }
+    if let Some(bounds) = property.downcast_ref::<glib::ParamSpecInt>() {
+        within(value, bounds.minimum(), bounds.maximum())
+    } else if let Some(bounds) = property.downcast_ref::<glib::ParamSpecUInt>() {
+        within(value, bounds.minimum(), bounds.maximum())
+    } else if let Some(bounds) = property.downcast_ref::<glib::ParamSpecInt64>() {
+        within(value, bounds.minimum(), bounds.maximum())
+    } else if let Some(bounds) = property.downcast_ref::<glib::ParamSpecUInt64>() {
+        within(value, bounds.minimum(), bounds.maximum())
+    } else if let Some(bounds) = property.downcast_ref::<glib::ParamSpecFloat>() {
+        within(value, bounds.minimum(), bounds.maximum())
+    } else if let Some(bounds) = property.downcast_ref::<glib::ParamSpecDouble>() {
+        within(value, bounds.minimum(), bounds.maximum())
+    } else {
+        true
     }
 }
 
@@ -319,5 +355,12 @@ mod tests {
         assert!(!set(&identity, "sync", "perhaps"));
         assert!(!set(&identity, "nosuch", "1"));
         assert!(!set(&identity, "stats", "1"));
+        assert!(!set(&identity, "error-after", "-2"));
+        assert!(!set(&identity, "error-after", "4000000000"));
+        assert!(!set(&identity, "drop-probability", "1.5"));
+        assert!(set(&identity, "drop-probability", "0.5"));
+        let appsrc = gst::ElementFactory::make("appsrc").build().unwrap();
+        assert!(!set(&appsrc, "block", "7"));
+        assert!(!set(&appsrc, "min-percent", "101"));
     }
 }
