@@ -23,6 +23,14 @@ impl Track {
         }
     }
 
+    /// The other kind.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Audio => Self::Video,
+            Self::Video => Self::Audio,
+        }
+    }
+
     /// The kind with this SDP name, if it is `audio` or `video`.
     pub fn named(name: &str) -> Option<Self> {
         [Self::Audio, Self::Video]

@@ -107,6 +107,57 @@ fn raw_and_encoded_media_link_and_the_pads_of_one_track_take_no_other() {
     }
 }
 
+/// Of a source that does not ask before it sends its caps.
+#[test]
+fn media_of_the_other_track_are_refused_with_the_pad_to_use() {
+    for (caps, pad, right) in [
+        (
+            "video/x-raw,format=I420,width=160,height=160,framerate=30/1",
+            "audio_0",
+            "a pad video_%u",
+        ),
+        (
+            "audio/x-raw,format=S16LE,rate=48000,channels=2,layout=interleaved",
+            "video_0",
+            "a pad audio_%u",
+        ),
+        (
+            "video/x-h264,stream-format=byte-stream,alignment=au",
+            "audio_0",
+            "a pad video_%u",
+        ),
+        (
+            "audio/x-opus,channel-mapping-family=0",
+            "video_0",
+            "a pad audio_%u",
+        ),
+        (
+            "application/x-rtp,media=audio,encoding-name=OPUS,clock-rate=48000",
+            "video_0",
+            "a pad audio_%u",
+        ),
+    ] {
+        crate::harness::init();
+        let stage = stage();
+        let launch = "appsrc name=source is-live=true format=time \
+                      fakesrc num-buffers=0 ! fakesink ";
+        let mut publisher = Publisher::to_stage(launch, &stage);
+        let source = publisher.pipeline.by_name("source").unwrap();
+        let pad = publisher.whip.request_pad_simple(pad).unwrap();
+        source.static_pad("src").unwrap().link(&pad).unwrap();
+        publisher.play();
+        let caps: gst::Caps = caps.parse().unwrap();
+        let buffer = gst::Buffer::from_slice([0; 160]);
+        let sample = gst::Sample::builder().buffer(&buffer).caps(&caps).build();
+        let _: gst::FlowReturn = source.emit_by_name("push-sample", &[&sample]);
+        let error = publisher.wait_error();
+        assert!(error.text().contains(right), "{error:?}");
+        assert!(error.is(gst::ResourceError::Settings), "{error:?}");
+        publisher.stop();
+        assert_eq!(stage.sessions().len(), 0);
+    }
+}
+
 #[test]
 fn no_inner_pad_is_ghosted_by_a_bin_around_the_element() {
     crate::harness::init();

@@ -27,6 +27,7 @@ use super::upstream_encoder::{straight_encoder, upstream_encoder};
 use crate::ivs::LimitViolation;
 use crate::media::Step;
 use crate::media::bandwidth::{DroppedFrames, PacerDelay};
+use crate::whip::Track;
 
 /// One sink pad of the bin.
 #[derive(Clone)]
@@ -94,7 +95,10 @@ impl MediaPad {
         let sync = gst::ElementFactory::make("clocksync")
             .name(format!("{name}-sync"))
             .build()?;
-        let stream = Arc::new(PadStream::new(id, tell));
+        // The templates are `audio_%u`, `video_%u` and `sink_%u`.
+        let takes = template.name_template().split('_').next();
+        let takes = takes.and_then(Track::named);
+        let stream = Arc::new(PadStream::new(id, takes, tell));
         let timing = Arc::new(PadTiming::new(id, alignment.clone(), &sync));
         let sender = RtpSender::new(&format!("{name}-rtp"), stream.clone());
         let chain = Arc::new(PadChain::new(name, &sync, &sender, &stream));

@@ -20,6 +20,7 @@ use super::traffic_meter::TrafficMeter;
 use crate::element::log::CAT;
 use crate::media::TimingNews;
 use crate::media::bandwidth::{DroppedFrames, ExtensionId};
+use crate::whip::Track;
 
 /// News of a pad's stream, told on its streaming thread.
 pub(crate) enum PadEvent {
@@ -52,6 +53,8 @@ pub(crate) struct OpenGate {
 
 pub(super) struct PadStream {
     id: u32,
+    /// What the pad takes; `None` for either.
+    takes: Option<Track>,
     tell: Box<dyn Fn(PadEvent) + Send + Sync>,
     gate: Gate,
     /// The number of the peer connection that the gate was opened for.
@@ -97,9 +100,14 @@ impl Shared {
 }
 
 impl PadStream {
-    pub(super) fn new(id: u32, tell: impl Fn(PadEvent) + Send + Sync + 'static) -> Self {
+    pub(super) fn new(
+        id: u32,
+        takes: Option<Track>,
+        tell: impl Fn(PadEvent) + Send + Sync + 'static,
+    ) -> Self {
         Self {
             id,
+            takes,
             tell: Box::new(tell),
             gate: Gate::default(),
             peer: AtomicU64::new(0),
@@ -138,6 +146,17 @@ impl PadStream {
     /// Notes that what comes in can't be published.
     pub(super) fn refuse(&self, error: CapsError) {
         self.set_format(Err(error));
+    }
+
+    /// Checks that the pad takes media of this track.
+    ///
+    /// # Errors
+    /// [`CapsError::Track`] if it takes the other one.
+    pub(super) fn check(&self, track: Track) -> Result<(), CapsError> {
+        match self.takes.is_none_or(|takes| takes == track) {
+            true => Ok(()),
+            false => Err(CapsError::Track(track)),
+        }
     }
 
     fn set_format(&self, format: Result<StreamFormat, CapsError>) {
@@ -377,6 +396,7 @@ impl PadStream {
             return None;
         }
         let format = read_caps(caps);
+        let format = format.and_then(|format| self.check(format.track).map(|()| format));
         let known = format.as_ref().ok();
         let is_of_wrong_codec = known.is_some_and(|format| self.traffic.begin(format));
         let sent = {

@@ -79,6 +79,8 @@ impl PadState {
 pub(crate) enum CapsError {
     /// No media that the element takes: the media type of the caps.
     Media(String),
+    /// Media of the other track than that of the pad.
+    Track(Track),
     /// RTP of media that is neither audio nor video.
     Kind(String),
     /// Media of a codec that IVS does not accept.
@@ -122,6 +124,14 @@ impl fmt::Display for CapsError {
                 "expected raw audio or video, Opus, H.264, or RTP, found {media}; put decodebin \
                  before the pad"
             ),
+            Self::Track(found) => {
+                let (found, other) = (found.name(), found.other().name());
+                write!(
+                    f,
+                    "a pad {other}_%u takes {other}, found {found}; link it to a pad {found}_%u, \
+                     or to sink_%u, which takes either"
+                )
+            }
             Self::Kind(media) if media.is_empty() => f.write_str(
                 "expected RTP caps with media=audio or media=video, found none; add them with a \
                  capsfilter",

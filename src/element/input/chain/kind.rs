@@ -97,6 +97,15 @@ impl MediaKind {
         }
     }
 
+    /// `None` for RTP, whose caps the last element reads.
+    pub(super) fn track(&self) -> Option<Track> {
+        match self {
+            Self::Rtp => None,
+            Self::Opus | Self::RawAudio(_) => Some(Track::Audio),
+            Self::H264 | Self::RawVideo(_) => Some(Track::Video),
+        }
+    }
+
     /// What will leave, where that is known before anything is encoded.
     pub(super) fn format(&self) -> Option<StreamFormat> {
         match self {

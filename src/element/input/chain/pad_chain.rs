@@ -80,7 +80,11 @@ impl PadChain {
         if let Ok(kind) = &kind {
             self.sizes.set_format(kind);
         }
-        let prepared = kind.and_then(|kind| self.prepare(bin, kind));
+        let prepared = kind.and_then(|kind| {
+            kind.track()
+                .map_or(Ok(()), |track| self.stream.check(track))?;
+            self.prepare(bin, kind)
+        });
         match prepared {
             Ok(kind) => {
                 if let Some(format) = kind.format() {
