@@ -1,5 +1,7 @@
 //! What leaves for raw video: a stream as IVS asks for, whatever the encoder.
 
+use std::sync::mpsc::channel;
+
 use gst::prelude::*;
 use ivs_stage::{Kind, SectionReport, SessionReport, Stage};
 
@@ -79,4 +81,45 @@ fn of_x264enc_is_as_ivs_asks() {
 #[test]
 fn of_openh264enc_is_as_ivs_asks() {
     is_as_ivs_asks("openh264enc");
+}
+
+/// What is offered and what leaves name the level of 720p with 60 frames a second.
+#[test]
+fn the_level_is_that_of_the_frame_rate() {
+    for (encoder, max_frame_rate, profile_level_id, level) in [
+        ("x264enc", 60_u32, "42e020", "3.2"),
+        ("openh264enc", 60, "42e020", "3.2"),
+        ("x264enc", 30, "42e01f", "3.1"),
+        ("openh264enc", 30, "42e01f", "3.1"),
+    ] {
+        let stage = stage();
+        let black = format!(
+            "videotestsrc is-live=true pattern=black \
+             ! video/x-raw,width=1280,height=720,framerate={max_frame_rate}/1 ! whip. "
+        );
+        let mut publisher = Publisher::to_stage(&black, &stage);
+        publisher.whip.set_property("video-encoder", encoder);
+        publisher.whip.set_property("max-framerate", max_frame_rate);
+        let (sender, peers) = channel();
+        publisher
+            .whip
+            .connect("webrtcbin-ready", false, move |values| {
+                sender
+                    .send(values[1].get::<gst::Element>().unwrap())
+                    .unwrap();
+                None
+            });
+        publisher.play();
+        publisher.wait_state("publishing");
+        let find = |sessions: &[SessionReport]| {
+            let section = sessions.first()?.section(Kind::Video)?;
+            section.video.as_ref()?.level.clone()
+        };
+        let found = stage.wait_for_sessions(BOUND, find);
+        assert_eq!(found.as_deref(), Some(level), "{encoder}");
+        let peer = peers.recv().unwrap();
+        let offer: gst_webrtc::WebRTCSessionDescription = peer.property("local-description");
+        let offer = offer.sdp().as_text().unwrap();
+        assert!(offer.contains(profile_level_id), "{offer}");
+    }
 }

@@ -42,6 +42,9 @@ pub(super) struct RawVideo {
     pub(super) converter: Option<&'static MemoryConverter>,
 }
 
+/// The most frames a second of 720p in level 3.1, of 108,000 macroblocks a second.
+const FRAME_RATE_OF_LEVEL_3_1: u32 = 30;
+
 /// What encoders make that a stage does not accept. Webcams with these exist, and choose
 /// by the answer to a caps query, so JPEG is not in the list.
 pub(super) const FOREIGN_CODECS: [ForeignCodec; 9] = [
@@ -106,11 +109,12 @@ impl MediaKind {
         }
     }
 
-    /// What will leave, where that is known before anything is encoded.
-    pub(super) fn format(&self) -> Option<StreamFormat> {
+    /// What will leave, where that is known before anything is encoded. `max_frame_rate` is
+    /// in frames a second.
+    pub(super) fn format(&self, max_frame_rate: u32) -> Option<StreamFormat> {
         match self {
             Self::RawAudio(audio) => Some(opus_format(audio.output_channels())),
-            Self::RawVideo(_) => Some(h264_format()),
+            Self::RawVideo(_) => Some(h264_format(max_frame_rate)),
             Self::Rtp | Self::Opus | Self::H264 => None,
         }
     }
@@ -270,11 +274,16 @@ fn opus_format(channels: u32) -> StreamFormat {
     }
 }
 
-/// Constrained baseline of level 3.1, as browsers offer it (RFC 6184 8.1).
-fn h264_format() -> StreamFormat {
+/// Constrained baseline, as browsers offer it (RFC 6184 8.1), of the level that 720p needs
+/// (H.264 table A-1).
+fn h264_format(max_frame_rate: u32) -> StreamFormat {
+    let profile_level_id = match max_frame_rate <= FRAME_RATE_OF_LEVEL_3_1 {
+        true => "42e01f",
+        false => "42e020",
+    };
     let parameters = [
         ("packetization-mode", "1"),
-        ("profile-level-id", "42e01f"),
+        ("profile-level-id", profile_level_id),
         ("level-asymmetry-allowed", "1"),
     ];
     StreamFormat {

@@ -87,10 +87,8 @@ impl PadChain {
         });
         match prepared {
             Ok(kind) => {
-                if let Some(format) = kind.format() {
-                    self.stream.announce(format);
-                }
                 let settings = ChainSettings::of(Some(bin.upcast_ref()));
+                self.announce(&kind, &settings);
                 kind.with_frame_rate(caps, settings.max_frame_rate)
             }
             Err(error) => {
@@ -98,6 +96,12 @@ impl PadChain {
                 self.stream.refuse(error);
                 None
             }
+        }
+    }
+
+    fn announce(&self, kind: &MediaKind, settings: &ChainSettings) {
+        if let Some(format) = kind.format(settings.max_frame_rate) {
+            self.stream.announce(format);
         }
     }
 
@@ -119,9 +123,7 @@ impl PadChain {
         self.replace(bin, None);
         match self.prepare(bin, chain.kind.clone()) {
             Ok(kind) => {
-                if let Some(format) = kind.format() {
-                    self.stream.announce(format);
-                }
+                self.announce(&kind, &ChainSettings::of(Some(bin.upcast_ref())));
                 let next = self.encoder().map(|encoder| factory_name(&encoder));
                 let next = next.unwrap_or_default();
                 let text = format!(

@@ -152,6 +152,9 @@ pub(super) const VIDEO_ENCODERS: [VideoEncoder; 14] = [
             ("scene-change-detection", "false"),
             // Without it a complex picture has more than the bit rate.
             ("enable-frame-skip", "true"),
+            // Without it level 5.1 is written as soon as the bit rate changes. This is what
+            // IVS accepts.
+            ("max-bitrate", "8500000"),
         ],
         key_interval: Some("gop-size"),
     },
