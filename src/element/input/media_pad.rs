@@ -591,6 +591,23 @@ mod tests {
     }
 
     #[test]
+    fn upstream_does_not_negotiate_anew_for_another_picture() {
+        let chain = Chain::new(gst::ClockTime::ZERO);
+        let raw = "video/x-raw,format=I420,width=640,height=360,framerate=30/1";
+        let caps = gst::event::Caps::new(&raw.parse::<gst::Caps>().unwrap());
+        assert!(chain.feed.push_event(caps));
+        assert!(chain.pad.encoder().is_some(), "it is not encoded");
+        let (sender, negotiates) = std::sync::mpsc::channel();
+        let mask = gst::PadProbeType::EVENT_UPSTREAM;
+        chain.feed.add_probe(mask, move |_, info| {
+            let _ = sender.send(info.event().map(|event| event.type_()));
+            gst::PadProbeReturn::Ok
+        });
+        chain.pad.suit_picture(50_000);
+        assert_eq!(negotiates.try_iter().collect::<Vec<_>>(), []);
+    }
+
+    #[test]
     #[ignore = "a measurement: cargo test --release --lib -- --ignored --nocapture"]
     #[allow(clippy::print_stdout)]
     fn cost_of_a_packet_in_place() {

@@ -76,6 +76,7 @@ impl Chain {
     /// Lets raw media reach the elements only as their caps say, and pictures only while the
     /// stream may leave.
     pub(super) fn watch_buffers(&self, stream: &Arc<PadStream>, sizes: &Arc<SizeCheck>) {
+        hide_changes(&self.bin);
         match &self.parts {
             Parts::Video(video) => video.watch_pictures(stream, sizes),
             Parts::Audio(_) => check_sizes(&self.bin, stream, sizes),
@@ -102,6 +103,23 @@ impl Chain {
         if self.bin.parent().as_ref() == Some(bin.upcast_ref()) {
             let _ = bin.remove(&self.bin);
         }
+    }
+}
+
+/// Keeps from upstream that caps change in here: what the pad takes stays the same, and a
+/// source that negotiates anew stutters.
+fn hide_changes(bin: &gst::Bin) {
+    if let Some(sink) = entrance(bin) {
+        sink.add_probe(gst::PadProbeType::EVENT_UPSTREAM, |_, info| {
+            match info.event().map(|event| event.type_()) {
+                Some(gst::EventType::Reconfigure) => {
+                    // The bindings don't leave it to GStreamer, which would for Drop.
+                    drop(info.data.take());
+                    gst::PadProbeReturn::Handled
+                }
+                _ => gst::PadProbeReturn::Ok,
+            }
+        });
     }
 }
 
