@@ -36,7 +36,7 @@ pub(in super::super) struct PadChain {
 struct State {
     /// `None` for RTP, and for media that can't be published.
     chain: Option<Arc<Chain>>,
-    /// The factories of encoders that failed since the run began.
+    /// The factories of encoders that failed with media of this kind.
     failed: Vec<String>,
     /// Since when no buffer has passed.
     failing_since: Option<Instant>,
@@ -83,6 +83,7 @@ impl PadChain {
         let prepared = kind.and_then(|kind| {
             kind.track()
                 .map_or(Ok(()), |track| self.stream.check(track))?;
+            self.forgive_encoders(&kind);
             self.prepare(bin, kind)
         });
         match prepared {
@@ -271,6 +272,15 @@ impl PadChain {
 
     fn refuse_failed(&self, text: &str) {
         self.stream.refuse(failed_chain(text));
+    }
+
+    /// Lets encoders that failed be tried again when media of another kind come, or media
+    /// after none that could be published: a device may have been in use.
+    fn forgive_encoders(&self, kind: &MediaKind) {
+        let is_kept = |chain: Arc<Chain>| chain.kind.has_chain_of(kind);
+        if !self.chain().is_some_and(is_kept) {
+            self.lock().failed.clear();
+        }
     }
 
     /// Makes the chain fit media of this kind.

@@ -211,7 +211,8 @@ pub(super) fn no_encoder(settings: &ChainSettings, refused: &[String]) -> CapsEr
         ),
         (None, refused) => format!(
             "no H.264 encoder that is installed works: {}; install x264enc (Debian: apt install \
-             {UGLY}) or openh264enc ({BAD})",
+             {UGLY}) or openh264enc ({BAD}). All are tried again when other media come, or the \
+             pad is linked anew",
             refused.join(", ")
         ),
     };
