@@ -3,11 +3,12 @@
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use ivs_stage::{Kind, SessionReport};
+use ivs_stage::{Kind, SessionReport, Stage};
 
 use crate::harness::{BOUND, Publisher, init, stage};
 
@@ -15,8 +16,8 @@ const CHILD: &str = "encoders::child";
 const CASE: &str = "IVSWHIPSINK_TEST_ENCODER";
 /// The first one that the element tries.
 const FIRST: &str = "nvh264enc";
-const VIDEO: &str =
-    "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 ! whip. ";
+const VIDEO: &str = "videotestsrc is-live=true ! capsfilter name=form \
+     caps=video/x-raw,width=320,height=240,framerate=30/1 ! whip. ";
 
 fn run_child(case: &str) {
     let output = Command::new(std::env::current_exe().unwrap())
@@ -54,6 +55,16 @@ fn one_that_fails_on_air_is_replaced_in_the_session() {
 }
 
 #[test]
+fn one_that_makes_avc_is_used() {
+    run_child("avc");
+}
+
+#[test]
+fn one_that_failed_is_tried_again_with_media_of_another_kind() {
+    run_child("busy");
+}
+
+#[test]
 fn without_any_the_error_says_what_to_install() {
     run_child("none");
 }
@@ -72,6 +83,9 @@ fn child() {
     let stage = stage();
     let mut publisher = Publisher::to_stage(VIDEO, &stage);
     publisher.play();
+    if case == "avc" {
+        return makes_pictures(&mut publisher, &stage);
+    }
     if case != "closed" {
         let warning = publisher.wait_warning();
         let words = [
@@ -83,6 +97,15 @@ fn child() {
             "{warning}"
         );
     }
+    wait_pictures(&stage);
+    if case == "busy" {
+        return is_tried_again(&mut publisher);
+    }
+    // One that the user names is not replaced.
+    named(if case == "failing" { "silent" } else { &case });
+}
+
+fn wait_pictures(stage: &Stage) {
     let pictures = |sessions: &[SessionReport]| {
         let video = sessions.first()?.section(Kind::Video)?;
         (video.frames?.decodable >= 60 && video.lost == 0).then_some(())
@@ -90,8 +113,30 @@ fn child() {
     let arrived = stage.wait_for_sessions(BOUND, pictures);
     assert!(arrived.is_some(), "{:#?}", stage.sessions());
     assert_eq!(stage.sessions().len(), 1);
-    // One that the user names is not replaced.
-    named(if case == "failing" { "silent" } else { &case });
+}
+
+/// The first encoder is used, and no warning comes.
+fn makes_pictures(publisher: &mut Publisher, stage: &Stage) {
+    wait_pictures(stage);
+    let stats: gst::Structure = publisher.whip.property("stats");
+    assert_eq!(stats.get("video-encoder"), Ok(FIRST), "{stats}");
+    let is_warning = |message: &gst::Message| message.type_() == gst::MessageType::Warning;
+    assert!(!publisher.messages().iter().any(is_warning));
+}
+
+fn is_tried_again(publisher: &mut Publisher) {
+    let form = publisher.pipeline.by_name("form").unwrap();
+    let interlaced = "video/x-raw,width=320,height=240,framerate=30/1,interlace-mode=interleaved";
+    form.set_property("caps", interlaced.parse::<gst::Caps>().unwrap());
+    let deadline = Instant::now() + BOUND;
+    loop {
+        let stats: gst::Structure = publisher.whip.property("stats");
+        if stats.get("video-encoder") == Ok(FIRST) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{stats}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn named(case: &str) {
@@ -183,6 +228,8 @@ glib::wrapper! {
 /// openh264enc in a bin, that does not open, makes nothing, or fails.
 #[derive(Default)]
 struct FakeEncoderImp {
+    /// How many there were before it.
+    number: AtomicU64,
     made: AtomicU64,
 }
 
@@ -191,6 +238,8 @@ impl FakeEncoderImp {
     fn pass(&self, info: &mut gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
         let made = self.made.fetch_add(1, Ordering::SeqCst);
         match std::env::var(CASE).as_deref() {
+            Ok("avc") => gst::PadProbeReturn::Ok,
+            Ok("busy") if self.number.load(Ordering::SeqCst) > 0 => gst::PadProbeReturn::Ok,
             Ok("failing" | "stalling") if made < 30 => gst::PadProbeReturn::Ok,
             Ok("failing") => {
                 let bin = self.obj();
@@ -217,11 +266,25 @@ impl ObjectSubclass for FakeEncoderImp {
 impl ObjectImpl for FakeEncoderImp {
     fn constructed(&self) {
         self.parent_constructed();
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::SeqCst);
+        self.number.store(number, Ordering::SeqCst);
         let bin = self.obj();
         let encoder = gst::ElementFactory::make("openh264enc").build().unwrap();
         bin.add(&encoder).unwrap();
-        for name in ["sink", "src"] {
-            let pad = encoder.static_pad(name).unwrap();
+        let mut last = encoder.clone();
+        if std::env::var(CASE).as_deref() == Ok("avc") {
+            let parser = gst::ElementFactory::make("h264parse").build().unwrap();
+            let caps = "video/x-h264,stream-format=avc,alignment=au";
+            let avc = gst::ElementFactory::make("capsfilter");
+            let avc = avc.property("caps", caps.parse::<gst::Caps>().unwrap());
+            let avc = avc.build().unwrap();
+            bin.add_many([&parser, &avc]).unwrap();
+            gst::Element::link_many([&encoder, &parser, &avc]).unwrap();
+            last = avc;
+        }
+        for (element, name) in [(&encoder, "sink"), (&last, "src")] {
+            let pad = element.static_pad(name).unwrap();
             let ghost = gst::GhostPad::with_target(&pad).unwrap();
             bin.add_pad(&ghost).unwrap();
         }

@@ -11,6 +11,11 @@ pub(super) fn entrance(bin: &gst::Bin) -> Option<gst::Pad> {
     ghost.downcast_ref::<gst::GhostPad>()?.target()
 }
 
+pub(super) fn factory_name(element: &gst::Element) -> String {
+    let factory = element.factory();
+    factory.map_or_else(String::new, |factory| factory.name().to_string())
+}
+
 /// Elements that are linked one behind the other, in a bin of their own.
 pub(super) struct Row {
     pub(super) bin: gst::Bin,

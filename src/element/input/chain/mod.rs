@@ -6,7 +6,8 @@
 //! Opus       opusparse ► rtpopuspay
 //! H.264      h264parse ► metadata ► rtph264pay
 //! raw audio  audioconvert ► audioresample ► opusenc ► rtpopuspay
-//! raw video  repeater ► videorate ► videoconvertscale ► encoder ► metadata ► rtph264pay
+//! raw video  repeater ► videorate ► videoconvertscale ► videoflip ► encoder ► metadata
+//!            ► rtph264pay
 //! ```
 //!
 //! *repeater* fills up slow video, *metadata* is a probe that inserts the application's

@@ -9,6 +9,7 @@ use gst::prelude::*;
 use super::super::pad_stream::PadStream;
 use super::super::rtp_sender::RtpSender;
 use super::super::stream_format::CapsError;
+use super::elements::factory_name;
 use super::kind::MediaKind;
 use super::media_chain::{Chain, Parts};
 use super::metadata::Metadata;
@@ -391,9 +392,4 @@ fn failed_chain(text: &str) -> CapsError {
         "the elements that prepare it failed: {text}; check that the caps upstream say what the \
          buffers hold"
     ))
-}
-
-fn factory_name(element: &gst::Element) -> String {
-    let factory = element.factory();
-    factory.map_or_else(String::new, |factory| factory.name().to_string())
 }

@@ -16,7 +16,8 @@ use gst::subclass::prelude::*;
 use super::super::pad_stream::PadStream;
 use super::encoder_watch::EncoderWatch;
 use super::picture_repeats::Repeats;
-use super::raw_buffers::{PictureTimes, SizeCheck};
+use super::raw_buffers::SizeCheck;
+use super::timestamps::PictureTimes;
 use crate::element::log::CAT;
 
 glib::wrapper! {

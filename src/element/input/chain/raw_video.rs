@@ -9,19 +9,21 @@ use gst::prelude::*;
 use super::super::known_encoders::Encoder;
 use super::super::pad_stream::PadStream;
 use super::super::stream_format::CapsError;
-use super::elements::Row;
+use super::elements::{Row, factory_name};
 use super::encoded::pay_h264;
 use super::encoder_watch::EncoderWatch;
 use super::kind::RawVideo;
 use super::picture_repeater::{Passage, PictureRepeater};
 use super::raw_buffers::SizeCheck;
 use super::settings::ChainSettings;
-use super::timestamps::PictureTimes;
-use super::video_encoders::{VideoEncoder, candidates, no_encoder, set_up};
-use super::{BASE, EncoderSetup, GOOD};
+use super::video_encoders::{VideoEncoder, candidates, no_encoder, set_up, upload};
+use super::{BAD, BASE, EncoderSetup, GOOD};
 use crate::element::log::CAT;
 use crate::ivs::{KEY_FRAME_DISTANCE, MIN_FRAME_RATE, PICTURE_BOUNDS, suggested_bit_rate};
 use crate::media::{FittedPicture, PictureSize, PictureStep, PictureSteps};
+
+/// What the encoders take.
+const FORMATS: [&str; 2] = ["I420", "NV12"];
 
 /// The elements whose settings follow the caps and the network.
 pub(super) struct RawVideoChain {
@@ -97,14 +99,10 @@ impl RawVideoChain {
             settings: encoder_settings,
             is_applications,
         } = open_encoder(settings, failed, setup)?;
-        let pushed = row.push(encoder.clone());
-        let filtered = pushed.and_then(|()| row.add_filter(&encoded_caps()));
-        filtered
-            .and_then(|_| pay_h264(&mut row))
-            // It is open, and must not be dropped so.
-            .inspect_err(|_| {
-                let _ = encoder.set_state(gst::State::Null);
-            })?;
+        // It is open, and must not be dropped so.
+        encode(&mut row, &encoder).inspect_err(|_| {
+            let _ = encoder.set_state(gst::State::Null);
+        })?;
         let chain = Self {
             repeater,
             scale,
@@ -253,17 +251,39 @@ fn open_encoder(
     Err(no_encoder(settings, &refused))
 }
 
+/// Adds the encoder, and what it needs to get the row's pictures and to make what leaves.
+fn encode(row: &mut Row, encoder: &gst::Element) -> Result<(), CapsError> {
+    if let Some((upload, package)) = upload(&factory_name(encoder)) {
+        row.add(upload, package)?;
+    }
+    row.push(encoder.clone())?;
+    // VideoToolbox's makes AVC only.
+    if !can(encoder, "src", &byte_stream()) {
+        row.add_filter(&h264_caps())?;
+        let parser = row.add("h264parse", BAD)?;
+        parser.set_property("config-interval", -1);
+    }
+    row.add_filter(&byte_stream())?;
+    pay_h264(row)
+}
+
 /// Whether an encoder takes pictures and makes what leaves of them, as far as its open
 /// device can tell.
 fn makes_h264(encoder: &gst::Element) -> bool {
-    let can = |pad: &str, caps: &gst::Caps| {
-        let pad = encoder.static_pad(pad);
-        pad.is_some_and(|pad| pad.query_caps(None).can_intersect(caps))
+    let is_uploaded = upload(&factory_name(encoder)).is_some();
+    let pictures = gst::Caps::builder("video/x-raw").field("format", gst::List::new(FORMATS));
+    let pictures = match is_uploaded {
+        true => pictures.any_features().build(),
+        false => pictures.build(),
     };
-    let pictures = gst::Caps::builder("video/x-raw")
-        .field("format", gst::List::new(["I420", "NV12"]))
-        .build();
-    can("sink", &pictures) && !can("sink", &encoded_caps()) && can("src", &encoded_caps())
+    can(encoder, "sink", &pictures)
+        && !can(encoder, "sink", &h264_caps())
+        && can(encoder, "src", &h264_caps())
+}
+
+fn can(encoder: &gst::Element, pad: &str, caps: &gst::Caps) -> bool {
+    let pad = encoder.static_pad(pad);
+    pad.is_some_and(|pad| pad.query_caps(None).can_intersect(caps))
 }
 
 fn set_up_for(encoder: &gst::Element, known: &VideoEncoder, settings: &ChainSettings) -> String {
@@ -273,7 +293,7 @@ fn set_up_for(encoder: &gst::Element, known: &VideoEncoder, settings: &ChainSett
 fn picture_caps(size: PictureSize, max_rate: u32) -> gst::Caps {
     let side = |side| i32::try_from(side).unwrap_or(i32::MAX);
     gst::Caps::builder("video/x-raw")
-        .field("format", gst::List::new(["I420", "NV12"]))
+        .field("format", gst::List::new(FORMATS))
         .field("width", side(size.width))
         .field("height", side(size.height))
         .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
@@ -290,16 +310,23 @@ fn rates(max: u32) -> glib::SendValue {
     }
 }
 
-/// Byte-stream, in which metadata can be inserted.
-fn encoded_caps() -> gst::Caps {
+/// The profiles that leave.
+fn h264_caps() -> gst::Caps {
     gst::Caps::builder("video/x-h264")
-        .field("stream-format", "byte-stream")
-        .field("alignment", "au")
         .field(
             "profile",
             gst::List::new(["constrained-baseline", "baseline"]),
         )
         .build()
+}
+
+/// In which metadata can be inserted.
+fn byte_stream() -> gst::Caps {
+    let mut caps = h264_caps();
+    let fields = caps.make_mut();
+    fields.set("stream-format", "byte-stream");
+    fields.set("alignment", "au");
+    caps
 }
 
 const BAD_OR_GL: &str = "gstreamer1.0-gl or gstreamer1.0-plugins-bad";

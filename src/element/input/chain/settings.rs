@@ -41,7 +41,8 @@ impl ChainSettings {
     }
 
     /// The bit rate of video for which this one is suggested, in bit/s. A `max-bitrate`
-    /// that the user has chosen stands for itself.
+    /// that the user has chosen stands for itself; a property does not tell whether its
+    /// default was.
     pub(super) fn video_bit_rate(&self, suggested: u64) -> u64 {
         match self.max_bit_rate {
             DEFAULT_MAX_BITRATE => suggested.min(DEFAULT_MAX_BITRATE.into()),

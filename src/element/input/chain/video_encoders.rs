@@ -20,8 +20,8 @@ pub(super) struct VideoEncoder {
     pub(super) key_interval: Option<&'static str>,
 }
 
-/// Hardware first, in the order in which they are tried. The settings are from
-/// GStreamer's sources; x264enc and openh264enc were tried.
+/// Hardware first, in the order in which they are tried. Only x264enc and openh264enc could
+/// be tried; the settings of the others are from GStreamer's sources.
 pub(super) const VIDEO_ENCODERS: [VideoEncoder; 14] = [
     VideoEncoder {
         factory: "nvh264enc",
@@ -186,6 +186,18 @@ pub(super) fn candidates<'a>(
         !failed.iter().any(|failed| failed == name) && gst::ElementFactory::find(name).is_some()
     };
     all.into_iter().filter(is_usable).collect()
+}
+
+/// The element that brings pictures from system memory to the one that an encoder takes,
+/// and the package that has it. Untried.
+pub(super) fn upload(factory: &str) -> Option<(&'static str, &'static str)> {
+    match factory {
+        "nvv4l2h264enc" => Some((
+            "nvvidconv",
+            "none; it is part of NVIDIA's system for Jetson",
+        )),
+        _ => None,
+    }
 }
 
 fn known(name: &str) -> Option<&'static VideoEncoder> {
