@@ -447,6 +447,156 @@ fn raw_encoded_and_rtp_take_turns_on_a_pad() {
 }
 
 #[test]
+fn a_picture_that_a_tag_turns_comes_upright() {
+    let stage = stage();
+    let launch = "videotestsrc is-live=true ! video/x-raw,width=640,height=360,framerate=15/1 \
+                  ! taginject name=tag tags=image-orientation=rotate-90 ! whip. ";
+    let mut publisher = Publisher::to_stage(launch, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let upright = |size| {
+        let video = wait_section(&stage, Kind::Video, |video| video.size == Some(size));
+        let more = decodable(&video) + 10;
+        wait_section(&stage, Kind::Video, |video| decodable(video) >= more);
+    };
+    upright((360, 640));
+    // The phone is turned.
+    let tag = publisher.pipeline.by_name("tag").unwrap();
+    let source = tag.static_pad("src").unwrap();
+    let mut tags = gst::TagList::new();
+    let tag = "rotate-0";
+    tags.get_mut()
+        .unwrap()
+        .add::<gst::tags::ImageOrientation>(&tag, gst::TagMergeMode::Replace);
+    source.push_event(gst::event::Tag::new(tags));
+    upright((640, 360));
+    let video = wait_section(&stage, Kind::Video, |_| true);
+    assert_eq!((video.lost, stage.sessions().len()), (0, 1));
+}
+
+#[test]
+fn a_flushing_seek_goes_on_in_the_session() {
+    let stage = stage();
+    let launch = "videotestsrc ! video/x-raw,width=320,height=240,framerate=30/1 ! whip. \
+                  audiotestsrc ! audio/x-raw,channels=2 ! whip. ";
+    let mut publisher = Publisher::to_stage(launch, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    for seconds in [100, 10, 0] {
+        let video = wait_section(&stage, Kind::Video, |_| true);
+        let audio = wait_section(&stage, Kind::Audio, |_| true);
+        let start = gst::ClockTime::from_seconds(seconds);
+        let sought = publisher.pipeline.seek_simple(gst::SeekFlags::FLUSH, start);
+        sought.unwrap();
+        let (frames, packets) = (decodable(&video) + 40, audio.packets + 60);
+        wait_section(&stage, Kind::Video, |video| decodable(video) >= frames);
+        wait_section(&stage, Kind::Audio, |audio| audio.packets >= packets);
+    }
+    let video = wait_section(&stage, Kind::Video, |_| true);
+    assert_eq!((video.lost, stage.sessions().len()), (0, 1));
+    assert!(video.frames.unwrap().longest_gap_ms < 2000, "{video:?}");
+}
+
+#[test]
+fn gaps_in_raw_media_are_no_end_and_no_silence() {
+    let stage = stage();
+    let valve = "valve drop-mode=transform-to-gap";
+    let launch = format!(
+        "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 \
+         ! {valve} name=picture ! whip. audiotestsrc is-live=true ! {valve} name=sound ! whip. "
+    );
+    let mut publisher = Publisher::to_stage(&launch, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let set = |drop: bool| {
+        for name in ["picture", "sound"] {
+            let valve = publisher.pipeline.by_name(name).unwrap();
+            valve.set_property("drop", drop);
+        }
+    };
+    for _ in 0..2 {
+        let video = decodable(&wait_section(&stage, Kind::Video, |_| true));
+        let audio = wait_section(&stage, Kind::Audio, |_| true).packets;
+        wait_section(&stage, Kind::Video, |now| decodable(now) >= video + 20);
+        wait_section(&stage, Kind::Audio, |now| now.packets >= audio + 20);
+        set(true);
+        // What is tested is time without media.
+        std::thread::sleep(Duration::from_secs(1));
+        set(false);
+    }
+    let video = decodable(&wait_section(&stage, Kind::Video, |_| true));
+    wait_section(&stage, Kind::Video, |now| decodable(now) >= video + 20);
+    assert_eq!(stage.sessions().len(), 1);
+    let is_warning = |message: &gst::Message| message.type_() == gst::MessageType::Warning;
+    assert!(!publisher.messages().iter().any(is_warning));
+}
+
+/// As decodebin and playlists do it: another stream with other caps, and a segment that
+/// goes on.
+#[test]
+fn streams_that_follow_each_other_go_on_in_the_session() {
+    let stage = stage();
+    let video = |size: &str| {
+        format!("videotestsrc num-buffers=60 ! video/x-raw,{size},framerate=30/1 ! film. ")
+    };
+    let audio = |channels: u32| {
+        format!("audiotestsrc num-buffers=86 ! audio/x-raw,channels={channels} ! sound. ")
+    };
+    let launch = [
+        video("width=320,height=240"),
+        video("width=640,height=360"),
+        video("width=240,height=320"),
+        [audio(1), audio(2), audio(1)].concat(),
+        "concat name=film ! whip. concat name=sound ! whip. ".to_owned(),
+    ];
+    let mut publisher = Publisher::to_stage(&launch.concat(), &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    for size in [(640, 360), (240, 320)] {
+        let video = wait_section(&stage, Kind::Video, |video| video.size == Some(size));
+        let more = decodable(&video) + 20;
+        wait_section(&stage, Kind::Video, |video| decodable(video) >= more);
+    }
+    publisher.wait_eos();
+    let video = wait_section(&stage, Kind::Video, |_| true);
+    let audio = wait_section(&stage, Kind::Audio, |_| true);
+    assert_eq!((video.lost, audio.lost, stage.sessions().len()), (0, 0, 1));
+    assert!(video.frames.unwrap().longest_gap_ms < 1000, "{video:?}");
+    assert!(
+        (audio.seconds - video.seconds).abs() < 1.0,
+        "{audio:?} {video:?}"
+    );
+}
+
+#[test]
+fn another_picture_on_a_narrow_uplink_stays_small() {
+    let stage = stage();
+    let form = "video/x-raw,width=1280,height=720,framerate=20/1";
+    let launch = format!("videotestsrc is-live=true ! capsfilter name=form caps={form} ! whip. ");
+    let mut publisher = Publisher::to_stage(&launch, &stage);
+    // So little suits 720p as a quarter of it only.
+    publisher.whip.set_property("min-bitrate", 50_000_u32);
+    publisher.whip.set_property("max-bitrate", 200_000_u32);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let form = publisher.pipeline.by_name("form").unwrap();
+    wait_section(&stage, Kind::Video, |video| video.size == Some((640, 360)));
+    for (caps, size) in [
+        ("width=720,height=1280", (360, 640)),
+        ("width=960,height=720,format=RGBA", (480, 360)),
+        // Enough for the whole one.
+        ("width=320,height=240", (320, 240)),
+    ] {
+        let caps = format!("video/x-raw,{caps},framerate=20/1");
+        form.set_property("caps", caps.parse::<gst::Caps>().unwrap());
+        let video = wait_section(&stage, Kind::Video, |video| video.size == Some(size));
+        let more = decodable(&video) + 10;
+        wait_section(&stage, Kind::Video, |video| decodable(video) >= more);
+    }
+    assert_eq!(stage.sessions().len(), 1);
+}
+
+#[test]
 fn a_source_that_ends_is_followed_by_another_on_the_same_pad() {
     let stage = stage();
     let mut publisher = Publisher::to_stage("fakesrc num-buffers=0 ! fakesink ", &stage);

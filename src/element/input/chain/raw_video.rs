@@ -94,6 +94,10 @@ impl RawVideoChain {
         rate.set_property("skip-to-first", true);
         let scale = row.add("videoconvertscale", BASE)?;
         let filter = row.add_filter(&gst::Caps::new_any())?;
+        // A phone's film is upright by a tag. Behind the scaler there is less to turn, and a
+        // picture that fits upright fits lying down.
+        let flip = row.add("videoflip", GOOD)?;
+        flip.set_property_from_str("video-direction", "auto");
         let OpenEncoder {
             element: encoder,
             settings: encoder_settings,
