@@ -9,6 +9,7 @@
     unreachable_pub
 )]
 
+mod capture_times;
 #[path = "../common/mod.rs"]
 mod common;
 mod harness;

@@ -10,6 +10,8 @@
 )]
 
 mod alone;
+#[path = "../element/capture_times.rs"]
+mod capture_times;
 #[path = "../common/mod.rs"]
 mod common;
 mod far_end;
@@ -29,6 +31,7 @@ mod random;
 mod wire;
 
 mod connecting;
+mod lip_sync;
 mod many;
 mod reconnects;
 mod restarts;
