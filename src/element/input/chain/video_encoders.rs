@@ -255,11 +255,9 @@ pub(super) fn set(element: &gst::Element, name: &str, text: &str) -> bool {
     let flags = property.flags();
     let is_writable = flags.contains(glib::ParamFlags::WRITABLE)
         && !flags.contains(glib::ParamFlags::CONSTRUCT_ONLY);
-    let value = glib::Value::deserialize_with_pspec(text, &property);
-    let value = value
-        .ok()
-        .filter(|value| is_within_bounds(value, &property));
-    match value.filter(|_| is_writable) {
+    let value = is_writable.then(|| glib::Value::deserialize_with_pspec(text, &property));
+    let value = value.and_then(Result::ok);
+    match value.filter(|value| is_within_bounds(value, &property)) {
         Some(value) => {
             element.set_property_from_value(name, &value);
             true
