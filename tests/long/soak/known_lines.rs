@@ -25,6 +25,7 @@ const OF_GSTREAMER: &[&str] = &[
     // The pads behind the payloader flush when the pipeline stops.
     "rtphpay: Problem pushing SPS",
     "rtphpay: Problem pushing PPS",
+    "rtphpay: failed to set sps/pps",
     // Of 44100 and 48000 Hz.
     "audio-resampler : can't find exact taps",
     // An extended report (RFC 3611) that comes alone, from a stage that has received
