@@ -1,20 +1,17 @@
 //! Encoders whose bit rate can be set while they run.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use glib::prelude::*;
-use gst::prelude::*;
 
 use crate::media::bandwidth::ChangeCost;
 
 /// An encoder's factory, and how its bit rate is set.
 #[derive(Debug)]
 pub(super) struct KnownEncoder {
-    factory: &'static str,
+    pub(super) factory: &'static str,
     /// Bit/s in one unit of its bit rate.
-    unit: u64,
-    place: Place,
-    cost: ChangeCost,
+    pub(super) unit: u64,
+    pub(super) place: Place,
+    pub(super) cost: ChangeCost,
     /// A property that has to have one of these values for the encoder to keep to a bit
     /// rate at all.
     needs: Option<(&'static str, &'static [&'static str])>,
@@ -22,12 +19,16 @@ pub(super) struct KnownEncoder {
 
 /// Where an encoder's bit rate is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     /// In this property.
     Property(&'static str),
     /// In this field of the property `extra-controls`, a structure.
     ExtraControl(&'static str),
 }
+
+/// The encoder has no such property, or one of another type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotTaken;
 
 const BITRATE: Place = Place::Property("bitrate");
 const EXTRA_CONTROLS: &str = "extra-controls";
@@ -101,12 +102,12 @@ fn without_number(name: &str, word: &str) -> Option<String> {
 }
 
 impl KnownEncoder {
-    fn of(factory: &str) -> Option<&'static Self> {
+    pub(super) fn of(factory: &str) -> Option<&'static Self> {
         let factory = first_device(factory);
         KNOWN_ENCODERS.iter().find(|known| known.factory == factory)
     }
 
-    fn keeps_to_rate(&self, element: &gst::Element) -> bool {
+    pub(super) fn keeps_to_rate(&self, element: &gst::Element) -> bool {
         self.needs.is_none_or(|(property, values)| {
             let value = element
                 .has_property(property)
@@ -121,7 +122,7 @@ impl KnownEncoder {
 }
 
 impl Place {
-    fn property(self) -> &'static str {
+    pub(super) fn property(self) -> &'static str {
         match self {
             Self::Property(name) => name,
             Self::ExtraControl(_) => EXTRA_CONTROLS,
@@ -130,7 +131,7 @@ impl Place {
 
     /// The bit rate in the encoder's unit; 0 if the encoder chooses. `None` without the
     /// property.
-    fn read(self, element: &gst::Element) -> Option<u64> {
+    pub(super) fn read(self, element: &gst::Element) -> Option<u64> {
         let property = self.property();
         let value = element
             .has_property(property)
@@ -146,7 +147,7 @@ impl Place {
     }
 
     /// Sets it; 0 lets the encoder choose.
-    fn write(self, element: &gst::Element, units: u64) -> Result<(), EncoderError> {
+    pub(super) fn write(self, element: &gst::Element, units: u64) -> Result<(), NotTaken> {
         let property = self.property();
         let value = element.property_value(property);
         let value = match self {
@@ -158,198 +159,19 @@ impl Place {
                 match i32::try_from(units) {
                     Ok(0) => controls.remove_field(field),
                     Ok(units) => controls.set(field, units),
-                    Err(_) => return Err(EncoderError::Refused),
+                    Err(_) => return Err(NotTaken),
                 }
                 Some(controls.to_value())
             }
         };
-        element.set_property_from_value(property, &value.ok_or(EncoderError::Refused)?);
+        element.set_property_from_value(property, &value.ok_or(NotTaken)?);
         Ok(())
-    }
-}
-
-/// Why an encoder's bit rate was not set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EncoderError {
-    /// A control binding sets it.
-    Bound,
-    /// The encoder did not take the value.
-    Refused,
-    /// Somebody else has set another one since the last [`Encoder::set`]. It is the
-    /// user's from now on.
-    UserChanged,
-}
-
-/// An encoder that follows a bit rate. It is not kept alive. All clones are one.
-#[derive(Clone)]
-pub(crate) struct Encoder {
-    element: glib::WeakRef<gst::Element>,
-    known: &'static KnownEncoder,
-    rates: Arc<Mutex<Rates>>,
-}
-
-/// In bit/s.
-#[derive(Clone, Copy)]
-struct Rates {
-    /// What the user has set; 0 if the encoder chooses.
-    users: u64,
-    /// What was set last.
-    set: Option<u64>,
-    is_given_back: bool,
-}
-
-impl Encoder {
-    /// `None` if the element is not known to follow a bit rate.
-    pub(crate) fn new(element: &gst::Element) -> Option<Self> {
-        let factory = element.factory()?;
-        let known = KnownEncoder::of(&factory.name())?;
-        let units = known
-            .place
-            .read(element)
-            .filter(|_| known.keeps_to_rate(element))?;
-        let rates = Rates {
-            users: units.saturating_mul(known.unit),
-            set: None,
-            is_given_back: false,
-        };
-        Some(Self {
-            element: element.downgrade(),
-            known,
-            rates: Arc::new(Mutex::new(rates)),
-        })
-    }
-
-    pub(crate) fn is(&self, element: &gst::Element) -> bool {
-        self.element.upgrade().as_ref() == Some(element)
-    }
-
-    pub(crate) fn factory(&self) -> &'static str {
-        self.known.factory
-    }
-
-    pub(crate) fn cost(&self) -> ChangeCost {
-        self.known.cost
-    }
-
-    /// What the user has set, in bit/s; 0 if the encoder chooses.
-    pub(crate) fn users(&self) -> u64 {
-        self.lock().users
-    }
-
-    /// Sets the bit rate as its user would, in bit/s. An encoder that does not take it keeps
-    /// its own.
-    pub(crate) fn set_users(&self, bit_rate: u64) {
-        if let Some(element) = self.element.upgrade() {
-            let units = bit_rate / self.known.unit;
-            let _ = self.known.place.write(&element, units);
-        }
-    }
-
-    /// Whether a control binding sets the bit rate.
-    pub(crate) fn is_bound(&self) -> bool {
-        let element = self.element.upgrade();
-        element.is_some_and(|element| {
-            element
-                .control_binding(self.known.place.property())
-                .is_some()
-        })
-    }
-
-    /// Whether somebody else has set another bit rate since the last [`Self::set`]. It is
-    /// the user's from then on.
-    pub(crate) fn notice_user(&self) -> bool {
-        let Some(now) = self.bit_rate() else {
-            return false;
-        };
-        let mut rates = self.lock();
-        let is_users = rates.set.is_some_and(|set| set != now);
-        if is_users {
-            (rates.users, rates.set) = (now, Some(now));
-        }
-        is_users
-    }
-
-    /// Sets the bit rate, in bit/s.
-    pub(crate) fn set(&self, bit_rate: u64) -> Result<(), EncoderError> {
-        let Some(element) = self.element.upgrade() else {
-            return Ok(());
-        };
-        if self.is_bound() {
-            return Err(EncoderError::Bound);
-        }
-        if self.notice_user() {
-            return Err(EncoderError::UserChanged);
-        }
-        if self.lock().is_given_back {
-            return Ok(());
-        }
-        let units = (bit_rate / self.known.unit).max(1);
-        let set = self.write(&element, units);
-        // A stop on another thread may have come first.
-        if self.lock().is_given_back {
-            self.restore();
-        }
-        set
-    }
-
-    /// Gives the encoder back the bit rate that the user has set.
-    pub(crate) fn restore(&self) {
-        let users = {
-            let rates = self.lock();
-            rates.set.map(|_| rates.users)
-        };
-        if let (Some(users), Some(element)) = (users, self.element.upgrade())
-            && !self.notice_user()
-        {
-            // It has taken this value before.
-            let _ = self.write(&element, users / self.known.unit);
-        }
-    }
-
-    /// Gives the encoder back for good.
-    pub(crate) fn give_back(&self) {
-        self.lock().is_given_back = true;
-        self.restore();
-    }
-
-    fn write(&self, element: &gst::Element, units: u64) -> Result<(), EncoderError> {
-        let wanted = Some(units.saturating_mul(self.known.unit));
-        // To set it again would make some encoders begin anew.
-        if self.bit_rate() != wanted {
-            self.known.place.write(element, units)?;
-        }
-        let set = self.bit_rate();
-        self.lock().set = set;
-        match set == wanted {
-            true => Ok(()),
-            false => Err(EncoderError::Refused),
-        }
-    }
-
-    fn bit_rate(&self) -> Option<u64> {
-        let units = self.known.place.read(&self.element.upgrade()?)?;
-        Some(units.saturating_mul(self.known.unit))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Rates> {
-        self.rates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn encoder(launch: &str) -> (gst::Element, Option<Encoder>) {
-        gst::init().unwrap();
-        let element = gst::parse::launch(launch).unwrap();
-        let encoder = Encoder::new(&element);
-        (element, encoder)
-    }
-
-    fn bit_rate(element: &gst::Element) -> u32 {
-        element.property("bitrate")
-    }
 
     #[test]
     fn encoders_of_other_devices_are_known_too() {
@@ -375,48 +197,6 @@ mod tests {
     }
 
     #[test]
-    fn units_are_the_encoders() {
-        let openh264 = "openh264enc rate-control=bitrate bitrate=2500000";
-        for (launch, unit) in [("x264enc bitrate=2500", 1000), (openh264, 1)] {
-            let (element, encoder) = encoder(launch);
-            let encoder = encoder.unwrap();
-            assert_eq!(encoder.users(), 2_500_000);
-            assert_eq!(encoder.set(1_200_999), Ok(()), "{launch}");
-            assert_eq!(bit_rate(&element), 1_200_999 / unit);
-            encoder.give_back();
-            assert_eq!(bit_rate(&element), 2_500_000 / unit);
-            assert_eq!(encoder.set(1_200_000), Ok(()));
-            assert_eq!(bit_rate(&element), 2_500_000 / unit, "it was given back");
-        }
-    }
-
-    #[test]
-    fn an_encoder_of_constant_quality_follows_no_bit_rate() {
-        for launch in [
-            "openh264enc",
-            "x264enc pass=quant",
-            "x264enc pass=qual",
-            "identity",
-        ] {
-            assert!(encoder(launch).1.is_none(), "{launch}");
-        }
-    }
-
-    #[test]
-    fn what_the_user_sets_is_not_overwritten() {
-        let (element, encoder) = encoder("x264enc bitrate=2500");
-        let encoder = encoder.unwrap();
-        assert_eq!(encoder.set(1_200_000), Ok(()));
-        element.set_property("bitrate", 800_u32);
-        assert_eq!(encoder.set(1_500_000), Err(EncoderError::UserChanged));
-        assert_eq!((bit_rate(&element), encoder.users()), (800, 800_000));
-        assert_eq!(encoder.set(500_000), Ok(()));
-        element.set_property("bitrate", 900_u32);
-        encoder.restore();
-        assert_eq!(bit_rate(&element), 900);
-    }
-
-    #[test]
     fn a_bit_rate_among_other_controls() {
         gst::init().unwrap();
         let place = Place::ExtraControl("video_bitrate");
@@ -432,7 +212,7 @@ mod tests {
         assert_eq!(place.write(&element, 1_200_000), Ok(()));
         assert_eq!(place.read(&element), Some(1_200_000));
         let too_much = u64::from(u32::MAX);
-        assert_eq!(place.write(&element, too_much), Err(EncoderError::Refused));
+        assert_eq!(place.write(&element, too_much), Err(NotTaken));
         assert_eq!(place.write(&element, 0), Ok(()));
         let controls: gst::Structure = element.property(EXTRA_CONTROLS);
         assert_eq!(

@@ -8,6 +8,7 @@ mod arrivals;
 mod caps;
 mod chain;
 mod departure;
+mod encoder;
 mod gate;
 mod known_encoders;
 mod latency;
@@ -23,7 +24,7 @@ mod traffic_meter;
 mod upstream_encoder;
 
 pub(super) use chain::accepted_caps;
-pub(super) use known_encoders::{Encoder, EncoderError};
+pub(super) use encoder::{Encoder, EncoderError};
 pub(super) use latency::Latency;
 pub(super) use media_pad::MediaPad;
 pub(super) use pad_list::PadList;

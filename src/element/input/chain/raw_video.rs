@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use gst::prelude::*;
 
-use super::super::known_encoders::Encoder;
+use super::super::encoder::Encoder;
 use super::super::pad_stream::PadStream;
 use super::super::stream_format::CapsError;
 use super::elements::{Row, factory_name};
