@@ -256,6 +256,22 @@ impl Drop for Publisher {
     }
 }
 
+/// Loses packets behind webrtcbin, as the network does: `lost` of ten.
+pub fn lose(publisher: &Publisher, lost: u32) {
+    let bin = publisher.whip.downcast_ref::<gst::Bin>().unwrap();
+    let mut sinks = bin.iterate_all_by_element_factory_name("nicesink");
+    let sink = sinks.next().unwrap().unwrap();
+    let pad = sink.static_pad("sink").unwrap();
+    let count = std::sync::atomic::AtomicU32::new(0);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        let number = count.fetch_add(1, Ordering::SeqCst);
+        match number % 10 < lost {
+            true => gst::PadProbeReturn::Handled,
+            false => gst::PadProbeReturn::Ok,
+        }
+    });
+}
+
 /// Makes a folder with nothing but the plugin, for GStreamer's own commands. The
 /// caller removes it.
 pub fn plugin_folder(name: &str) -> PathBuf {

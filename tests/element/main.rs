@@ -31,6 +31,7 @@ mod many_threads;
 mod metadata;
 mod missing_elements;
 mod on_time;
+mod own_encoder;
 mod pads;
 mod plugin;
 mod publishing;

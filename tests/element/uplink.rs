@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use ivs_stage::{Feedback, Happening, Kind, Rules, SessionReport, Stage};
 
-use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, stage};
+use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, lose, stage};
 
 const TRANSPORT_WIDE: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
@@ -112,22 +112,6 @@ fn wait_video(stage: &Stage, packets: u64) {
         (sessions.first()?.packets(Kind::Video) >= packets).then_some(())
     };
     stage.wait_for_sessions(BOUND, enough).expect("video");
-}
-
-/// Loses packets behind webrtcbin, as the network does: `lost` of ten.
-fn lose(publisher: &Publisher, lost: u32) {
-    let bin = publisher.whip.downcast_ref::<gst::Bin>().unwrap();
-    let mut sinks = bin.iterate_all_by_element_factory_name("nicesink");
-    let sink = sinks.next().unwrap().unwrap();
-    let pad = sink.static_pad("sink").unwrap();
-    let count = std::sync::atomic::AtomicU32::new(0);
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-        let number = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        match number % 10 < lost {
-            true => gst::PadProbeReturn::Handled,
-            false => gst::PadProbeReturn::Ok,
-        }
-    });
 }
 
 #[test]

@@ -19,12 +19,14 @@ pub(crate) enum EncoderError {
     UserChanged,
 }
 
-/// An encoder that follows a bit rate. It is not kept alive. All clones are one.
+/// An encoder that follows a bit rate. It is not kept alive. All clones know the same of it.
 #[derive(Clone)]
 pub(crate) struct Encoder {
     element: glib::WeakRef<gst::Element>,
     known: &'static KnownEncoder,
     rates: Arc<Mutex<Rates>>,
+    /// Who may set it: the one to whom it was lent last.
+    loan: u64,
 }
 
 /// In bit/s.
@@ -32,9 +34,14 @@ pub(crate) struct Encoder {
 struct Rates {
     /// What the user has set; 0 if the encoder chooses.
     users: u64,
+    /// Whether the user's was told by [`Encoder::set_users`] and is not noticed yet.
+    has_new_users: bool,
     /// What was set last.
     set: Option<u64>,
-    is_given_back: bool,
+    /// Whether that is for the network's sake.
+    is_held: bool,
+    /// Counts loans and returns.
+    loan: u64,
 }
 
 impl Encoder {
@@ -48,18 +55,35 @@ impl Encoder {
             .filter(|_| known.keeps_to_rate(element))?;
         let rates = Rates {
             users: units.saturating_mul(known.unit),
+            has_new_users: false,
             set: None,
-            is_given_back: false,
+            is_held: false,
+            loan: 0,
         };
         Some(Self {
             element: element.downgrade(),
             known,
             rates: Arc::new(Mutex::new(rates)),
+            loan: 0,
         })
     }
 
-    pub(crate) fn is(&self, element: &gst::Element) -> bool {
-        self.element.upgrade().as_ref() == Some(element)
+    /// Lends the encoder to a session, until [`Self::give_back`].
+    pub(crate) fn lend(&self) -> Self {
+        self.read_users();
+        let mut lent = self.clone();
+        let mut rates = self.lock();
+        rates.loan += 1;
+        lent.loan = rates.loan;
+        rates.has_new_users = false;
+        drop(rates);
+        lent
+    }
+
+    /// Whether both are of the same element.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let element = self.element.upgrade();
+        element.is_some() && element == other.element.upgrade()
     }
 
     pub(crate) fn factory(&self) -> &'static str {
@@ -75,12 +99,33 @@ impl Encoder {
         self.lock().users
     }
 
-    /// Sets the bit rate as its user would, in bit/s. An encoder that does not take it keeps
-    /// its own.
+    /// Takes a bit rate as its user's, in bit/s. One that a session holds lower stays there.
     pub(crate) fn set_users(&self, bit_rate: u64) {
-        if let Some(element) = self.element.upgrade() {
-            let units = bit_rate / self.known.unit;
-            let _ = self.known.place.write(&element, units);
+        let units = bit_rate / self.known.unit;
+        let is_held = {
+            let mut rates = self.lock();
+            rates.users = units.saturating_mul(self.known.unit);
+            rates.has_new_users = true;
+            rates.is_held
+        };
+        if !is_held && let Some(element) = self.element.upgrade() {
+            // An encoder that does not take it keeps its own.
+            let _ = self.write(&element, units);
+        }
+    }
+
+    /// Begins with a lower bit rate than the user's, in bit/s, for the session to which it
+    /// will be lent.
+    pub(crate) fn hold(&self, bit_rate: u64) {
+        let users = self.users();
+        let lowest = if users > 0 {
+            users.min(bit_rate)
+        } else {
+            bit_rate
+        };
+        if let Some(element) = self.element.upgrade().filter(|_| !self.is_bound()) {
+            self.lock().is_held = true;
+            let _ = self.write(&element, self.units(lowest));
         }
     }
 
@@ -97,6 +142,12 @@ impl Encoder {
     /// Whether somebody else has set another bit rate since the last [`Self::set`]. It is
     /// the user's from then on.
     pub(crate) fn notice_user(&self) -> bool {
+        let was_set = self.read_users();
+        std::mem::take(&mut self.lock().has_new_users) || was_set
+    }
+
+    /// Takes a bit rate that is not what was set last for the user's. Returns whether it is.
+    fn read_users(&self) -> bool {
         let Some(now) = self.bit_rate() else {
             return false;
         };
@@ -108,7 +159,7 @@ impl Encoder {
         is_users
     }
 
-    /// Sets the bit rate, in bit/s.
+    /// Sets the bit rate, in bit/s. Does nothing once the encoder was given back.
     pub(crate) fn set(&self, bit_rate: u64) -> Result<(), EncoderError> {
         let Some(element) = self.element.upgrade() else {
             return Ok(());
@@ -119,13 +170,20 @@ impl Encoder {
         if self.notice_user() {
             return Err(EncoderError::UserChanged);
         }
-        if self.lock().is_given_back {
-            return Ok(());
+        {
+            let mut rates = self.lock();
+            if rates.loan != self.loan {
+                return Ok(());
+            }
+            rates.is_held = true;
         }
-        let units = (bit_rate / self.known.unit).max(1);
-        let set = self.write(&element, units);
+        let set = self.write(&element, self.units(bit_rate));
         // A stop on another thread may have come first.
-        if self.lock().is_given_back {
+        let is_returned = {
+            let rates = self.lock();
+            rates.loan != self.loan && !rates.is_held
+        };
+        if is_returned {
             self.restore();
         }
         set
@@ -134,21 +192,32 @@ impl Encoder {
     /// Gives the encoder back the bit rate that the user has set.
     pub(crate) fn restore(&self) {
         let users = {
-            let rates = self.lock();
+            let mut rates = self.lock();
+            rates.is_held = false;
             rates.set.map(|_| rates.users)
         };
         if let (Some(users), Some(element)) = (users, self.element.upgrade())
-            && !self.notice_user()
+            && !self.read_users()
         {
             // It has taken this value before.
             let _ = self.write(&element, users / self.known.unit);
         }
     }
 
-    /// Gives the encoder back for good.
+    /// Gives the encoder back for good, unless it was lent to somebody else since.
     pub(crate) fn give_back(&self) {
-        self.lock().is_given_back = true;
+        {
+            let mut rates = self.lock();
+            if rates.loan != self.loan {
+                return;
+            }
+            rates.loan += 1;
+        }
         self.restore();
+    }
+
+    fn units(&self, bit_rate: u64) -> u64 {
+        (bit_rate / self.known.unit).max(1)
     }
 
     fn write(&self, element: &gst::Element, units: u64) -> Result<(), EncoderError> {
@@ -231,5 +300,52 @@ mod tests {
         element.set_property("bitrate", 900_u32);
         encoder.restore();
         assert_eq!(bit_rate(&element), 900);
+    }
+
+    #[test]
+    fn another_bit_rate_of_the_user_waits_while_a_session_holds_it() {
+        let (element, own) = encoder("x264enc bitrate=2500");
+        let own = own.unwrap();
+        own.set_users(1_000_000);
+        assert_eq!(bit_rate(&element), 1000);
+        let lent = own.lend();
+        assert_eq!(lent.set(300_000), Ok(()));
+        own.set_users(2_000_000);
+        assert_eq!(bit_rate(&element), 300, "it is the session's");
+        assert_eq!(lent.set(400_000), Err(EncoderError::UserChanged));
+        assert_eq!((lent.set(400_000), lent.users()), (Ok(()), 2_000_000));
+        own.set_users(1_500_000);
+        lent.give_back();
+        assert_eq!(bit_rate(&element), 1500);
+        own.set_users(1_200_000);
+        assert_eq!(bit_rate(&element), 1200);
+    }
+
+    #[test]
+    fn one_that_takes_the_place_of_another_begins_low_and_knows_its_own() {
+        let (element, own) = encoder("x264enc bitrate=2500");
+        let own = own.unwrap();
+        own.hold(300_000);
+        own.set_users(1_000_000);
+        assert_eq!(bit_rate(&element), 300);
+        own.hold(1_200_000);
+        assert_eq!(bit_rate(&element), 1000, "no more than its own");
+        let lent = own.lend();
+        assert_eq!((lent.set(500_000), lent.users()), (Ok(()), 1_000_000));
+        lent.give_back();
+        assert_eq!(bit_rate(&element), 1000);
+    }
+
+    #[test]
+    fn what_was_lent_anew_is_not_set_by_the_one_before() {
+        let (element, own) = encoder("x264enc bitrate=2500");
+        let own = own.unwrap();
+        let (before, after) = (own.lend(), own.lend());
+        assert_eq!(after.set(800_000), Ok(()));
+        assert_eq!(before.set(900_000), Ok(()));
+        before.give_back();
+        assert_eq!(bit_rate(&element), 800);
+        after.give_back();
+        assert_eq!(bit_rate(&element), 2500);
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::chain::{Metadata, PadChain, advised_caps};
+use super::encoder::Encoder;
 use super::latency::{Latency, upstream_latency};
 use super::pad_stream::{OpenGate, PadEvent, PadStream};
 use super::pad_timing::{PadTiming, SharedAlignment};
@@ -344,10 +345,12 @@ impl MediaPad {
     }
 
     /// The encoder that makes this pad's stream and no other: the one behind the pad, or
-    /// one upstream in a straight line.
-    pub(crate) fn encoder(&self) -> Option<gst::Element> {
-        let own = self.chain.encoder();
-        own.or_else(|| straight_encoder(self.ghost.upcast_ref()))
+    /// one upstream in a straight line. `None` if it is not known to follow a bit rate.
+    pub(crate) fn encoder(&self) -> Option<Encoder> {
+        match self.chain.encoder() {
+            Some(_) => self.chain.bit_rate(),
+            None => Encoder::new(&straight_encoder(self.ghost.upcast_ref())?),
+        }
     }
 
     /// The factory of the nearest encoder: the one behind the pad, or one upstream.
@@ -370,6 +373,11 @@ impl MediaPad {
     /// Suits the picture of an own encoder to its bit rate.
     pub(crate) fn suit_picture(&self, bit_rate: u64) {
         self.chain.suit_picture(bit_rate);
+    }
+
+    /// Lets an own encoder have what suits its picture: no session holds it any more.
+    pub(crate) fn forget_target(&self) {
+        self.chain.forget_target();
     }
 
     /// Sets what share of the audio the far end misses, in percent.

@@ -118,7 +118,7 @@ impl BitrateControl {
             thinned: None,
         };
         pad.begin_whole_picture();
-        control.follow(element);
+        control.follow(element, settings.start);
         control
     }
 
@@ -215,6 +215,7 @@ impl BitrateControl {
             let max = self.limits.max_video;
             self.steps = EncoderSteps::new(self.cost(), max, max);
             self.pad.suit_picture(max);
+            self.pad.forget_target();
             if let Some(encoder) = &self.encoder {
                 encoder.restore();
             }
@@ -227,12 +228,12 @@ impl BitrateControl {
         if let Some(encoder) = &self.encoder {
             encoder.give_back();
         }
+        self.pad.forget_target();
     }
 
-    /// Finds who follows, and begins to estimate within their limits.
-    fn follow(&mut self, element: &gst::Element) {
-        let found = self.pad.encoder();
-        self.encoder = found.as_ref().and_then(Encoder::new);
+    /// Finds who follows, and begins to estimate within their limits, at `start` in bit/s.
+    fn follow(&mut self, element: &gst::Element, start: u64) {
+        self.encoder = self.pad.encoder().map(|encoder| encoder.lend());
         self.follower = match &self.encoder {
             Some(encoder) => Follower::Encoder(encoder.factory()),
             None if has_bitrate_handler(element) => Follower::Application,
@@ -246,9 +247,9 @@ impl BitrateControl {
             // that it does not fit.
             Follower::Thinning => {
                 let incoming = self.pad.incoming_rate().unwrap_or(0);
-                (incoming.saturating_mul(13) / 10).max(self.settings.start)
+                (incoming.saturating_mul(13) / 10).max(start)
             }
-            _ => self.settings.start,
+            _ => start,
         };
         self.begin_at(element, start.min(max), max);
     }
@@ -284,7 +285,6 @@ impl BitrateControl {
     /// Notices another encoder, or another bit rate that the user has set.
     fn look(&mut self, element: &gst::Element) {
         let found = self.pad.encoder();
-        let found = found.filter(|found| Encoder::new(found).is_some());
         let is_same = match (&self.encoder, &found) {
             (Some(encoder), Some(found)) => encoder.is(found),
             (None, None) => {
@@ -296,7 +296,9 @@ impl BitrateControl {
             if let Some(encoder) = self.encoder.take() {
                 encoder.give_back();
             }
-            return self.follow(element);
+            // What the network carries does not depend on who makes the video.
+            let start = self.target().unwrap_or(self.settings.start);
+            return self.follow(element, start);
         }
         if self.encoder.as_ref().is_some_and(Encoder::notice_user) && self.has_estimate {
             self.take_ceiling(element);

@@ -66,6 +66,18 @@ impl Chain {
         }
     }
 
+    /// Begins with this format, and with the bit rate of the session that goes on, in bit/s.
+    pub(super) fn begin(&self, kind: &MediaKind, settings: &ChainSettings, target: Option<u64>) {
+        let (Parts::Video(video), Some(target)) = (&self.parts, target) else {
+            return self.set_format(kind, settings);
+        };
+        // The picture's own bit rate must not be set even once, and is the upper bound then.
+        video.hold(target);
+        self.set_format(kind, settings);
+        video.hold(target);
+        video.suit(target);
+    }
+
     pub(super) fn has_failed(&self) -> bool {
         match &self.parts {
             Parts::Video(video) => video.watch.has_failed(),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
+use super::super::encoder::Encoder;
 use super::super::pad_stream::PadStream;
 use super::super::rtp_sender::RtpSender;
 use super::super::stream_format::CapsError;
@@ -39,6 +40,8 @@ struct State {
     chain: Option<Arc<Chain>>,
     /// The factories of encoders that failed with media of this kind.
     failed: Vec<String>,
+    /// What the session gives an own encoder, in bit/s.
+    target: Option<u64>,
     /// Since when no buffer has passed.
     failing_since: Option<Instant>,
     /// Whether the pad has left the element.
@@ -212,6 +215,14 @@ impl PadChain {
         }
     }
 
+    /// The bit rate of the video encoder, if that is known to follow.
+    pub(in super::super) fn bit_rate(&self) -> Option<Encoder> {
+        match &self.chain()?.parts {
+            Parts::Video(video) => video.bit_rate.clone(),
+            _ => None,
+        }
+    }
+
     /// The settings of the video encoder, as a launch line has them.
     pub(in super::super) fn encoder_settings(&self) -> Option<String> {
         match &self.chain()?.parts {
@@ -227,10 +238,20 @@ impl PadChain {
         }
     }
 
-    /// Suits the picture of an own encoder to its bit rate.
+    /// Suits the picture of an own encoder to its bit rate, with which one that replaces it
+    /// begins.
     pub(in super::super) fn suit_picture(&self, bit_rate: u64) {
+        self.lock().target = Some(bit_rate);
         if let Some(Parts::Video(video)) = self.chain().as_deref().map(|chain| &chain.parts) {
             video.fit_picture(bit_rate);
+        }
+    }
+
+    /// Lets own encoders have what suits their pictures.
+    pub(in super::super) fn forget_target(&self) {
+        self.lock().target = None;
+        if let Some(encoder) = self.bit_rate() {
+            encoder.restore();
         }
     }
 
@@ -252,10 +273,14 @@ impl PadChain {
         self.replace(bin, None);
     }
 
-    /// Forgets which encoders failed, and the messages that wait.
+    /// Forgets which encoders failed, what the session gave them, and the messages that wait.
     pub(in super::super) fn reset(&self) {
         self.is_fed.store(false, Ordering::Release);
-        self.lock().failed.clear();
+        {
+            let mut state = self.lock();
+            state.failed.clear();
+            state.target = None;
+        }
         self.metadata.clear();
     }
 
@@ -288,12 +313,10 @@ impl PadChain {
     fn prepare(&self, bin: &gst::Bin, kind: MediaKind) -> Result<MediaKind, CapsError> {
         let settings = ChainSettings::of(Some(bin.upcast_ref()));
         let fits = |chain: &Arc<Chain>| chain.kind.has_chain_of(&kind) && !chain.has_failed();
-        let chain = match self.chain().filter(fits) {
-            Some(chain) => Some(chain),
-            None => self.begin_chain(bin, &kind, &settings)?,
-        };
-        if let Some(chain) = chain {
+        if let Some(chain) = self.chain().filter(fits) {
             chain.set_format(&kind, &settings);
+        } else if let Some(chain) = self.begin_chain(bin, &kind, &settings)? {
+            chain.begin(&kind, &settings, self.target());
         }
         Ok(kind)
     }
@@ -372,6 +395,10 @@ impl PadChain {
         linked
             .inspect_err(|error| gst::warning!(CAT, obj = self.sync, "{}", error.message))
             .err()
+    }
+
+    fn target(&self) -> Option<u64> {
+        self.lock().target
     }
 
     fn has_left(&self) -> bool {

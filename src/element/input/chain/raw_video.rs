@@ -31,6 +31,8 @@ pub(super) struct RawVideoChain {
     scale: gst::Element,
     filter: gst::Element,
     pub(super) encoder: gst::Element,
+    /// Its bit rate, if that is known to follow.
+    pub(super) bit_rate: Option<Encoder>,
     /// What was set on the encoder, as a launch line has it.
     pub(super) encoder_settings: String,
     pub(super) watch: Arc<EncoderWatch>,
@@ -112,6 +114,7 @@ impl RawVideoChain {
             scale,
             filter,
             watch: EncoderWatch::new(&encoder),
+            bit_rate: Encoder::new(&encoder),
             encoder,
             encoder_settings,
             is_applications,
@@ -148,7 +151,7 @@ impl RawVideoChain {
             bit_rate,
         });
         self.apply_picture();
-        if let Some(encoder) = Encoder::new(&self.encoder).filter(|_| !self.is_applications) {
+        if let Some(encoder) = self.bit_rate.as_ref().filter(|_| !self.is_applications) {
             encoder.set_users(settings.video_bit_rate(bit_rate));
         }
     }
@@ -160,6 +163,13 @@ impl RawVideoChain {
             (picture.steps, picture.step) = (PictureSteps::default(), None);
         }
         self.apply_picture();
+    }
+
+    /// Sets the bit rate of the session that goes on, in bit/s.
+    pub(super) fn hold(&self, bit_rate: u64) {
+        if let Some(encoder) = &self.bit_rate {
+            encoder.hold(bit_rate);
+        }
     }
 
     /// Makes the picture smaller or slower where a bit rate is too low for it, and whole

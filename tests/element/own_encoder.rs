@@ -1,0 +1,128 @@
+//! The bit rate of the element's own encoder while what comes in changes.
+
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use ivs_stage::{Feedback, Rules, Stage};
+
+use crate::harness::{BOUND, Publisher, lose};
+
+/// More than what is left when half of the packets are lost, and less than what is set at
+/// the start, in kbit/s.
+const TOO_MUCH: u32 = 600;
+
+/// Two sources, of which the first is on air.
+const TWO_SOURCES: &str = "input-selector name=selector ! whip. \
+     videotestsrc is-live=true pattern=snow ! video/x-raw,width=320,height=240,framerate=30/1 \
+     ! selector. ";
+
+/// Publishes on a network that has become narrow, and returns the x264enc that the element
+/// made, and those that it makes from then on.
+fn publish_on_narrow_network(
+    other: &str,
+    stage: &Stage,
+) -> (Publisher, gst::Element, Receiver<gst::Element>) {
+    let mut publisher = Publisher::to_stage(&format!("{TWO_SOURCES} {other}"), stage);
+    let selector = publisher.pipeline.by_name("selector").unwrap();
+    selector.set_property("active-pad", selector.static_pad("sink_0"));
+    publisher.whip.set_property("video-encoder", "x264enc");
+    let (sender, made) = channel();
+    publisher
+        .whip
+        .connect("encoder-setup", false, move |values| {
+            let _ = sender.send(values[1].get::<gst::Element>().unwrap());
+            Some(false.to_value())
+        });
+    publisher.play();
+    publisher.wait_state("publishing");
+    let encoder = made.recv_timeout(BOUND).unwrap();
+    lose(&publisher, 5);
+    wait(
+        || bit_rate(&encoder) <= 200,
+        "the encoder follows the network",
+    );
+    (publisher, encoder, made)
+}
+
+fn stage() -> Stage {
+    Stage::start(Rules {
+        feedback: Feedback::ReceiverReports,
+        report_interval: Some(Duration::from_millis(200)),
+        ..Rules::default()
+    })
+    .unwrap()
+}
+
+fn bit_rate(encoder: &gst::Element) -> u32 {
+    encoder.property("bitrate")
+}
+
+fn wait(is: impl Fn() -> bool, what: &str) {
+    let until = Instant::now() + BOUND;
+    while !is() {
+        assert!(Instant::now() < until, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What an encoder is set to from now on.
+fn watch(encoder: &gst::Element) -> Receiver<u32> {
+    let (sender, values) = channel();
+    encoder.connect_notify(Some("bitrate"), move |encoder, _| {
+        let _ = sender.send(bit_rate(encoder));
+    });
+    values
+}
+
+/// Lets the other source pass, and waits for two seconds of its pictures.
+fn change_source(publisher: &Publisher) {
+    let selector = publisher.pipeline.by_name("selector").unwrap();
+    selector.set_property("active-pad", selector.static_pad("sink_1"));
+    let (sender, pictures) = channel();
+    let source = selector.static_pad("src").unwrap();
+    source.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        let _ = sender.send(());
+        gst::PadProbeReturn::Ok
+    });
+    for _ in 0..60 {
+        pictures.recv_timeout(BOUND).expect("a picture");
+    }
+}
+
+#[test]
+fn a_larger_picture_keeps_what_the_network_allows() {
+    let stage = stage();
+    let larger = "videotestsrc is-live=true pattern=snow \
+                  ! video/x-raw,width=640,height=480,framerate=30/1 ! selector. ";
+    let (publisher, encoder, made) = publish_on_narrow_network(larger, &stage);
+    let set = watch(&encoder);
+    change_source(&publisher);
+    let seen: Vec<u32> = set.try_iter().collect();
+    assert!(seen.iter().all(|&rate| rate < TOO_MUCH), "{seen:?}");
+    assert_eq!(made.try_iter().count(), 0, "the encoder is the same");
+    drop(publisher);
+    let restored = bit_rate(&encoder);
+    assert!(restored > TOO_MUCH, "{restored} is not the picture's own");
+}
+
+#[test]
+fn an_encoder_of_a_new_chain_begins_with_what_the_network_allows() {
+    let stage = stage();
+    let interlaced = "videotestsrc is-live=true pattern=snow \
+                      ! video/x-raw,width=640,height=480,framerate=60/1 ! interlace \
+                      ! selector. ";
+    let (publisher, _, made) = publish_on_narrow_network(interlaced, &stage);
+    let watched = std::thread::spawn(move || {
+        let encoder = made.recv_timeout(BOUND).expect("a new encoder");
+        (watch(&encoder), encoder)
+    });
+    change_source(&publisher);
+    let (set, encoder) = watched.join().unwrap();
+    let seen: Vec<u32> = set.try_iter().collect();
+    assert!(
+        !seen.is_empty() && seen.iter().all(|&rate| rate < TOO_MUCH),
+        "{seen:?}"
+    );
+    assert!(bit_rate(&encoder) < TOO_MUCH);
+}
