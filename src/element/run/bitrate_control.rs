@@ -205,7 +205,7 @@ impl BitrateControl {
     fn set_limits(&mut self, start: u64, max: u64) {
         self.limits = self.settings.limits(start, max);
         self.number += 1;
-        self.narrowing.forget_above(start);
+        self.narrowing.begin(start, max, self.origin.elapsed());
     }
 
     /// All is as without congestion control.

@@ -5,8 +5,9 @@ use std::time::Duration;
 /// It is told no more often than this.
 const TOLD_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Time from the beginning of a session after which an encoder that is not at its own bit
-/// rate is held below it by the network: it begins lower, and rises for some seconds.
+/// Time after which an encoder that is not at its own bit rate is held below it by the
+/// network: it begins lower, in a session or with another picture, and rises for some
+/// seconds.
 const RISE: Duration = Duration::from_secs(10);
 
 /// News for the bus; rates are in bit/s.
@@ -21,15 +22,19 @@ pub(super) enum NetworkNews {
 pub(super) struct Narrowing {
     /// The highest target of the session.
     highest: u64,
+    /// When the limits began.
+    begun: Duration,
     is_narrow: bool,
     is_told: bool,
     told: Option<Duration>,
 }
 
 impl Narrowing {
-    /// The highest target counts no more.
-    pub(super) fn forget_above(&mut self, target: u64) {
-        self.highest = self.highest.min(target);
+    /// Goes on with other limits: the target is `start` now, and never more than `max`.
+    pub(super) fn begin(&mut self, start: u64, max: u64, now: Duration) {
+        self.begun = now;
+        // On a network that is narrow another source changes nothing, unless it needs less.
+        self.highest = self.highest.min(if self.is_narrow { max } else { start });
     }
 
     pub(super) fn highest(&self) -> u64 {
@@ -44,7 +49,8 @@ impl Narrowing {
         wanted: Option<u64>,
         now: Duration,
     ) -> Option<NetworkNews> {
-        let wanted = wanted.filter(|_| now >= RISE).unwrap_or(0);
+        let has_risen = now.saturating_sub(self.begun) >= RISE;
+        let wanted = wanted.filter(|_| has_risen).unwrap_or(0);
         self.highest = self.highest.max(target).max(wanted);
         let is_narrow = match self.is_narrow {
             true => target < self.highest / 10 * 9,
@@ -111,7 +117,44 @@ mod tests {
         let at = |second| Duration::from_secs(second);
         assert_eq!(it.news(1_000 * KBIT, None, at(30)), None);
         assert_eq!(it.news(600 * KBIT, None, at(31)), narrowed(1_000, 600));
-        it.forget_above(600 * KBIT);
-        assert_eq!(it.highest(), 600 * KBIT);
+        it.begin(500 * KBIT, 8_500 * KBIT, at(32));
+        assert_eq!(it.highest(), 1_000 * KBIT, "it is narrow still");
+    }
+
+    fn begin(it: &mut Narrowing, start: u64, max: u64, second: u64) {
+        it.begin(start * KBIT, max * KBIT, Duration::from_secs(second));
+    }
+
+    #[test]
+    fn a_source_that_grows_does_not_narrow_the_network() {
+        let mut it = Narrowing::default();
+        let small = Some(1_100 * KBIT);
+        let at = Duration::from_secs;
+        assert_eq!(it.news(1_100 * KBIT, small, at(0)), None);
+        assert_eq!(it.news(1_100 * KBIT, small, at(60)), None);
+        begin(&mut it, 1_100, 2_500, 60);
+        for (second, kbits) in [(60, 1_100), (62, 1_600), (69, 1_600)] {
+            assert_eq!(news(&mut it, kbits, second), None);
+        }
+        // It is, if the rise takes so long.
+        assert_eq!(news(&mut it, 1_600, 70), narrowed(2_500, 1_600));
+    }
+
+    #[test]
+    fn a_source_that_changes_does_not_widen_the_network() {
+        let mut it = Narrowing::default();
+        assert_eq!(news(&mut it, 2_500, 5), None);
+        assert_eq!(news(&mut it, 600, 20), narrowed(2_500, 600));
+        begin(&mut it, 600, 8_500, 30);
+        assert_eq!(news(&mut it, 650, 31), None);
+        let small = Some(1_000 * KBIT);
+        begin(&mut it, 650, 1_000, 50);
+        assert_eq!(it.news(650 * KBIT, small, Duration::from_secs(50)), None);
+        // All that a still smaller one wants is carried.
+        begin(&mut it, 400, 400, 60);
+        let widened = Some(NetworkNews::Widened { to: 400 * KBIT });
+        let least = Some(400 * KBIT);
+        let at = Duration::from_secs(60);
+        assert_eq!(it.news(400 * KBIT, least, at), widened);
     }
 }

@@ -8,11 +8,17 @@ use super::estimation::NetworkStatus;
 /// others' streams make shorter ones.
 const LONG_QUEUE: Duration = Duration::from_millis(50);
 
-/// An estimate below this part of the stream, in percent, is a sign too. It falls by less
-/// where something else than this stream made packets late once.
+/// An estimate that falls below this part of the stream, in percent, is a sign too. It falls
+/// by less where something else than this stream made packets late once.
 const LOW: u64 = 50;
 
-/// And so is one that has no room for the stream for so long.
+/// An estimate has fallen if it is below this part of what it was, in percent.
+const FALLEN: u64 = 90;
+
+/// And has risen above this one.
+const RISEN: u64 = 110;
+
+/// And so is one that neither rises nor has room for the stream for so long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The pacer's longest queue while frames are left out. They are chosen so that it is
@@ -29,6 +35,8 @@ const LONGEST_QUEUE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Default)]
 pub struct PassThrough {
     low_since: Option<Duration>,
+    /// The most that was granted since there was room.
+    granted: u64,
     is_narrow: bool,
 }
 
@@ -43,16 +51,24 @@ impl PassThrough {
         now: Duration,
     ) -> Option<u64> {
         if stream.is_some_and(|stream| granted >= stream) {
-            *self = Self::default();
+            *self = Self {
+                granted,
+                ..Self::default()
+            };
             return None;
         }
         if stream.is_none() {
             // It may have paused.
             self.low_since = None;
         }
+        if granted > self.granted / 100 * RISEN {
+            // It was low since the stream was small.
+            (self.low_since, self.granted) = (None, granted);
+        }
         let since = *self.low_since.get_or_insert(now);
         let queues = status.queue_delay.is_some_and(|it| it >= LONG_QUEUE);
-        let is_low = stream.is_some_and(|stream| granted < stream / 100 * LOW);
+        let has_fallen = granted < self.granted / 100 * FALLEN;
+        let is_low = has_fallen && stream.is_some_and(|stream| granted < stream / 100 * LOW);
         let is_long = stream.is_some() && now.saturating_sub(since) >= PATIENCE;
         self.is_narrow |= queues || status.loses || is_low || is_long;
         self.is_narrow.then_some(granted)
@@ -129,6 +145,27 @@ mod tests {
             // Another sign is needed then.
             assert_eq!(it.thin(calm, 2_400_000, STREAM, second(8)), None);
         }
+    }
+
+    /// What it was says nothing of what the network carries beyond that.
+    #[test]
+    fn a_stream_that_grows_passes_while_the_estimate_follows() {
+        let mut it = PassThrough::default();
+        let calm = status(0, false);
+        let small = Some(1_000_000);
+        assert_eq!(it.thin(calm, 1_300_000, small, second(0)), None);
+        let large = Some(6_000_000);
+        for (now, granted) in [
+            (1, 1_300_000),
+            (4, 1_500_000),
+            (8, 2_300_000),
+            (12, 4_000_000),
+        ] {
+            assert_eq!(it.thin(calm, granted, large, second(now)), None, "{now} s");
+        }
+        // It does not go on to rise.
+        let thinned = it.thin(calm, 4_100_000, large, second(17));
+        assert_eq!(thinned, Some(4_100_000));
     }
 
     #[test]
