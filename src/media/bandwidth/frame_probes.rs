@@ -12,7 +12,11 @@ use goog_cc::transport::PacedPacketInfo;
 use super::estimator::SentPacket;
 
 /// A frame with fewer packets measures nothing.
-const FEWEST_PACKETS: usize = 4;
+const FEWEST_PACKETS: usize = 2;
+/// So many measure something at any rate, and fewer if they take so long at the estimate:
+/// then their distance shows above jitter. On a narrow network few frames have more.
+const ENOUGH_PACKETS: usize = 4;
+const SHORTEST_PROBE: Duration = Duration::from_millis(25);
 /// Longest probe, at the estimate. A large key frame would be a queue of its own.
 const LONGEST_PROBE: Duration = Duration::from_millis(200);
 /// From one probe to the next.
@@ -66,7 +70,24 @@ struct Probe {
     sequences: Vec<u64>,
     bytes: usize,
     strength: u64,
+    /// The estimate at the beginning.
+    bit_rate: u64,
     is_long_enough: bool,
+}
+
+impl Probe {
+    fn measures(&self) -> bool {
+        let packets = self.sequences.len();
+        packets >= ENOUGH_PACKETS
+            || (packets >= FEWEST_PACKETS && self.bytes >= bytes_in(SHORTEST_PROBE, self.bit_rate))
+    }
+}
+
+/// The bytes that a bit rate has in some time.
+fn bytes_in(time: Duration, bit_rate: u64) -> usize {
+    let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let bytes = bit_rate.saturating_mul(ms) / 8_000;
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 impl FrameProbes {
@@ -100,16 +121,14 @@ impl FrameProbes {
             self.drop_small();
             if wanted && self.is_due(packet.sent_at) {
                 let strength = self.strength_at(bit_rate);
-                self.begin(frame, strength, packet.sent_at);
+                self.begin(frame, strength, bit_rate, packet.sent_at);
             }
         }
         let Some(probe) = self.probes.back_mut().filter(|probe| probe.frame == frame) else {
             return;
         };
-        let ms = u64::try_from(LONGEST_PROBE.as_millis()).unwrap_or(u64::MAX);
-        let longest = bit_rate.saturating_mul(ms) / 8_000;
-        probe.is_long_enough |= probe.sequences.len() >= FEWEST_PACKETS
-            && u64::try_from(probe.bytes).unwrap_or(u64::MAX) >= longest;
+        probe.is_long_enough |= probe.sequences.len() >= ENOUGH_PACKETS
+            && probe.bytes >= bytes_in(LONGEST_PROBE, bit_rate);
         if !probe.is_long_enough {
             probe.sequences.push(packet.sequence);
             probe.bytes = probe.bytes.saturating_add(size);
@@ -179,7 +198,7 @@ impl FrameProbes {
         passed(self.last_probe, BETWEEN_PROBES) && passed(self.last_fall, wait)
     }
 
-    fn begin(&mut self, frame: u32, strength: u64, now: Duration) {
+    fn begin(&mut self, frame: u32, strength: u64, bit_rate: u64, now: Duration) {
         if self.probes.len() >= PROBES_KEPT {
             self.probes.pop_front();
         }
@@ -189,6 +208,7 @@ impl FrameProbes {
             sequences: Vec::new(),
             bytes: 0,
             strength,
+            bit_rate,
             is_long_enough: false,
         });
         self.next_id = self.next_id.checked_add(1).unwrap_or(FIRST_ID);
@@ -197,8 +217,7 @@ impl FrameProbes {
 
     /// A frame that has ended too small is no probe, and the next one may be it.
     fn drop_small(&mut self) {
-        let small = |probe: &Probe| probe.sequences.len() < FEWEST_PACKETS;
-        if self.probes.back().is_some_and(small) {
+        if self.probes.back().is_some_and(|probe| !probe.measures()) {
             self.probes.pop_back();
             self.last_probe = None;
         }
@@ -296,6 +315,27 @@ mod tests {
         };
         it.sent(&packet, 37, true, 1_000_000);
         assert_eq!(it.info(1, 1_000_000), PacedPacketInfo::default());
+    }
+
+    /// On a narrow network few frames have more.
+    #[test]
+    fn two_packets_that_take_long_are_one() {
+        let is_probe = |bit_rate| {
+            let mut it = FrameProbes::new();
+            for sequence in 0..3 {
+                // The third one begins another frame.
+                let packet = SentPacket {
+                    sequence,
+                    size: 600,
+                    sent_at: Duration::from_millis(sequence),
+                    frame: Some(u32::from(sequence == 2)),
+                };
+                it.sent(&packet, 628, true, bit_rate);
+            }
+            it.info(1, bit_rate).probe_cluster_min_probes == 2
+        };
+        assert!(is_probe(300_000));
+        assert!(!is_probe(600_000));
     }
 
     #[test]

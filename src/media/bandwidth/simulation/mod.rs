@@ -33,6 +33,7 @@ fn run(scenario: &Scenario, seed: u64) -> Log {
     let mut publisher = Publisher::new(
         scenario.control,
         scenario.still,
+        scenario.key_frame,
         conditions.round_trip,
         seed,
     );

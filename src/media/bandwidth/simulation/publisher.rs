@@ -15,8 +15,6 @@ pub(super) const AUDIO_RATE: u64 = (AUDIO.0 + HEADERS) * 8 * 50;
 const LARGEST: u64 = 1_210;
 const FRAMES_A_SECOND: u64 = 30;
 const KEY_FRAME_INTERVAL: usize = 60;
-/// A key frame is as large as so many others.
-const KEY_FRAME: f64 = 5.0;
 /// The encoder follows a new bit rate with this time constant, in seconds.
 const ENCODER_LAG: f64 = 0.2;
 /// A stream that follows no target has so many bit/s.
@@ -61,6 +59,8 @@ pub(super) struct Publisher {
     random: Random,
     /// A still picture: from, to.
     still: Option<(i64, i64)>,
+    /// A key frame is as large as so many others.
+    key_frame: f64,
     encoder: f64,
     frame_due: i64,
     audio_due: i64,
@@ -77,6 +77,7 @@ impl Publisher {
     pub(super) fn new(
         control: Control,
         still: Option<(i64, i64)>,
+        key_frame: f64,
         round_trip: i64,
         seed: u64,
     ) -> Self {
@@ -114,6 +115,7 @@ impl Publisher {
             retransmitted: SentRate::default(),
             random: Random::new(seed),
             still,
+            key_frame,
             encoder: start.min(STREAM) as f64,
             frame_due: 0,
             audio_due: 0,
@@ -253,14 +255,14 @@ impl Publisher {
         };
         self.encoder += (set - self.encoder) * (1.0 - (-1.0 / frames / ENCODER_LAG).exp());
         let key = self.frames.len().is_multiple_of(KEY_FRAME_INTERVAL);
-        let others = KEY_FRAME_INTERVAL as f64 - 1.0 + KEY_FRAME;
+        let others = KEY_FRAME_INTERVAL as f64 - 1.0 + self.key_frame;
         let other = self.encoder / 8.0 / frames * KEY_FRAME_INTERVAL as f64 / others;
         let noise = self.random.between(0.74, 1.26);
         let still = self
             .still
             .is_some_and(|(from, to)| (from..to).contains(&now));
         let motion = if still { 0.05 } else { 1.0 };
-        let size = other * noise * motion * if key { KEY_FRAME } else { 1.0 };
+        let size = other * noise * motion * if key { self.key_frame } else { 1.0 };
         self.packetize(size.max(100.0) as u64, key, now);
     }
 

@@ -11,6 +11,8 @@ const TWCC: Reports = Reports::TransportWide;
 const REPORTED: Control = Control::Estimate(TransportWide::Refused, ChangeCost::Free);
 const REPORTS: Reports = Reports::Receiver(1_500_000);
 
+const KEY_FRAME: f64 = 5.0;
+
 /// A session on a network. Times in seconds.
 pub(super) struct Scenario {
     pub(super) name: &'static str,
@@ -18,6 +20,8 @@ pub(super) struct Scenario {
     pub(super) reports: Reports,
     pub(super) control: Control,
     pub(super) still: Option<(i64, i64)>,
+    /// A key frame is as large as so many others.
+    pub(super) key_frame: f64,
     pub(super) seconds: i64,
     pub(super) phases: Vec<Phase>,
 }
@@ -98,9 +102,16 @@ impl Scenario {
             reports: TWCC,
             control: ESTIMATED,
             still: None,
+            key_frame: KEY_FRAME,
             seconds,
             phases,
         }
+    }
+
+    /// An encoder without much room for key frames.
+    fn with_small_key_frames(self) -> Self {
+        let key_frame = 2.0;
+        Self { key_frame, ..self }
     }
 
     fn with(mut self, control: Control, reports: Reports) -> Self {
@@ -169,7 +180,7 @@ fn steps() -> Vec<Scenario> {
             .collect()
     };
     let b = step_phases(goal(90.0, 78.0, 1.0, 0.6), NO_GOAL.recovery(12.0));
-    let c = step_phases(goal(120.0, 75.0, 1.0, 1.0), NO_GOAL.recovery(20.0));
+    let c = step_phases(goal(120.0, 75.0, 1.0, 1.0), NO_GOAL.recovery(9.0));
     let j = step_phases(goal(150.0, 70.0, 1.0, 2.0), NO_GOAL.recovery(25.0));
     let loses_feedback = Conditions {
         feedback_loss: 0.2,
@@ -181,7 +192,8 @@ fn steps() -> Vec<Scenario> {
     vec![
         Scenario::new("b 4, 1, 4 M", step(M), 60, b),
         Scenario::new("b none", step(M), 60, none()).with(Control::None, TWCC),
-        Scenario::new("c 4, 0.3, 4 M", step(300_000), 60, c),
+        Scenario::new("c 4, 0.3, 4 M", step(300_000), 60, c.clone()),
+        Scenario::new("c, small key frames", step(300_000), 60, c).with_small_key_frames(),
         Scenario::new("c none", step(300_000), 60, none()).with(Control::None, TWCC),
         Scenario::new("h b, 20 % of feedback lost", loses_feedback, 60, h),
         Scenario::new("j b, receiver reports", step(M), 60, j).with(REPORTED, REPORTS),
