@@ -75,7 +75,7 @@ impl Chain {
         video.hold(target);
         self.set_format(kind, settings);
         video.hold(target);
-        video.suit(target);
+        video.fit_picture(target);
     }
 
     pub(super) fn has_failed(&self) -> bool {
