@@ -28,6 +28,9 @@ def note(kind, name):
     else:
         with open(f"/proc/self/task/{threading.get_native_id()}/comm") as file:
             thread = file.read().strip()
+        # That of the source, whose name is longer than what Linux keeps.
+        if thread.startswith("videotestsrc"):
+            thread = "streaming"
     if (kind, name, thread) not in seen:
         seen.add((kind, name, thread))
         print(kind, name, thread, flush=True)
@@ -57,6 +60,11 @@ def on_token(_sink):
         return file.read().strip()
 
 
+def on_encoder(_sink, _encoder):
+    note("signal", "encoder-setup")
+    return False
+
+
 Gst.init(None)
 loop = GLib.MainLoop()
 pipeline = Gst.parse_launch(sys.argv[3] if len(sys.argv) > 3 else AUDIO)
@@ -64,6 +72,7 @@ sink = pipeline.get_by_name("whip")
 sink.set_property("whip-endpoint", sys.argv[1])
 sink.connect("webrtcbin-ready", lambda *_: note("signal", "webrtcbin-ready"))
 sink.connect("request-token", on_token)
+sink.connect("encoder-setup", on_encoder)
 for name in PROPERTIES:
     sink.connect(f"notify::{name}", lambda _, spec: note("notify", spec.name))
 pipeline.get_bus().set_sync_handler(on_posted)

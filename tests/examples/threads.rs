@@ -13,6 +13,8 @@ const PAGE: &str = include_str!("../../docs/threads.md");
 const VIDEO: &str = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 \
     ! x264enc tune=zerolatency key-int-max=300 ! rtph264pay aggregate-mode=zero-latency \
     ! ivswhipsink name=whip";
+const RAW: &str = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 \
+    ! ivswhipsink name=whip";
 const AUDIO: &str = "audiotestsrc is-live=true ! opusenc ! rtpopuspay ! ivswhipsink name=whip";
 
 #[test]
@@ -36,6 +38,7 @@ fn each_comes_on_the_thread_that_the_page_names() {
     for (endpoint, token, pipeline) in [
         (endpoint.as_str(), expired.as_str(), VIDEO),
         (&endpoint, &expired, AUDIO),
+        (&endpoint, &expired, RAW),
         (&endpoint, "no-token-of-this-stage", VIDEO),
         // Nobody listens there.
         ("http://127.0.0.1:9/", "x", VIDEO),
