@@ -36,6 +36,13 @@ const BIT_RATE_SECONDS: u32 = 3;
 /// Maximum of the longer and the shorter side in pixels (INGEST).
 const SIZE: (u32, u32) = (1280, 720);
 
+/// Minimum of the shorter side in pixels (INGEST).
+const SHORTER_SIDE: u32 = 160;
+
+/// Maximum bit rate of audio (INGEST: 160 kbit/s), and what a second of an encoder
+/// with a variable rate may take more.
+const AUDIO_BIT_RATE: u64 = 160_000 * 11 / 10;
+
 /// Maximum distance of key frames in milliseconds (INGEST: 1 to 2 s), and what
 /// an encoder with a rounded frame rate may take more.
 const KEY_FRAME_DISTANCE_MS: u64 = 2000 + 100;
@@ -51,6 +58,9 @@ pub(crate) enum Excess {
     BFrames,
     KeyFrameDistance,
     FrameRate,
+    Profile,
+    SmallSize,
+    AudioBitRate,
 }
 
 impl Excess {
@@ -79,6 +89,17 @@ impl Excess {
         {
             found.push(Self::FrameRate);
         }
+        let beyond = [
+            (sample.is_above_baseline, Self::Profile),
+            (sample.size.is_some_and(is_too_small), Self::SmallSize),
+            (sample.audio_bit_rate > AUDIO_BIT_RATE, Self::AudioBitRate),
+        ];
+        found.extend(
+            beyond
+                .iter()
+                .filter(|(is, _)| *is)
+                .map(|(_, excess)| excess),
+        );
         found
     }
 
@@ -102,12 +123,25 @@ impl Excess {
                 let rate = sample.frame_rate.unwrap_or_default();
                 format!("{rate:.0} frames/s: IVS takes 10 to 60")
             }
+            Self::Profile => "A profile above baseline: IVS takes baseline".into(),
+            Self::SmallSize => {
+                let (width, height) = sample.size.unwrap_or_default();
+                format!("{width}×{height}: IVS takes 160 lines at least")
+            }
+            Self::AudioBitRate => {
+                let rate = sample.audio_bit_rate / 1000;
+                format!("{rate} kbit/s of audio: IVS takes 160 kbit/s")
+            }
         }
     }
 }
 
 fn is_too_large((width, height): (u32, u32)) -> bool {
     width.max(height) > SIZE.0 || width.min(height) > SIZE.1
+}
+
+fn is_too_small((width, height): (u32, u32)) -> bool {
+    width.min(height) < SHORTER_SIDE
 }
 
 /// When a session's media end it.
@@ -141,6 +175,7 @@ mod tests {
             frame_rate: Some(30.0),
             key_frame_ms: Some(2033),
             size: Some((1280, 720)),
+            audio_bit_rate: 162_000,
             ..Sample::default()
         }
     }
@@ -174,6 +209,25 @@ mod tests {
         {
             assert!(text.starts_with(value), "{text}");
         }
+    }
+
+    #[test]
+    fn limits_that_end_no_session_are_known_too() {
+        let beyond = Sample {
+            size: Some((240, 136)),
+            is_above_baseline: true,
+            audio_bit_rate: 200_000,
+            ..fine()
+        };
+        let texts = Excess::of(&beyond).into_iter();
+        let texts = texts.map(|one| one.describe(&beyond)).collect::<Vec<_>>();
+        let expected = [
+            "A profile above baseline: IVS takes baseline",
+            "240×136: IVS takes 160 lines at least",
+            "200 kbit/s of audio: IVS takes 160 kbit/s",
+        ];
+        assert_eq!(texts, expected);
+        assert_eq!(Enforcement::default().ending(&beyond), None);
     }
 
     #[test]

@@ -31,6 +31,10 @@ pub(crate) struct Sample {
     pub(crate) size: Option<(u32, u32)>,
     /// Number of B-frames.
     pub(crate) b_frames: u64,
+    /// Whether the H.264 has a profile other than baseline and constrained baseline.
+    pub(crate) is_above_baseline: bool,
+    /// Bits per second of audio payload.
+    pub(crate) audio_bit_rate: u64,
 }
 
 /// The counts at the last sample.
@@ -38,6 +42,7 @@ pub(crate) struct Sample {
 pub(crate) struct Meter {
     at: Instant,
     arrived: Arrived,
+    audio_bytes: u64,
     frames: u64,
     b_frames: u64,
     key_frames: u64,
@@ -50,6 +55,7 @@ impl Meter {
         Self {
             at: now,
             arrived: Arrived::default(),
+            audio_bytes: 0,
             frames: 0,
             b_frames: 0,
             key_frames: 0,
@@ -71,11 +77,15 @@ impl Meter {
         let before = std::mem::replace(&mut self.arrived, reception.arrived());
         self.at = now;
         let bytes = self.arrived.bytes.saturating_sub(before.bytes);
+        let audio = reception.sections().filter(|one| one.kind == Kind::Audio);
+        let audio = audio.map(|section| section.bytes).sum();
+        let audio_bytes = audio - std::mem::replace(&mut self.audio_bytes, audio).min(audio);
+        let bit_rate = |bytes: u64| (bytes as f64 * 8.0 / seconds) as u64;
         let mut video = reception.sections().filter(|one| one.kind == Kind::Video);
         let video = video.find(|section| section.packets > 0);
         Sample {
             at_ms,
-            bit_rate: (bytes as f64 * 8.0 / seconds) as u64,
+            bit_rate: bit_rate(bytes),
             frame_rate: video.map(|video| self.frame_rate(video, seconds)),
             loss: percent(before, self.arrived, |arrived| {
                 arrived.lost + arrived.repaired
@@ -88,6 +98,8 @@ impl Meter {
                 let b_frames = video.video.as_ref().map_or(0, |video| video.b_frames);
                 b_frames.saturating_sub(std::mem::replace(&mut self.b_frames, b_frames))
             }),
+            is_above_baseline: video.is_some_and(is_above_baseline),
+            audio_bit_rate: bit_rate(audio_bytes),
         }
     }
 
@@ -112,6 +124,14 @@ impl Meter {
         let distance = closed.map_or(0, |distance| distance.last).max(open);
         Some(distance).filter(|distance| *distance > 0)
     }
+}
+
+fn is_above_baseline(video: &SectionReport) -> bool {
+    let profile = video
+        .video
+        .as_ref()
+        .and_then(|video| video.profile.as_deref());
+    profile.is_some_and(|profile| !profile.ends_with("baseline"))
 }
 
 /// The part of the packets between two counts.
