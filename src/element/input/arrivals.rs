@@ -24,7 +24,13 @@ impl Default for Arrivals {
 impl Arrivals {
     /// Notes that media, or a gap in place of them, arrives now.
     pub(crate) fn note(&self) {
-        let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(NEVER - 1);
+        self.note_at(Instant::now());
+    }
+
+    /// Notes that media arrive at `now`.
+    pub(crate) fn note_at(&self, now: Instant) {
+        let now = now.saturating_duration_since(self.origin);
+        let now = u64::try_from(now.as_millis()).unwrap_or(NEVER - 1);
         self.last.store(now, Ordering::Relaxed);
     }
 

@@ -56,9 +56,16 @@ struct Entry {
 
 impl Entry {
     /// Times the buffer, and replaces an encoder that does not work.
-    fn before(&self, pad: &gst::GhostPad, buffer: Option<&gst::BufferRef>) {
-        self.chain.replace_failed_encoder(bin_of(pad).as_ref());
-        self.stream.tell_timing(self.timing.buffer(pad, buffer));
+    fn before(
+        &self,
+        pad: &gst::GhostPad,
+        parent: Option<&gst::Object>,
+        buffer: Option<&gst::BufferRef>,
+    ) {
+        self.chain.replace_failed_encoder(|| bin_of(pad));
+        let bin = parent.and_then(|parent| parent.downcast_ref());
+        self.stream
+            .tell_timing(self.timing.buffer(pad, bin, buffer));
     }
 
     /// The flow return for upstream: only the pad's own flushing counts there. A source
@@ -111,11 +118,11 @@ impl MediaPad {
         let of_lists = of_buffers.clone();
         let ghost = gst::GhostPad::builder_from_template(template)
             .chain_function(move |pad, parent, buffer| {
-                of_buffers.before(pad, Some(&buffer));
+                of_buffers.before(pad, parent, Some(&buffer));
                 of_buffers.after(pad, gst::ProxyPad::chain_default(pad, parent, buffer))
             })
             .chain_list_function(move |pad, parent, list| {
-                of_lists.before(pad, list.get(0));
+                of_lists.before(pad, parent, list.get(0));
                 of_lists.after(pad, gst::ProxyPad::chain_list_default(pad, parent, list))
             })
             .name(name)

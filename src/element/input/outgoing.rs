@@ -124,27 +124,29 @@ impl Outgoing {
         self.dropped
     }
 
-    /// Passes a packet through the gate and gives it the stream's header. `running_time`
-    /// is that of its media, if known.
+    /// Passes a packet, which comes at `now`, through the gate and gives it the stream's
+    /// header. `running_time` is that of its media, if known. What leaves is added to
+    /// `passage`.
     pub(super) fn pass(
         &mut self,
         buffer: &gst::BufferRef,
         running_time: Option<gst::ClockTime>,
+        now: Instant,
         gate: &Gate,
-    ) -> Passage {
+        passage: &mut Passage,
+    ) {
         let at = Moment {
-            arrival: self.origin.elapsed(),
+            arrival: now.saturating_duration_since(self.origin),
             media: running_time.map(Duration::from),
         };
         let mut bytes = std::mem::take(&mut self.copy_buffer);
         bytes.resize(buffer.size(), 0);
         let copied = buffer.copy_to_slice(0, &mut bytes).ok();
         self.incoming.packet(&bytes, at.arrival);
-        let passage = copied
-            .and_then(|()| RtpPacket::parse(&bytes).ok())
-            .map(|packet| self.pass_packet(&packet, buffer, at, gate));
+        if let Some(packet) = copied.and_then(|()| RtpPacket::parse(&bytes).ok()) {
+            self.pass_packet(&packet, buffer, at, gate, passage);
+        }
         self.copy_buffer = bytes;
-        passage.unwrap_or_default()
     }
 
     fn pass_packet(
@@ -153,20 +155,21 @@ impl Outgoing {
         buffer: &gst::BufferRef,
         at: Moment,
         gate: &Gate,
-    ) -> Passage {
+        passage: &mut Passage,
+    ) {
         let header = RtpHeader::from(packet);
         // Also while the gate is closed, since the sets may come only once.
         let frame = self.frame_start(packet, buffer);
-        let awaits_key_frame = self.format.track == Track::Video
+        passage.awaits_key_frame |= self.format.track == Track::Video
             && !self.stream.continues(header, at)
             && gate.await_key_frame_again(Instant::now());
-        let mut packets = Vec::new();
+        let packets = &mut passage.packets;
         if gate.passes(|| frame.is_entry)
             && !self.holds(packet, buffer, frame, at)
-            && self.fits(packet, header, frame, at, &mut packets)
+            && self.fits(packet, header, frame, at, packets)
         {
             if frame.lacks_sets {
-                self.insert_sets(header, buffer, at, &mut packets);
+                self.insert_sets(header, buffer, at, packets);
             }
             if let Some(place) = self.stream.place(header, at) {
                 // Some payloaders have one on each unit ahead of a key frame's slices
@@ -175,10 +178,6 @@ impl Outgoing {
                 let marker = packet.marker_bit() && !frame.lacks_slices;
                 packets.extend(self.packet(buffer, place, marker, packet.payload()));
             }
-        }
-        Passage {
-            packets,
-            awaits_key_frame,
         }
     }
 
@@ -303,15 +302,13 @@ impl Outgoing {
         if let Some([profile_0, profile_1, _, _, data @ ..]) = &block {
             packet = packet.extension(u16::from_be_bytes([*profile_0, *profile_1]), data);
         }
-        let mut buffer = gst::Buffer::with_size(packet.calculate_size().ok()?).ok()?;
+        let mut buffer = gst::Buffer::from_mut_slice(packet.write_vec().ok()?);
         let writable = buffer.get_mut()?;
-        packet.write_into(&mut writable.map_writable().ok()?).ok()?;
-        // Never fails: nothing but flags and times is copied.
-        let _ = like.copy_into(
-            writable,
-            gst::BufferCopyFlags::FLAGS | gst::BufferCopyFlags::TIMESTAMPS,
-            ..,
-        );
+        // Of the memory, which is another one.
+        writable.set_flags(like.flags() - gst::BufferFlags::TAG_MEMORY);
+        writable.set_pts(like.pts());
+        writable.set_dts(like.dts());
+        writable.set_duration(like.duration());
         Some(buffer)
     }
 }
@@ -358,7 +355,10 @@ mod tests {
                 .payload(payload);
             let buffer = gst::Buffer::from_slice(packet.write_vec().unwrap());
             let time = gst::ClockTime::from_mseconds(u64::from(frame) * 33);
-            let passage = self.outgoing.pass(&buffer, Some(time), &self.gate);
+            let mut passage = Passage::default();
+            let now = Instant::now();
+            self.outgoing
+                .pass(&buffer, Some(time), now, &self.gate, &mut passage);
             let left = passage.packets.iter().map(|buffer| {
                 let bytes = buffer.map_readable().unwrap();
                 let packet = RtpPacket::parse(&bytes).unwrap();

@@ -267,7 +267,8 @@ impl PadStream {
 
     /// Takes what has arrived, and returns what is to leave.
     pub(super) fn take(&self, buffers: &mut dyn Iterator<Item = &gst::BufferRef>) -> Passage {
-        self.arrivals.note();
+        let now = Instant::now();
+        self.arrivals.note_at(now);
         let mut all = Passage::default();
         let mut shared = self.lock();
         if !shared.fits() {
@@ -281,9 +282,7 @@ impl PadStream {
                 let segment = segment.as_ref();
                 let running_time =
                     segment.and_then(|segment| segment.to_running_time(buffer.pts()?));
-                let passage = outgoing.pass(buffer, running_time, &self.gate);
-                all.packets.extend(passage.packets);
-                all.awaits_key_frame |= passage.awaits_key_frame;
+                outgoing.pass(buffer, running_time, now, &self.gate, &mut all);
             }
         }
         all

@@ -56,7 +56,10 @@ impl PadTiming {
                 *self.segment.lock().unwrap_or_else(PoisonError::into_inner) = segment;
             }
             // clocksync holds it as it holds a buffer.
-            gst::EventView::Gap(gap) => return self.time(pad, Some(gap.get().0)),
+            gst::EventView::Gap(gap) => {
+                let bin = pad.parent_element();
+                return self.time(pad, bin.as_ref(), Some(gap.get().0));
+            }
             gst::EventView::FlushStop(_) => {
                 self.alignment.with(|alignment| alignment.flush(self.id));
             }
@@ -69,10 +72,11 @@ impl PadTiming {
     pub(super) fn buffer(
         &self,
         pad: &gst::GhostPad,
+        bin: Option<&gst::Element>,
         buffer: Option<&gst::BufferRef>,
     ) -> Option<TimingNews> {
         // In clocksync's order.
-        self.time(pad, buffer.and_then(|buffer| buffer.dts_or_pts()))
+        self.time(pad, bin, buffer.and_then(|buffer| buffer.dts_or_pts()))
     }
 
     /// Asks upstream again whether it is live, when the next buffer comes: it may not
@@ -97,7 +101,12 @@ impl PadTiming {
         news
     }
 
-    fn time(&self, pad: &gst::GhostPad, time: Option<gst::ClockTime>) -> Option<TimingNews> {
+    fn time(
+        &self,
+        pad: &gst::GhostPad,
+        bin: Option<&gst::Element>,
+        time: Option<gst::ClockTime>,
+    ) -> Option<TimingNews> {
         if self.asks_upstream.swap(false, Ordering::AcqRel) {
             let Latency { is_live, min, .. } = upstream_latency(pad).unwrap_or_default();
             let latency = min.nseconds();
@@ -105,7 +114,7 @@ impl PadTiming {
                 .with(|alignment| alignment.set_source(self.id, is_live, latency));
         }
         let time = self.running_time(time?)?;
-        let now = pad.parent_element().and_then(|bin| running_time(&bin));
+        let now = bin.and_then(running_time);
         let step = self
             .alignment
             .with(|alignment| alignment.take(self.id, time, now));

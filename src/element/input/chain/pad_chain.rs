@@ -111,9 +111,9 @@ impl PadChain {
     }
 
     /// Replaces an encoder that does not work. On the pad's streaming thread.
-    pub(in super::super) fn replace_failed_encoder(&self, bin: Option<&gst::Bin>) {
+    pub(in super::super) fn replace_failed_encoder(&self, bin: impl Fn() -> Option<gst::Bin>) {
         self.is_fed.store(true, Ordering::Release);
-        let (Some(bin), Some(chain)) = (bin, self.chain()) else {
+        let Some(chain) = self.chain() else {
             return;
         };
         let Parts::Video(video) = &chain.parts else {
@@ -122,6 +122,9 @@ impl PadChain {
         if !video.watch.has_failed() {
             return;
         }
+        let Some(bin) = &bin() else {
+            return;
+        };
         let name = factory_name(&video.encoder);
         let why = video.watch.failure().unwrap_or_default();
         self.lock().failed.push(name.clone());
