@@ -30,6 +30,7 @@ mod lip_sync;
 mod many_threads;
 mod metadata;
 mod missing_elements;
+mod numbers;
 mod on_time;
 mod own_encoder;
 mod pads;

@@ -1,6 +1,6 @@
 //! The video follows what the network carries.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
@@ -8,7 +8,7 @@ use ivs_stage::{Feedback, Happening, Kind, Rules, SessionReport, Stage};
 
 use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, lose, stage};
 
-const TRANSPORT_WIDE: &str =
+pub const TRANSPORT_WIDE: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 /// A picture that needs any bit rate, so that the video has what its encoder is told.
@@ -23,7 +23,7 @@ const X264: &str = "x264enc name=encoder tune=zerolatency speed-preset=ultrafast
                     bitrate=2500";
 const OPENH264: &str = "openh264enc name=encoder complexity=low gop-size=30 bitrate=2500000";
 
-fn stage_with(feedback: Feedback) -> Stage {
+pub fn stage_with(feedback: Feedback) -> Stage {
     Stage::start(Rules {
         feedback,
         report_interval: Some(Duration::from_millis(200)),
@@ -91,7 +91,7 @@ fn values_until(values: &Receiver<u32>, last: u32) -> Vec<u32> {
 }
 
 /// The header extensions that each section of the first offer has.
-fn offered_extensions(stage: &Stage) -> Vec<Vec<String>> {
+pub fn offered_extensions(stage: &Stage) -> Vec<Vec<String>> {
     let offered = |what: &Happening| match what {
         Happening::Offer { sections, .. } => Some(sections.clone()),
         _ => None,
@@ -130,54 +130,6 @@ fn transport_wide_feedback_is_offered_for_both_and_tells_all() {
     }
     assert_eq!(stats.get::<u64>("frames-thinned"), Ok(0));
     assert_eq!(stats.get::<u64>("retransmissions-refused"), Ok(0));
-}
-
-/// A packet without a number would count as lost.
-#[test]
-fn every_packet_has_its_number_whatever_comes_in() {
-    let raw = "videotestsrc is-live=true ! whip. audiotestsrc is-live=true ! whip. ";
-    for media in [raw.to_owned(), format!("{VIDEO} {AUDIO}")] {
-        let stage = stage();
-        let mut publisher = Publisher::to_stage(&media, &stage);
-        let (sender, numbered) = channel();
-        publisher
-            .whip
-            .connect("webrtcbin-ready", false, move |values| {
-                let webrtcbin = values[1].get::<gst::Bin>().unwrap();
-                let sender = sender.clone();
-                let rtpbin = webrtcbin.by_name("rtpbin").unwrap();
-                rtpbin.connect_pad_added(move |_, pad| watch_numbers(pad, &sender));
-                None
-            });
-        publisher.play();
-        publisher.wait_state("publishing");
-        for _ in 0..100 {
-            let (payload_type, is_numbered) = numbered.recv_timeout(BOUND).unwrap();
-            assert!(is_numbered, "payload type {payload_type} of {media}");
-        }
-    }
-}
-
-/// Sends for each packet its payload type, and whether it has a header extension.
-fn watch_numbers(pad: &gst::Pad, numbered: &Sender<(u8, bool)>) {
-    if !pad.name().starts_with("send_rtp_src") {
-        return;
-    }
-    let numbered = numbered.clone();
-    let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-    pad.add_probe(mask, move |_, info| {
-        let tell = |buffer: &gst::BufferRef| {
-            let mut header = [0; 2];
-            buffer.copy_to_slice(0, &mut header).unwrap();
-            let _ = numbered.send((header[1] & 0x7f, header[0] & 0x10 != 0));
-        };
-        match &info.data {
-            Some(gst::PadProbeData::Buffer(buffer)) => tell(buffer),
-            Some(gst::PadProbeData::BufferList(list)) => list.iter().for_each(tell),
-            _ => {}
-        }
-        gst::PadProbeReturn::Ok
-    });
 }
 
 #[test]
