@@ -18,10 +18,13 @@ const LIMITS: Limits = Limits {
 /// The bytes are steps: packets that leave, RTCP that comes, time that passes.
 pub fn uplink(data: &[u8]) {
     let mut steps = Cursor(data);
-    let mut uplink = Uplink::new(Streams {
-        audio: Some(1),
-        video: Some(2),
-    });
+    let mut uplink = Uplink::new(
+        Streams {
+            audio: Some(1),
+            video: Some(2),
+        },
+        8_500_000,
+    );
     let wide = match steps.byte() {
         Some(first) if first & 1 == 0 => TransportWide::Refused,
         _ => TransportWide::Negotiated,

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::element::input::MediaPad;
+use crate::ivs::MAX_BIT_RATE;
 use crate::media::bandwidth::{
     ExtensionId, Observations, PacketKind, ReceiverReport, RetransmissionCount, Streams, Uplink,
     set_transport_sequence,
@@ -60,7 +61,7 @@ impl UplinkTap {
     pub(super) fn new(streams: Streams, video: Option<MediaPad>) -> Self {
         Self {
             shared: Mutex::new(Shared {
-                uplink: Uplink::new(streams),
+                uplink: Uplink::new(streams, MAX_BIT_RATE),
                 extensions: Extensions::default(),
             }),
             video,

@@ -152,10 +152,13 @@ mod tests {
 
     #[test]
     fn an_estimate_is_divided_after_what_audio_takes() {
-        let mut uplink = Uplink::new(Streams {
-            audio: Some(1),
-            video: Some(2),
-        });
+        let mut uplink = Uplink::new(
+            Streams {
+                audio: Some(1),
+                video: Some(2),
+            },
+            8_500_000,
+        );
         let mut estimation = Estimation::new(LIMITS, true, TransportWide::Refused);
         let mut rtp = vec![0x80, 96, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
         rtp.resize(160, 0);

@@ -16,6 +16,10 @@ const BURST: f64 = 0.5;
 /// small frame at a low rate.
 const SMALLEST_BURST: f64 = 4.0 * 1200.0 * 8.0;
 
+/// Seconds of the most that may be sent, of which all that leaves takes and retransmissions
+/// get the rest. A key frame of a stream near the most fits, and can be repaired.
+const PEAK: f64 = 0.25;
+
 /// A packet is not sent again sooner than this after the last time, nor within a round
 /// trip: the far end can't know yet whether the last one arrived.
 const SHORTEST_REPEAT: Duration = Duration::from_millis(100);
@@ -41,7 +45,9 @@ const MAX_RATE: u64 = 1_000_000_000_000;
 ///   300 ms, at most 1 s),
 /// - it was not sent again within the last round trip, or 100 ms,
 /// - retransmissions stay below 15 % of the target rate, of which half a second may be
-///   used at once. Without a target it is 20 % of the stream's own rate.
+///   used at once. Without a target it is 20 % of the stream's own rate,
+/// - all that leaves stays below the most that may be sent, a quarter of a second of it
+///   aside.
 ///
 /// `now` is the time since some start, of a clock that does not run backwards. Sizes are
 /// in bytes and have to include the same headers as the target does.
@@ -67,6 +73,10 @@ pub struct RetransmissionBudget {
     stream: f64,
     /// Bits that may be sent again now.
     credit: f64,
+    /// The most that may be sent in all, in bit/s.
+    most: f64,
+    /// Bits that may leave now, of any kind. Below zero after a peak of the stream.
+    room: f64,
     latest: Duration,
     used: RetransmissionCount,
     refused: RetransmissionCount,
@@ -98,6 +108,8 @@ impl Default for RetransmissionBudget {
             history: Vec::new(),
             stream: 0.0,
             credit: SMALLEST_BURST,
+            most: MAX_RATE as f64,
+            room: MAX_RATE as f64 * PEAK,
             latest: Duration::ZERO,
             used: RetransmissionCount::default(),
             refused: RetransmissionCount::default(),
@@ -112,6 +124,12 @@ impl RetransmissionBudget {
         self.target = target.map(|target| target.min(MAX_RATE) as f64);
     }
 
+    /// Sets the most that may be sent in all, in bit/s.
+    pub fn set_most(&mut self, most: u64) {
+        self.most = most.min(MAX_RATE) as f64;
+        self.room = self.room.min(self.most * PEAK);
+    }
+
     /// Sets the round-trip time. It is zero if unknown.
     pub fn set_round_trip(&mut self, round_trip: Duration) {
         self.round_trip = round_trip;
@@ -119,7 +137,7 @@ impl RetransmissionBudget {
 
     /// Notes a packet of the stream that is sent for the first time.
     pub fn sent(&mut self, sequence: u16, size: usize, now: Duration) {
-        self.refill(now);
+        self.sent_beside(size, now);
         self.stream += bits(size);
         if self.target.is_none() {
             self.add(SHARE_OF_STREAM * bits(size));
@@ -135,6 +153,12 @@ impl RetransmissionBudget {
         });
     }
 
+    /// Notes a packet of another stream of the session.
+    pub fn sent_beside(&mut self, size: usize, now: Duration) {
+        self.refill(now);
+        self.take_room(size);
+    }
+
     /// Whether the packet with this sequence number may be sent again at `now`. If so, it
     /// counts as sent again.
     pub fn allows(&mut self, sequence: u16, now: Duration) -> bool {
@@ -143,11 +167,13 @@ impl RetransmissionBudget {
             self.refused.add(0);
             return false;
         };
-        if !self.is_useful(&sent, now) || bits(sent.size) > self.credit {
+        let affordable = bits(sent.size) <= self.credit.min(self.room);
+        if !affordable || !self.is_useful(&sent, now) {
             self.refused.add(sent.size);
             return false;
         }
         self.credit -= bits(sent.size);
+        self.take_room(sent.size);
         self.history[usize::from(sequence) % HISTORY] = Some(Sent {
             again: Some(now),
             ..sent
@@ -190,6 +216,12 @@ impl RetransmissionBudget {
         self.stream *= (-passed).exp();
         let share = self.target.map_or(0.0, |target| SHARE_OF_TARGET * target);
         self.add(share * passed);
+        self.room = (self.room + self.most * passed).min(self.most * PEAK);
+    }
+
+    /// A peak of the stream holds repairs up for a second at most.
+    fn take_room(&mut self, size: usize) {
+        self.room = (self.room - bits(size)).max(-self.most);
     }
 
     fn add(&mut self, credit: f64) {
@@ -377,6 +409,43 @@ mod tests {
         }
     }
 
+    /// With 20 % of the stream it would be 9.6 Mbit/s, with 15 % of a target 9.3.
+    #[test]
+    fn all_that_leaves_stays_below_the_most() {
+        const MOST: u64 = 8_500_000;
+        for (target, bit_rate) in [
+            (None, 8_000_000),
+            (Some(MOST), 8_000_000),
+            (None, 6_000_000),
+        ] {
+            let mut budget = budget(target, 50);
+            budget.set_most(MOST);
+            let sent = asked_five_times(&mut budget, bit_rate) as f64 / 2.0 / 8_500_000.0;
+            assert!((0.8..1.01).contains(&sent), "{target:?} {bit_rate} {sent}");
+        }
+    }
+
+    #[test]
+    fn other_streams_take_from_the_most_too() {
+        let mut alone = budget(Some(1_000_000), 50);
+        alone.set_most(1_000_000);
+        alone.sent(9, SIZE, ms(0));
+        let mut beside = alone.clone();
+        beside.sent_beside(32_000, ms(0));
+        assert!(alone.allows(9, ms(10)) && !beside.allows(9, ms(10)));
+        assert!(beside.allows(9, ms(30)));
+    }
+
+    /// A stream far above the most is not held against it for long.
+    #[test]
+    fn a_peak_is_forgotten_after_a_second() {
+        let mut budget = budget(Some(1_000_000), 50);
+        budget.set_most(1_000_000);
+        budget.sent_beside(10_000_000, ms(0));
+        budget.sent(9, SIZE, ms(900));
+        assert!(!budget.allows(9, ms(950)) && budget.allows(9, ms(1100)));
+    }
+
     #[test]
     fn with_three_percent_of_loss_nothing_is_refused() {
         for (target, round_trip) in [
@@ -386,6 +455,7 @@ mod tests {
             (None, 50),
         ] {
             let mut budget = budget(target, round_trip);
+            budget.set_most(8_500_000);
             let mut random = random();
             let mut asked: Vec<(Duration, u16)> = Vec::new();
             let mut sequence = 0u16;
@@ -429,6 +499,7 @@ mod tests {
                     budget.sent(7, size, now);
                     assert!(size == 0 || size == 1 || !budget.allows(7, now));
                     assert!(budget.credit.is_finite() && budget.credit >= 0.0);
+                    assert!(budget.room.is_finite());
                 }
             }
         }

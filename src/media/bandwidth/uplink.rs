@@ -78,13 +78,16 @@ pub struct Leaving {
 }
 
 impl Uplink {
-    /// The uplink of a session with these streams.
-    pub fn new(streams: Streams) -> Self {
+    /// The uplink of a session with these streams. Nothing is sent again that makes it more
+    /// than `most` in all, in bit/s.
+    pub fn new(streams: Streams, most: u64) -> Self {
+        let mut budget = RetransmissionBudget::default();
+        budget.set_most(most);
         Self {
             streams,
             numbers_audio: true,
             history: SendHistory::default(),
-            budget: RetransmissionBudget::default(),
+            budget,
             audio: SentRate::default(),
             retransmitted: SentRate::default(),
             observations: None,
@@ -106,7 +109,10 @@ impl Uplink {
         };
         let size = rtp.len() + SRTP_TAG;
         match kind {
-            PacketKind::Audio => self.audio.add(size, now),
+            PacketKind::Audio => {
+                self.audio.add(size, now);
+                self.budget.sent_beside(size + HEADERS, now);
+            }
             PacketKind::Video => {
                 let sequence = packet.sequence_number();
                 self.budget.sent(sequence, size + HEADERS, now);
@@ -209,7 +215,7 @@ mod tests {
 
     #[test]
     fn packets_are_numbered_and_told_apart_by_ssrc() {
-        let mut uplink = Uplink::new(STREAMS);
+        let mut uplink = Uplink::new(STREAMS, 8_500_000);
         let mut leaves = |ssrc| uplink.leaves(&packet(ssrc, 7, 1000), ms(1)).unwrap();
         let all = [leaves(1), leaves(2), leaves(9)];
         assert_eq!(all.map(|leaving| leaving.number), [0, 1, 2].map(Some));
@@ -225,7 +231,7 @@ mod tests {
 
     #[test]
     fn audio_without_numbers_leaves_no_gap_in_those_of_the_video() {
-        let mut uplink = Uplink::new(STREAMS);
+        let mut uplink = Uplink::new(STREAMS, 8_500_000);
         uplink.set_numbers_audio(false);
         uplink.observe(None, ms(0));
         let numbers = [2, 1, 2, 1, 9].map(|ssrc| {
@@ -240,7 +246,7 @@ mod tests {
 
     #[test]
     fn retransmissions_are_bounded_though_nobody_estimates() {
-        let mut uplink = Uplink::new(STREAMS);
+        let mut uplink = Uplink::new(STREAMS, 8_500_000);
         for sequence in 0..20 {
             uplink.leaves(&packet(2, sequence, 1000), ms(10)).unwrap();
         }
@@ -252,7 +258,7 @@ mod tests {
 
     #[test]
     fn what_an_estimator_needs_is_noted_once_somebody_looks() {
-        let mut uplink = Uplink::new(STREAMS);
+        let mut uplink = Uplink::new(STREAMS, 8_500_000);
         uplink.leaves(&packet(1, 0, 160), ms(0));
         assert!(uplink.observe(None, ms(10)).all.is_empty());
         uplink.leaves(&packet(1, 1, 160), ms(20));
