@@ -15,6 +15,7 @@ mod common;
 mod harness;
 mod recorded_sessions;
 mod secret_search;
+mod viewer;
 
 mod bad_replies;
 mod bad_settings;

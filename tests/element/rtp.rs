@@ -1,11 +1,16 @@
 //! Whatever RTP comes in, one clean stream leaves.
 
+use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 
 use gst::prelude::*;
 use ivs_stage::{Kind, SectionReport, SessionReport, Stage};
+use rtp_types::RtpPacket;
 
+use crate::common::{Reply, Server};
 use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, stage};
+use crate::viewer::Viewer;
 
 /// An H.264 stream of this size, with a key frame every half second.
 fn h264(encoder: &str, size: &str) -> String {
@@ -83,19 +88,38 @@ fn payload_types_that_differ_from_the_caps_or_are_the_same_for_both() {
 
 #[test]
 fn a_cameras_attributes_stay_behind() {
-    let stage = stage();
-    for attribute in ["recvonly", "sendrecv"] {
+    for direction in ["recvonly", "sendrecv"] {
         let after = caps(&format!(
             "media=video,clock-rate=90000,encoding-name=H264,payload=96,\
-             packetization-mode=(string)1,a-{attribute}=(string)\\\"\\\",a-tool=(string)x,\
-             a-Media_header=(string)y,ssrc-99-cname=(string)z,x-dimensions=(string)\\\"1,2\\\""
+             packetization-mode=(string)1,a-{direction}=(string)\\\"\\\",a-tool=(string)camera-tool,\
+             a-Media_header=(string)camera-header,ssrc-99-cname=(string)camera-name,\
+             x-dimensions=(string)\\\"1,2\\\""
         ));
-        arrives_whole(
-            &VIDEO.replace("! whip.", &format!("{after} ! whip.")),
-            Kind::Video,
-        );
+        let launch = VIDEO.replace("! whip.", &format!("{after} ! whip."));
+        let offer = offer_of(&launch);
+        assert!(offer.contains("a=sendonly"), "{offer}");
+        for left in [
+            "recvonly",
+            "sendrecv",
+            "camera",
+            "edia_header",
+            "dimensions",
+            "ssrc:99 ",
+        ] {
+            assert!(!offer.contains(left), "{left} in {offer}");
+        }
+        arrives_whole(&launch, Kind::Video);
     }
-    assert_eq!(stage.sessions().len(), 0);
+}
+
+/// The offer that is posted.
+fn offer_of(launch: &str) -> String {
+    let server = Server::in_order("127.0.0.1", vec![Reply::new(400).into()]);
+    let publisher = Publisher::to_endpoint(launch, &server.url("/whip"));
+    publisher.play();
+    let offer = server.wait_for_line(BOUND, "POST /whip").unwrap().body;
+    publisher.stop();
+    offer
 }
 
 #[test]
@@ -159,11 +183,24 @@ fn pass_through_begins_with_a_key_frame_though_the_source_began_before() {
     publisher.play();
     publisher.wait_state("publishing");
     let first = packets.recv_timeout(BOUND).unwrap();
-    let first = first.map_readable().unwrap();
-    let has_extension = first[0] & 0x10 != 0;
-    let payload = if has_extension { 20 } else { 12 };
-    // A sequence parameter set, alone or in an aggregate.
-    assert!(matches!(first[payload] & 0x1f, 7 | 24), "{first:02x?}");
+    assert!(begins_with_parameter_sets(&first), "{first:?}");
+}
+
+/// Whether a packet has a sequence parameter set, alone or in an aggregate.
+fn begins_with_parameter_sets(packet: &gst::Buffer) -> bool {
+    matches!(payload(packet)[0] & 0x1f, 7 | 24)
+}
+
+/// Whether a packet has a slice of a key frame, whole or in part.
+fn is_of_key_frame(packet: &gst::Buffer) -> bool {
+    let payload = payload(packet);
+    let kind = payload[usize::from(payload[0] & 0x1f == 28)] & 0x1f;
+    kind == 5
+}
+
+fn payload(packet: &gst::Buffer) -> Vec<u8> {
+    let packet = packet.map_readable().unwrap();
+    RtpPacket::parse(&packet).unwrap().payload().to_vec()
 }
 
 #[test]
@@ -220,17 +257,12 @@ fn pictures(packets: Vec<gst::Buffer>) -> usize {
     decoded.try_iter().count()
 }
 
-/// The frames in the packets, by their timestamps.
-fn frames(packets: Vec<gst::Buffer>) -> Vec<Vec<gst::Buffer>> {
-    let timestamp = |packet: &gst::Buffer| packet.map_readable().unwrap()[4..8].to_vec();
-    let mut frames: Vec<Vec<gst::Buffer>> = Vec::new();
-    for packet in packets {
-        match frames.last_mut() {
-            Some(frame) if timestamp(&frame[0]) == timestamp(&packet) => frame.push(packet),
-            _ => frames.push(vec![packet]),
-        }
-    }
-    frames
+/// The numbers of frames in the packets that are whole and that are not.
+fn count_frames(packets: &[gst::Buffer]) -> (usize, usize) {
+    let timestamp = |packet: &gst::Buffer| place(packet).1;
+    let frames = packets.chunk_by(|one, other| timestamp(one) == timestamp(other));
+    let (whole, cut): (Vec<_>, Vec<_>) = frames.partition(|frame| is_whole(frame));
+    (whole.len(), cut.len())
 }
 
 fn is_whole(frame: &[gst::Buffer]) -> bool {
@@ -238,7 +270,7 @@ fn is_whole(frame: &[gst::Buffer]) -> bool {
 }
 
 #[test]
-fn ten_switches_between_two_payloaders_are_one_stream_that_decodes() {
+fn ten_switches_between_two_payloaders_are_one_stream_that_decodes_at_the_far_end() {
     let stage = stage();
     let launch = format!(
         "{} ! rtph264pay ! either. {} ! rtph264pay ! either. \
@@ -247,32 +279,49 @@ fn ten_switches_between_two_payloaders_are_one_stream_that_decodes() {
         h264("openh264enc", "width=640,height=360").replace("name=size", ""),
     );
     let mut publisher = Publisher::to_stage(&launch, &stage);
-    let packets = tap(&publisher);
     publisher.play();
     publisher.wait_state("publishing");
+    let viewer = Viewer::watch(&stage);
+    let first = viewer.packets().recv_timeout(BOUND).unwrap();
     let either = publisher.pipeline.by_name("either").unwrap();
-    let mut left = Vec::new();
     for number in 0..=10 {
         let (name, size) = [("sink_0", (320, 240)), ("sink_1", (640, 360))][number % 2];
         either.set_property("active-pad", either.static_pad(name).unwrap());
         let video = wait_section(&stage, Kind::Video, |video| video.size == Some(size));
         let more = video.packets + 20;
         wait_section(&stage, Kind::Video, |video| video.packets >= more);
-        left.extend(packets.try_iter());
     }
-    let count = left.len() as u64;
-    let video = wait_section(&stage, Kind::Video, |video| video.packets >= count);
+    let video = wait_section(&stage, Kind::Video, |_| true);
     assert_eq!((video.lost, stage.sessions().len()), (0, 1));
-    // The selector may switch within a frame, and the last one may not be whole yet.
-    let (whole, cut): (Vec<_>, Vec<_>) =
-        frames(left).into_iter().partition(|frame| is_whole(frame));
+    let seen = [first].into_iter().chain(viewer.packets().try_iter());
+    // It joins in mid-frame.
+    let seen: Vec<_> = seen
+        .skip_while(|packet| !begins_with_parameter_sets(packet))
+        .collect();
+    // The selector may switch within a frame, whose begin has left by then. The last one may
+    // not be whole yet.
+    let (whole, cut) = count_frames(&seen);
+    assert!(whole > 30 && cut <= 11, "{whole}, {cut}");
+    let decoded = pictures(seen);
     assert!(
-        whole.len() > 30 && cut.len() <= 11,
-        "{}, {}",
-        whole.len(),
-        cut.len()
+        (whole..=whole + cut).contains(&decoded),
+        "{decoded} of {whole} + {cut}"
     );
-    assert_eq!(pictures(whole.concat()), whole.len());
+}
+
+/// Links the source in a launch line to a pad.
+fn add_source(publisher: &Publisher, launch: &str, pad: &gst::Pad) -> gst::Element {
+    let source = gst::parse::bin_from_description(launch, true).unwrap();
+    publisher.pipeline.add(&source).unwrap();
+    source.static_pad("src").unwrap().link(pad).unwrap();
+    source.sync_state_with_parent().unwrap();
+    source.upcast()
+}
+
+fn remove_source(publisher: &Publisher, source: &gst::Element, pad: &gst::Pad) {
+    source.static_pad("src").unwrap().unlink(pad).unwrap();
+    source.set_state(gst::State::Null).unwrap();
+    publisher.pipeline.remove(source).unwrap();
 }
 
 #[test]
@@ -280,51 +329,133 @@ fn a_source_that_is_removed_is_followed_by_another_on_the_same_pad() {
     let stage = stage();
     let mut publisher = Publisher::to_stage("fakesrc num-buffers=0 ! fakesink ", &stage);
     let pad = publisher.whip.request_pad_simple("sink_%u").unwrap();
-    let add = |publisher: &Publisher| {
-        let launch = AUDIO.replace("! whip. ", "");
-        let source = gst::parse::bin_from_description(&launch, true).unwrap();
-        publisher.pipeline.add(&source).unwrap();
-        source.static_pad("src").unwrap().link(&pad).unwrap();
-        source.sync_state_with_parent().unwrap();
-        source
-    };
-    let mut source = add(&publisher);
+    let launch = AUDIO.replace("! whip. ", "");
+    let mut source = add_source(&publisher, &launch, &pad);
     publisher.play();
     publisher.wait_state("publishing");
     for _ in 0..3 {
         let before = wait_section(&stage, Kind::Audio, |audio| audio.packets >= 10).packets;
-        source.static_pad("src").unwrap().unlink(&pad).unwrap();
-        source.set_state(gst::State::Null).unwrap();
-        publisher.pipeline.remove(&source).unwrap();
-        source = add(&publisher);
+        remove_source(&publisher, &source, &pad);
+        source = add_source(&publisher, &launch, &pad);
         wait_section(&stage, Kind::Audio, |audio| audio.packets >= before + 20);
     }
     let audio = wait_section(&stage, Kind::Audio, |_| true);
     assert_eq!((audio.lost, stage.sessions().len()), (0, 1));
 }
 
+#[test]
+fn video_of_a_source_on_the_pad_of_a_removed_one_begins_with_a_key_frame() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage("fakesrc num-buffers=0 ! fakesink ", &stage);
+    let pad = publisher.whip.request_pad_simple("sink_%u").unwrap();
+    let sources = note_payloads(&pad);
+    let packets = tap(&publisher);
+    publisher.play();
+    for (number, (width, height)) in SIZES.into_iter().enumerate() {
+        let launch = h264("x264enc", &format!("width={width},height={height}"));
+        let source = add_source(&publisher, &(launch + "! rtph264pay"), &pad);
+        let is_new = |video: &SectionReport| video.size == Some((width, height));
+        let more = wait_section(&stage, Kind::Video, is_new).packets + 20;
+        wait_section(&stage, Kind::Video, |video| video.packets >= more);
+        remove_source(&publisher, &source, &pad);
+        sources.lock().unwrap().number = number + 1;
+    }
+    publisher.wait_state("publishing");
+    let left: Vec<_> = packets.try_iter().collect();
+    let count = left.len() as u64;
+    let video = wait_section(&stage, Kind::Video, |video| video.packets >= count);
+    assert_eq!((video.lost, stage.sessions().len()), (0, 1));
+    let sources = sources.lock().unwrap();
+    let of_each: Vec<_> = left
+        .iter()
+        .filter_map(|packet| Some((sources.of_payload.get(&payload(packet))?, packet)))
+        .collect();
+    let changes = of_each.chunk_by(|(one, _), (other, _)| one == other);
+    let first: Vec<_> = changes
+        .map(|packets| is_of_key_frame(packets[0].1))
+        .collect();
+    assert_eq!(first, [true; SIZES.len()]);
+    // The sources are cut off, perhaps within a frame.
+    let (whole, cut) = count_frames(&left);
+    assert!(cut <= SIZES.len(), "{cut}");
+    let decoded = pictures(left);
+    assert!(
+        (whole..=whole + cut).contains(&decoded),
+        "{decoded} of {whole} + {cut}"
+    );
+}
+
+/// Of one source each.
+const SIZES: [(u32, u32); 4] = [(320, 240), (640, 360), (480, 270), (256, 144)];
+
+/// The sources of a pad one after the other, and which of them a slice is from.
+#[derive(Default)]
+struct Sources {
+    number: usize,
+    of_payload: HashMap<Vec<u8>, usize>,
+}
+
+fn note_payloads(pad: &gst::Pad) -> Arc<Mutex<Sources>> {
+    let sources: Arc<Mutex<Sources>> = Arc::default();
+    let noted = sources.clone();
+    let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+    pad.add_probe(mask, move |_, info| {
+        let mut noted = noted.lock().unwrap();
+        let number = noted.number;
+        let mut note = |packet: gst::Buffer| {
+            let payload = payload(&packet);
+            // Slices, whole or in parts. A short one may say no more than that nothing moves,
+            // in each size.
+            if matches!(payload[0] & 0x1f, 1 | 5 | 28) && payload.len() > 50 {
+                noted.of_payload.insert(payload, number);
+            }
+        };
+        match &info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => note(buffer.clone()),
+            Some(gst::PadProbeData::BufferList(list)) => list.iter_owned().for_each(note),
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+    sources
+}
+
 /// Sequence number and timestamp.
-fn numbers(packet: &gst::Buffer) -> (u16, u32) {
+fn place(packet: &gst::Buffer) -> (u16, u32) {
     let bytes = packet.map_readable().unwrap();
     let sequence = u16::from_be_bytes([bytes[2], bytes[3]]);
     let timestamp = u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
     (sequence, timestamp)
 }
 
-/// A sender over UDP is started anew, with the SSRC of its configuration and other numbers.
-fn starts_anew(kind: Kind, sender: &str, caps: &str, clock_rate: u32) {
+/// A sender over UDP is started anew with other numbers, and with these SSRCs.
+fn starts_anew(kind: Kind, ssrcs: [u32; 3]) {
+    let (caps, sender, clock_rate) = match kind {
+        Kind::Audio => (
+            "media=audio,clock-rate=48000,encoding-name=OPUS,payload=96",
+            "audiotestsrc is-live=true ! opusenc ! rtpopuspay".to_owned(),
+            48_000,
+        ),
+        _ => (
+            "media=video,clock-rate=90000,encoding-name=H264,payload=96",
+            h264("x264enc", SIZE) + "! rtph264pay",
+            90_000,
+        ),
+    };
     let stage = stage();
     let launch = format!("udpsrc name=in port=0 caps=\"application/x-rtp,{caps}\" ! whip. ");
     let publisher = Publisher::to_stage(&launch, &stage);
     let packets = tap(&publisher);
     publisher.play();
     let port: i32 = publisher.pipeline.by_name("in").unwrap().property("port");
-    let launch = format!("{sender} name=pay ssrc=77 ! udpsink host=127.0.0.1 port={port}");
+    let launch = format!("{sender} name=pay ! udpsink host=127.0.0.1 port={port}");
     let sender = Publisher::parsed(&format!(
         "{launch} fakesrc num-buffers=0 ! fakesink name=whip"
     ));
     let payloader = sender.pipeline.by_name("pay").unwrap();
-    for (sequence, timestamp) in [(100, 1_000), (40_000, 3_000_000_000), (20_000, 5_000_u32)] {
+    let numbers = [(100, 1_000), (40_000, 3_000_000_000), (20_000, 5_000_u32)];
+    for (ssrc, (sequence, timestamp)) in ssrcs.into_iter().zip(numbers) {
+        payloader.set_property("ssrc", ssrc);
         payloader.set_property("seqnum-offset", sequence);
         payloader.set_property("timestamp-offset", timestamp);
         let before = section(&stage.sessions(), kind).map_or(0, |section| section.packets);
@@ -332,7 +463,7 @@ fn starts_anew(kind: Kind, sender: &str, caps: &str, clock_rate: u32) {
         wait_section(&stage, kind, |section| section.packets >= before + 30);
         sender.stop();
     }
-    let left: Vec<_> = packets.try_iter().map(|packet| numbers(&packet)).collect();
+    let left: Vec<_> = packets.try_iter().map(|packet| place(&packet)).collect();
     for pair in left.windows(2) {
         let [(sequence, timestamp), (next_sequence, next_timestamp)] = pair else {
             continue;
@@ -347,10 +478,12 @@ fn starts_anew(kind: Kind, sender: &str, caps: &str, clock_rate: u32) {
 
 #[test]
 fn a_sender_that_starts_anew_with_the_same_ssrc_goes_on() {
-    let audio = "media=audio,clock-rate=48000,encoding-name=OPUS,payload=96";
-    let video = "media=video,clock-rate=90000,encoding-name=H264,payload=96";
-    let opus = "audiotestsrc is-live=true ! opusenc ! rtpopuspay";
-    starts_anew(Kind::Audio, opus, audio, 48_000);
-    let h264 = h264("x264enc", SIZE) + "! rtph264pay";
-    starts_anew(Kind::Video, &h264, video, 90_000);
+    starts_anew(Kind::Audio, [77; 3]);
+    starts_anew(Kind::Video, [77; 3]);
+}
+
+#[test]
+fn a_sender_that_starts_anew_with_another_ssrc_goes_on() {
+    starts_anew(Kind::Audio, [77, 78, 79]);
+    starts_anew(Kind::Video, [77, 78, 79]);
 }
