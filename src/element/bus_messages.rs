@@ -20,6 +20,17 @@ pub(super) const RETRY_MESSAGE: &str = "ivswhipsink-retry";
 /// The element message with the filler mode in use.
 pub(super) const FILLER_MESSAGE: &str = "ivswhipsink-video-filler";
 
+/// Tells that an upstream encoder follows the network from now on; rates are in bit/s.
+pub(super) fn post_takes_over(element: &gst::Element, factory: &str, now: u64, most: u64) {
+    let text = format!(
+        "The element sets the bit rate of {factory} to what the network carries: {} kbit/s at \
+         first, {} at most. It gets its own back at the end.",
+        now / 1000,
+        most / 1000
+    );
+    post_info(element, &text);
+}
+
 /// Tells that the network carries less than the video had; rates in bit/s.
 pub(super) fn post_narrowed(element: &gst::Element, from: u64, to: u64, who: &str) {
     let text = format!(

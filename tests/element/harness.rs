@@ -40,6 +40,21 @@ pub fn wait_packets_of(stage: &Stage, session: usize) {
         .expect("packets at the stage");
 }
 
+/// Links the source in a launch line to a pad.
+pub fn add_source(publisher: &Publisher, launch: &str, pad: &gst::Pad) -> gst::Element {
+    let source = gst::parse::bin_from_description(launch, true).unwrap();
+    publisher.pipeline.add(&source).unwrap();
+    source.static_pad("src").unwrap().link(pad).unwrap();
+    source.sync_state_with_parent().unwrap();
+    source.upcast()
+}
+
+pub fn remove_source(publisher: &Publisher, source: &gst::Element, pad: &gst::Pad) {
+    source.static_pad("src").unwrap().unlink(pad).unwrap();
+    source.set_state(gst::State::Null).unwrap();
+    publisher.pipeline.remove(source).unwrap();
+}
+
 /// An error message from the bus.
 #[derive(Debug)]
 pub struct SeenError {
@@ -256,20 +271,36 @@ impl Drop for Publisher {
     }
 }
 
+/// Packets that get lost from now on.
+pub struct Loss {
+    pad: gst::Pad,
+    probe: Option<gst::PadProbeId>,
+}
+
+impl Loss {
+    /// Loses no more.
+    pub fn end(mut self) {
+        if let Some(probe) = self.probe.take() {
+            self.pad.remove_probe(probe);
+        }
+    }
+}
+
 /// Loses packets behind webrtcbin, as the network does: `lost` of ten.
-pub fn lose(publisher: &Publisher, lost: u32) {
+pub fn lose(publisher: &Publisher, lost: u32) -> Loss {
     let bin = publisher.whip.downcast_ref::<gst::Bin>().unwrap();
     let mut sinks = bin.iterate_all_by_element_factory_name("nicesink");
     let sink = sinks.next().unwrap().unwrap();
     let pad = sink.static_pad("sink").unwrap();
     let count = std::sync::atomic::AtomicU32::new(0);
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+    let probe = pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
         let number = count.fetch_add(1, Ordering::SeqCst);
         match number % 10 < lost {
             true => gst::PadProbeReturn::Handled,
             false => gst::PadProbeReturn::Ok,
         }
     });
+    Loss { pad, probe }
 }
 
 /// Makes a folder with nothing but the plugin, for GStreamer's own commands. The

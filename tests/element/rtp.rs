@@ -9,7 +9,7 @@ use ivs_stage::{Kind, SectionReport, SessionReport, Stage};
 use rtp_types::RtpPacket;
 
 use crate::common::{Reply, Server};
-use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, stage};
+use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, add_source, remove_source, stage};
 use crate::viewer::Viewer;
 
 /// An H.264 stream of this size, with a key frame every half second.
@@ -307,21 +307,6 @@ fn ten_switches_between_two_payloaders_are_one_stream_that_decodes_at_the_far_en
         (whole..=whole + cut).contains(&decoded),
         "{decoded} of {whole} + {cut}"
     );
-}
-
-/// Links the source in a launch line to a pad.
-fn add_source(publisher: &Publisher, launch: &str, pad: &gst::Pad) -> gst::Element {
-    let source = gst::parse::bin_from_description(launch, true).unwrap();
-    publisher.pipeline.add(&source).unwrap();
-    source.static_pad("src").unwrap().link(pad).unwrap();
-    source.sync_state_with_parent().unwrap();
-    source.upcast()
-}
-
-fn remove_source(publisher: &Publisher, source: &gst::Element, pad: &gst::Pad) {
-    source.static_pad("src").unwrap().unlink(pad).unwrap();
-    source.set_state(gst::State::Null).unwrap();
-    publisher.pipeline.remove(source).unwrap();
 }
 
 #[test]

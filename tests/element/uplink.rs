@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use ivs_stage::{Feedback, Happening, Kind, Rules, SessionReport, Stage};
 
-use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, lose, stage};
+use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, add_source, lose, remove_source, stage};
 
 pub const TRANSPORT_WIDE: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
@@ -187,6 +187,88 @@ fn none_offers_paces_and_sets_nothing() {
     assert_eq!(bit_rate(&encoder), 2500);
 }
 
+/// The texts of all info messages.
+fn infos(publisher: &mut Publisher) -> Vec<String> {
+    let text = |message: &gst::Message| match message.view() {
+        gst::MessageView::Info(info) => Some(info.error().message().to_owned()),
+        _ => None,
+    };
+    publisher.messages().iter().filter_map(text).collect()
+}
+
+/// Waits for the info message that has this in its text.
+fn wait_info(publisher: &mut Publisher, part: &str) -> String {
+    publisher.wait(part, |message| match message.view() {
+        gst::MessageView::Info(info) => {
+            let text = info.error().message().to_owned();
+            text.contains(part).then_some(text)
+        }
+        _ => None,
+    })
+}
+
+/// The texts of all warnings.
+fn warnings(publisher: &mut Publisher) -> Vec<String> {
+    let text = |message: &gst::Message| match message.view() {
+        gst::MessageView::Warning(warning) => Some(warning.error().message().to_owned()),
+        _ => None,
+    };
+    publisher.messages().iter().filter_map(text).collect()
+}
+
+/// In all sessions of a run, with the rate that it begins with and its highest.
+#[test]
+fn the_bus_is_told_once_that_an_upstream_encoder_is_set() {
+    let stage = stage();
+    let mut publisher = publish(&noise(X264), &stage);
+    stage.close_sessions();
+    publisher.wait_state("retrying");
+    publisher.wait_state("publishing");
+    wait_stats(&publisher, |stats| {
+        says(stats, "bitrate-control", "x264enc")
+    });
+    let told = infos(&mut publisher);
+    let [takeover] = &told[..] else {
+        panic!("{told:?}");
+    };
+    for part in ["x264enc", "1200 kbit/s", "2500 at most"] {
+        assert!(takeover.contains(part), "{takeover}");
+    }
+}
+
+#[test]
+fn an_encoder_that_vanishes_is_warned_of_once_and_frames_are_left_out() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage("fakesrc num-buffers=0 ! fakesink ", &stage);
+    let pad = publisher.whip.request_pad_simple("sink_%u").unwrap();
+    let add = |publisher: &Publisher, encoder: &str| {
+        add_source(publisher, &noise(encoder).replace("! whip. ", ""), &pad)
+    };
+    let mut source = add(&publisher, X264);
+    publisher.play();
+    publisher.wait_state("publishing");
+    // What keeps to no bit rate takes the place of what does, twice. Another that does is
+    // no reason to warn.
+    for (next, follower, warned) in [
+        (X264, "x264enc", 0),
+        (OPENH264, "thinning", 1),
+        (X264, "x264enc", 1),
+        (OPENH264, "thinning", 1),
+    ] {
+        remove_source(&publisher, &source, &pad);
+        source = add(&publisher, next);
+        wait_stats(&publisher, |stats| says(stats, "bitrate-control", follower));
+        // Two looks at who follows take two seconds.
+        let frames = |stats: &gst::Structure| stats.get::<u64>("video-frames").unwrap();
+        let more = frames(&stats(&publisher)) + 75;
+        wait_stats(&publisher, |stats| frames(stats) >= more);
+        let warnings = warnings(&mut publisher);
+        let gone = |text: &&String| text.contains("x264enc") && text.contains("no longer makes");
+        assert_eq!(warnings.iter().filter(gone).count(), warned, "{warnings:?}");
+        assert_eq!(warnings.len(), warned, "{warnings:?}");
+    }
+}
+
 #[test]
 fn an_encoder_in_a_straight_line_starts_low_and_rises_to_what_the_user_set() {
     let openh264 = format!("{OPENH264} rate-control=bitrate");
@@ -245,8 +327,11 @@ fn what_the_user_sets_meanwhile_is_the_new_ceiling_and_stays() {
     }
     publisher.stop();
     assert_eq!(bit_rate(&encoder), 1500);
-    let is_narrowing = |message: &gst::Message| matches!(message.view(), gst::MessageView::Info(_));
-    assert!(!publisher.messages().iter().any(is_narrowing));
+    let told = infos(&mut publisher);
+    assert!(
+        matches!(&told[..], [takeover] if takeover.contains("sets the bit rate")),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -339,11 +424,7 @@ fn an_encoder_whose_bit_rate_is_set_back_is_warned_of_once_and_frames_are_left_o
         says(stats, "bitrate-control", "thinning")
     });
     wait_video(&stage, 500);
-    let text = |message: &gst::Message| match message.view() {
-        gst::MessageView::Warning(warning) => Some(warning.error().message().to_owned()),
-        _ => None,
-    };
-    let warnings: Vec<String> = publisher.messages().iter().filter_map(text).collect();
+    let warnings = warnings(&mut publisher);
     assert!(
         matches!(&warnings[..], [warning] if warning.contains("x264enc can't be set")),
         "{warnings:?}"
@@ -368,19 +449,17 @@ fn what_the_far_end_asks_for_is_sent_again_within_bounds() {
 }
 
 #[test]
-fn the_bus_is_told_when_the_network_carries_less() {
+fn the_bus_is_told_when_the_network_carries_less_and_when_it_is_wide_again() {
     let stage = stage();
     let mut publisher = publish(&noise(X264), &stage);
     wait_stats(&publisher, |stats| {
         stats.get::<u64>("target-bitrate") == Ok(2_500_000)
     });
-    lose(&publisher, 5);
-    let told = publisher.wait("info", |message| match message.view() {
-        gst::MessageView::Info(info) => Some(info.error().message().to_owned()),
-        _ => None,
-    });
-    assert!(
-        told.contains("carries less") && told.contains("x264enc"),
-        "{told}"
-    );
+    let loss = lose(&publisher, 5);
+    let narrowed = wait_info(&mut publisher, "carries less");
+    assert!(narrowed.contains("x264enc"), "{narrowed}");
+    loss.end();
+    let widened = wait_info(&mut publisher, "wide enough again");
+    assert!(widened.contains("kbit/s"), "{widened}");
+    assert!(bit_rate(&encoder(&publisher)) >= 2250, "{widened}");
 }

@@ -76,15 +76,22 @@ pub(super) struct BitrateControl {
     origin: Instant,
     looked: Instant,
     obedience: Obedience,
-    warned: Warned,
+    /// An encoder that is gone, until its place is taken or the bus is told.
+    gone: Option<&'static str>,
+    told: Told,
     narrowing: Narrowing,
     /// When frames were left out last.
     thinned: Option<Instant>,
 }
 
-/// Whether the run has warned that frames are left out in place of an encoder's bits.
+/// What the run has told the bus of who follows the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Warned(bool);
+pub(super) struct Told {
+    /// That the element sets an upstream encoder.
+    takes_over: bool,
+    /// That frames are left out in place of an encoder's bits.
+    gives_up: bool,
+}
 
 impl BitrateControl {
     /// Begins with a session that publishes video from `pad`. Packets may leave only
@@ -95,7 +102,7 @@ impl BitrateControl {
         pad: &MediaPad,
         settings: &BitrateSettings,
         number: u64,
-        warned: Warned,
+        told: Told,
     ) -> Self {
         let mut control = Self {
             peer: peer.clone(),
@@ -113,7 +120,8 @@ impl BitrateControl {
             origin: Instant::now(),
             looked: Instant::now(),
             obedience: Obedience::default(),
-            warned,
+            gone: None,
+            told,
             narrowing: Narrowing::default(),
             thinned: None,
         };
@@ -144,8 +152,8 @@ impl BitrateControl {
         self.number
     }
 
-    pub(super) fn warned(&self) -> Warned {
-        self.warned
+    pub(super) fn told(&self) -> Told {
+        self.told
     }
 
     /// Whether the rates of what is sent show that frames were left out.
@@ -295,13 +303,33 @@ impl BitrateControl {
         if !is_same {
             if let Some(encoder) = self.encoder.take() {
                 encoder.give_back();
+                self.gone = Some(encoder.factory());
             }
             // What the network carries does not depend on who makes the video.
             let start = self.target().unwrap_or(self.settings.start);
             return self.follow(element, start);
         }
+        self.notice_gone(element);
         if self.encoder.as_ref().is_some_and(Encoder::notice_user) && self.has_estimate {
             self.take_ceiling(element);
+        }
+    }
+
+    /// Warns of an encoder that is gone once other media have its place, a look later: an
+    /// encoder that comes for it is a change of source.
+    fn notice_gone(&mut self, element: &gst::Element) {
+        if !self.pad.state().is_linked {
+            return;
+        }
+        let Some(factory) = self.gone.take() else {
+            return;
+        };
+        if self.follower() == Follower::Thinning {
+            let text = format!(
+                "{factory}, which followed the network, no longer makes the video, so frames are \
+                 left out when the network carries less."
+            );
+            self.thin_instead(element, &text);
         }
     }
 
@@ -348,7 +376,7 @@ impl BitrateControl {
             return;
         };
         let why = match encoder.set(bit_rate) {
-            Ok(()) => return,
+            Ok(()) => return self.tell_takeover(element, bit_rate),
             Err(EncoderError::UserChanged) => return self.take_ceiling(element),
             Err(EncoderError::Bound) => "a control binding sets it",
             Err(EncoderError::Refused) => "it does not take the value",
@@ -359,6 +387,15 @@ impl BitrateControl {
             encoder.factory()
         );
         self.thin_instead(element, &text);
+    }
+
+    fn tell_takeover(&mut self, element: &gst::Element, bit_rate: u64) {
+        if let Some(encoder) = &self.encoder
+            && self.pad.own_encoder_settings().is_none()
+            && !std::mem::replace(&mut self.told.takes_over, true)
+        {
+            bus_messages::post_takes_over(element, encoder.factory(), bit_rate, self.ceiling());
+        }
     }
 
     fn notice_excess(&mut self, element: &gst::Element) {
@@ -380,7 +417,7 @@ impl BitrateControl {
 
     fn thin_instead(&mut self, element: &gst::Element, text: &str) {
         self.gave_up = true;
-        if std::mem::replace(&mut self.warned, Warned(true)) == Warned(false) {
+        if !std::mem::replace(&mut self.told.gives_up, true) {
             bus_messages::post_warning(element, text);
         }
     }

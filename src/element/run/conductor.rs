@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use gst::prelude::*;
 
-use super::bitrate_control::{LocalEstimation, Warned};
+use super::bitrate_control::{LocalEstimation, Told};
 use super::conductor_message::Message;
 use super::element_state::{ElementState, RunHandle};
 use super::limit_warnings::LimitWarnings;
@@ -70,7 +70,7 @@ pub(crate) fn start(
         config,
         media,
         bitrate_control: None,
-        bitrate_warned: Warned::default(),
+        bitrate_told: Told::default(),
         session,
         lineup: Lineup::default(),
         without_video: OfferedVideo::Nothing,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
-use super::bitrate_control::{BitrateControl, LocalEstimation, TICK, Warned};
+use super::bitrate_control::{BitrateControl, LocalEstimation, TICK, Told};
 use super::conductor_message::Message;
 use super::element_state::ElementState;
 use super::limit_warnings::LimitWarnings;
@@ -47,8 +47,8 @@ pub(super) struct Run {
     pub(super) bitrate_ticked: Instant,
     /// The number of the newest bounds that a bitrate control has set.
     pub(super) bitrate_number: u64,
-    /// What the bitrate controls have warned of.
-    pub(super) bitrate_warned: Warned,
+    /// What the bitrate controls have told the bus.
+    pub(super) bitrate_told: Told,
     pub(super) session: Session,
     pub(super) lineup: Lineup,
     /// What is offered as video if no pad has any.
@@ -126,8 +126,8 @@ impl Run {
     /// whether it does.
     pub(super) fn control_bitrate(&mut self, element: &gst::Element, pad: &MediaPad) -> bool {
         if let (Some(settings), Some(peer)) = (&self.media.bitrates, self.view.peer()) {
-            let (number, warned) = (self.bitrate_number, self.bitrate_warned);
-            let control = BitrateControl::begin(element, &peer, pad, settings, number, warned);
+            let (number, told) = (self.bitrate_number, self.bitrate_told);
+            let control = BitrateControl::begin(element, &peer, pad, settings, number, told);
             self.bitrate_number = control.number();
             self.bitrate_control = Some(control);
             self.show_target(element);
@@ -163,7 +163,7 @@ impl Run {
             statistics.network = None;
         });
         if let Some(control) = self.bitrate_control.take() {
-            self.bitrate_warned = control.warned();
+            self.bitrate_told = control.told();
             control.end();
             self.show_target(element);
         }
