@@ -55,6 +55,7 @@ pub(super) fn stats(state: &ElementState) -> gst::Structure {
         stats = stats
             .field_if_some("video-filler", peer.filler().map(|mode| mode.name()))
             .field("retransmissions", peer.retransmissions())
+            .field("retransmission-bytes", peer.retransmitted().bytes)
             .field(
                 "retransmissions-refused",
                 peer.refused_retransmissions().packets,

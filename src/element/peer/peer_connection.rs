@@ -183,6 +183,11 @@ impl Peer {
         self.inner.uplink.observe(target)
     }
 
+    /// What the far end asked for and was sent again, with all headers.
+    pub(crate) fn retransmitted(&self) -> RetransmissionCount {
+        self.inner.uplink.retransmitted()
+    }
+
     /// What the far end asked for and was not sent again.
     pub(crate) fn refused_retransmissions(&self) -> RetransmissionCount {
         self.inner.uplink.refused_retransmissions()

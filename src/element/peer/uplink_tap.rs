@@ -89,6 +89,11 @@ impl UplinkTap {
         self.lock().uplink.observe(target, now)
     }
 
+    /// What the far end asked for and was sent again, with all headers.
+    pub(super) fn retransmitted(&self) -> RetransmissionCount {
+        self.lock().uplink.retransmitted()
+    }
+
     /// What the far end asked for and was not sent again.
     pub(super) fn refused_retransmissions(&self) -> RetransmissionCount {
         self.lock().uplink.refused()

@@ -177,6 +177,11 @@ impl Uplink {
         }
     }
 
+    /// What the far end asked for and was sent again, so far, with all headers.
+    pub fn retransmitted(&self) -> RetransmissionCount {
+        self.budget.used()
+    }
+
     /// What the far end asked for and was not sent again, so far.
     pub fn refused(&self) -> RetransmissionCount {
         self.budget.refused()
@@ -254,6 +259,11 @@ mod tests {
         let allowed = asked.count() as u64;
         assert!(allowed < 20);
         assert_eq!(uplink.refused().packets, 20 - allowed);
+        let again = RetransmissionCount {
+            packets: allowed,
+            bytes: allowed * 1038,
+        };
+        assert_eq!(uplink.retransmitted(), again);
     }
 
     #[test]
