@@ -85,6 +85,7 @@ PAY = 'rtph264pay config-interval=-1 aggregate-mode=zero-latency'
 # own encoders.
 WHO = {
     'x264enc': (f'{RAW} ! {X264} ! {PAY}', ''),
+    'x264enc-1M': (f'{RAW} ! {X264.replace("2500", "1000")} ! {PAY}', ''),
     'openh264enc': (f'{RAW} ! {OPENH264} ! {PAY}', ''),
     'raw-x264enc': (RAW, 'video-encoder=x264enc max-bitrate=2500000'),
     'raw-openh264enc': (RAW, 'video-encoder=openh264enc max-bitrate=2500000'),

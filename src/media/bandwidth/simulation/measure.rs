@@ -81,7 +81,9 @@ impl Log {
 
     fn lost_of(&self, from: i64, to: i64, kind: impl Fn(&Packet) -> bool) -> f64 {
         let counts = |it: &Packet| {
-            (from..to).contains(&it.sent_at) && it.media != Media::Foreign && kind(it)
+            (from..to).contains(&it.sent_at)
+                && !matches!(it.media, Media::Foreign | Media::Rival)
+                && kind(it)
         };
         let lost = self.lost.iter().filter(|it| counts(it)).count() as f64;
         let arrived = self.arrivals.iter().filter(|it| counts(&it.packet)).count() as f64;

@@ -20,6 +20,8 @@ pub(super) enum Media {
     },
     /// Another stream through the same bottleneck.
     Foreign,
+    /// One that is sent by what arrives of it.
+    Rival,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +54,8 @@ pub(super) struct Conditions {
     pub(super) feedback_loss: f64,
     /// A foreign stream: from, to, bit/s.
     pub(super) foreign: Option<(i64, i64, u64)>,
+    /// A foreign stream that takes what it gets, as a download over TCP does: from, to.
+    pub(super) rival: Option<(i64, i64)>,
     /// A longer way: from, to, by how much.
     pub(super) detour: Option<(i64, i64, i64)>,
     /// Drift of the far end's clock in millionths.
@@ -72,6 +76,7 @@ impl Conditions {
             loss_run: 1,
             feedback_loss: 0.0,
             foreign: None,
+            rival: None,
             detour: None,
             drift: 0,
         }
@@ -87,6 +92,57 @@ impl Conditions {
             .detour
             .filter(|(from, to, _)| (*from..*to).contains(&at));
         detour.map_or(0, |(_, _, longer)| longer)
+    }
+}
+
+/// The other end of a stream that has so many packets under way: one more for each
+/// round trip without loss, half of them after a loss (RFC 5681 3.1, without slow start).
+#[derive(Debug)]
+struct Rival {
+    window: f64,
+    in_flight: u32,
+    /// When it learns what became of a packet.
+    fates: VecDeque<(i64, Fate)>,
+    halved: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Arrived,
+    Lost,
+}
+
+impl Default for Rival {
+    fn default() -> Self {
+        Self {
+            window: 4.0,
+            in_flight: 0,
+            fates: VecDeque::new(),
+            halved: i64::MIN / 2,
+        }
+    }
+}
+
+impl Rival {
+    fn told(&mut self, at: i64, fate: Fate) {
+        let place = self.fates.partition_point(|(other, _)| *other <= at);
+        self.fates.insert(place, (at, fate));
+    }
+
+    /// How many packets may be sent.
+    fn step(&mut self, now: i64, round_trip: i64) -> u32 {
+        while let Some((_, fate)) = self.fates.pop_front_if(|(at, _)| *at <= now) {
+            self.in_flight -= 1;
+            match fate {
+                Fate::Arrived => self.window += 1.0 / self.window,
+                Fate::Lost if now - self.halved > round_trip => {
+                    self.window = (self.window / 2.0).max(1.0);
+                    self.halved = now;
+                }
+                Fate::Lost => {}
+            }
+        }
+        (self.window as u32).saturating_sub(self.in_flight)
     }
 }
 
@@ -111,6 +167,7 @@ pub(super) struct Network {
     run: u32,
     latest_arrival: i64,
     foreign_due: i64,
+    rival: Rival,
     under_way: VecDeque<Arrival>,
     /// Packets dropped or lost, told once.
     lost: Vec<Packet>,
@@ -129,6 +186,7 @@ impl Network {
             run: 0,
             latest_arrival: 0,
             foreign_due,
+            rival: Rival::default(),
             under_way: VecDeque::new(),
             lost: Vec::new(),
         }
@@ -139,6 +197,10 @@ impl Network {
         let rate = self.conditions.rate(packet.sent_at) as f64;
         let wait = (self.queued_bits + bits - self.tokens).max(0.0) * 1e6 / rate.max(1.0);
         if wait > self.conditions.queue as f64 {
+            if packet.media == Media::Rival {
+                let longest = self.conditions.queue + self.conditions.round_trip;
+                self.rival.told(packet.sent_at + longest, Fate::Lost);
+            }
             self.lost.push(packet);
             return;
         }
@@ -149,6 +211,7 @@ impl Network {
     /// Moves on to `now`. What arrived until then, and what was lost.
     pub(super) fn advance(&mut self, now: i64) -> (Vec<Arrival>, Vec<Packet>) {
         self.send_foreign(now);
+        self.send_rival(now);
         self.serve(now);
         let mut arrived = Vec::new();
         while let Some(arrival) = self.under_way.front().filter(|it| it.at <= now) {
@@ -171,6 +234,24 @@ impl Network {
             };
             self.send(packet);
             self.foreign_due += (FOREIGN * 8 * 1_000_000 / rate) as i64;
+        }
+    }
+
+    fn send_rival(&mut self, now: i64) {
+        let Some((from, to)) = self.conditions.rival else {
+            return;
+        };
+        let count = self.rival.step(now, self.conditions.round_trip);
+        if (from..to).contains(&now) {
+            for _ in 0..count {
+                self.rival.in_flight += 1;
+                self.send(Packet {
+                    sequence: 0,
+                    media: Media::Rival,
+                    size: FOREIGN - HEADERS,
+                    sent_at: now,
+                });
+            }
         }
     }
 
@@ -216,7 +297,11 @@ impl Network {
 
     /// A packet leaves the bottleneck.
     fn pass(&mut self, packet: Packet, time: i64) {
-        if packet.media == Media::Foreign {
+        if packet.media == Media::Rival {
+            let told = time + self.conditions.round_trip;
+            self.rival.told(told, Fate::Arrived);
+        }
+        if matches!(packet.media, Media::Foreign | Media::Rival) {
             return;
         }
         let probability = self.conditions.loss / f64::from(self.conditions.loss_run);

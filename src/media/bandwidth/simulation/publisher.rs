@@ -78,6 +78,7 @@ impl Publisher {
         control: Control,
         still: Option<(i64, i64)>,
         key_frame: f64,
+        max_video: u64,
         round_trip: i64,
         seed: u64,
     ) -> Self {
@@ -87,11 +88,14 @@ impl Publisher {
                 max_video: 8_000_000,
                 ..LIMITS
             },
-            _ => LIMITS,
+            _ => Limits {
+                max_video,
+                ..LIMITS
+            },
         };
         let range = limits.range(AUDIO_RATE);
         let (estimator, cost, start) = match control {
-            Control::None => (None, ChangeCost::Free, LIMITS.max_video),
+            Control::None => (None, ChangeCost::Free, max_video),
             Control::Estimate(transport_wide, cost) => {
                 let estimator = SendSideEstimator::new(range, transport_wide);
                 (Some(estimator), cost, LIMITS.start_video)

@@ -3,7 +3,7 @@
 use super::super::{ChangeCost, TransportWide};
 use super::far_end::Reports;
 use super::network::Conditions;
-use super::publisher::Control;
+use super::publisher::{Control, LIMITS};
 use super::random::Random;
 
 const ESTIMATED: Control = Control::Estimate(TransportWide::Negotiated, ChangeCost::Free);
@@ -20,6 +20,8 @@ pub(super) struct Scenario {
     pub(super) reports: Reports,
     pub(super) control: Control,
     pub(super) still: Option<(i64, i64)>,
+    /// What the encoder has without the network, in bit/s.
+    pub(super) max_video: u64,
     /// A key frame is as large as so many others.
     pub(super) key_frame: f64,
     pub(super) seconds: i64,
@@ -102,6 +104,7 @@ impl Scenario {
             reports: TWCC,
             control: ESTIMATED,
             still: None,
+            max_video: LIMITS.max_video,
             key_frame: KEY_FRAME,
             seconds,
             phases,
@@ -112,6 +115,12 @@ impl Scenario {
     fn with_small_key_frames(self) -> Self {
         let key_frame = 2.0;
         Self { key_frame, ..self }
+    }
+
+    /// With an encoder of 1 Mbit/s.
+    fn of_one_megabit(mut self) -> Self {
+        self.max_video = M;
+        self
     }
 
     fn with(mut self, control: Control, reports: Reports) -> Self {
@@ -182,6 +191,13 @@ fn steps() -> Vec<Scenario> {
     let b = step_phases(goal(90.0, 78.0, 1.0, 0.6), NO_GOAL.recovery(12.0));
     let c = step_phases(goal(120.0, 75.0, 1.0, 1.0), NO_GOAL.recovery(9.0));
     let j = step_phases(goal(150.0, 70.0, 1.0, 2.0), NO_GOAL.recovery(25.0));
+    let sound = step_phases(goal(120.0, 75.0, 1.0, 1.0), NO_GOAL);
+    let narrow = vec![phase(
+        "from the 4th second",
+        4,
+        40,
+        goal(120.0, 75.0, 1.0, 2.0).audio_lost(0.5),
+    )];
     let loses_feedback = Conditions {
         feedback_loss: 0.2,
         ..step(M)
@@ -194,6 +210,9 @@ fn steps() -> Vec<Scenario> {
         Scenario::new("b none", step(M), 60, none()).with(Control::None, TWCC),
         Scenario::new("c 4, 0.3, 4 M", step(300_000), 60, c.clone()),
         Scenario::new("c, small key frames", step(300_000), 60, c).with_small_key_frames(),
+        Scenario::new("c 4, 0.3, 4 M, encoder of 1 M", step(300_000), 60, sound).of_one_megabit(),
+        Scenario::new("0.3 M, encoder of 1 M", Conditions::of(300_000), 40, narrow)
+            .of_one_megabit(),
         Scenario::new("c none", step(300_000), 60, none()).with(Control::None, TWCC),
         Scenario::new("h b, 20 % of feedback lost", loses_feedback, 60, h),
         Scenario::new("j b, receiver reports", step(M), 60, j).with(REPORTED, REPORTS),
@@ -334,6 +353,10 @@ fn changes() -> Vec<Scenario> {
         foreign: Some((15 * S, 35 * S, 2 * M)),
         ..Conditions::of(3 * M)
     };
+    let rival = Conditions {
+        rival: Some((15 * S, 45 * S)),
+        ..Conditions::of(3 * M)
+    };
     let longer = Conditions {
         detour: Some((10 * S, 40 * S, 60_000)),
         ..Conditions::of(3 * M)
@@ -346,6 +369,15 @@ fn changes() -> Vec<Scenario> {
     let back = phase("back", 20, 45, goal(25.0, 55.0, 1.0, 1.5).recovery(15.0));
     // A third of what is useful is left.
     let shared = phase("foreign", 15, 35, goal(200.0, 27.0, 4.0, 6.0));
+    let download = vec![
+        phase(
+            "shared",
+            15,
+            45,
+            goal(200.0, 25.0, 1.0, 1.0).audio_lost(0.5),
+        ),
+        phase("alone again", 45, 70, NO_GOAL.recovery(20.0)),
+    ];
     let detour = phase("longer", 10, 40, goal(80.0, 70.0, 0.5, 0.5));
     let drift = whole(40, goal(25.0, 90.0, 0.5, 0.5).recovery(6.0));
     let q = whole(60, goal(160.0, 28.0, 2.0, 4.0));
@@ -360,6 +392,7 @@ fn changes() -> Vec<Scenario> {
         still,
         still_on_a_wide_network(),
         Scenario::new("m 3 M, foreign 2 M", foreign, 40, vec![shared]),
+        Scenario::new("g 3 M, shared with a download", rival, 70, download),
         Scenario::new("q 0.5 to 4 M at random, queue 400 ms", changing, 60, q),
         Scenario::new("s 3 M, 60 ms longer for 30 s", longer, 45, vec![detour]),
         Scenario::new("4 M, out for 5 s", out, 45, vec![back]),
