@@ -1,6 +1,8 @@
-//! Each packet that leaves has a transport-wide number, or none has.
+//! What leaves webrtcbin's RTP session: numbers, and retransmissions.
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use ivs_stage::Feedback;
@@ -62,10 +64,73 @@ fn where_the_answer_refuses_them_no_packet_has_a_number() {
     }
 }
 
+/// The far end asks five times for each packet.
+#[test]
+fn a_far_end_that_asks_for_everything_gets_its_share() {
+    let stage = stage();
+    let video = VIDEO.replace("videotestsrc", "videotestsrc pattern=snow");
+    let video = video.replace("bitrate=500", "bitrate=1000");
+    let mut publisher = Publisher::to_stage(&format!("{video} {AUDIO}"), &stage);
+    let packets = watch_leaving(&publisher);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let video = payload_type(&publisher, "H264");
+    let begun = Instant::now();
+    let mut asked = VecDeque::new();
+    let mut left = Vec::new();
+    while begun.elapsed() < Duration::from_secs(8) {
+        let packet = packets.recv_timeout(BOUND).unwrap();
+        if packet.payload_type == video {
+            let times = (1..=5).map(|time| packet.at + Duration::from_millis(33 * time));
+            asked.extend(times.map(|at| (at, packet.sequence)));
+            asked.make_contiguous().sort_unstable();
+        }
+        while asked.front().is_some_and(|(at, _)| *at <= packet.at) {
+            let (_, sequence) = asked.pop_front().unwrap();
+            ask_for(&publisher, sequence);
+        }
+        left.push(packet);
+    }
+    let stats: gst::Structure = publisher.whip.property("stats");
+    let count = |field| stats.get::<u64>(field).unwrap();
+    assert!(count("retransmissions") > 50, "{stats}");
+    assert!(count("retransmissions-refused") > 1000, "{stats}");
+    // What the network carries as far as is known, which is more than is sent.
+    let most = 1.2 * count("bandwidth-estimate") as f64 * 2.0;
+    let later = |packet: &&LeavingPacket| packet.at - begun >= Duration::from_secs(3);
+    for from in left.iter().filter(later) {
+        let within = |packet: &&LeavingPacket| {
+            packet.at >= from.at && packet.at - from.at < Duration::from_secs(2)
+        };
+        let bits: usize = left
+            .iter()
+            .filter(within)
+            .map(|packet| 8 * (packet.size + 38))
+            .sum();
+        assert!((bits as f64) < most, "{bits} of {most}: {stats}");
+    }
+}
+
+/// As webrtcbin's RTP session does for each packet in a NACK.
+fn ask_for(publisher: &Publisher, sequence: u16) {
+    let mut senders = webrtcbin(publisher).iterate_all_by_element_factory_name("rtprtxsend");
+    let sender = senders.next().unwrap().unwrap();
+    let video = publisher.whip.property::<gst::Structure>("stats");
+    let request = gst::Structure::builder("GstRTPRetransmissionRequest")
+        .field("seqnum", u32::from(sequence))
+        .field("ssrc", video.get::<u32>("video-ssrc").unwrap())
+        .build();
+    let pad = sender.static_pad("src").unwrap();
+    pad.send_event(gst::event::CustomUpstream::new(request));
+}
+
 /// A packet on its way out of webrtcbin's RTP session.
 #[derive(Debug)]
 struct LeavingPacket {
     payload_type: u8,
+    sequence: u16,
+    size: usize,
+    at: Instant,
     /// The transport-wide one: the only header extension.
     number: Option<u16>,
 }
@@ -96,6 +161,9 @@ fn watch_pad(pad: &gst::Pad, leaving: &Sender<LeavingPacket>) {
             let has_extension = rtp[0] & 0x10 != 0;
             let _ = leaving.send(LeavingPacket {
                 payload_type: rtp[1] & 0x7f,
+                sequence: u16::from_be_bytes([rtp[2], rtp[3]]),
+                size: rtp.len(),
+                at: Instant::now(),
                 number: has_extension.then(|| u16::from_be_bytes([rtp[17], rtp[18]])),
             });
         };
