@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use ivs_stage::Feedback;
 
-use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, stage};
-use crate::uplink::{TRANSPORT_WIDE, lose, offered_extensions, stage_with};
+use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, lose, stage};
+use crate::uplink::{TRANSPORT_WIDE, offered_extensions, stage_with};
 
 /// A packet without a number would count as lost. So would one that is sent again.
 #[test]
