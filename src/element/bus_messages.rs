@@ -168,6 +168,21 @@ pub(super) fn post_limit(
     let _ = element.post_message(message);
 }
 
+/// Posts a warning for an own encoder that can't be used. The details have its factory's
+/// name.
+pub(super) fn post_encoder_warning(element: &gst::Element, factory: &str, text: &str) {
+    gst::warning!(CAT, obj = element, "{text}");
+    let details = gst::Structure::builder("details")
+        .field("warning", "encoder")
+        .field("encoder", factory)
+        .build();
+    let message = gst::message::Warning::builder(gst::ResourceError::Settings, text)
+        .details(details)
+        .src(element)
+        .build();
+    let _ = element.post_message(message);
+}
+
 /// Posts a warning for metadata that were not sent. The details have the name of what is
 /// in the way.
 pub(super) fn post_metadata_warning(element: &gst::Element, name: &str, text: &str) {

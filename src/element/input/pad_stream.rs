@@ -34,6 +34,8 @@ pub(crate) enum PadEvent {
     LimitViolated,
     /// The timestamps of the pad with this id were far from running time.
     Timing(u32, TimingNews),
+    /// An encoder, by its factory's name, can't be used. The text says what is done.
+    EncoderFailed(String, String),
     /// Something for the user to know.
     Warning(String),
 }
@@ -130,6 +132,10 @@ impl PadStream {
     }
 
     /// Notes the format in which the stream will leave, before its first packet.
+    pub(super) fn warn_of_encoder(&self, factory: String, text: String) {
+        (self.tell)(PadEvent::EncoderFailed(factory, text));
+    }
+
     pub(super) fn announce(&self, format: StreamFormat) {
         self.set_format(Ok(format));
     }

@@ -153,6 +153,9 @@ fn on_message(run: &mut Run, element: &gst::Bin, message: Message) {
         }
         Message::TokenReply(reply) => on_token_reply(run, element.upcast_ref(), reply),
         Message::PadWarning(text) => bus_messages::post_warning(element.upcast_ref(), &text),
+        Message::EncoderFailed(factory, text) => {
+            bus_messages::post_encoder_warning(element.upcast_ref(), &factory, &text);
+        }
         Message::Timing(pad, news) => run.tell_timing(element.upcast_ref(), pad, news),
         Message::LimitViolated => run.warn_of_limits(element.upcast_ref()),
         Message::PushFailed(peer, error) => push_failed(run, peer, error),

@@ -18,6 +18,8 @@ pub(crate) enum Message {
     Timing(u32, TimingNews),
     /// Something for the user to know of what happens behind a pad.
     PadWarning(String),
+    /// An own encoder, by its factory's name, can't be used. The text says what is done.
+    EncoderFailed(String, String),
     /// The peer connection with this number did not take a packet.
     PushFailed(u64, gst::FlowError),
     /// An element inside has posted an error.

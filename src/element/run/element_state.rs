@@ -93,6 +93,7 @@ impl ElementState {
             PadEvent::PushFailed(peer, error) => Message::PushFailed(peer, error),
             PadEvent::Flushed(pad) => Message::PadFlushed(pad),
             PadEvent::Timing(pad, news) => Message::Timing(pad, news),
+            PadEvent::EncoderFailed(factory, text) => Message::EncoderFailed(factory, text),
             PadEvent::Warning(text) => Message::PadWarning(text),
             PadEvent::LimitViolated => Message::LimitViolated,
         });

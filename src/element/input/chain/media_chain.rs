@@ -26,7 +26,7 @@ pub(super) struct Chain {
 pub(super) enum Parts {
     Encoded,
     Audio(RawAudioChain),
-    Video(RawVideoChain),
+    Video(Box<RawVideoChain>),
 }
 
 impl Chain {
@@ -48,7 +48,7 @@ impl Chain {
             }
             MediaKind::RawVideo(video) => {
                 let (bin, chain) = RawVideoChain::new(name, video, settings, failed, setup)?;
-                (bin, Parts::Video(chain))
+                (bin, Parts::Video(Box::new(chain)))
             }
         };
         Ok(Some(Self {

@@ -16,6 +16,7 @@ use super::media_chain::{Chain, Parts};
 use super::metadata::Metadata;
 use super::raw_buffers::SizeCheck;
 use super::settings::ChainSettings;
+use super::video_encoders::Refusal;
 use crate::element::log::CAT;
 use crate::element::signals;
 
@@ -40,6 +41,8 @@ struct State {
     chain: Option<Arc<Chain>>,
     /// The factories of encoders that failed with media of this kind.
     failed: Vec<String>,
+    /// The factories of encoders that were passed over, and of which the user was told.
+    told: Vec<String>,
     /// What the session gives an own encoder, in bit/s.
     target: Option<u64>,
     /// Since when no buffer has passed.
@@ -137,11 +140,11 @@ impl PadChain {
                 let text = format!(
                     "The video encoder {name} does not work: {why}. {next} is used instead."
                 );
-                self.stream.warn(text);
+                self.stream.warn_of_encoder(name, text);
             }
             Err(error) => {
-                self.stream
-                    .warn(format!("The video encoder {name} does not work: {why}."));
+                let text = format!("The video encoder {name} does not work: {why}.");
+                self.stream.warn_of_encoder(name, text);
                 self.stream.refuse(error);
             }
         }
@@ -282,6 +285,7 @@ impl PadChain {
         {
             let mut state = self.lock();
             state.failed.clear();
+            state.told.clear();
             state.target = None;
         }
         self.metadata.clear();
@@ -332,20 +336,47 @@ impl PadChain {
         settings: &ChainSettings,
     ) -> Result<Option<Arc<Chain>>, CapsError> {
         self.replace(bin, None);
+        let mut stopped = Vec::new();
         loop {
             let chain = self.build(bin, kind, settings)?;
             let Some(error) = self.replace(bin, chain.clone()) else {
+                self.tell_passed_over(chain.as_deref(), &stopped);
                 return Ok(chain);
             };
             self.replace(bin, None);
             match chain.as_deref().map(|chain| &chain.parts) {
                 Some(Parts::Video(video)) if !self.has_left() => {
                     let name = factory_name(&video.encoder);
+                    stopped.push(Refusal::new(&name, "does not start"));
                     self.lock().failed.push(name);
                 }
                 _ => return Err(failed_chain(&error.message)),
             }
         }
+    }
+
+    /// Warns of the encoders that were tried before the one that is used, once of each.
+    fn tell_passed_over(&self, chain: Option<&Chain>, stopped: &[Refusal]) {
+        let Some(Parts::Video(video)) = chain.map(|chain| &chain.parts) else {
+            return;
+        };
+        let used = factory_name(&video.encoder);
+        for refusal in video.passed_over.iter().chain(stopped) {
+            if self.note_told(&refusal.factory) {
+                let text = format!("The video encoder {refusal}. {used} is used instead.");
+                self.stream.warn_of_encoder(refusal.factory.clone(), text);
+            }
+        }
+    }
+
+    /// Returns whether it is the first time.
+    fn note_told(&self, factory: &str) -> bool {
+        let mut state = self.lock();
+        let is_first = !state.told.iter().any(|told| told == factory);
+        if is_first {
+            state.told.push(factory.to_owned());
+        }
+        is_first
     }
 
     fn build(

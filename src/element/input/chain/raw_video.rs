@@ -16,7 +16,7 @@ use super::kind::RawVideo;
 use super::picture_repeater::{Passage, PictureRepeater};
 use super::raw_buffers::SizeCheck;
 use super::settings::ChainSettings;
-use super::video_encoders::{VideoEncoder, candidates, no_encoder, set_up, upload};
+use super::video_encoders::{Refusal, VideoEncoder, candidates, no_encoder, set_up, upload};
 use super::{BAD, BASE, EncoderSetup, GOOD};
 use crate::element::log::CAT;
 use crate::ivs::{KEY_FRAME_DISTANCE, MIN_FRAME_RATE, PICTURE_BOUNDS, suggested_bit_rate};
@@ -35,6 +35,8 @@ pub(super) struct RawVideoChain {
     pub(super) bit_rate: Option<Encoder>,
     /// What was set on the encoder, as a launch line has it.
     pub(super) encoder_settings: String,
+    /// Those that were tried before it.
+    pub(super) passed_over: Vec<Refusal>,
     pub(super) watch: Arc<EncoderWatch>,
     /// Whether the application has set the encoder up.
     is_applications: bool,
@@ -48,6 +50,8 @@ struct OpenEncoder {
     /// As in [`RawVideoChain`].
     settings: String,
     is_applications: bool,
+    /// As in [`RawVideoChain`].
+    passed_over: Vec<Refusal>,
 }
 
 /// The picture that leaves.
@@ -104,6 +108,7 @@ impl RawVideoChain {
             element: encoder,
             settings: encoder_settings,
             is_applications,
+            passed_over,
         } = open_encoder(settings, failed, setup)?;
         // It is open, and must not be dropped so.
         encode(&mut row, &encoder).inspect_err(|_| {
@@ -117,6 +122,7 @@ impl RawVideoChain {
             bit_rate: Encoder::new(&encoder),
             encoder,
             encoder_settings,
+            passed_over,
             is_applications,
             picture: Mutex::default(),
             built: Instant::now(),
@@ -238,7 +244,7 @@ fn open_encoder(
     let mut refused = Vec::new();
     for (name, known) in candidates(settings, failed) {
         let Ok(encoder) = gst::ElementFactory::make(name).build() else {
-            refused.push(format!("{name} can't be made"));
+            refused.push(Refusal::new(name, "can't be made"));
             continue;
         };
         let is_applications = setup(&encoder);
@@ -253,15 +259,17 @@ fn open_encoder(
                 element: encoder,
                 settings: applied,
                 is_applications,
+                passed_over: refused,
             });
         }
         let _ = encoder.set_state(gst::State::Null);
-        refused.push(match is_open {
-            true => format!("{name} makes no H.264 of constrained baseline of raw video"),
-            false => format!("{name} does not open"),
-        });
+        let why = match is_open {
+            true => "makes no H.264 of constrained baseline of raw video",
+            false => "does not open",
+        };
+        refused.push(Refusal::new(name, why));
     }
-    refused.extend(failed.iter().map(|name| format!("{name} failed")));
+    refused.extend(failed.iter().map(|name| Refusal::new(name, "failed")));
     Err(no_encoder(settings, &refused))
 }
 

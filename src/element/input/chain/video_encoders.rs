@@ -1,5 +1,7 @@
 //! The H.264 encoders that the element knows how to set, and the choice among them.
 
+use std::fmt;
+
 use gst::prelude::*;
 
 use super::super::stream_format::CapsError;
@@ -204,8 +206,32 @@ fn known(name: &str) -> Option<&'static VideoEncoder> {
     VIDEO_ENCODERS.iter().find(|known| known.factory == name)
 }
 
+/// An encoder that can't be used.
+pub(super) struct Refusal {
+    pub(super) factory: String,
+    /// The rest of the sentence that its name begins.
+    pub(super) why: String,
+}
+
+impl Refusal {
+    pub(super) fn new(factory: &str, why: impl Into<String>) -> Self {
+        Self {
+            factory: factory.to_owned(),
+            why: why.into(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.factory, self.why)
+    }
+}
+
 /// Why there is no encoder. `refused` says what is wrong with each that was tried.
-pub(super) fn no_encoder(settings: &ChainSettings, refused: &[String]) -> CapsError {
+pub(super) fn no_encoder(settings: &ChainSettings, refused: &[Refusal]) -> CapsError {
+    let reasons: Vec<_> = refused.iter().map(Refusal::to_string).collect();
+    let reasons = reasons.join(", ");
     let text = match (&settings.video_encoder, refused) {
         (Some(name), []) => format!(
             "the video encoder {name}, which video-encoder names, is not installed{}; leave \
@@ -216,16 +242,14 @@ pub(super) fn no_encoder(settings: &ChainSettings, refused: &[String]) -> CapsEr
             "no H.264 encoder is installed that the element knows; install x264enc (Debian: apt \
              install {UGLY}) or openh264enc ({BAD})"
         ),
-        (Some(_), refused) => format!(
-            "the video encoder that video-encoder names can't be used: {}; leave video-encoder \
-             empty to let the element choose",
-            refused.join(", ")
+        (Some(_), _) => format!(
+            "the video encoder that video-encoder names can't be used: {reasons}; leave \
+             video-encoder empty to let the element choose"
         ),
-        (None, refused) => format!(
-            "no H.264 encoder that is installed works: {}; install x264enc (Debian: apt install \
-             {UGLY}) or openh264enc ({BAD}). All are tried again when other media come, or the \
-             pad is linked anew",
-            refused.join(", ")
+        (None, _) => format!(
+            "no H.264 encoder that is installed works: {reasons}; install x264enc (Debian: apt \
+             install {UGLY}) or openh264enc ({BAD}). All are tried again when other media come, \
+             or the pad is linked anew"
         ),
     };
     CapsError::NoEncoder(text)
@@ -352,11 +376,11 @@ mod tests {
     #[test]
     fn errors_say_what_to_do() {
         let text =
-            |settings: &ChainSettings, failed: &[String]| no_encoder(settings, failed).to_string();
+            |settings: &ChainSettings, failed: &[Refusal]| no_encoder(settings, failed).to_string();
         assert!(text(&settings(None), &[]).contains("gstreamer1.0-plugins-ugly"));
         assert!(text(&settings(Some("nosuchenc")), &[]).contains("video-encoder"));
         assert!(text(&settings(Some("vaapih264enc")), &[]).contains("gstreamer1.0-vaapi"));
-        let failed = ["x264enc failed".to_owned()];
+        let failed = [Refusal::new("x264enc", "failed")];
         assert!(text(&settings(None), &failed).contains("x264enc failed"));
         assert!(text(&settings(Some("x264enc")), &failed).contains("leave video-encoder"));
     }
