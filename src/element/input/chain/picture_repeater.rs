@@ -220,6 +220,8 @@ impl PictureRepeaterImp {
             passage.watch.pause();
             return Ok(gst::FlowSuccess::Ok);
         }
+        // An encoder that makes nothing of it is told otherwise.
+        passage.stream.arrivals.note();
         self.source.push(picture)
     }
 
