@@ -42,7 +42,7 @@ const KNOWN_ENCODERS: [KnownEncoder; 18] = [
         ..free("x264enc", KBIT)
     },
     KnownEncoder {
-        needs: Some(("rate-control", &["bitrate", "buffer", "timestamp"])),
+        needs: Some(("rate-control", &["bitrate", "buffer"])),
         ..free("openh264enc", 1)
     },
     resetting("vah264enc", KBIT),
@@ -170,8 +170,44 @@ impl Place {
 }
 
 #[cfg(test)]
+#[allow(clippy::print_stdout)]
 mod tests {
     use super::*;
+
+    /// Says which encoders could not be tried, and what those that are installed lack.
+    #[test]
+    fn every_property_is_one_of_its_encoder() {
+        gst::init().unwrap();
+        let mut lacking = Vec::new();
+        for known in &KNOWN_ENCODERS {
+            let Ok(encoder) = gst::ElementFactory::make(known.factory).build() else {
+                println!("{} is not installed, so it is untried", known.factory);
+                continue;
+            };
+            let (property, rate) = (known.place.property(), 1_000_000 / known.unit);
+            let is_set = encoder.has_property(property)
+                && known.place.write(&encoder, rate) == Ok(())
+                && known.place.read(&encoder) == Some(rate);
+            let mut missing: Vec<&str> = (!is_set).then_some(property).into_iter().collect();
+            if let Some((property, values)) = known.needs {
+                let takes = |value: &&str| takes(&encoder, property, value);
+                missing.extend(values.iter().filter(|value| !takes(value)));
+            }
+            println!("{}: {property}={rate}, without {missing:?}", known.factory);
+            lacking.extend(missing.iter().map(|name| (known.factory, name.to_string())));
+        }
+        let is_software = |factory| ["x264enc", "openh264enc"].contains(&factory);
+        lacking.retain(|(factory, _)| is_software(*factory));
+        assert_eq!(lacking, []);
+    }
+
+    /// Whether a property has a value of this name.
+    fn takes(element: &gst::Element, property: &str, nick: &str) -> bool {
+        let class = element
+            .find_property(property)
+            .and_then(|property| glib::EnumClass::with_type(property.value_type()));
+        class.is_some_and(|class| class.value_by_nick(nick).is_some())
+    }
 
     #[test]
     fn encoders_of_other_devices_are_known_too() {
