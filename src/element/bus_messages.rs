@@ -7,7 +7,7 @@ use gst::prelude::*;
 use super::log::CAT;
 use super::session_state::SessionState;
 use super::settings::SettingsError;
-use crate::ivs::{FillerMode, LimitViolation, limit_warning};
+use crate::ivs::{FillerMode, LimitViolation, limit_warning, own_limit_warning};
 use crate::media::TimingNews;
 use crate::session::{Cause, ErrorKind, Failure, Warning};
 
@@ -149,13 +149,17 @@ pub(super) fn post_warning(element: &gst::Element, text: &str) {
 }
 
 /// Posts a warning for an IVS limit that the stream violates. The details have the
-/// limit's name and the encoder.
+/// limit's name and the encoder. `is_own` tells whether that is the element's.
 pub(super) fn post_limit(
     element: &gst::Element,
     violation: &LimitViolation,
     encoder: Option<&str>,
+    is_own: bool,
 ) {
-    let text = limit_warning(violation, encoder);
+    let text = match is_own {
+        true => own_limit_warning(violation),
+        false => limit_warning(violation, encoder),
+    };
     gst::warning!(CAT, obj = element, "{text}");
     let mut details = gst::Structure::builder("details").field("limit", violation.name());
     if let Some(encoder) = encoder {

@@ -30,7 +30,8 @@ pub use filler_fallback::FillerFallback;
 pub use hosts::{GLOBAL_ENDPOINT, UDP_ADVICE, is_ivs};
 pub use limits::{
     KEY_FRAME_DISTANCE, LimitViolation, MIN_FRAME_RATE, VIDEO_BIT_RATE as MAX_BIT_RATE,
-    audio_violations, check_codec, limit_warning, limits_apply, video_violations,
+    audio_violations, check_codec, limit_warning, limits_apply, own_limit_warning,
+    video_violations,
 };
 pub use metadata::{MetadataError, MetadataQueue};
 pub use offered_media::{ForeignCodec, OfferedMedia};

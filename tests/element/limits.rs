@@ -144,6 +144,24 @@ fn key_frame_every_ten_seconds() {
     );
 }
 
+/// Nothing of x264enc would help, which the element sets.
+#[test]
+fn raw_video_that_is_slower_than_its_caps_say() {
+    let stage = stage();
+    let slow = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=4/1 \
+                ! capssetter caps=video/x-raw,framerate=30/1 ! whip. ";
+    let mut publisher = Publisher::to_stage(slow, &stage);
+    publisher.whip.set_property("video-encoder", "x264enc");
+    publisher.play();
+    let low = |message: &gst::Message| {
+        limit_warning(message).filter(|warning| warning.limit == "frame-rate-low")
+    };
+    let warning = publisher.wait("warning of the frame rate", low);
+    assert_eq!(warning.encoder.as_deref(), Some("x264enc"));
+    let words = "The source or this machine is too slow";
+    assert!(warning.text.contains(words), "{}", warning.text);
+}
+
 #[test]
 fn opus_of_256_kilobits() {
     let noise = audio("wave=white-noise ! opusenc bitrate=256000 ! rtpopuspay ! whip. ");
@@ -173,8 +191,8 @@ fn audio_that_is_not_opus() {
     assert_eq!(warning.limit, "audio-codec");
     assert_eq!(
         warning.text,
-        "The audio is PCMU, and IVS accepts only Opus: expect a refusal. Encode it with opusenc ! \
-         rtpopuspay."
+        "The audio is PCMU, and IVS accepts only Opus: expect a refusal. Link raw audio, which the \
+         element encodes, or Opus of opusenc."
     );
 }
 
@@ -188,7 +206,9 @@ fn video_that_is_not_h264() {
     assert_eq!(warning.limit, "video-codec");
     assert_eq!(warning.encoder.as_deref(), Some("vp8enc"));
     assert!(
-        warning.text.contains("Encode it with x264enc"),
+        warning
+            .text
+            .contains("Link raw video, which the element encodes"),
         "{}",
         warning.text
     );

@@ -189,7 +189,8 @@ impl Run {
             for violation in violations {
                 if self.limits.is_due(&violation) {
                     let encoder = pad.encoder_name();
-                    bus_messages::post_limit(element, &violation, encoder.as_deref());
+                    let is_own = pad.own_encoder_settings().is_some();
+                    bus_messages::post_limit(element, &violation, encoder.as_deref(), is_own);
                 }
             }
         }

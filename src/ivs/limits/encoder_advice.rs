@@ -12,7 +12,32 @@ pub fn limit_warning(violation: &LimitViolation, encoder: Option<&str>) -> Strin
     format!("{}. {}.", capitalized(&found), capitalized(&cure))
 }
 
+/// The same for video that the element encodes: what is wrong is not a setting of the
+/// encoder, unless the application chose or set it.
+pub fn own_limit_warning(violation: &LimitViolation) -> String {
+    let (found, cure) = (violation.to_string(), violation.own_cure());
+    format!("{}. {}.", capitalized(&found), capitalized(cure))
+}
+
 impl LimitViolation {
+    /// What a user can change of the element's own encoder.
+    fn own_cure(&self) -> &'static str {
+        match self {
+            Self::FrameRateLow { .. } | Self::KeyFrames { .. } => {
+                "the source or this machine is too slow: check that the source keeps its frame \
+                 rate, lower its size or frame rate, or name a faster encoder with video-encoder"
+            }
+            Self::FrameRateHigh { .. } => "set max-framerate to 60 or less",
+            Self::VideoBitRate { .. } | Self::VideoBitRateNear { .. } => {
+                "set max-bitrate to 6000000 (bit/s) or less"
+            }
+            _ => {
+                "leave video-encoder empty, and the encoder as it is in handlers of encoder-setup, \
+                 to let the element set it"
+            }
+        }
+    }
+
     /// What to change, with the encoder's own properties if it is a known one.
     fn cure(&self, encoder: Option<&str>) -> String {
         let settings = encoder.and_then(Settings::of);
@@ -86,9 +111,9 @@ fn set(encoder: Option<&str>, setting: &str) -> String {
 
 fn encoder_for(track: Track) -> &'static str {
     match track {
-        Track::Audio => "encode it with opusenc ! rtpopuspay",
+        Track::Audio => "link raw audio, which the element encodes, or Opus of opusenc",
         Track::Video => {
-            "encode it with x264enc tune=zerolatency ! rtph264pay, or another H.264 encoder"
+            "link raw video, which the element encodes, or H.264 of x264enc or another encoder"
         }
     }
 }
@@ -225,6 +250,23 @@ mod tests {
                 assert!(cure.len() > 20 && !cure.contains("{}"), "{cure}");
             }
         }
+    }
+
+    /// Its settings are not the user's.
+    #[test]
+    fn the_elements_own_encoder_has_cures_of_its_own() {
+        for violation in all() {
+            let warning = own_limit_warning(&violation);
+            assert!(warning.starts_with(&capitalized(&violation.to_string())));
+            assert!(warning.ends_with('.') && !warning.contains("key-int-max"));
+        }
+        let slow = LimitViolation::KeyFrames {
+            seconds: 4.5,
+            frame_rate: 3.0,
+        };
+        let words = "This machine is too slow";
+        let warning = own_limit_warning(&slow);
+        assert!(warning.contains(&words.to_lowercase()), "{warning}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod thresholds;
 mod violation;
 
 pub use checks::{audio_violations, check_codec, video_violations};
-pub use encoder_advice::limit_warning;
+pub use encoder_advice::{limit_warning, own_limit_warning};
 pub use thresholds::{KEY_FRAME_DISTANCE, MIN_FRAME_RATE, VIDEO_BIT_RATE};
 pub(super) use thresholds::{LONG_SIDE, MIN_SHORT_SIDE, SHORT_SIDE};
 pub use violation::LimitViolation;
