@@ -17,6 +17,7 @@ mod recorded_sessions;
 mod secret_search;
 mod viewer;
 
+mod as_they_come;
 mod bad_replies;
 mod bad_settings;
 mod clean_log;

@@ -1,0 +1,290 @@
+//! The command lines of the manual, with stand-ins for devices, and the settings of raw
+//! media.
+
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use ivs_stage::{Feedback, Kind, Rules, SectionReport, SessionReport, Stage};
+
+use crate::common::{Reply, Server};
+use crate::harness::{BOUND, Publisher, init, lose, stage};
+
+fn wait_section(stage: &Stage, kind: Kind, is: impl Fn(&SectionReport) -> bool) -> SectionReport {
+    let found = stage.wait_for_sessions(BOUND, |sessions| {
+        let section = sessions.first()?.section(kind);
+        section.filter(|section| is(section)).cloned()
+    });
+    found.unwrap_or_else(|| panic!("{:#?}", stage.sessions()))
+}
+
+fn decodable(section: &SectionReport) -> u64 {
+    section.frames.map_or(0, |frames| frames.decodable)
+}
+
+/// A whole launch line, in which the element is named `whip`.
+fn publish(launch: &str, stage: &Stage) -> Publisher {
+    let mut publisher = Publisher::parsed(launch);
+    publisher
+        .whip
+        .set_property("whip-endpoint", stage.endpoint());
+    publisher.whip.set_property("auth-token", stage.token());
+    publisher.play();
+    publisher.wait_state("publishing");
+    publisher
+}
+
+#[test]
+fn a_microphone() {
+    let stage = stage();
+    let _publisher = publish("audiotestsrc is-live=true ! ivswhipsink name=whip", &stage);
+    wait_section(&stage, Kind::Audio, |audio| audio.packets >= 20);
+}
+
+#[test]
+fn a_camera_that_makes_jpeg_and_a_microphone() {
+    let stage = stage();
+    let launch = "ivswhipsink name=whip videotestsrc is-live=true \
+                  ! video/x-raw,width=320,height=240,framerate=30/1 ! jpegenc ! decodebin ! whip. \
+                  audiotestsrc is-live=true ! whip.";
+    let _publisher = publish(launch, &stage);
+    wait_section(&stage, Kind::Video, |video| decodable(video) >= 20);
+    wait_section(&stage, Kind::Audio, |audio| audio.packets >= 20);
+}
+
+/// What rtspsrc gives, after the same way over UDP.
+#[test]
+fn a_network_camera() {
+    init();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    drop(socket);
+    let camera = format!(
+        "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 \
+         ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 \
+         ! video/x-h264,profile=constrained-baseline ! rtph264pay config-interval=-1 \
+         ! udpsink host=127.0.0.1 port={port}"
+    );
+    let camera = gst::parse::launch(&camera).unwrap();
+    camera.set_state(gst::State::Playing).unwrap();
+    let stage = stage();
+    let launch = format!(
+        "udpsrc address=127.0.0.1 port={port} caps=application/x-rtp,media=video,\
+         clock-rate=90000,encoding-name=H264,payload=96 \
+         ! rtph264depay ! h264parse ! ivswhipsink name=whip"
+    );
+    let publisher = publish(&launch, &stage);
+    let video = wait_section(&stage, Kind::Video, |video| decodable(video) >= 20);
+    assert_eq!(video.size, Some((320, 240)));
+    drop(publisher);
+    camera.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
+fn what_is_encoded_comes_first_where_upstream_offers_more() {
+    init();
+    let whip = gst::ElementFactory::make("ivswhipsink").build().unwrap();
+    for (pad, offered, first) in [
+        ("sink_%u", "video/x-raw;video/x-h264", "video/x-h264"),
+        ("video_%u", "video/x-raw;video/x-h264", "video/x-h264"),
+        ("audio_%u", "audio/x-raw;audio/x-opus", "audio/x-opus"),
+    ] {
+        let pad = whip.request_pad_simple(pad).unwrap();
+        let offered = offered.parse::<gst::Caps>().unwrap();
+        let taken = pad.query_caps(Some(&offered));
+        assert_eq!(taken.structure(0).unwrap().name(), first, "{taken}");
+        assert!(taken.can_intersect(&offered), "{taken}");
+        whip.release_request_pad(&pad);
+    }
+}
+
+#[test]
+fn the_frame_rate_is_at_most_max_framerate() {
+    let rate = |max: u32| {
+        let stage = stage();
+        let launch = "videotestsrc is-live=true \
+                      ! video/x-raw,width=160,height=160,framerate=60/1 ! whip. ";
+        let mut publisher = Publisher::to_stage(launch, &stage);
+        publisher.whip.set_property("max-framerate", max);
+        publisher.play();
+        publisher.wait_state("publishing");
+        let video = wait_section(&stage, Kind::Video, |video| decodable(video) >= 60);
+        // By the pictures' own times: a machine that is busy makes it lower.
+        (decodable(&video) - 1) as f64 / video.seconds
+    };
+    for max in [15, 30] {
+        let rate = rate(max);
+        assert!(rate <= f64::from(max) * 1.1, "{rate} of {max}");
+    }
+}
+
+/// The element's own encoder of audio.
+fn opus_encoder(publisher: &Publisher) -> gst::Element {
+    let bin = publisher.whip.downcast_ref::<gst::Bin>().unwrap();
+    let mut found = bin.iterate_all_by_element_factory_name("opusenc");
+    found.next().unwrap().unwrap()
+}
+
+#[test]
+fn mono_stays_mono_and_the_bit_rate_is_the_users() {
+    for (channels, audio_bitrate, leaves, bit_rate) in [
+        (1, None, 1, 64_000),
+        (2, None, 2, 96_000),
+        (6, None, 2, 96_000),
+        (2, Some(32_000_u32), 2, 32_000),
+    ] {
+        let stage = stage();
+        let mask = if channels > 2 {
+            ",channel-mask=(bitmask)0x3f"
+        } else {
+            ""
+        };
+        let launch =
+            format!("audiotestsrc is-live=true ! audio/x-raw,channels={channels}{mask} ! whip. ");
+        let mut publisher = Publisher::to_stage(&launch, &stage);
+        if let Some(rate) = audio_bitrate {
+            publisher.whip.set_property("audio-bitrate", rate);
+        }
+        publisher.play();
+        publisher.wait_state("publishing");
+        wait_section(&stage, Kind::Audio, |audio| audio.packets >= 10);
+        let encoder = opus_encoder(&publisher);
+        let caps = encoder.static_pad("sink").unwrap().current_caps().unwrap();
+        let structure = caps.structure(0).unwrap();
+        assert_eq!(structure.get("channels"), Ok(leaves), "{caps}");
+        assert_eq!(structure.get("rate"), Ok(48_000), "{caps}");
+        assert_eq!(encoder.property::<i32>("bitrate"), bit_rate);
+    }
+}
+
+#[test]
+fn opus_gets_redundancy_where_packets_are_lost() {
+    let stage = Stage::start(Rules {
+        feedback: Feedback::ReceiverReports,
+        report_interval: Some(Duration::from_millis(200)),
+        ..Rules::default()
+    })
+    .unwrap();
+    let mut publisher = Publisher::to_stage("audiotestsrc is-live=true ! whip. ", &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let encoder = opus_encoder(&publisher);
+    assert!(encoder.property::<bool>("inband-fec"));
+    let (sender, expected) = channel();
+    encoder.connect_notify(Some("packet-loss-percentage"), move |encoder, _| {
+        let _ = sender.send(encoder.property::<i32>("packet-loss-percentage"));
+    });
+    lose(&publisher, 3);
+    let until = Instant::now() + BOUND;
+    let left = || until.saturating_duration_since(Instant::now());
+    while expected.recv_timeout(left()).expect("more redundancy") < 10 {}
+}
+
+#[test]
+fn pictures_reach_the_encoder_only_while_the_session_stands() {
+    let server = Server::start("127.0.0.1", |_| Reply::new(503).into());
+    let launch = "videotestsrc is-live=true name=source \
+                  ! video/x-raw,width=320,height=240,framerate=30/1 ! whip. ";
+    let mut publisher = Publisher::to_endpoint(launch, &server.url("/whip"));
+    publisher.whip.set_property("retries", 20);
+    let encoded = Arc::new(AtomicU64::new(0));
+    let count = encoded.clone();
+    publisher
+        .whip
+        .connect("encoder-setup", false, move |values| {
+            let encoder = values[1].get::<gst::Element>().unwrap();
+            let count = count.clone();
+            let sink = encoder.static_pad("sink").unwrap();
+            sink.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+                count.fetch_add(1, Ordering::SeqCst);
+                gst::PadProbeReturn::Ok
+            });
+            Some(false.to_value())
+        });
+    publisher.play();
+    publisher.wait_state("retrying");
+    let (sender, pictures) = channel();
+    let source = publisher.pipeline.by_name("source").unwrap();
+    let source = source.static_pad("src").unwrap();
+    source.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        let _ = sender.send(());
+        gst::PadProbeReturn::Ok
+    });
+    for _ in 0..20 {
+        pictures.recv_timeout(BOUND).expect("a picture");
+    }
+    assert_eq!(encoded.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_picture_that_ends_is_followed_by_another_while_sound_goes_on() {
+    let stage = stage();
+    let launch = "audiotestsrc is-live=true ! whip. fakesrc num-buffers=0 ! fakesink ";
+    let mut publisher = Publisher::to_stage(launch, &stage);
+    let pad = publisher.whip.request_pad_simple("sink_%u").unwrap();
+    for round in 0..3 {
+        let arrived = |session: &SessionReport| session.section(Kind::Video).map(decodable);
+        let pictures = stage.sessions().first().and_then(arrived).unwrap_or(0);
+        let description = "videotestsrc is-live=true num-buffers=45 \
+                           ! video/x-raw,width=320,height=240,framerate=30/1 ! identity";
+        let source = gst::parse::bin_from_description(description, true).unwrap();
+        publisher.pipeline.add(&source).unwrap();
+        let end = source.static_pad("src").unwrap();
+        let (sender, ended) = channel();
+        end.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if info
+                .event()
+                .is_some_and(|event| event.type_() == gst::EventType::Eos)
+            {
+                let _ = sender.send(());
+            }
+            gst::PadProbeReturn::Ok
+        });
+        end.link(&pad).unwrap();
+        source.sync_state_with_parent().unwrap();
+        if round == 0 {
+            publisher.play();
+            publisher.wait_state("publishing");
+        }
+        let more = pictures + 10;
+        wait_section(&stage, Kind::Video, |video| decodable(video) >= more);
+        ended.recv_timeout(BOUND).expect("the end");
+        end.unlink(&pad).unwrap();
+        source.set_state(gst::State::Null).unwrap();
+        publisher.pipeline.remove(&source).unwrap();
+        let sound = wait_section(&stage, Kind::Audio, |_| true).packets;
+        wait_section(&stage, Kind::Audio, |audio| audio.packets >= sound + 20);
+    }
+    assert_eq!(stage.sessions().len(), 1);
+    assert_eq!(publisher.session_state(), "publishing");
+}
+
+/// Says so where OpenGL does not open.
+#[test]
+#[allow(clippy::print_stdout)]
+fn pictures_in_opengl() {
+    init();
+    let launch = "gltestsrc is-live=true num-buffers=2 ! fakesink";
+    let opens = gst::parse::launch(launch).is_ok_and(|probe| {
+        let _ = probe.set_state(gst::State::Playing);
+        let bus = probe.bus().unwrap();
+        let end = [gst::MessageType::Eos, gst::MessageType::Error];
+        let end = bus.timed_pop_filtered(gst::ClockTime::from_seconds(5), &end);
+        let _ = probe.set_state(gst::State::Null);
+        end.is_some_and(|end| end.type_() == gst::MessageType::Eos)
+    });
+    if !opens {
+        println!("OpenGL does not open here, so pictures in its memory are untried");
+        return;
+    }
+    let stage = stage();
+    let launch = "gltestsrc is-live=true ! \
+                  video/x-raw(memory:GLMemory),width=320,height=240,framerate=15/1 \
+                  ! ivswhipsink name=whip";
+    let _publisher = publish(launch, &stage);
+    let video = wait_section(&stage, Kind::Video, |video| decodable(video) >= 10);
+    assert_eq!(video.size, Some((320, 240)));
+}
