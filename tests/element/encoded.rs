@@ -35,6 +35,9 @@ fn h264_in_every_form() {
         "stream-format=avc,alignment=au",
         "stream-format=byte-stream,alignment=au",
         "stream-format=byte-stream,alignment=nal",
+        "stream-format=avc3,alignment=au",
+        // Without saying which.
+        "stream-format=byte-stream ! capssetter replace=true caps=video/x-h264,framerate=30/1",
     ] {
         let stage = stage();
         let launch = format!("{H264} ! h264parse ! video/x-h264,{form} ! whip. ");
@@ -143,6 +146,13 @@ fn noise_in_place_of_h264_is_told() {
 
 #[test]
 fn cut_access_units_do_not_stop_the_picture() {
+    for share in [2, 0] {
+        access_units_are_cut(share);
+    }
+}
+
+/// Leaves one of `share` of some; nothing of them if that is 0.
+fn access_units_are_cut(share: usize) {
     let stage = stage();
     let launch = format!("{H264} ! identity name=cut ! whip. ");
     let mut publisher = Publisher::to_stage(&launch, &stage);
@@ -154,8 +164,8 @@ fn cut_access_units_do_not_stop_the_picture() {
         if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data
             && number % 20 == 13
         {
-            let half = buffer.size() / 2;
-            buffer.make_mut().set_size(half);
+            let rest = buffer.size().checked_div(share).unwrap_or(0);
+            buffer.make_mut().set_size(rest);
         }
         gst::PadProbeReturn::Ok
     });

@@ -162,6 +162,26 @@ fn raw_video_that_is_slower_than_its_caps_say() {
     assert!(warning.text.contains(words), "{}", warning.text);
 }
 
+/// They pass as they are, and not silently.
+#[test]
+fn encoded_video_of_another_profile_and_with_b_frames() {
+    let stage = stage();
+    let encoded = video(
+        "320x240",
+        20,
+        "x264enc speed-preset=ultrafast bframes=2 b-adapt=false key-int-max=20 bitrate=300 \
+         ! video/x-h264,profile=main ! whip. ",
+    );
+    let mut publisher = Publisher::to_stage(&encoded, &stage);
+    publisher.play();
+    let two = [(); 2].map(|()| publisher.wait("warning of a limit", limit_warning));
+    let mut limits = names(&two);
+    limits.sort_unstable();
+    assert_eq!(limits, ["b-frames", "profile"]);
+    let is_x264 = |warning: &Warning| warning.encoder.as_deref() == Some("x264enc");
+    assert!(two.iter().all(is_x264), "{two:#?}");
+}
+
 #[test]
 fn opus_of_256_kilobits() {
     let noise = audio("wave=white-noise ! opusenc bitrate=256000 ! rtpopuspay ! whip. ");

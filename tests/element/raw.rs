@@ -52,6 +52,11 @@ fn any_picture_and_any_sound() {
             "channels=1",
         ),
         (
+            "width=7680,height=4320,framerate=5/1",
+            (1280, 720),
+            "channels=1",
+        ),
+        (
             "width=320,height=240,framerate=1/1",
             (320, 240),
             "channels=6,channel-mask=(bitmask)0x3f",
