@@ -71,7 +71,7 @@ function shown(now, frame) {
     peer.ontrack = (event) => { stream.addTrack(event.track); video.srcObject = stream; };
     await peer.setLocalDescription();
     const request = { method: "POST", body: peer.localDescription.sdp,
-        headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/sdp" } };
+        headers: { "Authorization": ["Bearer", token].join(" "), "Content-Type": "application/sdp" } };
     let reply = await fetch(whep, request);
     if (!reply.ok && reply.redirected) {
         // The browser has dropped the token on its way to another host.
