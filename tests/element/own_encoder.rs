@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
-use ivs_stage::{Feedback, Rules, Stage};
+use ivs_stage::{Feedback, Kind, Rules, SessionReport, Stage};
 
 use crate::harness::{BOUND, Publisher, lose};
 
@@ -125,4 +125,48 @@ fn an_encoder_of_a_new_chain_begins_with_what_the_network_allows() {
         "{seen:?}"
     );
     assert!(bit_rate(&encoder) < TOO_MUCH);
+}
+
+#[test]
+fn it_rises_from_a_low_start_and_the_picture_gets_smaller_while_the_network_is_narrow() {
+    let stage = Stage::start(Rules {
+        feedback: Feedback::Remb,
+        ..Rules::default()
+    });
+    let stage = stage.unwrap();
+    let source = "videotestsrc is-live=true pattern=snow \
+                  ! video/x-raw,width=640,height=480,framerate=15/1 ! whip. ";
+    let mut publisher = Publisher::to_stage(source, &stage);
+    for (name, bits) in [("start-bitrate", 300_000_u32), ("min-bitrate", 40_000)] {
+        publisher.whip.set_property(name, bits);
+    }
+    publisher.whip.set_property("video-encoder", "x264enc");
+    let (sender, made) = channel();
+    publisher
+        .whip
+        .connect("encoder-setup", false, move |values| {
+            let _ = sender.send(values[1].get::<gst::Element>().unwrap());
+            Some(false.to_value())
+        });
+    publisher.play();
+    publisher.wait_state("publishing");
+    let encoder = made.recv_timeout(BOUND).unwrap();
+    wait(|| bit_rate(&encoder) == 300, "it begins with start-bitrate");
+    wait(|| bit_rate(&encoder) > 350, "it rises");
+    let stats: gst::Structure = publisher.whip.property("stats");
+    assert_eq!(stats.get("bitrate-control"), Ok("x264enc"));
+    let loss = lose(&publisher, 5);
+    wait_size(&stage, (320, 240));
+    loss.end();
+    wait_size(&stage, (640, 480));
+    assert_eq!(stage.sessions().len(), 1);
+}
+
+fn wait_size(stage: &Stage, size: (u32, u32)) {
+    let has_size = |sessions: &[SessionReport]| {
+        let video = sessions.last()?.section(Kind::Video)?;
+        (video.size == Some(size)).then_some(())
+    };
+    let seen = stage.wait_for_sessions(BOUND + BOUND, has_size);
+    assert!(seen.is_some(), "{size:?}: {:#?}", stage.sessions());
 }
