@@ -651,9 +651,12 @@ mod tests {
         let straight = || {
             source.push(black_box(packet.clone())).unwrap();
         };
+        let into_sender = || {
+            pad.sender.sink().chain(black_box(packet.clone())).unwrap();
+        };
         // Interleaved, since the machine's speed changes over time.
-        let (mut alone, mut with, mut without, mut past) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut alone, mut with, mut without, mut past, mut sender) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for _ in 0..15 {
             watch.begin(&format);
             alone.push(cost(take));
@@ -662,11 +665,12 @@ mod tests {
             watch.clear();
             without.push(cost(push));
             past.push(cost(straight));
+            sender.push(cost(into_sender));
         }
-        let [alone, with, without, past] = [alone, with, without, past].map(median);
+        let [alone, with, without, past, sender] = [alone, with, without, past, sender].map(median);
         println!(
             "watch alone: {alone} ns; push with it: {with} ns, without: {without} ns, \
-             straight into a fakesink: {past} ns"
+             into the RTP sender: {sender} ns, straight into a fakesink: {past} ns"
         );
         end.set_state(gst::State::Null).unwrap();
     }
