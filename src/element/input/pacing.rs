@@ -55,31 +55,38 @@ impl PacedQueue {
     }
 
     pub(super) fn push(&self, packets: Vec<gst::Buffer>) {
-        let now = self.origin.elapsed();
-        let mut queue = self.lock();
-        for packet in packets {
-            let size = packet.size() + WIRE_OVERHEAD;
-            queue.pacer.push(Paced::Packet(packet), size, now);
-        }
-        self.changed.notify_one();
+        self.change(|pacer, now| {
+            for packet in packets {
+                let size = packet.size() + WIRE_OVERHEAD;
+                pacer.push(Paced::Packet(packet), size, now);
+            }
+        });
     }
 
     pub(super) fn push_event(&self, event: gst::Event) {
-        let now = self.origin.elapsed();
-        self.lock().pacer.push(Paced::Event(event), 0, now);
-        self.changed.notify_one();
+        self.change(|pacer, now| pacer.push(Paced::Event(event), 0, now));
     }
 
     /// Sets the pace, in bit/s.
     pub(super) fn set_pace(&self, pace: Option<u64>) {
-        self.lock().pacer.set_pace(pace);
-        self.changed.notify_one();
+        self.change(|pacer, _| pacer.set_pace(pace));
     }
 
     /// See [`Pacer::set_longest_queue`].
     pub(super) fn set_longest_queue(&self, longest: Option<Duration>) {
-        self.lock().pacer.set_longest_queue(longest);
-        self.changed.notify_one();
+        self.change(|pacer, _| pacer.set_longest_queue(longest));
+    }
+
+    /// Wakes the thread only where something is due earlier than it knows.
+    fn change(&self, change: impl FnOnce(&mut Pacer<Paced>, Duration)) {
+        let now = self.origin.elapsed();
+        let mut queue = self.lock();
+        let before = queue.pacer.next_due(now);
+        change(&mut queue.pacer, now);
+        let due = queue.pacer.next_due(now);
+        if due.is_some_and(|due| before.is_none_or(|before| due < before)) {
+            self.changed.notify_one();
+        }
     }
 
     /// Bytes leave past the queue.
