@@ -175,41 +175,29 @@ pub(super) fn post_limit(
 /// Posts a warning for an own encoder that can't be used. The details have its factory's
 /// name.
 pub(super) fn post_encoder_warning(element: &gst::Element, factory: &str, text: &str) {
-    gst::warning!(CAT, obj = element, "{text}");
     let details = gst::Structure::builder("details")
         .field("warning", "encoder")
-        .field("encoder", factory)
-        .build();
-    let message = gst::message::Warning::builder(gst::ResourceError::Settings, text)
-        .details(details)
-        .src(element)
-        .build();
-    let _ = element.post_message(message);
+        .field("encoder", factory);
+    post_detailed_warning(element, text, details);
 }
 
 /// Posts a warning for metadata that were not sent. The details have the name of what is
 /// in the way.
 pub(super) fn post_metadata_warning(element: &gst::Element, name: &str, text: &str) {
-    gst::warning!(CAT, obj = element, "{text}");
-    let details = gst::Structure::builder("details")
-        .field("metadata", name)
-        .build();
-    let message = gst::message::Warning::builder(gst::ResourceError::Settings, text)
-        .details(details)
-        .src(element)
-        .build();
-    let _ = element.post_message(message);
+    let details = gst::Structure::builder("details").field("metadata", name);
+    post_detailed_warning(element, text, details);
 }
 
 /// Posts a warning of the session, with its name in the details.
 pub(super) fn post_session_warning(element: &gst::Element, warning: &Warning) {
-    let text = warning.to_string();
+    let details = gst::Structure::builder("details").field("warning", warning.name());
+    post_detailed_warning(element, &warning.to_string(), details);
+}
+
+fn post_detailed_warning(element: &gst::Element, text: &str, details: gst::structure::Builder) {
     gst::warning!(CAT, obj = element, "{text}");
-    let details = gst::Structure::builder("details")
-        .field("warning", warning.name())
-        .build();
-    let message = gst::message::Warning::builder(gst::ResourceError::Settings, &text)
-        .details(details)
+    let message = gst::message::Warning::builder(gst::ResourceError::Settings, text)
+        .details(details.build())
         .src(element)
         .build();
     let _ = element.post_message(message);
