@@ -35,5 +35,5 @@ pub use limits::{
 };
 pub use metadata::{MetadataError, MetadataQueue};
 pub use offered_media::{ForeignCodec, OfferedMedia};
-pub use own_video::{PICTURE_BOUNDS, suggested_bit_rate};
+pub use own_video::{PICTURE_BOUNDS, own_profile_level_id, suggested_bit_rate};
 pub use token_scope::{RedirectHosts, RedirectHostsError, TokenDenied, may_have_token};

@@ -28,6 +28,20 @@ pub fn suggested_bit_rate(size: PictureSize, frame_rate: f64) -> u64 {
     rate.clamp(0.0, f64::from(u32::MAX)) as u64
 }
 
+/// The most frames a second of 720p in level 3.1, of 108,000 macroblocks a second (H.264
+/// table A-1).
+const FRAME_RATE_OF_LEVEL_3_1: u32 = 30;
+
+/// The `profile-level-id` to offer (RFC 6184 8.1): constrained baseline, as browsers offer
+/// it, of the level that 720p needs with this many frames a second.
+#[must_use]
+pub const fn own_profile_level_id(max_frame_rate: u32) -> &'static str {
+    match max_frame_rate <= FRAME_RATE_OF_LEVEL_3_1 {
+        true => "42e01f",
+        false => "42e020",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 use super::super::stream_format::{CapsError, ForeignCodec, StreamFormat};
 use super::memory::{MemoryConverter, converter};
 use super::picture_repeats::Repeats;
+use crate::ivs::own_profile_level_id;
 use crate::media::PictureSize;
 use crate::whip::Track;
 
@@ -41,9 +42,6 @@ pub(super) struct RawVideo {
     /// For pictures that are not in system memory.
     pub(super) converter: Option<&'static MemoryConverter>,
 }
-
-/// The most frames a second of 720p in level 3.1, of 108,000 macroblocks a second.
-const FRAME_RATE_OF_LEVEL_3_1: u32 = 30;
 
 /// What encoders make that a stage does not accept. Webcams with these exist, and choose
 /// by the answer to a caps query, so JPEG is not in the list.
@@ -274,16 +272,10 @@ fn opus_format(channels: u32) -> StreamFormat {
     }
 }
 
-/// Constrained baseline, as browsers offer it (RFC 6184 8.1), of the level that 720p needs
-/// (H.264 table A-1).
 fn h264_format(max_frame_rate: u32) -> StreamFormat {
-    let profile_level_id = match max_frame_rate <= FRAME_RATE_OF_LEVEL_3_1 {
-        true => "42e01f",
-        false => "42e020",
-    };
     let parameters = [
         ("packetization-mode", "1"),
-        ("profile-level-id", profile_level_id),
+        ("profile-level-id", own_profile_level_id(max_frame_rate)),
         ("level-asymmetry-allowed", "1"),
     ];
     StreamFormat {
