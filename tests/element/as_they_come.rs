@@ -8,22 +8,10 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
-use ivs_stage::{Feedback, Kind, Rules, SectionReport, SessionReport, Stage};
+use ivs_stage::{Feedback, Kind, Rules, SessionReport, Stage};
 
 use crate::common::{Reply, Server};
-use crate::harness::{BOUND, Publisher, init, lose, stage};
-
-fn wait_section(stage: &Stage, kind: Kind, is: impl Fn(&SectionReport) -> bool) -> SectionReport {
-    let found = stage.wait_for_sessions(BOUND, |sessions| {
-        let section = sessions.first()?.section(kind);
-        section.filter(|section| is(section)).cloned()
-    });
-    found.unwrap_or_else(|| panic!("{:#?}", stage.sessions()))
-}
-
-fn decodable(section: &SectionReport) -> u64 {
-    section.frames.map_or(0, |frames| frames.decodable)
-}
+use crate::harness::{BOUND, Publisher, decodable, init, lose, stage, wait_section};
 
 /// A whole launch line, in which the element is named `whip`.
 fn publish(launch: &str, stage: &Stage) -> Publisher {

@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gst::prelude::*;
-use ivs_stage::{Kind, SectionReport, Stage};
+use ivs_stage::Kind;
 
-use crate::harness::{BOUND, Publisher, stage};
+use crate::harness::{Publisher, decodable, stage, wait_section};
 
 const H264: &str = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 \
      ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 bitrate=500 \
@@ -16,18 +16,6 @@ const SMALL: &str = "videotestsrc is-live=true ! video/x-raw,width=160,height=12
 const SOUND: &str = "audiotestsrc is-live=true ";
 const NOISE: &str = "fakesrc is-live=true format=time do-timestamp=true filltype=random \
      sizetype=random sizemax=3000 datarate=100000 ";
-
-fn wait_section(stage: &Stage, kind: Kind, is: impl Fn(&SectionReport) -> bool) -> SectionReport {
-    let found = stage.wait_for_sessions(BOUND, |sessions| {
-        let section = sessions.first()?.section(kind);
-        section.filter(|section| is(section)).cloned()
-    });
-    found.unwrap_or_else(|| panic!("{:#?}", stage.sessions()))
-}
-
-fn decodable(section: &SectionReport) -> u64 {
-    section.frames.map_or(0, |frames| frames.decodable)
-}
 
 #[test]
 fn h264_in_every_form() {

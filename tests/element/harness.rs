@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
-use ivs_stage::{Kind, Rules, SessionReport, Stage};
+use ivs_stage::{Kind, Rules, SectionReport, SessionReport, Stage};
 
 /// Limit of a wait: long enough for a loaded machine. No passing test waits this long.
 pub const BOUND: Duration = Duration::from_secs(20);
@@ -284,6 +284,24 @@ impl Loss {
             self.pad.remove_probe(probe);
         }
     }
+}
+
+/// The section of a kind in the first session, as soon as it is so.
+pub fn wait_section(
+    stage: &Stage,
+    kind: Kind,
+    is: impl Fn(&SectionReport) -> bool,
+) -> SectionReport {
+    let found = stage.wait_for_sessions(BOUND, |sessions| {
+        let section = sessions.first()?.section(kind);
+        section.filter(|section| is(section)).cloned()
+    });
+    found.unwrap_or_else(|| panic!("{:#?}", stage.sessions()))
+}
+
+/// Number of frames that could be decoded.
+pub fn decodable(section: &SectionReport) -> u64 {
+    section.frames.map_or(0, |frames| frames.decodable)
 }
 
 /// Loses packets behind webrtcbin, as the network does: `lost` of ten.

@@ -26,14 +26,7 @@ fn publish_on_narrow_network(
     let mut publisher = Publisher::to_stage(&format!("{TWO_SOURCES} {other}"), stage);
     let selector = publisher.pipeline.by_name("selector").unwrap();
     selector.set_property("active-pad", selector.static_pad("sink_0"));
-    publisher.whip.set_property("video-encoder", "x264enc");
-    let (sender, made) = channel();
-    publisher
-        .whip
-        .connect("encoder-setup", false, move |values| {
-            let _ = sender.send(values[1].get::<gst::Element>().unwrap());
-            Some(false.to_value())
-        });
+    let made = own_x264enc(&publisher);
     publisher.play();
     publisher.wait_state("publishing");
     let encoder = made.recv_timeout(BOUND).unwrap();
@@ -43,6 +36,19 @@ fn publish_on_narrow_network(
         "the encoder follows the network",
     );
     (publisher, encoder, made)
+}
+
+/// Lets the element encode by x264enc, and returns those that it makes.
+fn own_x264enc(publisher: &Publisher) -> Receiver<gst::Element> {
+    publisher.whip.set_property("video-encoder", "x264enc");
+    let (sender, made) = channel();
+    publisher
+        .whip
+        .connect("encoder-setup", false, move |values| {
+            let _ = sender.send(values[1].get::<gst::Element>().unwrap());
+            Some(false.to_value())
+        });
+    made
 }
 
 fn stage() -> Stage {
@@ -140,14 +146,7 @@ fn it_rises_from_a_low_start_and_the_picture_gets_smaller_while_the_network_is_n
     for (name, bits) in [("start-bitrate", 300_000_u32), ("min-bitrate", 40_000)] {
         publisher.whip.set_property(name, bits);
     }
-    publisher.whip.set_property("video-encoder", "x264enc");
-    let (sender, made) = channel();
-    publisher
-        .whip
-        .connect("encoder-setup", false, move |values| {
-            let _ = sender.send(values[1].get::<gst::Element>().unwrap());
-            Some(false.to_value())
-        });
+    let made = own_x264enc(&publisher);
     publisher.play();
     publisher.wait_state("publishing");
     let encoder = made.recv_timeout(BOUND).unwrap();

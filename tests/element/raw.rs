@@ -9,19 +9,7 @@ use std::time::Duration;
 use gst::prelude::*;
 use ivs_stage::{Kind, SectionReport, SessionReport, Stage};
 
-use crate::harness::{BOUND, Publisher, stage};
-
-fn wait_section(stage: &Stage, kind: Kind, is: impl Fn(&SectionReport) -> bool) -> SectionReport {
-    let found = stage.wait_for_sessions(BOUND, |sessions| {
-        let section = sessions.first()?.section(kind);
-        section.filter(|section| is(section)).cloned()
-    });
-    found.unwrap_or_else(|| panic!("{:#?}", stage.sessions()))
-}
-
-fn decodable(section: &SectionReport) -> u64 {
-    section.frames.map_or(0, |frames| frames.decodable)
-}
+use crate::harness::{BOUND, Publisher, decodable, stage, wait_section};
 
 /// The error before anything was published.
 fn error(launch: &str) -> String {

@@ -5,11 +5,13 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
 use gst::prelude::*;
-use ivs_stage::{Kind, SectionReport, SessionReport, Stage};
+use ivs_stage::{Kind, SectionReport, SessionReport};
 use rtp_types::RtpPacket;
 
 use crate::common::{Reply, Server};
-use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, add_source, remove_source, stage};
+use crate::harness::{
+    AUDIO, BOUND, Publisher, VIDEO, add_source, remove_source, stage, wait_section,
+};
 use crate::viewer::Viewer;
 
 /// An H.264 stream of this size, with a key frame every half second.
@@ -29,15 +31,6 @@ const SIZE: &str = "width=320,height=240";
 /// The section of a kind in the only session.
 fn section(sessions: &[SessionReport], kind: Kind) -> Option<&SectionReport> {
     sessions.first()?.section(kind)
-}
-
-fn wait_section(stage: &Stage, kind: Kind, is: impl Fn(&SectionReport) -> bool) -> SectionReport {
-    let found = stage.wait_for_sessions(BOUND, |sessions| {
-        section(sessions, kind)
-            .filter(|section| is(section))
-            .cloned()
-    });
-    found.unwrap_or_else(|| panic!("{:#?}", stage.sessions()))
 }
 
 /// Publishes, and checks that the far end gets all of it in one session.
