@@ -25,6 +25,8 @@ import gi
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst
 
+from local_stage import local_stage
+
 WIDTH, HEIGHT, RATE = 1280, 720, 30
 BITS, BLOCK = 20, 64
 CAPS = f"video/x-raw,format=I420,width={WIDTH},height={HEIGHT},framerate={RATE}/1"
@@ -112,32 +114,14 @@ def main():
 def run(built, pipeline, pictures):
     """Publishes by the pipeline, and returns the median of the delays that a viewer sees."""
     with contextlib.ExitStack() as stack:
-        stage, endpoint, token = start_stage(stack, built)
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        stage, endpoint, token = stack.enter_context(local_stage(built, folder))
         publisher = start_publisher(stack, pipeline, endpoint, token)
         participant = wait_for(stage, publisher)
         whep = f"{endpoint.rstrip('/')}/subscribe/{participant}"
         delays = watch(stack, json.dumps([whep, token, BITS, BLOCK, pictures + RATE]))
     # The first second has the start of the browser's jitter buffer.
     return statistics.median(delays[RATE:])
-
-
-def start_stage(stack, built):
-    folder = stack.enter_context(tempfile.TemporaryDirectory())
-    key = f"{folder}/key"
-    stage = subprocess.Popen(
-        [f"{built}/ivs-stage", "serve", "--no-page", "--key-file", key],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    stack.callback(stop, stage)
-    endpoint = json.loads(stage.stdout.readline())["endpoint"]
-    token = subprocess.run(
-        [f"{built}/ivs-stage", "token", "--key-file", key],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    return stage, endpoint, token
 
 
 def stop(process):

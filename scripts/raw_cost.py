@@ -15,6 +15,8 @@ import subprocess
 import tempfile
 import time
 
+from local_stage import local_stage
+
 PICTURE = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=1280,height=720,framerate=30/1"
 X264 = (
     "x264enc tune=zerolatency speed-preset=veryfast sliced-threads=false threads=1 bframes=0 "
@@ -35,21 +37,11 @@ PIPELINES = {
 def publish(built, pipeline, seconds):
     """Returns the CPU seconds of the publisher, and the milliseconds from PLAYING to the state
     publishing and to the first media packet at the stage."""
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        local_stage(built, folder) as (stage, endpoint, token),
+    ):
         os.symlink(f"{built}/libgstivs.so", f"{folder}/libgstivs.so")
-        key = f"{folder}/key"
-        stage = subprocess.Popen(
-            [f"{built}/ivs-stage", "serve", "--no-page", "--key-file", key],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        endpoint = json.loads(stage.stdout.readline())["endpoint"]
-        token = subprocess.run(
-            [f"{built}/ivs-stage", "token", "--key-file", key],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout.strip()
         environment = os.environ | {"GST_PLUGIN_PATH": folder, "IVS_STAGE_TOKEN": token}
         words = f"{pipeline} ! ivswhipsink whip-endpoint={endpoint}".split()
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

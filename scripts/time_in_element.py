@@ -7,11 +7,9 @@ probes count too, with some 20 µs a packet.
 """
 
 import argparse
-import json
 import os
 import statistics
 import struct
-import subprocess
 import tempfile
 import threading
 import time
@@ -20,6 +18,8 @@ import gi
 
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst
+
+from local_stage import local_stage
 
 SOURCES = {
     "audio": "audiotestsrc is-live=true ! opusenc ! rtpopuspay name=pay",
@@ -54,20 +54,14 @@ def main():
 
 def measure(built, folder, source, control, seconds):
     """The milliseconds that each packet was in the element."""
-    key = f"{folder}/key"
-    stage = subprocess.Popen(
-        [f"{built}/ivs-stage", "serve", "--no-page", "--key-file", key],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    endpoint = json.loads(stage.stdout.readline())["endpoint"]
-    threading.Thread(target=stage.stdout.read, daemon=True).start()
-    token = subprocess.run(
-        [f"{built}/ivs-stage", "token", "--key-file", key],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    ).stdout.strip()
+    with local_stage(built, folder) as (stage, endpoint, token):
+        # The stage must not wait for a reader.
+        threading.Thread(target=stage.stdout.read, daemon=True).start()
+        return paired(*publish(endpoint, token, source, control, seconds))
+
+
+def publish(endpoint, token, source, control, seconds):
+    """What came to the element, and what left it."""
     # An encoder above what a session begins with would be lowered.
     sink = f"ivswhipsink name=whip congestion-control={control} start-bitrate=3000000"
     pipeline = Gst.parse_launch(f"{source} ! {sink}")
@@ -83,10 +77,9 @@ def measure(built, folder, source, control, seconds):
     ends = Gst.MessageType.EOS | Gst.MessageType.ERROR
     message = pipeline.get_bus().timed_pop_filtered(20 * Gst.SECOND, ends)
     pipeline.set_state(Gst.State.NULL)
-    stage.terminate()
     if message is None or message.type == Gst.MessageType.ERROR:
         raise SystemExit(message and message.parse_error())
-    return paired(came, left)
+    return came, left
 
 
 def watch_socket(element, left):
