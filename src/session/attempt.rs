@@ -214,7 +214,7 @@ fn delete_once_posted(driver: &mut Driver, posting: Posting) {
             Err(error) => return Ended::Unanswered(SendError::Other(words(&error, POSTS))),
         };
         match established.created.resource {
-            Some(resource) => delete(process, resource, established.token).await,
+            Some(resource) => delete(process, &resource, &established.token).await,
             None => Ended::NothingToDelete,
         }
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::http_io::{SendError, send};
 use super::process::Process;
@@ -17,6 +17,13 @@ use crate::whip::{DeleteError, Deleted, Resource, Token, read_delete};
 /// Limit for the DELETE: several times the three round trips of a new TLS
 /// connection to a distant region.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a lost session's DELETE is repeated while the server is out of reach. Servers
+/// end a session without media by themselves: the local stage after 50 s.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The pause before an unanswered DELETE is repeated.
+const BETWEEN_DELETES: Duration = Duration::from_secs(2);
 
 /// How long a stop waits for what is under way: the DELETE's limit and a little
 /// more. If a POST is answered later, its session is still deleted, in the
@@ -46,19 +53,43 @@ pub enum Ended {
 /// Ends a session on its server. [`DELETE_TIMEOUT`] is the limit for all of it.
 pub(super) async fn delete(
     process: &'static Process,
-    resource: Resource,
-    token: SessionToken,
+    resource: &Resource,
+    token: &SessionToken,
 ) -> Ended {
     let deadline = Instant::now() + DELETE_TIMEOUT;
     // Servers that mind whose session it is know it by the token that made it.
-    let ended = delete_with(process, &resource, token.used(), deadline).await;
+    let ended = delete_with(process, resource, token.used(), deadline).await;
     if !is_refused_for_its_token(&ended) {
         return ended;
     }
     // That token may have expired meanwhile.
     match timeout_at(deadline, token.newer()).await {
-        Ok(Some(newer)) => delete_with(process, &resource, Some(&newer), deadline).await,
+        Ok(Some(newer)) => delete_with(process, resource, Some(&newer), deadline).await,
         Ok(None) | Err(_) => ended,
+    }
+}
+
+/// Like [`delete`], for a session whose connection was lost while the driver goes on. The
+/// network that broke it breaks the DELETE too, so an unanswered one is repeated for
+/// [`PATIENCE`], or until the driver is over.
+pub(super) async fn delete_lost(
+    process: &'static Process,
+    resource: Resource,
+    token: SessionToken,
+    mut over: watch::Receiver<bool>,
+) -> Ended {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let ended = delete(process, &resource, &token).await;
+        let again = Instant::now() + BETWEEN_DELETES;
+        if !matches!(ended, Ended::Unanswered(_)) || again >= until {
+            return ended;
+        }
+        tokio::select! {
+            () = sleep_until(again) => {}
+            // Without a sender there is no driver either.
+            _ = over.wait_for(|over| *over) => return ended,
+        }
     }
 }
 
@@ -70,7 +101,7 @@ pub(super) async fn delete_closed(
     resource: Resource,
     token: SessionToken,
 ) -> Ended {
-    match delete(process, resource, token).await {
+    match delete(process, &resource, &token).await {
         Ended::Refused(_) | Ended::Unanswered(_) => Ended::Deleted(Deleted::AlreadyGone),
         ended => ended,
     }

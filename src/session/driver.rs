@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -50,6 +51,8 @@ pub(super) struct Driver {
     pub(super) session: Option<(Resource, SessionToken)>,
     /// The DELETEs under way: of ended sessions, and of abandoned POSTs.
     pub(super) endings: JoinSet<Ended>,
+    /// True once no attempt follows.
+    pub(super) over: watch::Sender<bool>,
     /// The PATCHes under way.
     pub(super) trickles: JoinSet<Result<usize, String>>,
     pub(super) silence: SilenceHistory,
@@ -89,6 +92,7 @@ impl Driver {
             lived: None,
             session: None,
             endings: JoinSet::new(),
+            over: watch::Sender::new(false),
             trickles: JoinSet::new(),
             silence: SilenceHistory::default(),
             replaced: None,

@@ -7,7 +7,7 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until};
 
 use super::attempt::attempt;
-use super::deletion::{Ended, delete, delete_closed};
+use super::deletion::{Ended, delete, delete_closed, delete_lost};
 use super::driver::{Driver, Outcome};
 use super::event::{Event, Input, State, Warning};
 use super::failure::{Cause, Failure};
@@ -95,13 +95,16 @@ impl Driver {
         let outcome = caught("drives the session", attempt(self)).await;
         let outcome = outcome.unwrap_or_else(|panicked| self.failed(Cause::Panicked(panicked)));
         if let Some((resource, token)) = self.session.take() {
-            let process = self.process;
-            let was_closed =
-                matches!(&outcome, Outcome::Failed(failure) if failure.cause == Cause::Closed);
+            let (process, over) = (self.process, self.over.subscribe());
+            let cause = match &outcome {
+                Outcome::Failed(failure) => Some(failure.cause.clone()),
+                Outcome::Stopped | Outcome::Replaced => None,
+            };
             let ending = async move {
-                match was_closed {
-                    true => delete_closed(process, resource, token).await,
-                    false => delete(process, resource, token).await,
+                match cause {
+                    Some(Cause::Closed) => delete_closed(process, resource, token).await,
+                    Some(_) => delete_lost(process, resource, token, over).await,
+                    None => delete(process, &resource, &token).await,
                 }
             };
             let end_reporter = self.end_reporter.clone();
@@ -161,6 +164,7 @@ impl Driver {
 
     /// Waits for every DELETE and returns the worst result.
     async fn end(&mut self) -> Ended {
+        self.over.send_replace(true);
         let mut worst = Ended::NothingToDelete;
         while let Some(ended) = self.endings.join_next().await {
             let ended = unless_panicked(ended);

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gstivs::ivs::TokenDenied;
-use gstivs::session::{Cause, Config, Ended, Event, SendError, Warning};
+use gstivs::session::{Cause, Config, Ended, Event, Retries, SendError, State, Warning};
 use gstivs::whip::{DeleteError, Deleted};
 use http::StatusCode;
 
-use crate::common::{Action, Reply, Server, created};
+use crate::common::{Action, Reply, Request, Server, created};
 use crate::publisher::{
-    PROMPT, Publisher, UNANSWERED, broken, config, config_without_token, ended, given, names,
-    wait_for_driver, warnings, whip_server,
+    BOUND, PROMPT, Publisher, UNANSWERED, broken, config, config_without_token, connected, ended,
+    given, names, offer, wait_for_driver, warnings, whip_server,
 };
 
 /// Publishes to a server that handles the DELETE with this action, and stops.
@@ -86,6 +86,85 @@ fn behind_a_connection_that_broke_a_refusal_is_a_warning() {
         matches!(warnings[..], [Warning::NotDeleted(Ended::Refused(_))]),
         "{warnings:?}"
     );
+}
+
+/// A publisher that keeps trying, whose clock is paused. It has lost its session, whose
+/// first DELETE has no reply.
+fn deleting_in_vain(server: &Server) -> Publisher {
+    let publisher = Publisher::paused(Config {
+        retries: Retries::Default,
+        ..config(&server.url("/"))
+    });
+    publisher.tell(offer());
+    publisher.answer();
+    publisher.tell(connected());
+    publisher.until(|event| matches!(event, Event::State(State::Publishing)).then_some(()));
+    publisher.tell(broken(Cause::Lost("nothing was received".to_owned())));
+    server
+        .wait_for_line(BOUND, "DELETE /session/1")
+        .expect("a DELETE");
+    publisher
+}
+
+/// A server that answers DELETEs from the one with this number on.
+fn answering_from(answered: usize) -> Server {
+    let deletes = AtomicUsize::new(0);
+    Server::start("127.0.0.1", move |request| match request.method.as_str() {
+        "POST" => created("/session/1", request),
+        _ if deletes.fetch_add(1, Ordering::SeqCst) < answered => Action::Silence,
+        _ => Reply::new(200).into(),
+    })
+}
+
+/// Waits for this many DELETEs.
+fn wait_for_deletes(server: &Server, count: usize) {
+    let is_delete = |request: &&Request| request.method == "DELETE";
+    let found = server.wait_for(BOUND, |requests| {
+        (requests.iter().filter(is_delete).count() >= count).then_some(())
+    });
+    found.unwrap_or_else(|| panic!("{count} DELETEs"));
+}
+
+/// The outage that broke the session lasts longer than one DELETE.
+#[test]
+fn of_a_lost_session_is_repeated_until_it_is_answered() {
+    let server = answering_from(2);
+    let publisher = deleting_in_vain(&server);
+    for count in 2..=3 {
+        publisher.advance(Duration::from_secs(3));
+        publisher.advance(Duration::from_secs(2));
+        wait_for_deletes(&server, count);
+    }
+    let (over, _) = publisher.stop();
+    assert!(over);
+    let events = publisher.to_the_end();
+    assert_eq!(warnings(&events), []);
+    assert_eq!(ended(&events), Ended::Deleted(Deleted::Done));
+}
+
+#[test]
+fn of_a_lost_session_is_given_up_after_a_minute() {
+    let server = answering_from(usize::MAX);
+    let publisher = deleting_in_vain(&server);
+    for count in 2..=12 {
+        publisher.advance(Duration::from_secs(3));
+        publisher.advance(Duration::from_secs(2));
+        wait_for_deletes(&server, count);
+    }
+    publisher.advance(Duration::from_secs(3));
+    publisher.stop();
+    let unanswered = Ended::Unanswered(SendError::Timeout);
+    let events = publisher.to_the_end();
+    assert_eq!(warnings(&events), [Warning::NotDeleted(unanswered)]);
+}
+
+#[test]
+fn of_a_lost_session_does_not_hold_up_a_stop() {
+    let server = answering_from(usize::MAX);
+    let publisher = deleting_in_vain(&server);
+    publisher.advance(Duration::from_secs(3));
+    let (over, took) = publisher.stop();
+    assert!(over && took < PROMPT, "over: {over} after {took:?}");
 }
 
 #[test]
