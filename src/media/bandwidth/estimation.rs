@@ -45,6 +45,8 @@ pub struct NetworkStatus {
     pub loses: bool,
     /// Whether a queue on the way has filled and not yet drained, if the feedback shows it.
     pub queue_is_full: bool,
+    /// See [`SendSideEstimator::burst`]. If there is one, the network is wide.
+    pub burst: Option<Duration>,
 }
 
 /// The pacer's longest queue while one on the way is full. A picture that is late harms
@@ -129,6 +131,7 @@ impl Estimation {
             feedback: self.estimator.kind(),
             loses: self.estimator.loses(),
             queue_is_full: self.estimator.queue_is_full(),
+            burst: self.estimator.burst(),
         }
     }
 }

@@ -41,6 +41,8 @@ const BACK_OFF: f64 = 0.97;
 /// drains.
 const PACE: u64 = 115;
 const PACE_FULL: u64 = 90;
+/// The network counts as wide once nothing has limited the target for so long.
+const WIDE_AFTER: Duration = Duration::from_secs(5);
 /// No packet is larger, in bytes.
 const LARGEST_PACKET: usize = 65_535;
 
@@ -56,6 +58,8 @@ pub struct GoogEstimator {
     /// goog_cc's target, and what was answered last.
     target: u64,
     answered: u64,
+    /// When the network limited the target last.
+    limited: Duration,
     /// Missing packets of feedback that had no other.
     carried: Vec<GoogPacketResult>,
     /// What to add to the far end's clock, in µs.
@@ -80,6 +84,7 @@ impl GoogEstimator {
             next_process: Duration::ZERO,
             target: range.start(),
             answered: range.start(),
+            limited: Duration::ZERO,
             carried: Vec::new(),
             clock_offset: None,
             probes: FrameProbes::new(),
@@ -116,6 +121,11 @@ impl GoogEstimator {
             Some(strength) => target / 100 * strength,
             None => pace_of(target, self.demand),
         })
+    }
+
+    /// Whether the network has carried all that there is to send for a while.
+    pub(super) fn is_wide(&self) -> bool {
+        self.now.saturating_sub(self.limited) >= WIDE_AFTER
     }
 
     /// Whether packets are lost that exceed a rate.
@@ -215,10 +225,21 @@ impl GoogEstimator {
     /// less than the estimate to send, no use for more. A failed probe would cost a lot
     /// then, as goog_cc falls below what was sent.
     fn wants_probes(&self) -> bool {
-        let enough = self.range.max() / 8 * 7;
-        self.answered < self.demand.map_or(enough, |it| it.bit_rate.min(enough))
+        !self.has_enough()
             && self.guard.bound().is_none()
             && self.sent_rate.bit_rate(self.now) > self.answered / 5 * 3
+    }
+
+    fn has_enough(&self) -> bool {
+        let enough = self.range.max() / 8 * 7;
+        self.answered >= self.demand.map_or(enough, |it| it.bit_rate.min(enough))
+    }
+
+    fn notice_limits(&mut self) {
+        let is_thinned = self.demand.is_some_and(|demand| demand.is_thinned);
+        if is_thinned || !self.has_enough() || self.loses() || self.queue_is_full() {
+            self.limited = self.now;
+        }
     }
 
     fn answer(&mut self, probed: bool) {
@@ -232,6 +253,7 @@ impl GoogEstimator {
         self.probes
             .estimated(self.answered, target, probed, self.now);
         self.answered = target;
+        self.notice_limits();
     }
 }
 
@@ -447,6 +469,39 @@ mod tests {
         let lowered = run(&mut it, 8_000, 10_000, |at| Some(25 + (at - 7_000) / 10)).unwrap();
         assert!(lowered < 1_000_000, "{lowered}");
         assert!(it.queue_delay() > Some(ms(100)));
+    }
+
+    /// A packet of 1000 bytes each 10 ms is little, so there is demand for no more.
+    #[test]
+    fn it_is_wide_after_five_seconds_without_a_limit() {
+        let mut it = estimator();
+        it.set_demand(Some(Demand {
+            bit_rate: 800_000,
+            is_thinned: false,
+        }));
+        run(&mut it, 0, 4_900, |_| Some(25));
+        assert!(!it.is_wide());
+        run(&mut it, 4_900, 5_500, |_| Some(25));
+        assert!(it.is_wide());
+        run(&mut it, 5_500, 7_500, |at| {
+            Some(25 + at.saturating_sub(5_500) / 5)
+        });
+        assert!(!it.is_wide());
+    }
+
+    #[test]
+    fn it_is_not_wide_while_the_target_is_low_or_frames_are_left_out() {
+        let mut it = estimator();
+        run(&mut it, 0, 8_000, |_| Some(25));
+        assert!(it.target().unwrap() < RANGE.2 / 8 * 7);
+        assert!(!it.is_wide());
+        let mut it = estimator();
+        it.set_demand(Some(Demand {
+            bit_rate: 800_000,
+            is_thinned: true,
+        }));
+        run(&mut it, 0, 8_000, |_| Some(25));
+        assert!(!it.is_wide());
     }
 
     #[test]

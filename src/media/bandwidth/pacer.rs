@@ -30,10 +30,10 @@ const MAX_RATE: u64 = 1_000_000_000_000;
 /// on the way.
 ///
 /// Packets leave in order, at a pace somewhat above the target rate, in bursts of 5 ms.
-/// Budget that a pause leaves over is kept for one burst. A queue that would take more
-/// than 250 ms at this rate, or another time that was set, leaves within this time
-/// instead. A packet is due at once if it has waited twice as long or if more than 1 MB
-/// waits, so nothing is dropped and nothing is held for long.
+/// Budget that a pause leaves over is kept for one burst, or for a longer one that was set.
+/// A queue that would take more than 250 ms at this rate, or another time that was set,
+/// leaves within this time instead. A packet is due at once if it has waited twice as long
+/// or if more than 1 MB waits, so nothing is dropped and nothing is held for long.
 ///
 /// `now` is the time since some start, of a clock that does not run backwards; an earlier
 /// time counts as the latest one. Sizes are in bytes and have to include the same headers
@@ -63,6 +63,8 @@ pub struct Pacer<T> {
     /// In bit/s.
     pace: Option<i64>,
     longest_queue: Duration,
+    /// Ticks of budget that a pause leaves over, at least one.
+    kept_ticks: i64,
     /// A shorter one, which holds once the queue fits.
     next_longest_queue: Option<Duration>,
     /// The rate that empties the queue in time, in bit/s. It holds until the queue is
@@ -101,6 +103,7 @@ impl<T> Default for Pacer<T> {
             bytes: 0,
             pace: None,
             longest_queue: LONGEST_QUEUE,
+            kept_ticks: 1,
             next_longest_queue: None,
             hurry: 0,
             budget: 0,
@@ -135,6 +138,12 @@ impl<T> Pacer<T> {
         }
         self.shorten_if_fits(Duration::MAX);
         self.hurry_if_long();
+    }
+
+    /// Sets how much of a pause's budget is kept, as time at the pace. `None` is 5 ms. On a
+    /// network with room to spare a picture then leaves at once.
+    pub fn set_burst(&mut self, burst: Option<Duration>) {
+        self.kept_ticks = burst.map_or(1, ticks);
     }
 
     /// Adds a packet of `size` bytes, which comes at `now`.
@@ -220,8 +229,9 @@ impl<T> Pacer<T> {
     /// Drops the packets that wait, and forgets the delays. What was set stays.
     pub fn clear(&mut self) {
         let (pace, longest_queue) = (self.pace, self.next_longest_queue);
+        let kept_ticks = self.kept_ticks;
         *self = Self::default();
-        self.pace = pace;
+        (self.pace, self.kept_ticks) = (pace, kept_ticks);
         self.set_longest_queue(longest_queue);
     }
 
@@ -244,9 +254,9 @@ impl<T> Pacer<T> {
         let passed = signed(tick.saturating_sub(self.tick));
         self.tick = self.tick.max(tick);
         let kept = if self.queue.is_empty() {
-            1
+            self.kept_ticks
         } else {
-            MAX_LATE_TICKS
+            self.kept_ticks.max(MAX_LATE_TICKS)
         };
         let rate = self.rate();
         if passed > 0 {
@@ -415,6 +425,25 @@ mod tests {
         push(&mut pacer, 20, ms(10_000));
         // 1,500 bytes a tick.
         assert_eq!(std::iter::from_fn(|| pacer.pop(ms(10_000))).count(), 2);
+    }
+
+    #[test]
+    fn a_longer_burst_keeps_more_of_a_pause() {
+        let mut pacer = pacer(1_600_000);
+        pacer.set_burst(Some(ms(30)));
+        for pause in [10_000, 20_000] {
+            push(&mut pacer, 20, ms(pause));
+            // 9,000 bytes, and a packet that they do not quite pay for.
+            let at_once = std::iter::from_fn(|| pacer.pop(ms(pause))).count();
+            assert!((9..=10).contains(&at_once), "{at_once}");
+            // The rest leaves at the pace, and the mean is no higher.
+            let last = run(&mut pacer, ms(pause)).last().unwrap().1;
+            assert!(
+                (ms(pause + 30)..=ms(pause + 40)).contains(&last),
+                "{last:?}"
+            );
+            pacer.clear();
+        }
     }
 
     #[test]

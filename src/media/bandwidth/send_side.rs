@@ -13,6 +13,10 @@ const LONGEST_GAP: Duration = Duration::from_secs(2);
 /// about five seconds apart at most (RFC 3550 6.2).
 const FIRST_FEEDBACK: Duration = Duration::from_secs(10);
 
+/// What leaves at once on a wide network, as time at the pace: a picture of 30 a second,
+/// unless it is a key frame.
+const BURST: Duration = Duration::from_millis(30);
+
 /// What an estimate is based on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedbackKind {
@@ -108,6 +112,14 @@ impl SendSideEstimator {
             FeedbackKind::TransportWide => self.goog.pace(),
             _ => self.target().map(|target| pace_of(target, self.demand)),
         }
+    }
+
+    /// What may leave at once after a pause, as time at the pace, if that is more than
+    /// usual. A narrow network needs smaller bursts.
+    #[must_use]
+    pub fn burst(&self) -> Option<Duration> {
+        let is_wide = self.kind == FeedbackKind::TransportWide && self.goog.is_wide();
+        is_wide.then_some(BURST)
     }
 
     fn is_recent(&self, at: Option<Duration>, time: Duration) -> bool {

@@ -140,6 +140,7 @@ impl Publisher {
         }
         if let Some(estimator) = &self.estimator {
             self.pacer.set_pace(estimator.pace());
+            self.pacer.set_burst(estimator.burst());
         }
         while self.audio_due <= now {
             self.audio_due += AUDIO.1;
@@ -231,6 +232,7 @@ impl Publisher {
             feedback: estimator.kind(),
             loses: estimator.loses(),
             queue_is_full: estimator.queue_is_full(),
+            burst: estimator.burst(),
         };
         let longest_queue = self.pass_through.longest_queue();
         self.pacer

@@ -240,7 +240,7 @@ fn thinned() -> Vec<Scenario> {
     };
     let b = steps(goal(90.0, 70.0, 0.5, 10.0), 1.5);
     // Key frames alone take two thirds of it.
-    let c = steps(goal(130.0, 75.0, 0.5, 17.1), 6.0);
+    let c = steps(goal(170.0, 75.0, 0.5, 17.1), 6.0);
     vec![
         Scenario::new("b thinned", step(M), 60, b).with(thinned, TWCC),
         Scenario::new("c thinned", step(300_000), 60, c).with(thinned, TWCC),
@@ -279,7 +279,7 @@ fn losses() -> Vec<Scenario> {
             "8 M, 1 % loss in fives",
             bursts,
             40,
-            whole(40, goal(10.0, 80.0, 2.0, 1.5)),
+            whole(40, goal(12.0, 80.0, 2.0, 1.5)),
         ),
         Scenario::new("e 2 M, 1 % loss, round trip 200 ms", far, 60, e),
     ]
