@@ -1,9 +1,8 @@
 //! How packets leave a pad: at once, or each at its time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use super::pacing::{Paced, PacedQueue};
+use super::pacing::{Leaving, PacedQueue, Pacing};
 use crate::element::log::CAT;
 use crate::media::bandwidth::PacerDelay;
 
@@ -14,9 +13,9 @@ pub(super) struct Departure {
 }
 
 impl Departure {
-    /// Lets packets leave at a pace from now on, by `leave` on a thread. Without a thread
-    /// they leave as they come.
-    pub(super) fn begin_pacing(&self, leave: impl Fn(Paced) + Send + 'static) {
+    /// Lets packets leave at a pace from now on, those that wait by `leave` on a thread.
+    /// Without a thread they leave as they come.
+    pub(super) fn begin_pacing(&self, leave: impl Fn(Leaving) + Send + 'static) {
         let queue = Arc::new(PacedQueue::new());
         let known = self.lock().get_or_insert_with(|| queue.clone()).clone();
         if !Arc::ptr_eq(&known, &queue) {
@@ -36,14 +35,9 @@ impl Departure {
         self.lock().clone()
     }
 
-    /// Sets the pace in bit/s.
-    pub(super) fn set_pace(&self, pace: Option<u64>) {
-        self.paced(|queue| queue.set_pace(pace));
-    }
-
-    /// Sets how long the queue may be. `None` is the usual length.
-    pub(super) fn set_longest_queue(&self, longest: Option<Duration>) {
-        self.paced(|queue| queue.set_longest_queue(longest));
+    /// Sets how packets leave, if they are paced.
+    pub(super) fn set_pacing(&self, pacing: Pacing) {
+        self.paced(|queue| queue.set(pacing));
     }
 
     /// Bytes leave by another way, at the expense of the pad's.

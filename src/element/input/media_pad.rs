@@ -19,6 +19,7 @@ use gst::prelude::*;
 use super::chain::{Metadata, PadChain, advised_caps};
 use super::encoder::Encoder;
 use super::latency::{Latency, upstream_latency};
+use super::pacing::Pacing;
 use super::pad_stream::{OpenGate, PadEvent, PadStream};
 use super::pad_timing::{PadTiming, SharedAlignment};
 use super::rtp_sender::RtpSender;
@@ -250,14 +251,9 @@ impl MediaPad {
         self.stream.ssrc()
     }
 
-    /// Sets the pace of what leaves, in bit/s, if it leaves at one.
-    pub(crate) fn set_pace(&self, pace: Option<u64>) {
-        self.stream.departure.set_pace(pace);
-    }
-
-    /// Sets how long the queue of what leaves at a pace may be. `None` is the usual length.
-    pub(crate) fn set_longest_queue(&self, longest: Option<Duration>) {
-        self.stream.departure.set_longest_queue(longest);
+    /// Sets how video leaves, if it leaves at a pace.
+    pub(crate) fn set_pacing(&self, pacing: Pacing) {
+        self.stream.departure.set_pacing(pacing);
     }
 
     /// The payload that comes in, in bit/s over the last seconds. `None` until that is

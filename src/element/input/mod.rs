@@ -27,6 +27,7 @@ pub(super) use chain::accepted_caps;
 pub(super) use encoder::{Encoder, EncoderError};
 pub(super) use latency::Latency;
 pub(super) use media_pad::MediaPad;
+pub(super) use pacing::Pacing;
 pub(super) use pad_list::PadList;
 pub(super) use pad_stream::{OpenGate, PadEvent};
 pub(super) use pad_timing::NEVER_HELD;

@@ -1,4 +1,5 @@
-//! A pad's packets on their way through the pacer, which has a thread of its own.
+//! A pad's packets on their way through the pacer. What is due when it comes leaves on the
+//! thread that brings it, the rest on one of the pacer's own.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -13,7 +14,18 @@ pub(super) enum Paced {
     Event(gst::Event),
 }
 
-/// A queue whose thread hands out each packet at its time.
+/// How packets leave, see [`Pacer`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pacing {
+    /// In bit/s.
+    pub(crate) pace: Option<u64>,
+    /// How long the queue may be. `None` is the usual length.
+    pub(crate) longest_queue: Option<Duration>,
+    /// What may leave at once after a pause, as time at the pace. `None` is the usual one.
+    pub(crate) burst: Option<Duration>,
+}
+
+/// A queue that hands out each packet at its time.
 pub(super) struct PacedQueue {
     queue: Mutex<Queue>,
     changed: Condvar,
@@ -22,7 +34,32 @@ pub(super) struct PacedQueue {
 
 struct Queue {
     pacer: Pacer<Paced>,
+    /// Whether something is leaving. Only then does nothing else, so that the order stays.
+    is_busy: bool,
     is_over: bool,
+}
+
+/// What leaves now. Nothing else does until it is dropped.
+pub(super) struct Leaving {
+    queue: Arc<PacedQueue>,
+    paced: Vec<Paced>,
+}
+
+impl Leaving {
+    /// What leaves, in order.
+    pub(super) fn take(&mut self) -> Vec<Paced> {
+        std::mem::take(&mut self.paced)
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let mut queue = self.queue.lock();
+        queue.is_busy = false;
+        if !queue.pacer.is_empty() {
+            self.queue.changed.notify_one();
+        }
+    }
 }
 
 impl PacedQueue {
@@ -30,6 +67,7 @@ impl PacedQueue {
         Self {
             queue: Mutex::new(Queue {
                 pacer: Pacer::default(),
+                is_busy: false,
                 is_over: false,
             }),
             changed: Condvar::new(),
@@ -37,52 +75,83 @@ impl PacedQueue {
         }
     }
 
-    /// Runs on a thread until [`Self::end`]: gives each packet to `leave` at its time.
+    /// Runs on a thread until [`Self::end`]: gives to `leave` what is due later than it came.
     ///
     /// # Errors
     /// If the system gives no thread.
     pub(super) fn run(
         self: Arc<Self>,
-        leave: impl Fn(Paced) + Send + 'static,
+        leave: impl Fn(Leaving) + Send + 'static,
     ) -> std::io::Result<()> {
         let run = move || {
-            while let Some(paced) = self.next() {
-                leave(paced);
+            while let Some(leaving) = self.next() {
+                leave(leaving);
             }
         };
         let name = "ivswhipsink:rtp".to_owned();
         thread::Builder::new().name(name).spawn(run).map(drop)
     }
 
-    pub(super) fn push(&self, packets: Vec<gst::Buffer>) {
-        self.change(|pacer, now| {
-            for packet in packets {
-                let size = packet.size() + WIRE_OVERHEAD;
-                pacer.push(Paced::Packet(packet), size, now);
-            }
-        });
+    /// Adds packets. Returns what is due at once, which the caller lets leave: on another
+    /// thread each packet costs more.
+    pub(super) fn push(self: &Arc<Self>, packets: Vec<gst::Buffer>) -> Option<Leaving> {
+        self.add(packets.into_iter().map(|packet| {
+            let size = packet.size() + WIRE_OVERHEAD;
+            (Paced::Packet(packet), size)
+        }))
     }
 
-    pub(super) fn push_event(&self, event: gst::Event) {
-        self.change(|pacer, now| pacer.push(Paced::Event(event), 0, now));
+    /// Like [`Self::push`].
+    pub(super) fn push_event(self: &Arc<Self>, event: gst::Event) -> Option<Leaving> {
+        self.add(std::iter::once((Paced::Event(event), 0)))
     }
 
-    /// Sets the pace, in bit/s.
-    pub(super) fn set_pace(&self, pace: Option<u64>) {
-        self.change(|pacer, _| pacer.set_pace(pace));
-    }
-
-    /// See [`Pacer::set_longest_queue`].
-    pub(super) fn set_longest_queue(&self, longest: Option<Duration>) {
-        self.change(|pacer, _| pacer.set_longest_queue(longest));
-    }
-
-    /// Wakes the thread only where something is due earlier than it knows.
-    fn change(&self, change: impl FnOnce(&mut Pacer<Paced>, Duration)) {
+    fn add(self: &Arc<Self>, all: impl Iterator<Item = (Paced, usize)>) -> Option<Leaving> {
         let now = self.origin.elapsed();
         let mut queue = self.lock();
         let before = queue.pacer.next_due(now);
-        change(&mut queue.pacer, now);
+        for (paced, size) in all {
+            queue.pacer.push(paced, size, now);
+        }
+        let leaving = self.due(&mut queue, now);
+        // Once it has left, the thread looks by itself.
+        if leaving.is_none() {
+            self.wake_if_earlier(&queue, before, now);
+        }
+        leaving
+    }
+
+    /// What is due, if nothing is leaving.
+    fn due(self: &Arc<Self>, queue: &mut Queue, now: Duration) -> Option<Leaving> {
+        if queue.is_busy {
+            return None;
+        }
+        let paced: Vec<Paced> = std::iter::from_fn(|| queue.pacer.pop(now)).collect();
+        queue.is_busy = !paced.is_empty();
+        queue.is_busy.then(|| Leaving {
+            queue: self.clone(),
+            paced,
+        })
+    }
+
+    pub(super) fn set(&self, pacing: Pacing) {
+        self.change(|pacer| {
+            pacer.set_pace(pacing.pace);
+            pacer.set_longest_queue(pacing.longest_queue);
+            pacer.set_burst(pacing.burst);
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Pacer<Paced>)) {
+        let now = self.origin.elapsed();
+        let mut queue = self.lock();
+        let before = queue.pacer.next_due(now);
+        change(&mut queue.pacer);
+        self.wake_if_earlier(&queue, before, now);
+    }
+
+    /// Wakes the thread only where something is due earlier than it knows.
+    fn wake_if_earlier(&self, queue: &Queue, before: Option<Duration>, now: Duration) {
         let due = queue.pacer.next_due(now);
         if due.is_some_and(|due| before.is_none_or(|before| due < before)) {
             self.changed.notify_one();
@@ -125,17 +194,17 @@ impl PacedQueue {
     }
 
     /// Waits until something is due. `None` at the end.
-    fn next(&self) -> Option<Paced> {
+    fn next(self: &Arc<Self>) -> Option<Leaving> {
         let mut queue = self.lock();
         loop {
             if queue.is_over {
                 return None;
             }
             let now = self.origin.elapsed();
-            if let Some(paced) = queue.pacer.pop(now) {
-                return Some(paced);
+            if let Some(leaving) = self.due(&mut queue, now) {
+                return Some(leaving);
             }
-            let due = queue.pacer.next_due(now);
+            let due = queue.pacer.next_due(now).filter(|_| !queue.is_busy);
             let wait = due.map(|due| due.saturating_sub(now).max(Duration::from_micros(100)));
             queue = match wait {
                 Some(wait) => {
@@ -163,14 +232,35 @@ mod tests {
 
     const BOUND: Duration = Duration::from_secs(10);
 
-    /// A queue, and what leaves it.
+    /// A queue, and what leaves it on its thread.
     fn queue() -> (Arc<PacedQueue>, Receiver<Paced>) {
         gst::init().unwrap();
         let (sender, left) = channel();
         let queue = Arc::new(PacedQueue::new());
-        let leave = move |paced| drop(sender.send(paced));
+        let leave = move |mut leaving: Leaving| {
+            for paced in leaving.take() {
+                let _ = sender.send(paced);
+            }
+        };
         queue.clone().run(leave).unwrap();
         (queue, left)
+    }
+
+    fn set_pace(queue: &PacedQueue, pace: u64) {
+        queue.set(Pacing {
+            pace: Some(pace),
+            ..Pacing::default()
+        });
+    }
+
+    /// How much of what is pushed leaves at once.
+    fn push(queue: &Arc<PacedQueue>, count: usize) -> usize {
+        let leaving = queue.push(packets(count));
+        leaving.map_or(0, |mut leaving| leaving.take().len())
+    }
+
+    fn gap() -> gst::Event {
+        gst::event::Gap::builder(gst::ClockTime::ZERO).build()
     }
 
     fn packets(count: usize) -> Vec<gst::Buffer> {
@@ -182,13 +272,13 @@ mod tests {
     fn packets_and_events_leave_in_order_and_at_a_pace() {
         let (queue, left) = queue();
         // 1000 bytes with their headers are 80 ms.
-        queue.set_pace(Some(100_000));
+        set_pace(&queue, 100_000);
         let before = Instant::now();
-        queue.push(packets(2));
-        queue.push_event(gst::event::Gap::builder(gst::ClockTime::ZERO).build());
-        queue.push(packets(1));
-        let kinds = (0..4).map(|_| matches!(left.recv_timeout(BOUND), Ok(Paced::Packet(_))));
-        assert_eq!(kinds.collect::<Vec<_>>(), [true, true, false, true]);
+        assert_eq!(push(&queue, 2), 1);
+        assert!(queue.push_event(gap()).is_none());
+        assert_eq!(push(&queue, 1), 0);
+        let kinds = (0..3).map(|_| matches!(left.recv_timeout(BOUND), Ok(Paced::Packet(_))));
+        assert_eq!(kinds.collect::<Vec<_>>(), [true, false, true]);
         assert!(before.elapsed() >= Duration::from_millis(150));
         queue.end();
     }
@@ -196,21 +286,33 @@ mod tests {
     #[test]
     fn without_a_pace_all_leaves_at_once() {
         let (queue, left) = queue();
-        queue.push(packets(50));
-        for _ in 0..50 {
+        assert_eq!(push(&queue, 50), 50);
+        assert!(queue.push_event(gap()).is_some());
+        assert_eq!(queue.delay().oldest, Duration::ZERO);
+        queue.end();
+        assert!(left.recv_timeout(BOUND).is_err());
+    }
+
+    #[test]
+    fn what_is_due_while_something_leaves_follows_it() {
+        let (queue, left) = queue();
+        let leaving = queue.push(packets(1));
+        assert!(leaving.is_some());
+        assert_eq!(push(&queue, 2), 0);
+        assert!(left.recv_timeout(Duration::from_millis(50)).is_err());
+        drop(leaving);
+        for _ in 0..2 {
             left.recv_timeout(BOUND).unwrap();
         }
-        assert_eq!(queue.delay().oldest, Duration::ZERO);
         queue.end();
     }
 
     #[test]
     fn a_cleared_queue_keeps_its_events() {
         let (queue, left) = queue();
-        queue.set_pace(Some(1));
-        queue.push(packets(2));
-        left.recv_timeout(BOUND).unwrap();
-        queue.push_event(gst::event::Gap::builder(gst::ClockTime::ZERO).build());
+        set_pace(&queue, 1);
+        assert_eq!(push(&queue, 2), 1);
+        assert!(queue.push_event(gap()).is_none());
         queue.clear();
         assert!(matches!(left.recv_timeout(BOUND), Ok(Paced::Event(_))));
         queue.end();
@@ -220,9 +322,8 @@ mod tests {
     #[test]
     fn the_end_drops_what_waits_and_ends_the_thread() {
         let (queue, left) = queue();
-        queue.set_pace(Some(1));
-        queue.push(packets(10));
-        left.recv_timeout(BOUND).unwrap();
+        set_pace(&queue, 1);
+        assert_eq!(push(&queue, 10), 1);
         queue.end();
         // The thread has dropped the sender.
         while left.recv_timeout(BOUND).is_ok() {}

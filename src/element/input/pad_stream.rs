@@ -14,7 +14,7 @@ use super::caps::{read_caps, sent_caps};
 use super::departure::Departure;
 use super::gate::Gate;
 use super::outgoing::{Outgoing, Passage};
-use super::pacing::Paced;
+use super::pacing::{Leaving, Paced};
 use super::stream_format::{CapsError, PadState, StreamFormat};
 use super::traffic_meter::TrafficMeter;
 use crate::element::log::CAT;
@@ -252,12 +252,9 @@ impl PadStream {
 
     fn begin_pacing(self: &Arc<Self>, source: &gst::Pad) {
         let (stream, source) = (Arc::downgrade(self), source.downgrade());
-        self.departure.begin_pacing(move |paced| {
+        self.departure.begin_pacing(move |leaving| {
             if let (Some(stream), Some(source)) = (stream.upgrade(), source.upgrade()) {
-                match paced {
-                    Paced::Packet(packet) => stream.push_now(&source, vec![packet]),
-                    Paced::Event(event) => drop(source.push_event(event)),
-                }
+                stream.leave(&source, leaving);
             }
         });
     }
@@ -307,7 +304,11 @@ impl PadStream {
     /// Lets packets leave: at once, or at their time.
     pub(super) fn push(&self, source: &gst::Pad, packets: Vec<gst::Buffer>) {
         match self.departure.queue() {
-            Some(paced) => paced.push(packets),
+            Some(paced) => {
+                if let Some(leaving) = paced.push(packets) {
+                    self.leave(source, leaving);
+                }
+            }
             None => self.push_now(source, packets),
         }
     }
@@ -315,10 +316,29 @@ impl PadStream {
     /// Lets an event leave behind the packets that wait.
     pub(super) fn push_event(&self, source: &gst::Pad, event: gst::Event) {
         match self.departure.queue().filter(|_| event.is_serialized()) {
-            Some(paced) => paced.push_event(event),
+            Some(paced) => {
+                if let Some(leaving) = paced.push_event(event) {
+                    self.leave(source, leaving);
+                }
+            }
             // Fails without a session, which is no concern of upstream.
             None => drop(source.push_event(event)),
         }
+    }
+
+    /// Pushes what is due: packets together, as far as no event is among them.
+    fn leave(&self, source: &gst::Pad, mut leaving: Leaving) {
+        let mut packets = Vec::new();
+        for paced in leaving.take() {
+            match paced {
+                Paced::Packet(packet) => packets.push(packet),
+                Paced::Event(event) => {
+                    self.push_now(source, std::mem::take(&mut packets));
+                    source.push_event(event);
+                }
+            }
+        }
+        self.push_now(source, packets);
     }
 
     /// Pushes packets to webrtcbin. Its errors are hidden from upstream, since a source

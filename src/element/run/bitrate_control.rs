@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::narrowing::{Narrowing, NetworkNews};
 use crate::element::bus_messages;
-use crate::element::input::{Encoder, EncoderError, MediaPad};
+use crate::element::input::{Encoder, EncoderError, MediaPad, Pacing};
 use crate::element::peer::Peer;
 use crate::element::settings::BitrateSettings;
 use crate::element::signals::has_bitrate_handler;
@@ -15,8 +15,10 @@ use crate::media::bandwidth::{
 };
 use crate::whip::Track;
 
-/// Time between two looks at the estimate: two bursts of the pacer.
-pub(super) const TICK: Duration = Duration::from_millis(10);
+/// Time between two looks at the estimate: two bursts of the pacer; and on a wide network,
+/// where there is little to decide.
+const TICK: Duration = Duration::from_millis(10);
+const WIDE_TICK: Duration = Duration::from_millis(30);
 
 /// Time between two looks for another encoder.
 const LOOK: Duration = Duration::from_secs(1);
@@ -167,6 +169,12 @@ impl BitrateControl {
         self.status
     }
 
+    /// Time between two ticks.
+    pub(super) fn interval(&self) -> Duration {
+        let burst = self.status.and_then(|status| status.burst);
+        burst.map_or(TICK, |_| WIDE_TICK)
+    }
+
     /// Looks at the estimate. Returns whether target, follower or encoder have changed.
     pub(super) fn tick(&mut self, element: &gst::Element, local: &mut LocalEstimation) -> bool {
         let before = (self.target(), self.follower(), self.number);
@@ -200,11 +208,13 @@ impl BitrateControl {
             is_thinned: self.pass_through.is_narrow(),
         }));
         let allocation = estimation.take(self.peer.observe(estimation.target()));
-        self.pad.set_pace(estimation.pace());
         let status = estimation.status();
         let longest_queue = self.pass_through.longest_queue();
-        self.pad
-            .set_longest_queue(longest_queue.or(status.longest_queue()));
+        self.pad.set_pacing(Pacing {
+            pace: estimation.pace(),
+            longest_queue: longest_queue.or(status.longest_queue()),
+            burst: status.burst,
+        });
         self.status = Some(status);
         allocation
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
-use super::bitrate_control::{BitrateControl, LocalEstimation, TICK, Told};
+use super::bitrate_control::{BitrateControl, LocalEstimation, Told};
 use super::conductor_message::Message;
 use super::element_state::ElementState;
 use super::limit_warnings::LimitWarnings;
@@ -78,8 +78,8 @@ impl Run {
     pub(super) fn time_to_next_task(&self) -> Duration {
         let left = |interval: Duration, done: Instant| interval.saturating_sub(done.elapsed());
         let check = left(SILENCE_CHECK, self.silence_checked);
-        match self.bitrate_control {
-            Some(_) => check.min(left(TICK, self.bitrate_ticked)),
+        match &self.bitrate_control {
+            Some(control) => check.min(left(control.interval(), self.bitrate_ticked)),
             None => check,
         }
     }
@@ -90,8 +90,8 @@ impl Run {
             self.warn_of_silence(element);
             self.expect_loss();
         }
-        if self.bitrate_ticked.elapsed() >= TICK
-            && let Some(control) = &mut self.bitrate_control
+        if let Some(control) = &mut self.bitrate_control
+            && self.bitrate_ticked.elapsed() >= control.interval()
         {
             self.bitrate_ticked = Instant::now();
             let has_changed = control.tick(element, local);
