@@ -338,6 +338,15 @@ mod tests {
     }
 
     #[test]
+    fn a_token_of_16_kib_is_read_and_a_longer_one_is_not() {
+        let text = token(&self_signed()).reveal().to_owned();
+        let fill = |length: usize| text.clone() + &"c".repeat(length - text.len());
+        let is_read = |text: &str| Claims::read(&Token::parse(text).unwrap()).is_some();
+        assert!(is_read(&fill(16 * 1024)));
+        assert!(!is_read(&fill(16 * 1024 + 1)));
+    }
+
+    #[test]
     fn empty_claims_say_nothing() {
         let claims = read(&json!({}));
         assert_eq!(claims.status(at(EXP)), TokenStatus::Usable);

@@ -423,6 +423,13 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_takes_no_post_did_not_look_at_the_offer() {
+        let offered = OfferedMedia::accepted(OfferedVideo::Media);
+        let advice = explain_refusal(&refusal(405, ""), &offered).advice;
+        assert!(advice.contains("takes no POST"), "{advice}");
+    }
+
+    #[test]
     fn each_status() {
         for (status, kind, retry) in [
             (400, RefusalKind::OpenWrite, Retry::Never),

@@ -117,6 +117,15 @@ mod tests {
     use crate::media::{Sps, black_picture};
 
     #[test]
+    fn only_filler_sections_have_a_mode() {
+        let mode = FillerMode::Black;
+        assert_eq!(OfferedVideo::Filler(mode).filler_mode(), Some(mode));
+        assert_eq!(OfferedVideo::Pinned(mode).filler_mode(), Some(mode));
+        assert_eq!(OfferedVideo::Media.filler_mode(), None);
+        assert_eq!(OfferedVideo::Nothing.filler_mode(), None);
+    }
+
+    #[test]
     fn payload_is_one_that_nobody_uses() {
         assert_eq!(filler_codec(&[]).payload, 127);
         assert_eq!(filler_codec(&[127, 126]).payload, 125);

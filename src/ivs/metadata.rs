@@ -182,6 +182,7 @@ mod tests {
         assert!(queue.is_empty() && queue.next_frame(NOW).is_empty());
         queue.push(b"once", 0, NOW).unwrap();
         queue.push(b"thrice", 2, NOW).unwrap();
+        assert!(!queue.is_empty());
         let frames: Vec<usize> = (0..5).map(|_| units(&queue.next_frame(NOW))).collect();
         assert_eq!(frames, [2, 1, 1, 0, 0]);
         assert!(queue.is_empty());
