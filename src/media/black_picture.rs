@@ -6,7 +6,7 @@ pub fn black_picture(number: u64) -> Vec<u8> {
     let mut head = KEY_FRAME_HEAD;
     if number % 2 == 1 {
         let (index, bit) = IDR_PIC_ID_BIT;
-        head[index] ^= bit;
+        head[index] |= bit;
     }
     let mut bytes = Vec::new();
     for unit in [&SEQUENCE_PARAMETERS[..], &PICTURE_PARAMETERS, &head] {
@@ -97,6 +97,27 @@ const STOP: u8 = 0x80;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_pictures_in_a_row_differ_in_one_bit() {
+        let pictures: Vec<_> = (0..4).map(black_picture).collect();
+        let differences = |other: &[u8]| -> Vec<u8> {
+            let pairs = pictures[0].iter().zip(other);
+            pairs
+                .map(|(a, b)| a ^ b)
+                .filter(|bits| *bits != 0)
+                .collect()
+        };
+        assert_eq!(differences(&pictures[1]), [0x20]);
+        assert_eq!(pictures[2..], pictures[..2]);
+    }
+
+    #[test]
+    fn every_macroblock_is_there_and_the_slice_ends() {
+        let bytes = black_picture(0);
+        assert_eq!(bytes.len(), 215);
+        assert_eq!(bytes[bytes.len() - 2..], [REPEAT_MACROBLOCK, STOP]);
+    }
 
     #[test]
     fn no_unit_needs_emulation_prevention() {
