@@ -78,12 +78,6 @@ impl PictureSize {
             height: even(f64::from(self.height) * by),
         }
     }
-
-    /// The number of pixels.
-    #[must_use]
-    pub fn pixels(self) -> u64 {
-        u64::from(self.width) * u64::from(self.height)
-    }
 }
 
 /// The nearest even number, at least 2: H.264 in 4:2:0 has chroma for pairs of pixels.
