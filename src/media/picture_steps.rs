@@ -54,13 +54,14 @@ impl PictureSteps {
     /// since some start, of a clock that does not run backwards. Smaller at once, larger
     /// after 5 s.
     pub fn update(&mut self, bit_rate: u64, full: u64, now: Duration) -> PictureStep {
-        let suits = |step: &PictureStep, percent: u64| {
-            bit_rate.saturating_mul(10_000) >= full.saturating_mul(step.enough * percent)
+        // The last step suits any bit rate.
+        let first_that_suits = |percent: u64| {
+            let is_too_large = |step: &&PictureStep| {
+                bit_rate.saturating_mul(10_000) < full.saturating_mul(step.enough * percent)
+            };
+            STEPS.iter().take_while(is_too_large).count()
         };
-        let smaller = STEPS.iter().position(|step| suits(step, 100));
-        let smaller = smaller.unwrap_or(STEPS.len() - 1);
-        let larger = STEPS.iter().position(|step| suits(step, HYSTERESIS));
-        let larger = larger.unwrap_or(STEPS.len() - 1);
+        let (smaller, larger) = (first_that_suits(100), first_that_suits(HYSTERESIS));
         if smaller > self.step {
             (self.step, self.larger_since) = (smaller, None);
         } else if larger < self.step {
