@@ -208,6 +208,17 @@ mod tests {
     }
 
     #[test]
+    fn one_kind_alone_replaces_and_helps_nothing() {
+        let mut sets = ParameterSets::default();
+        sets.packet(&sequence(), 1);
+        assert!(sets.payloads().is_empty());
+        sets.replace(&sprop());
+        let all = sets.payloads();
+        sets.replace(&STANDARD.encode(samples::bytes(samples::HIGH)));
+        assert_eq!(sets.payloads(), all);
+    }
+
+    #[test]
     fn a_frame_that_has_its_sets_lacks_none() {
         for packets in [
             vec![sequence(), PICTURE.to_vec(), IDR.to_vec()],
@@ -249,6 +260,16 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_lacks_slices_up_to_its_first() {
+        let mut sets = ParameterSets::default();
+        let mut lacks = |packet: &[u8], timestamp| sets.packet(packet, timestamp).lacks_slices;
+        assert!(lacks(&sequence(), 1));
+        assert!(!lacks(IDR, 1));
+        assert!(!lacks(PICTURE, 1), "the frame has one");
+        assert!(lacks(PICTURE, 2), "another frame");
+    }
+
+    #[test]
     fn a_frame_with_half_of_its_sets_lacks_them() {
         let mut sets = ParameterSets::default();
         sets.replace(&sprop());
@@ -269,12 +290,31 @@ mod tests {
 
     #[test]
     fn sets_that_are_too_large_for_one_packet_go_in_several() {
+        let payloads = |size: usize| {
+            let mut sets = ParameterSets::default();
+            let mut large = sequence();
+            large.resize(size, 0xff);
+            sets.packet(&large, 1);
+            sets.packet(PICTURE, 1);
+            (large, sets.payloads())
+        };
+        // Beside the header, each set has two bytes with its length.
+        let most = MAX_AGGREGATE - 1 - 2 - 2 - PICTURE.len();
+        let (large, together) = payloads(most);
+        assert_eq!(together, [aggregate(&[&large, PICTURE])]);
+        let (large, apart) = payloads(most + 1);
+        assert_eq!(apart, [large, PICTURE.to_vec()]);
+    }
+
+    #[test]
+    fn a_set_with_an_id_that_can_not_be_is_not_kept() {
         let mut sets = ParameterSets::default();
-        let mut large = sequence();
-        large.resize(1200, 0xff);
-        sets.packet(&large, 1);
-        sets.packet(PICTURE, 1);
-        assert_eq!(sets.payloads(), [large, PICTURE.to_vec()]);
+        sets.packet(&sequence(), 1);
+        // `pic_parameter_set_id` 256, then 255.
+        sets.packet(&[0x68, 0x00, 0x80, 0xc0], 1);
+        assert!(sets.payloads().is_empty());
+        sets.packet(&[0x68, 0x00, 0x80, 0x40], 1);
+        assert!(!sets.payloads().is_empty());
     }
 
     #[test]

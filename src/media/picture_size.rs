@@ -142,6 +142,7 @@ mod tests {
 
     #[test]
     fn strips_get_borders() {
+        assert_eq!(fit(1280, 160, (1, 1)), (1280, 160, false));
         assert_eq!(fit(10_000, 100, (1, 1)), (1280, 160, true));
         assert_eq!(fit(10, 4000, (1, 1)), (160, 1280, true));
         assert_eq!(fit(u32::MAX, 1, (1, 1)), (1280, 160, true));

@@ -190,6 +190,18 @@ mod tests {
     }
 
     #[test]
+    fn a_round_trip_of_a_minute_is_none() {
+        let round_trip = |units: u32| {
+            let last = NOW_NTP.wrapping_sub(units);
+            let block = ReportBlock::builder(1).last_sender_report_timestamp(last);
+            let reports = read(ReceiverReport::builder(9).add_report_block(block));
+            reports.of(1).unwrap().round_trip
+        };
+        assert_eq!(round_trip(59 << 16), Some(Duration::from_secs(59)));
+        assert_eq!(round_trip(60 << 16), None);
+    }
+
+    #[test]
     fn reports_about_unknown_sources_are_bounded() {
         let mut reports = RtcpReports::default();
         for source in 0..100 {
