@@ -174,7 +174,7 @@ impl RtpStream {
             .wrapping_sub(source.sequence)
             .wrapping_sub(1);
         let lost = if source.skipped { 0 } else { lost };
-        if source.skipped && source.segments.len() > 1 {
+        if source.skipped {
             source.segments.pop_back();
         }
         let from = header.sequence.wrapping_add(1);
@@ -284,7 +284,7 @@ impl Source {
     /// numbers since then have wrapped.
     fn forget_before(&mut self, sequence: u16) {
         let is_before = |segment: &Segment| is_ahead_16(sequence, segment.from);
-        while self.segments.len() > 1 && self.segments.get(1).is_some_and(is_before) {
+        while self.segments.get(1).is_some_and(is_before) {
             self.segments.pop_front();
         }
         if let Some(first) = self.segments.front_mut()
@@ -488,6 +488,62 @@ mod tests {
         let place = upstream.stream.place(upstream.header(11), at).unwrap();
         let timestamp = place.timestamp.wrapping_sub(u32::MAX - 1000).cast_signed();
         assert_eq!(timestamp, first + 1800);
+    }
+
+    #[test]
+    fn timestamps_may_run_back_by_two_seconds_and_ahead_by_five() {
+        let mut upstream = Upstream::new();
+        let at = upstream.tick();
+        upstream.stream.place(upstream.header(10), at).unwrap();
+        let continues_after = |ticks: i64| {
+            let mut header = upstream.header(10);
+            header.timestamp = header.timestamp.wrapping_add(ticks as u32);
+            upstream.stream.continues(header, at)
+        };
+        let rate = i64::from(RATE);
+        assert!(continues_after(-2 * rate));
+        assert!(!continues_after(-2 * rate - 1));
+        assert!(continues_after(5 * rate));
+        assert!(!continues_after(5 * rate + 1));
+    }
+
+    #[test]
+    fn the_time_between_two_sources_is_that_of_their_media() {
+        // Media that differ by so much from the time of arrival have begun anew.
+        for (media, passed) in [(40, 40), (5019, 5019), (5020, 20)] {
+            let mut upstream = Upstream::new();
+            let first = upstream.timestamp(10);
+            upstream.stream.change_source();
+            let at = Moment {
+                arrival: upstream.now + Duration::from_millis(20),
+                media: Some(upstream.now + Duration::from_millis(media)),
+            };
+            let place = upstream.stream.place(upstream.header(11), at).unwrap();
+            let timestamp = place.timestamp.wrapping_sub(u32::MAX - 1000).cast_signed();
+            assert_eq!(timestamp, first + 90 * passed);
+        }
+    }
+
+    #[test]
+    fn a_new_source_begins_after_the_highest_timestamp_and_its_first_packet() {
+        let mut upstream = Upstream::new();
+        let mut send = |sequence, timestamp| {
+            let at = upstream.tick();
+            let header = RtpHeader {
+                ssrc: 1,
+                sequence,
+                timestamp,
+            };
+            upstream.stream.place(header, at).unwrap().timestamp
+        };
+        send(1, 0);
+        let highest = send(2, 9000);
+        send(3, 9000);
+        send(4, 3000);
+        upstream.stream.change_source();
+        let at = upstream.tick();
+        let place = upstream.stream.place(upstream.header(5), at).unwrap();
+        assert_eq!(place.timestamp.wrapping_sub(highest), 3 * 900);
     }
 
     #[test]
