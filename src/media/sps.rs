@@ -244,6 +244,60 @@ mod tests {
     }
 
     #[test]
+    fn each_profile() {
+        for (profile_idc, constraints, name) in [
+            (66, 0x40, "constrained baseline"),
+            (66, 0xbf, "baseline"),
+            (77, 0xff, "main"),
+            (88, 0, "extended"),
+            (100, 0, "high"),
+            (110, 0, "high 10"),
+            (122, 0, "high 4:2:2"),
+            (244, 0, "high 4:4:4"),
+            (1, 0xff, "unknown"),
+        ] {
+            let sps = Sps {
+                profile_idc,
+                constraints,
+                width: 16,
+                height: 16,
+            };
+            assert_eq!(sps.profile(), name);
+        }
+    }
+
+    /// A number as `ue(v)` (H.264 9.1).
+    fn ue(number: u32) -> String {
+        let bits = format!("{:b}", number + 1);
+        "0".repeat(bits.len() - 1) + &bits
+    }
+
+    #[test]
+    fn numbers_out_of_their_range_are_refused() {
+        let is_set = |id, frame_num, order: &str| {
+            let (columns, rows) = (ue(17), ue(9));
+            let bits = ue(id) + &ue(frame_num) + order + &ue(1) + "0" + &columns + &rows + "11001";
+            let mut set = vec![0x67, 66, 0xe0, 31];
+            set.extend(bits.as_bytes().chunks(8).map(|bits| {
+                let bits = bits.iter().zip((0..8).rev());
+                bits.fold(0, |byte, (bit, place)| byte | (bit & 1) << place)
+            }));
+            Sps::parse(&set).is_some()
+        };
+        let as_sent = ue(2);
+        assert!(is_set(31, 12, &as_sent));
+        assert!(!is_set(32, 12, &as_sent));
+        assert!(!is_set(31, 13, &as_sent));
+        let by_number = |bits| ue(0) + &ue(bits);
+        assert!(is_set(0, 0, &by_number(12)));
+        assert!(!is_set(0, 0, &by_number(13)));
+        let by_cycle = |length| ue(1) + "0" + "11" + &ue(length) + &"1".repeat(length as usize);
+        assert!(is_set(0, 0, &by_cycle(255)));
+        assert!(!is_set(0, 0, &by_cycle(256)));
+        assert!(!is_set(0, 0, &ue(3)));
+    }
+
+    #[test]
     fn zeros_behind_a_parameter_set_are_padding() {
         let mut padded = bytes(BASELINE);
         padded.extend([0; 5]);

@@ -346,6 +346,50 @@ mod tests {
     }
 
     #[test]
+    fn rates_begin_anew_after_packets_that_were_not_seen() {
+        let mut stream = SampleStream::new();
+        stream.run(5, 30, 30, 1000);
+        assert!(stream.meter.steady_bit_rate().is_some());
+        stream.meter.resume();
+        assert_eq!(stream.meter.steady_bit_rate(), None);
+        assert_eq!(stream.meter.bit_rate(stream.now), 0);
+        // Its number was seen before, but not by what is measured from now on.
+        stream.sequence = stream.sequence.wrapping_sub(1);
+        stream.frame(KEY, 1000, 30);
+        assert_eq!((stream.meter.frames(), stream.meter.key_frames()), (151, 6));
+
+        let (mut audio, mut now) = (AudioMeter::default(), Duration::ZERO);
+        for _ in 0..300 {
+            now += Duration::from_millis(20);
+            audio.packet(&stream.rtp(&[], 100), now);
+        }
+        assert_eq!(audio.steady_bit_rate(), Some(40_000));
+        audio.resume();
+        assert_eq!(audio.steady_bit_rate(), None);
+        assert_eq!(audio.packets(), 300);
+    }
+
+    #[test]
+    fn two_seconds_without_a_packet_are_a_pause() {
+        let mut stream = SampleStream::new();
+        let mut audio = AudioMeter::default();
+        audio.packet(&stream.send(P, 100), stream.now);
+        for (seconds, is_paused) in [(1, false), (3, true)] {
+            let now = stream.now + Duration::from_secs(seconds);
+            assert_eq!(stream.meter.is_paused(now), is_paused, "{seconds} s");
+            assert_eq!(audio.is_paused(now), is_paused, "{seconds} s");
+        }
+    }
+
+    #[test]
+    fn a_stream_may_begin_at_the_timestamp_0() {
+        let mut stream = SampleStream::new();
+        stream.timestamp = 0;
+        stream.frame(P, 100, 30);
+        assert_eq!(stream.meter.frames(), 1);
+    }
+
+    #[test]
     fn late_and_doubled_packets_are_no_frames() {
         let mut stream = SampleStream::new();
         let mut sent = Vec::new();
