@@ -450,6 +450,20 @@ mod tests {
     }
 
     #[test]
+    fn just_within_the_bounds_nothing_is_shifted() {
+        let shift = |is_live, off: i64| Scene::new(is_live).take(1, NOW + off).shift;
+        for (is_live, off) in [
+            (false, -TOLERANCE),
+            (false, LONGEST_START),
+            (true, TOLERANCE),
+        ] {
+            assert_eq!(shift(is_live, off), 0, "{off}");
+            let beyond = off + off.signum();
+            assert_eq!(shift(is_live, beyond), -beyond, "{beyond}");
+        }
+    }
+
+    #[test]
     fn a_live_source_is_held_only_far_ahead_and_another_until_due() {
         let timing = |shift, hold| Timing {
             shift,
@@ -480,6 +494,16 @@ mod tests {
             shifted(FRAME - 3 * HOUR, 0),
         ];
         assert_eq!(scene.news, expected);
+    }
+
+    #[test]
+    fn a_live_source_far_behind_is_shifted_at_once_only_if_it_jumps() {
+        for (back, shift) in [(TOLERANCE, 0), (TOLERANCE + 1, TOLERANCE + 1 + FRAME)] {
+            let mut scene = Scene::new(true);
+            scene.run(1, 0, SECOND);
+            scene.take(1, scene.now - FRAME - back);
+            assert_eq!(scene.shift(1), shift, "{back}");
+        }
     }
 
     #[test]
@@ -531,6 +555,81 @@ mod tests {
     }
 
     #[test]
+    fn a_live_source_may_run_ahead_at_once_by_the_hold_and_no_more() {
+        for (ahead, shift) in [
+            (LONGEST_HOLD, 0),
+            (LONGEST_HOLD + 1, -TOLERANCE - LONGEST_HOLD - 1),
+        ] {
+            let mut scene = Scene::new(true);
+            scene.run(1, 0, SECOND);
+            scene.take(1, scene.now + TOLERANCE + ahead);
+            assert_eq!(scene.shift(1), shift, "{ahead}");
+        }
+    }
+
+    #[test]
+    fn a_source_that_runs_ahead_in_ten_seconds_drifts_and_in_less_is_held() {
+        let ahead = TOLERANCE + LONGEST_HOLD / 2;
+        for (time, shift) in [(DRIFT_TIME - 1, 0), (DRIFT_TIME, -ahead)] {
+            let mut scene = Scene::new(true);
+            // Up to here it is well within the tolerance.
+            scene.run(1, TOLERANCE / 2, DRIFT_TIME);
+            scene.take(1, scene.now + TOLERANCE / 2);
+            scene.now += time;
+            scene.take(1, scene.now + ahead);
+            assert_eq!(scene.shift(1), shift, "{time}");
+        }
+    }
+
+    #[test]
+    fn a_drift_moves_a_stream_of_its_clock_unless_that_would_be_too_late() {
+        let most = TOLERANCE + LONGEST_HOLD;
+        for (behind, moves) in [(most - FRAME, true), (most + FRAME, false)] {
+            let mut scene = Scene::new(true);
+            let mut drift = TOLERANCE / 2;
+            scene.take(1, scene.now);
+            while scene.shift(1) == 0 {
+                scene.take(2, scene.now + drift - behind);
+                scene.now += 5 * FRAME;
+                drift += 2 * MILLISECOND;
+                scene.take(1, scene.now + drift);
+            }
+            scene.take(2, scene.now + drift - behind);
+            let expected = if moves { scene.shift(1) } else { 0 };
+            assert_eq!(scene.shift(2), expected, "{behind}");
+        }
+    }
+
+    #[test]
+    fn a_drift_moves_no_stream_of_another_clock() {
+        let mut scene = Scene::new(true);
+        scene.take(2, scene.now + HOUR);
+        let mut drift = 0;
+        while scene.shift(1) == 0 {
+            scene.take(2, scene.now + HOUR);
+            scene.take(1, scene.now + drift);
+            scene.now += FRAME;
+            drift += MILLISECOND;
+        }
+        scene.take(2, scene.now + HOUR);
+        assert_eq!(scene.shift(2), -HOUR);
+    }
+
+    #[test]
+    fn gradual_changes_are_told_once_a_minute() {
+        for (time, count) in [(NEWS_TIME - 1, 1), (NEWS_TIME, 2)] {
+            let mut scene = Scene::new(false);
+            scene.take(1, scene.now);
+            scene.now += 2 * SECOND;
+            scene.take(1, NOW);
+            assert_eq!(scene.news.len(), 1);
+            scene.now += time;
+            scene.take(1, NOW);
+            assert_eq!(scene.news.len(), count, "{time}");
+        }
+    }
+
+    #[test]
     fn a_clock_that_drifts_moves_both_streams_and_is_told_once_a_minute() {
         let mut scene = Scene::new(true);
         for number in 0..3_000 {
@@ -560,6 +659,24 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_late_by_its_latency_keeps_the_shift_of_its_clock() {
+        let mut scene = Scene::new(true);
+        scene.alignment.set_source(2, true, 2_000_000_000);
+        scene.take(1, NOW + HOUR);
+        scene.take(2, NOW + HOUR - 2 * SECOND - TOLERANCE);
+        assert_eq!(scene.shift(2), -HOUR);
+    }
+
+    #[test]
+    fn a_stream_that_was_removed_is_forgotten_and_no_other() {
+        let mut scene = Scene::new(true);
+        scene.take(1, NOW + HOUR);
+        scene.take(2, NOW + 2 * HOUR);
+        scene.alignment.remove(1);
+        assert_eq!((scene.shift(1), scene.shift(2)), (0, -2 * HOUR));
+    }
+
+    #[test]
     fn streams_of_different_clocks_have_shifts_of_their_own() {
         let mut scene = Scene::new(true);
         scene.take(1, NOW + HOUR);
@@ -579,6 +696,18 @@ mod tests {
         let jumping = jumping.filter(|news| **news == TimingNews::Jumping);
         assert_eq!(jumping.count(), 1);
         assert_eq!(scene.news.len(), MAX_JUMPS + 1);
+    }
+
+    #[test]
+    fn five_jumps_a_minute_are_followed() {
+        for (between, is_followed) in [(JUMPS_TIME / 5, true), (JUMPS_TIME / 5 - 1, false)] {
+            let mut scene = Scene::new(true);
+            for number in 1..=6 {
+                scene.take(1, scene.now + number * HOUR);
+                scene.now += between;
+            }
+            assert_eq!(scene.shift(1) == -6 * HOUR, is_followed, "{between}");
+        }
     }
 
     #[test]
@@ -618,6 +747,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_follows_another_may_begin_anywhere() {
+        let mut scene = Scene::new(false);
+        scene.take(1, NOW);
+        scene.alignment.begin(1);
+        scene.take(1, NOW + 300 * SECOND);
+        assert_eq!(scene.shift(1), -300 * SECOND);
+    }
+
+    #[test]
+    fn a_file_that_falls_behind_takes_a_stream_along_that_is_on_time() {
+        let mut scene = Scene::new(false);
+        scene.take(1, NOW);
+        scene.take(2, NOW);
+        scene.now += TOLERANCE + FRAME;
+        scene.take(1, NOW);
+        assert_eq!(scene.take(2, scene.now).shift, TOLERANCE + FRAME);
+    }
+
+    #[test]
     fn a_file_that_falls_behind_goes_on_from_there_with_both_streams() {
         let mut scene = Scene::new(false);
         scene.take(1, NOW);
@@ -638,6 +786,9 @@ mod tests {
         let shift = SECOND - 3 * HOUR;
         let hold = Some(shift);
         assert_eq!(steps[0].1.0, Some(Timing { shift, hold }));
+        alignment.pause();
+        assert_eq!(alignment.take(1, 9 * HOUR, Some(SECOND)), (None, None));
+        assert_eq!(alignment.play(Some(SECOND)).len(), 1);
     }
 
     #[test]
