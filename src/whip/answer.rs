@@ -404,6 +404,29 @@ mod tests {
     }
 
     #[test]
+    fn transport_wide_congestion_control_counts_by_track_and_is_not_in_the_text() {
+        let uri = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+        let extension = format!("a=extmap:3 {uri}\r\na=mid:1");
+        let answer = read(&answer_text().replace("a=mid:1", &extension)).unwrap();
+        assert_eq!(answer.transport_wide(Track::Video), Some(3));
+        assert_eq!(answer.transport_wide(Track::Audio), None);
+        assert_eq!(answer.text(), answer_text());
+    }
+
+    #[test]
+    fn the_log_shows_the_text_without_the_password() {
+        let redacted = read(&answer_text()).unwrap().redacted();
+        assert!(redacted.contains("a=setup:passive"), "{redacted}");
+        assert!(!redacted.contains("ice-pwd:hidden"), "{redacted}");
+    }
+
+    #[test]
+    fn repairs_are_told() {
+        let answer = read(&answer_text().replace("a=mid:1\r\n", "")).unwrap();
+        assert_eq!(answer.repairs(), [Repair::Mid]);
+    }
+
+    #[test]
     fn byte_order_mark_blanks_and_line_ends_are_forgiven() {
         let text = answer_text();
         for (name, odd) in [

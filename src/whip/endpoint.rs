@@ -147,10 +147,13 @@ mod tests {
 
     #[test]
     fn credentials() {
-        assert_eq!(
-            Endpoint::parse("https://user:pass@example.com/"),
-            Err(EndpointError::Credentials)
-        );
+        for credentials in ["user:pass", "user", ":pass"] {
+            assert_eq!(
+                Endpoint::parse(&format!("https://{credentials}@example.com/")),
+                Err(EndpointError::Credentials),
+                "{credentials}"
+            );
+        }
     }
 
     #[test]

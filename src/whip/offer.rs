@@ -230,6 +230,22 @@ mod tests {
     }
 
     #[test]
+    fn transport_wide_congestion_control_is_offered_on_request() {
+        let mut offer = Offer::new(OFFER, "s", None).unwrap();
+        assert!(!offer.text().contains("extmap"));
+        offer.offer_transport_wide(5);
+        assert_eq!(offer.text().matches("a=extmap:5 http").count(), 2);
+    }
+
+    #[test]
+    fn the_log_shows_the_text_without_the_password() {
+        let text = format!("{OFFER}a=ice-ufrag:u\r\na=ice-pwd:hidden\r\n");
+        let redacted = Offer::new(&text, "s", None).unwrap().redacted();
+        assert!(redacted.contains("a=ice-ufrag:u"), "{redacted}");
+        assert!(!redacted.contains("ice-pwd:hidden"), "{redacted}");
+    }
+
+    #[test]
     fn candidates_go_into_the_first_section() {
         let mut offer = Offer::new(OFFER, "s", None).unwrap();
         offer.add_candidates(&["candidate:1 1 UDP 7 192.0.2.1 9 typ host".into()], true);

@@ -180,7 +180,7 @@ mod tests {
     fn rates_with_their_tolerance() {
         let rate = |rate| check_frame_rate(rate).map(|violation| violation.name());
         assert_eq!(rate(9.4), Some("frame-rate-low"));
-        assert_eq!([9.6, 10.0, 59.94, 60.0, 62.9].map(rate), [None; 5]);
+        assert_eq!([9.5, 10.0, 59.94, 60.0, 63.0].map(rate), [None; 5]);
         assert_eq!(rate(63.1), Some("frame-rate-high"));
         assert_eq!(check_key_frames(2.5, 30.0), None);
         assert!(check_key_frames(2.6, 30.0).is_some());

@@ -260,6 +260,21 @@ mod tests {
             assert!(warning.starts_with(&capitalized(&violation.to_string())));
             assert!(warning.ends_with('.') && !warning.contains("key-int-max"));
         }
+        for (violation, setting) in [
+            (
+                LimitViolation::FrameRateHigh { frame_rate: 90.0 },
+                "max-framerate",
+            ),
+            (
+                LimitViolation::VideoBitRate {
+                    bit_rate: 9_000_000,
+                },
+                "max-bitrate",
+            ),
+        ] {
+            let warning = own_limit_warning(&violation);
+            assert!(warning.contains(setting), "{warning}");
+        }
         let slow = LimitViolation::KeyFrames {
             seconds: 4.5,
             frame_rate: 3.0,
@@ -309,6 +324,8 @@ mod tests {
             ("openh264enc", "set openh264enc gop-size=59"),
             ("vaapih264enc", "set vaapih264enc keyframe-period=59"),
             ("vtenc_h264", "set vtenc_h264 max-keyframe-interval=59"),
+            ("amfh264enc", "set amfh264enc gop-size=59"),
+            ("nvv4l2h264enc", "set nvv4l2h264enc idrinterval=59"),
         ] {
             assert_eq!(violation(29.97).cure(Some(encoder)), setting);
         }
@@ -351,6 +368,17 @@ mod tests {
              of one or two: expect a refusal. Put audioconvert ! audio/x-raw,channels=2 ahead of \
              opusenc."
         );
+    }
+
+    #[test]
+    fn another_audio_codec_needs_another_encoder() {
+        let violation = LimitViolation::Codec {
+            track: Track::Audio,
+            encoding: "PCMU".into(),
+        };
+        let warning = limit_warning(&violation, None);
+        assert!(warning.contains("only Opus: expect"), "{warning}");
+        assert!(warning.contains("Link raw audio"), "{warning}");
     }
 
     #[test]
