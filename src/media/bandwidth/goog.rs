@@ -30,7 +30,7 @@ const PROCESS_INTERVAL: Duration = Duration::from_millis(25);
 /// goog_cc's time grows with the square of the number (65,535 take 11 seconds).
 const MOST_PACKETS: usize = 2_048;
 /// A far end's clock that is further off than this was set.
-const CLOCK_JUMP_US: i64 = 10_000_000;
+const CLOCK_JUMP_US: u64 = 10_000_000;
 /// Times beyond 70 years overflow goog_cc's products.
 const LATEST_US: u128 = 1 << 51;
 /// What goog_cc falls to after a queue has grown, of what has just arrived. That is less
@@ -197,15 +197,14 @@ impl GoogEstimator {
     fn received(&mut self, at: Duration) -> Timestamp {
         let at = micros(at);
         let now = self.advance(self.now).us();
-        let offset = self.clock_offset.unwrap_or(now - at);
-        let near = at + offset;
-        if self.clock_offset.is_none() || near.abs_diff(now) > CLOCK_JUMP_US.unsigned_abs() {
-            self.guard.forget_delays();
-            self.filling = FillingQueue::default();
-            self.clock_offset = Some(now - at);
-            return Timestamp::from_micros(now);
+        let near = self.clock_offset.map(|offset| at + offset);
+        if let Some(near) = near.filter(|near| near.abs_diff(now) <= CLOCK_JUMP_US) {
+            return Timestamp::from_micros(near);
         }
-        Timestamp::from_micros(near)
+        self.guard.forget_delays();
+        self.filling = FillingQueue::default();
+        self.clock_offset = Some(now - at);
+        Timestamp::from_micros(now)
     }
 
     /// What is left of a thinned stream comes in bursts, each of which fills a queue for a
@@ -502,6 +501,120 @@ mod tests {
         }));
         run(&mut it, 0, 8_000, |_| Some(25));
         assert!(!it.is_wide());
+    }
+
+    #[test]
+    fn a_queue_that_fills_all_of_a_sudden_bounds_target_and_pace() {
+        let mut it = estimator();
+        run(&mut it, 0, 3_000, |_| Some(25));
+        assert!(!it.queue_is_full() && !it.loses());
+        let target = run(&mut it, 3_000, 3_150, |at| Some(25 + at / 3_000 * 100)).unwrap();
+        assert!(it.queue_is_full() && it.loses());
+        // Ten packets arrive in the 200 ms that end with the first late ones.
+        assert_eq!(target, 1_028 * 8 * 50 / 100 * 80);
+        assert_eq!(it.pace(), Some(target / 100 * PACE_FULL));
+        assert!(!it.wants_probes());
+    }
+
+    #[test]
+    fn bursts_of_a_thinned_stream_are_no_queue_that_fills() {
+        let mut it = estimator();
+        it.set_demand(Some(Demand {
+            bit_rate: 2_000_000,
+            is_thinned: true,
+        }));
+        run(&mut it, 0, 3_000, |_| Some(25));
+        run(&mut it, 3_000, 3_150, |at| Some(25 + at / 3_000 * 100));
+        assert!(!it.queue_is_full() && !it.loses());
+        assert_eq!(it.pace(), it.target());
+    }
+
+    /// Packets of this size for a second, each 10 ms, without feedback.
+    fn sent(range: RateRange, size: usize) -> GoogEstimator {
+        let mut it = GoogEstimator::new(range);
+        for sequence in 0..100 {
+            it.sent(SentPacket {
+                sequence,
+                size,
+                sent_at: ms(sequence * 10),
+                frame: None,
+            });
+        }
+        assert_eq!(it.target(), Some(range.start()));
+        it
+    }
+
+    #[test]
+    fn probes_are_of_use_while_enough_is_sent_and_more_is_wanted() {
+        let wants = |max, size, demand: Option<u64>| {
+            let mut it = sent(RateRange::new(RANGE.0, RANGE.1, max), size);
+            it.set_demand(demand.map(|bit_rate| Demand {
+                bit_rate,
+                is_thinned: false,
+            }));
+            it.wants_probes()
+        };
+        // 900 bytes with headers are three fifths of the target.
+        assert!(wants(RANGE.2, 873, None));
+        assert!(!wants(RANGE.2, 872, None));
+        assert!(wants(RANGE.2, 1_000, Some(RANGE.1 + 1)));
+        assert!(!wants(RANGE.2, 1_000, Some(RANGE.1)));
+        // The target is seven eighths of the most.
+        assert!(wants(1_371_432, 1_000, None));
+        assert!(!wants(1_371_424, 1_000, None));
+    }
+
+    #[test]
+    fn the_pace_is_that_of_what_is_sent_with_some_room() {
+        let pace = |is_thinned| {
+            let bit_rate = 500_000;
+            let demand = Demand {
+                bit_rate,
+                is_thinned,
+            };
+            pace_of(1_000_000, Some(demand))
+        };
+        assert_eq!(pace_of(1_000_000, None), 1_150_000);
+        assert_eq!(pace(false), 575_000);
+        assert_eq!(pace(true), 1_000_000);
+    }
+
+    #[test]
+    fn a_frame_that_is_a_probe_leaves_faster() {
+        let mut it = sent(RateRange::new(RANGE.0, RANGE.1, RANGE.2), 1_000);
+        assert_eq!(it.pace(), Some(RANGE.1 / 100 * PACE));
+        it.sent(SentPacket {
+            sequence: 100,
+            size: 1_000,
+            sent_at: ms(1_000),
+            frame: Some(1),
+        });
+        assert_eq!(it.pace(), Some(RANGE.1 / 100 * 150));
+    }
+
+    #[test]
+    fn a_far_ends_clock_that_was_set_is_no_queue() {
+        let queue = |jump| {
+            let mut it = estimator();
+            it.sent(SentPacket {
+                sequence: 0,
+                size: 1_000,
+                sent_at: ms(0),
+                frame: None,
+            });
+            let first = packet(0, 0, Some(0));
+            it.feedback(&[first], ms(100));
+            let later = Duration::from_secs(1) + Duration::from_micros(jump);
+            let received_at = first.received_at.map(|at| at + later);
+            let second = PacketResult {
+                received_at,
+                ..packet(1, 1_000, None)
+            };
+            it.feedback(&[second], ms(1_100));
+            it.queue_delay()
+        };
+        assert_eq!(queue(CLOCK_JUMP_US), Some(ms(10_000)));
+        assert_eq!(queue(CLOCK_JUMP_US + 1), Some(ms(0)));
     }
 
     #[test]
