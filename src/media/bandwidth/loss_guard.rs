@@ -359,8 +359,13 @@ mod tests {
         assert_eq!(run(&mut it, 5_000, 50, 0, 1_150), None);
         let mut it = guard();
         assert_eq!(run(&mut it, 0, 50, 1, 1_000), None);
-        assert_eq!(run(&mut it, 5_000, 50, 1, 1_090), None);
-        assert!(run(&mut it, 10_000, 50, 1, 1_110).is_some());
+        assert_eq!(run(&mut it, 5_000, 50, 1, 1_100), None);
+        assert!(run(&mut it, 10_000, 50, 1, 1_101).is_some());
+        let mut it = guard();
+        assert_eq!(run(&mut it, 0, 50, 0, 1_000), None);
+        // Too soon for a policer.
+        assert_eq!(run(&mut it, 5_000, 6, 4, 1_050), None);
+        assert!(run(&mut it, 5_600, 6, 4, 1_051).is_some());
     }
 
     #[test]
@@ -381,8 +386,9 @@ mod tests {
         let mut it = guard();
         run(&mut it, 0, 50, 0, 1_000);
         assert!(run(&mut it, 5_000, 45, 4, 1_000).is_some());
-        assert_eq!(run(&mut it, 9_500, 295, 4, 1_000), None);
-        assert!(run(&mut it, 39_000, 20, 4, 1_000).is_some());
+        // It is known to be random at 9.9 s.
+        assert_eq!(run(&mut it, 9_500, 304, 4, 1_000), None);
+        assert!(run(&mut it, 39_900, 1, 4, 1_000).is_some());
     }
 
     #[test]
@@ -402,6 +408,73 @@ mod tests {
         assert_eq!(run(&mut it, 16_000, 5, 4, 1_060), None);
         it.forget_delays();
         assert_eq!(it.queue_delay(), None);
+    }
+
+    #[test]
+    fn a_queue_that_fills_bounds_it_twice_a_second_at_most() {
+        let mut it = guard();
+        it.fills(1_000_000, ms(5_000));
+        assert_eq!(it.bound(), Some(800_000));
+        it.fills(500_000, ms(5_499));
+        assert_eq!(it.bound(), Some(800_000));
+        it.fills(500_000, ms(5_500));
+        assert_eq!(it.bound(), Some(400_000));
+        it.fills(900_000, ms(6_000));
+        assert_eq!(it.bound(), Some(400_000));
+    }
+
+    #[test]
+    fn a_bound_at_the_target_is_none() {
+        for (target, bound) in [(400_001, Some(400_000)), (400_000, None)] {
+            let mut it = guard();
+            it.fills(500_000, ms(5_000));
+            it.feedback(std::iter::empty(), target, ms(5_100));
+            assert_eq!(it.bound(), bound);
+        }
+    }
+
+    #[test]
+    fn it_rises_a_second_after_a_decrease_without_queue_and_loss() {
+        let rises = |at, lost, delay| {
+            let mut it = guard();
+            run(&mut it, 0, 50, 0, 1_000);
+            it.fills(500_000, ms(5_000));
+            let steps = (at - 5_100) / 100;
+            assert_eq!(run(&mut it, 5_100, steps, lost, delay), Some(400_000));
+            run(&mut it, at, 1, lost, delay) > Some(400_000)
+        };
+        assert!(rises(6_000, 0, 1_039));
+        assert!(!rises(5_900, 0, 1_039), "too soon");
+        assert!(!rises(6_000, 0, 1_040), "a queue");
+        assert!(!rises(6_000, 1, 1_039), "loss");
+    }
+
+    #[test]
+    fn what_arrives_counts_as_calm_without_queue_and_loss() {
+        let rate = |lost, delay| {
+            let mut it = guard();
+            assert_eq!(it.calm_rate(), None);
+            run(&mut it, 0, 50, 0, 1_000);
+            run(&mut it, 5_000, 20, lost, delay);
+            it.calm_rate()
+        };
+        // 20 packets of 250 bytes each 100 ms.
+        assert_eq!(rate(0, 1_039), Some(400_000));
+        assert_eq!(rate(0, 1_040), None);
+        assert_eq!(rate(1, 1_000), None);
+    }
+
+    #[test]
+    fn shares_are_exceeded_by_more() {
+        let exceeds = |lost| Counts { packets: 100, lost }.exceeds(HEAVY_LOSS);
+        assert!(exceeds(9) && !exceeds(8));
+    }
+
+    #[test]
+    fn one_delay_a_second_is_remembered() {
+        let mut it = guard();
+        run(&mut it, 0, 150, 0, 1_000);
+        assert_eq!(it.shortest.len(), 10);
     }
 
     #[test]
