@@ -145,6 +145,12 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_demands_room_for_headers_audio_and_retransmissions() {
+        assert_eq!(LIMITS.demand(930_000, 100_000), 1_188_000);
+        assert_eq!(LIMITS.demand(u64::MAX, 100_000), 8_500_000);
+    }
+
+    #[test]
     fn the_estimates_range_has_room_at_the_top() {
         let range = LIMITS.range(88_000);
         assert_eq!(

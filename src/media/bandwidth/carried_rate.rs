@@ -54,7 +54,9 @@ mod tests {
         it.note(Some(800_000), ms(0));
         it.note(Some(200_000), ms(1_000));
         assert_eq!(it.bit_rate(), 760_000);
-        it.note(Some(300_000), ms(2_600));
+        it.note(Some(300_000), ms(2_500));
+        assert_eq!(it.bit_rate(), 760_000);
+        it.note(Some(300_000), ms(2_501));
         assert_eq!(it.bit_rate(), 285_000);
         it.note(None, ms(2_700));
         assert_eq!(it.bit_rate(), 0);

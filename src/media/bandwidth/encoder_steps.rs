@@ -103,10 +103,11 @@ mod tests {
     #[test]
     fn small_changes_are_left_out_but_the_last() {
         let mut it = EncoderSteps::new(ChangeCost::Free, 1_000_000, 1_040_000);
-        assert_eq!(it.step(960_000, ms(5_000)), None);
+        assert_eq!(it.step(950_001, ms(5_000)), None);
         assert_eq!(it.step(1_039_999, ms(6_000)), None);
         assert_eq!(it.step(9_000_000, ms(7_000)), Some(1_040_000));
         assert_eq!(it.step(9_000_000, ms(9_000)), None);
+        assert_eq!(it.step(988_000, ms(9_000)), Some(988_000));
     }
 
     #[test]

@@ -153,15 +153,58 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    fn uplink() -> Uplink {
+        let (audio, video) = (Some(1), Some(2));
+        Uplink::new(Streams { audio, video }, 8_500_000)
+    }
+
+    #[test]
+    fn without_any_feedback_there_is_nothing_to_divide_after_ten_seconds() {
+        let mut uplink = uplink();
+        let mut estimation = Estimation::new(LIMITS, true, TransportWide::Refused);
+        let mut rtp = vec![0x80, 96, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
+        rtp.resize(160, 0);
+        uplink.observe(None, ms(0));
+        uplink.leaves(&rtp, ms(0));
+        let mut take = |at| estimation.take(uplink.observe(None, ms(at)));
+        assert!(take(9_980).is_some());
+        assert!(take(10_005).is_none());
+    }
+
+    #[test]
+    fn a_stream_that_is_thinned_is_paced_at_the_estimate() {
+        let mut uplink = uplink();
+        let mut estimation = Estimation::new(LIMITS, false, TransportWide::Refused);
+        let (bit_rate, is_thinned) = (500_000, true);
+        estimation.set_stream(Some(Stream {
+            bit_rate,
+            is_thinned,
+        }));
+        estimation.take(uplink.observe(None, ms(0)));
+        assert_eq!(estimation.pace(), estimation.target());
+    }
+
+    #[test]
+    fn a_full_queue_shortens_the_pacers_and_thins_video() {
+        let status = |queue_is_full| NetworkStatus {
+            estimate: Some(1_000_000),
+            queue_delay: None,
+            feedback: FeedbackKind::TransportWide,
+            loses: false,
+            queue_is_full,
+            burst: None,
+        };
+        let full = status(true);
+        assert_eq!(full.longest_queue(), Some(LONGEST_QUEUE));
+        assert_eq!(full.thins_encoder_to(700_000), Some(700_000));
+        let usual = status(false);
+        assert_eq!(usual.longest_queue(), None);
+        assert_eq!(usual.thins_encoder_to(700_000), None);
+    }
+
     #[test]
     fn an_estimate_is_divided_after_what_audio_takes() {
-        let mut uplink = Uplink::new(
-            Streams {
-                audio: Some(1),
-                video: Some(2),
-            },
-            8_500_000,
-        );
+        let mut uplink = uplink();
         let mut estimation = Estimation::new(LIMITS, true, TransportWide::Refused);
         let mut rtp = vec![0x80, 96, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
         rtp.resize(160, 0);

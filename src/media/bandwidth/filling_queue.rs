@@ -138,6 +138,56 @@ mod tests {
         assert!(!it.is_full());
     }
 
+    /// Feedback on packets that arrived at these times.
+    fn feedback(it: &mut FillingQueue, arrivals: &[i64], delay: i64, now: u64) -> Option<u64> {
+        let arrived = |at: &i64| Arrived {
+            at: *at,
+            delay,
+            size: 1_000,
+        };
+        let packets = arrivals.iter().map(arrived);
+        it.feedback(packets, Duration::from_millis(now))
+    }
+
+    #[test]
+    fn delays_are_compared_with_those_of_the_last_second() {
+        for (now, is_sudden) in [(2_000, true), (2_001, false)] {
+            let mut it = FillingQueue::default();
+            feedback(&mut it, &[900], 0, 1_000);
+            let arrivals: Vec<_> = (1_900..1_910).collect();
+            let told = feedback(&mut it, &arrivals, SUDDEN_MS, now);
+            assert_eq!((told.is_some(), it.is_full()), (is_sudden, is_sudden));
+        }
+    }
+
+    #[test]
+    fn what_arrives_is_measured_over_200_ms() {
+        let mut it = FillingQueue::default();
+        feedback(&mut it, &[0, 89, 90], 0, 100);
+        let arrivals = [245, 250, 255, 260, 265, 270, 275, 280, 285, 290];
+        let told = feedback(&mut it, &arrivals, SUDDEN_MS, 300);
+        assert_eq!(told, Some(400_000));
+    }
+
+    #[test]
+    fn few_packets_or_those_of_one_moment_measure_nothing() {
+        for (arrivals, is_measured) in [
+            ([500, 500, 500, 500, 500, 500, 500, 501], true),
+            ([500; 8], false),
+        ] {
+            for few in [0, 1] {
+                let mut it = FillingQueue::default();
+                feedback(&mut it, &[0], 0, 100);
+                let told = feedback(&mut it, &arrivals[few..], SUDDEN_MS, 600);
+                assert_eq!(
+                    told.is_some(),
+                    is_measured && few == 0,
+                    "{arrivals:?} {few}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn a_longer_way_counts_for_two_seconds() {
         let mut it = FillingQueue::default();

@@ -339,6 +339,29 @@ mod tests {
     }
 
     #[test]
+    fn only_a_fall_by_three_percent_makes_them_wait() {
+        for (after, count) in [(320_000, 1), (319_999, 0)] {
+            let mut it = FrameProbes::new();
+            it.estimated(330_000, after, false, second(10));
+            assert_eq!(probes(&mut it, 10_000, 1, 6), count, "{after}");
+        }
+    }
+
+    #[test]
+    fn only_a_fall_soon_after_a_probe_that_raised_makes_them_rarer() {
+        let wait = |after, probed, fall: u64| {
+            let mut it = FrameProbes::new();
+            it.estimated(1_000_000, after, probed, second(10));
+            it.estimated(after, 500_000, false, Duration::from_millis(fall));
+            it.wait
+        };
+        assert_eq!(wait(1_150_001, true, 15_999), 4 * SHORTEST_WAIT);
+        assert_eq!(wait(1_150_001, true, 16_000), SHORTEST_WAIT, "late");
+        assert_eq!(wait(1_150_000, true, 15_999), SHORTEST_WAIT, "too little");
+        assert_eq!(wait(1_150_001, false, 15_999), SHORTEST_WAIT, "no probe");
+    }
+
+    #[test]
     fn a_fall_makes_them_wait() {
         let mut it = FrameProbes::new();
         it.estimated(1_000_000, 960_000, false, second(10));

@@ -96,11 +96,11 @@ mod tests {
     #[test]
     fn among_other_elements() {
         // One byte with number 1, padding, then ours.
-        let elements = [0xbe, 0xde, 0, 2, 0x10, 7, 0, 0, 0x51, 0, 0, 0];
+        let elements = [0xbe, 0xde, 0, 2, 0x10, 7, 0, 0x51, 0, 0, 0, 0];
         let mut bytes = packet(&elements);
         assert!(set_transport_sequence(&mut bytes, ID, 0x0304));
         let mut expected = packet(&elements);
-        expected[25..27].copy_from_slice(&[3, 4]);
+        expected[24..26].copy_from_slice(&[3, 4]);
         assert_eq!(bytes, expected);
     }
 
@@ -114,7 +114,7 @@ mod tests {
             // Behind the end.
             &[0xbe, 0xde, 0, 1, 0, 0, 0x51, 0],
             // Behind the number that ends the list.
-            &[0xbe, 0xde, 0, 1, 0xf0, 0x51, 0, 0],
+            &[0xbe, 0xde, 0, 2, 0xf0, 0, 0x51, 0, 0, 0, 0, 0],
             // Two-byte headers.
             &[0x10, 0x00, 0, 1, 0x51, 0, 0, 0],
             &[0xbe, 0xde, 0, 0],
