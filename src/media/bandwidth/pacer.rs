@@ -487,6 +487,29 @@ mod tests {
     }
 
     #[test]
+    fn the_same_longest_queue_set_again_slows_nothing() {
+        let mut pacer = pacer(100_000);
+        push(&mut pacer, 200, ms(0));
+        for tick in 0..=25 {
+            while pacer.pop(ms(5 * tick)).is_some() {}
+        }
+        pacer.set_longest_queue(None);
+        let last = run(&mut pacer, ms(125)).last().unwrap().1;
+        assert!(last <= ms(255), "{last:?}");
+    }
+
+    #[test]
+    fn more_than_a_megabyte_leaves_at_once() {
+        for (size, is_due) in [(MAX_BYTES, false), (MAX_BYTES + 1, true)] {
+            let mut pacer = pacer(100_000);
+            pacer.sent(100_000, ms(0));
+            pacer.push(0, size, ms(0));
+            assert_eq!(pacer.next_due(ms(0)) == Some(ms(0)), is_due, "{size}");
+            assert_eq!(pacer.pop(ms(0)).is_some(), is_due, "{size}");
+        }
+    }
+
+    #[test]
     fn a_falling_pace_does_not_hold_the_queue() {
         let mut pacer = pacer(4_000_000);
         push(&mut pacer, 60, ms(0));
