@@ -447,6 +447,19 @@ mod tests {
     }
 
     #[test]
+    fn a_tick_has_room_for_its_bytes_and_no_more() {
+        let mut pacer = Pacer::default();
+        // 1,000 bytes a tick.
+        pacer.set_pace(Some(1_600_000));
+        push(&mut pacer, 2, ms(0));
+        assert!(pacer.pop(ms(0)).is_some() && pacer.pop(ms(0)).is_none());
+        // Four ticks later the other one leaves, and what comes in the same tick.
+        assert!(pacer.pop(ms(20)).is_some());
+        push(&mut pacer, 4, ms(20));
+        assert_eq!(std::iter::from_fn(|| pacer.pop(ms(20))).count(), 3);
+    }
+
+    #[test]
     fn a_late_wake_up_does_not_slow_it() {
         let mut pacer = pacer(1_600_000);
         push(&mut pacer, 40, ms(0));
@@ -571,9 +584,23 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_wait_counts_for_a_second_or_two() {
+        let mut delays = Delays::default();
+        let mut longest = |delay, at| {
+            delays.add(ms(delay), ms(at));
+            delays.longest(ms(at))
+        };
+        assert_eq!(longest(100, 500), ms(100));
+        assert_eq!(longest(20, 1_500), ms(100));
+        assert_eq!(longest(5, 2_500), ms(20));
+        assert_eq!(longest(1, 9_000), ms(1));
+    }
+
+    #[test]
     fn clear_keeps_the_rate() {
         let mut pacer = pacer(100_000);
         push(&mut pacer, 50, ms(0));
+        assert!(!pacer.is_empty());
         pacer.clear();
         assert!(pacer.is_empty());
         assert_eq!((pacer.bytes(), pacer.next_due(ms(1))), (0, None));
