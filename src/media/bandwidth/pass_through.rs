@@ -137,6 +137,7 @@ mod tests {
             it.thin(status(0, false), 2_000_000, STREAM, second(0));
             let thinned = it.thin(sign, granted, STREAM, second(now));
             assert_eq!(thinned, Some(granted), "{sign:?}");
+            assert!(it.is_narrow());
             assert_eq!(it.longest_queue(), Some(LONGEST_QUEUE));
             let calm = status(0, false);
             let thinned = it.thin(calm, 2_400_000, STREAM, second(6));
@@ -145,6 +146,30 @@ mod tests {
             assert!(!it.is_narrow());
             // Another sign is needed then.
             assert_eq!(it.thin(calm, 2_400_000, STREAM, second(8)), None);
+        }
+    }
+
+    #[test]
+    fn an_estimate_is_too_low_below_half_the_stream_and_nine_tenths_of_what_it_was() {
+        let thinned = |before, granted| {
+            let mut it = PassThrough::default();
+            it.thin(status(0, false), before, STREAM, second(0));
+            it.thin(status(0, false), granted, STREAM, second(1))
+        };
+        assert_eq!(thinned(2_000_000, 1_249_999), Some(1_249_999));
+        assert_eq!(thinned(2_000_000, 1_250_000), None);
+        assert_eq!(thinned(1_000_000, 899_999), Some(899_999));
+        assert_eq!(thinned(1_000_000, 900_000), None);
+    }
+
+    #[test]
+    fn an_estimate_that_rises_by_less_than_a_tenth_is_low_for_long() {
+        for (granted, thinned) in [(1_100_000, Some(1_100_000)), (1_100_001, None)] {
+            let mut it = PassThrough::default();
+            let mut thin = |granted, at| it.thin(status(0, false), granted, STREAM, second(at));
+            assert_eq!(thin(1_000_000, 0), None);
+            assert_eq!(thin(granted, 4), None);
+            assert_eq!(thin(granted, 5), thinned);
         }
     }
 

@@ -222,6 +222,54 @@ mod tests {
     }
 
     #[test]
+    fn after_900_ms_it_is_lowered_again() {
+        let mut it = estimator();
+        assert_eq!(second(&mut it, report(0.2, 50), 0), 960_000);
+        it.receiver_report(report(0.2, 50), Duration::from_millis(1_900));
+        assert_eq!(it.target(), Some(768_000));
+    }
+
+    #[test]
+    fn at_the_bounds_of_loss_and_queue_it_stays() {
+        for (lost, round_trip) in [(0.10, 50), (0.0, 120), (0.03, 50), (0.0, 90)] {
+            let mut it = estimator();
+            second(&mut it, report(0.0, 50), 0);
+            let target = second(&mut it, report(lost, round_trip), 1);
+            assert_eq!(target, 1_200_000, "{lost} {round_trip}");
+        }
+    }
+
+    #[test]
+    fn far_below_the_last_congestion_or_long_after_it_it_rises_as_usual() {
+        for (lost, low, raised) in [(0.2, 960_000, 1_056_000), (0.9, 480_000, 528_000)] {
+            let mut it = estimator();
+            assert_eq!(second(&mut it, report(lost, 50), 0), low);
+            assert_eq!(second(&mut it, report(0.0, 50), 1), raised);
+        }
+        let mut it = estimator();
+        assert_eq!(second(&mut it, report(0.11, 50), 0), 1_020_000);
+        second(&mut it, report(0.06, 50), 29);
+        assert_eq!(second(&mut it, report(0.0, 50), 30), 1_122_000);
+    }
+
+    #[test]
+    fn it_rises_to_half_more_than_what_is_sent() {
+        let mut it = estimator();
+        it.receiver_report(report(0.0, 50), SECOND);
+        for n in 0..50 {
+            it.sent(SentPacket {
+                sequence: 0,
+                size: 1_972,
+                sent_at: SECOND * 2 + SECOND * n / 50,
+                frame: None,
+            });
+        }
+        it.receiver_report(report(0.0, 50), SECOND * 3);
+        // 800 kbit/s, half of it, and 50.
+        assert_eq!(it.target(), Some(1_250_000));
+    }
+
+    #[test]
     fn near_the_last_congestion_it_rises_slowly() {
         let mut it = estimator();
         second(&mut it, report(0.0, 50), 0);
@@ -244,6 +292,8 @@ mod tests {
         it.remb(500_000, SECOND);
         assert_eq!(it.target(), Some(500_000));
         it.remb(0, SECOND);
+        assert_eq!(it.target(), Some(240_000));
+        it.tick(SECOND * 11);
         assert_eq!(it.target(), Some(240_000));
         it.tick(SECOND * 12);
         assert_eq!(it.target(), Some(1_200_000));

@@ -127,7 +127,6 @@ impl RetransmissionBudget {
     /// Sets the most that may be sent in all, in bit/s.
     pub fn set_most(&mut self, most: u64) {
         self.most = most.min(MAX_RATE) as f64;
-        self.room = self.room.min(self.most * PEAK);
     }
 
     /// Sets the round-trip time. It is zero if unknown.
@@ -395,6 +394,15 @@ mod tests {
         assert!(most <= 2 * 1_200_000 - 2 * 88_000, "{most}");
         assert!(budget.used().bytes * 8 <= 20 * 160_000);
         assert!(budget.refused().packets > 5000);
+    }
+
+    #[test]
+    fn half_a_second_of_the_share_may_be_used_at_once() {
+        let mut budget = budget(Some(4_000_000), 50);
+        (0..40).for_each(|sequence| budget.sent(sequence, SIZE, ms(1_000)));
+        let allowed = (0..40).filter(|sequence| budget.allows(*sequence, ms(1_000)));
+        // 300 kbit.
+        assert_eq!(allowed.count(), 31);
     }
 
     #[test]
