@@ -2,6 +2,7 @@
 
 use glib::prelude::*;
 
+use super::property_bounds::takes;
 use crate::media::bandwidth::ChangeCost;
 
 /// An encoder's factory, and how its bit rate is set.
@@ -26,7 +27,7 @@ pub(super) enum Place {
     ExtraControl(&'static str),
 }
 
-/// The encoder has no such property, or one of another type.
+/// The encoder has no such property, or one that takes other values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NotTaken;
 
@@ -148,8 +149,8 @@ impl Place {
 
     /// Sets it; 0 lets the encoder choose.
     pub(super) fn write(self, element: &gst::Element, units: u64) -> Result<(), NotTaken> {
-        let property = self.property();
-        let value = element.property_value(property);
+        let property = element.find_property(self.property()).ok_or(NotTaken)?;
+        let value = element.property_value(property.name());
         let value = match self {
             Self::Property(_) => units.to_value().transform_with_type(value.type_()).ok(),
             Self::ExtraControl(field) => {
@@ -164,7 +165,8 @@ impl Place {
                 Some(controls.to_value())
             }
         };
-        element.set_property_from_value(property, &value.ok_or(NotTaken)?);
+        let value = value.filter(|value| takes(&property, value));
+        element.set_property_from_value(property.name(), &value.ok_or(NotTaken)?);
         Ok(())
     }
 }
@@ -190,8 +192,8 @@ mod tests {
                 && known.place.read(&encoder) == Some(rate);
             let mut missing: Vec<&str> = (!is_set).then_some(property).into_iter().collect();
             if let Some((property, values)) = known.needs {
-                let takes = |value: &&str| takes(&encoder, property, value);
-                missing.extend(values.iter().filter(|value| !takes(value)));
+                let lacks = |value: &&&str| !has_nick(&encoder, property, value);
+                missing.extend(values.iter().filter(lacks));
             }
             println!("{}: {property}={rate}, without {missing:?}", known.factory);
             lacking.extend(missing.iter().map(|name| (known.factory, name.to_string())));
@@ -202,11 +204,23 @@ mod tests {
     }
 
     /// Whether a property has a value of this name.
-    fn takes(element: &gst::Element, property: &str, nick: &str) -> bool {
+    fn has_nick(element: &gst::Element, property: &str, nick: &str) -> bool {
         let class = element
             .find_property(property)
             .and_then(|property| glib::EnumClass::with_type(property.value_type()));
         class.is_some_and(|class| class.value_by_nick(nick).is_some())
+    }
+
+    #[test]
+    fn a_bit_rate_that_an_encoder_does_not_take() {
+        gst::init().unwrap();
+        let encoder = gst::ElementFactory::make("x264enc").build().unwrap();
+        for rate in [0, 2_048_001, u64::MAX] {
+            assert_eq!(BITRATE.write(&encoder, rate), Err(NotTaken), "{rate}");
+        }
+        assert_eq!(BITRATE.write(&encoder, 2_048_000), Ok(()));
+        let identity = gst::ElementFactory::make("identity").build().unwrap();
+        assert_eq!(BITRATE.write(&identity, 1000), Err(NotTaken));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod pacing;
 mod pad_list;
 mod pad_stream;
 mod pad_timing;
+mod property_bounds;
 mod rtp_sender;
 mod stream_format;
 mod traffic_meter;

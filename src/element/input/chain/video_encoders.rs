@@ -4,6 +4,7 @@ use std::fmt;
 
 use gst::prelude::*;
 
+use super::super::property_bounds::{is_writable, takes};
 use super::super::stream_format::CapsError;
 use super::settings::ChainSettings;
 use super::{BAD, GOOD, UGLY};
@@ -276,12 +277,10 @@ pub(super) fn set(element: &gst::Element, name: &str, text: &str) -> bool {
     let Some(property) = element.find_property(name) else {
         return false;
     };
-    let flags = property.flags();
-    let is_writable = flags.contains(glib::ParamFlags::WRITABLE)
-        && !flags.contains(glib::ParamFlags::CONSTRUCT_ONLY);
-    let value = is_writable.then(|| glib::Value::deserialize_with_pspec(text, &property));
+    let value =
+        is_writable(&property).then(|| glib::Value::deserialize_with_pspec(text, &property));
     let value = value.and_then(Result::ok);
-    match value.filter(|value| is_within_bounds(value, &property)) {
+    match value.filter(|value| takes(&property, value)) {
         Some(value) => {
             element.set_property_from_value(name, &value);
             true
@@ -290,33 +289,6 @@ pub(super) fn set(element: &gst::Element, name: &str, text: &str) -> bool {
             gst::warning!(CAT, obj = element, "{name} does not take {text}");
             false
         }
-    }
-}
-
-/// Whether a value of the property's type is within its bounds: GStreamer's bindings panic
-/// of one that is not.
-fn is_within_bounds(value: &glib::Value, property: &glib::ParamSpec) -> bool {
-    fn within<T>(value: &glib::Value, min: T, max: T) -> bool
-    where
-        T: PartialOrd + for<'a> glib::value::FromValue<'a> + 'static,
-    {
-        let inner = value.get_owned::<T>();
-        inner.is_ok_and(|inner| min <= inner && inner <= max)
-    }
-    if let Some(bounds) = property.downcast_ref::<glib::ParamSpecInt>() {
-        within(value, bounds.minimum(), bounds.maximum())
-    } else if let Some(bounds) = property.downcast_ref::<glib::ParamSpecUInt>() {
-        within(value, bounds.minimum(), bounds.maximum())
-    } else if let Some(bounds) = property.downcast_ref::<glib::ParamSpecInt64>() {
-        within(value, bounds.minimum(), bounds.maximum())
-    } else if let Some(bounds) = property.downcast_ref::<glib::ParamSpecUInt64>() {
-        within(value, bounds.minimum(), bounds.maximum())
-    } else if let Some(bounds) = property.downcast_ref::<glib::ParamSpecFloat>() {
-        within(value, bounds.minimum(), bounds.maximum())
-    } else if let Some(bounds) = property.downcast_ref::<glib::ParamSpecDouble>() {
-        within(value, bounds.minimum(), bounds.maximum())
-    } else {
-        true
     }
 }
 
