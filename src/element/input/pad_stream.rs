@@ -131,11 +131,12 @@ impl PadStream {
         (self.tell)(PadEvent::Warning(text));
     }
 
-    /// Notes the format in which the stream will leave, before its first packet.
+    /// Tells the user of an encoder that can't be used.
     pub(super) fn warn_of_encoder(&self, factory: String, text: String) {
         (self.tell)(PadEvent::EncoderFailed(factory, text));
     }
 
+    /// Notes the format in which the stream will leave, before its first packet.
     pub(super) fn announce(&self, format: StreamFormat) {
         self.set_format(Ok(format));
     }
