@@ -55,8 +55,8 @@ const LONGEST_LATENCY: i64 = 60 * SECOND;
 pub struct Timing {
     /// What to add to the timestamps.
     pub shift: i64,
-    /// What to add to a timestamp for the time until which its buffer is held; `None` to
-    /// hold none.
+    /// What to add to a timestamp, or to zero for one before it, for the time until which
+    /// its buffer is held; `None` to hold none.
     pub hold: Option<i64>,
 }
 
@@ -267,12 +267,14 @@ impl Stream {
     }
 
     fn timing(&self) -> Timing {
+        let shift = self.shift;
+        let before_zero = self.last.map_or(0, |last| last.min(0));
         let hold = match (self.jumps_until, self.is_live) {
             (Some(_), _) => None,
-            (None, true) => Some(self.shift.saturating_sub(TOLERANCE)),
-            (None, false) => Some(self.shift),
+            (None, true) => Some(shift.saturating_sub(TOLERANCE)),
+            (None, false) => Some(shift),
         };
-        let shift = self.shift;
+        let hold = hold.map(|hold| hold.saturating_add(before_zero));
         Timing { shift, hold }
     }
 
@@ -475,6 +477,21 @@ mod tests {
         assert_eq!(ahead, timing(-HOUR, -HOUR - TOLERANCE));
         let ahead = Scene::new(false).take(1, NOW + HOUR);
         assert_eq!(ahead, timing(-HOUR, -HOUR));
+    }
+
+    #[test]
+    fn a_timestamp_before_zero_is_held_from_zero() {
+        for (is_live, early) in [(true, TOLERANCE), (false, 0)] {
+            let mut scene = Scene::new(is_live);
+            for _ in 0..1000 {
+                let time = scene.now - NOW - HOUR;
+                let timing = scene.take(1, time);
+                let due = time.max(0) + timing.hold.unwrap();
+                assert!(due <= scene.now - early, "{timing:?} at {}", scene.now);
+                scene.now += FRAME;
+            }
+            assert_eq!(scene.shift(1), NOW + HOUR);
+        }
     }
 
     #[test]

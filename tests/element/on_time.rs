@@ -275,6 +275,7 @@ fn an_offset_of_a_minute_ahead_and_behind() {
         assert!(off.abs() < 2_000_000_000, "{shift} for {offset}");
         assert_eq!(applied(&publisher, "sink_0"), shift);
         assert_eq!(shifts(&mut publisher).len(), 1);
+        wait_for_more(&stage, Kind::Audio, 50);
     }
 }
 
