@@ -279,6 +279,107 @@ fn an_offset_of_a_minute_ahead_and_behind() {
     }
 }
 
+/// Moves segment and timestamps of what leaves `early` by `AWAY`, and some of them before
+/// the segment.
+fn begin_late(publisher: &Publisher, is_early: impl Fn(u64) -> bool + Send + Sync + 'static) {
+    const AWAY: gst::ClockTime = gst::ClockTime::from_seconds(100);
+    const EARLY: gst::ClockTime = gst::ClockTime::from_seconds(40);
+    let early = publisher.pipeline.by_name("early").unwrap();
+    let source = early.static_pad("src").unwrap();
+    source.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+            && let gst::EventView::Segment(segment) = event.view()
+        {
+            let mut segment = segment.segment().clone();
+            let times = segment.downcast_mut::<gst::ClockTime>().unwrap();
+            times.set_start(times.start().unwrap() + AWAY);
+            times.set_time(times.start());
+            *event = gst::event::Segment::new(&segment);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    let count = AtomicU64::new(0);
+    let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+    source.add_probe(mask, move |_, info| {
+        let by = match is_early(count.fetch_add(1, Ordering::SeqCst)) {
+            true => EARLY,
+            false => AWAY,
+        };
+        let moved = |buffer: &mut gst::BufferRef| {
+            buffer.set_pts(buffer.pts().map(|pts| pts + by));
+            buffer.set_dts(None);
+        };
+        match &mut info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => moved(buffer.make_mut()),
+            Some(gst::PadProbeData::BufferList(list)) => {
+                let buffers = list.iter_owned().map(|mut buffer| {
+                    moved(buffer.make_mut());
+                    buffer
+                });
+                *list = buffers.collect();
+            }
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Such media have no running time, and most elements drop them or, in GStreamer 1.22, take
+/// it for zero.
+#[test]
+#[allow(clippy::print_stdout)]
+fn what_lies_before_its_segment_is_sent_as_it_comes() {
+    const PICTURE: &str =
+        "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1";
+    const X264: &str = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 bitrate=500 \
+                        ! video/x-h264,profile=constrained-baseline";
+    const EARLY: &str = "identity name=early";
+    const SOUND: &str = "audiotestsrc is-live=true";
+    for (launch, kind) in [
+        (format!("{SOUND} ! {EARLY}"), Kind::Audio),
+        (format!("{SOUND} ! opusenc ! {EARLY}"), Kind::Audio),
+        (
+            format!("{SOUND} ! opusenc ! rtpopuspay ! {EARLY}"),
+            Kind::Audio,
+        ),
+        (format!("{PICTURE} ! {EARLY}"), Kind::Video),
+        (
+            format!("{PICTURE} ! {EARLY} ! {X264} ! h264parse"),
+            Kind::Video,
+        ),
+        (
+            format!("{PICTURE} ! {X264} ! {EARLY} ! h264parse"),
+            Kind::Video,
+        ),
+        (
+            format!("{PICTURE} ! {X264} ! h264parse ! {EARLY}"),
+            Kind::Video,
+        ),
+        (
+            format!("{PICTURE} ! {X264} ! rtph264pay ! {EARLY}"),
+            Kind::Video,
+        ),
+    ] {
+        for all in [false, true] {
+            // x264enc and h264parse drop them.
+            if all && (launch.contains("early ! x264enc") || launch.ends_with("early ! h264parse"))
+            {
+                continue;
+            }
+            let stage = stage();
+            let mut publisher = Publisher::to_stage(&format!("{launch} ! whip. "), &stage);
+            begin_late(&publisher, move |number| all || number % 10 == 9);
+            publisher.play();
+            publisher.wait_state("publishing");
+            println!("{launch}, all: {all}");
+            wait_for_more(&stage, kind, 40);
+            wait_for_more(&stage, kind, 40);
+            assert_eq!(warnings(&mut publisher), [""; 0]);
+            assert_eq!(stage.sessions().len(), 1);
+        }
+    }
+}
+
 #[test]
 fn an_offset_of_the_elements_own_pad() {
     let stage = stage();

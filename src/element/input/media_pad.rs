@@ -118,11 +118,13 @@ impl MediaPad {
         };
         let of_lists = of_buffers.clone();
         let ghost = gst::GhostPad::builder_from_template(template)
-            .chain_function(move |pad, parent, buffer| {
+            .chain_function(move |pad, parent, mut buffer| {
+                of_buffers.timing.clear_early_times(&mut buffer);
                 of_buffers.before(pad, parent, Some(&buffer));
                 of_buffers.after(pad, gst::ProxyPad::chain_default(pad, parent, buffer))
             })
             .chain_list_function(move |pad, parent, list| {
+                let list = of_lists.timing.clear_early_times_of_list(list);
                 of_lists.before(pad, parent, list.get(0));
                 of_lists.after(pad, gst::ProxyPad::chain_list_default(pad, parent, list))
             })

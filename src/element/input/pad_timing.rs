@@ -79,6 +79,45 @@ impl PadTiming {
         self.time(pad, bin, buffer.and_then(|buffer| buffer.dts_or_pts()))
     }
 
+    /// Takes timestamps away that lie before the segment: they have no running time, and most
+    /// elements drop such media. Those behind make others.
+    pub(super) fn clear_early_times(&self, buffer: &mut gst::Buffer) {
+        let in_segment = self.times_in_segment(buffer);
+        if in_segment != (buffer.pts(), buffer.dts()) {
+            let buffer = buffer.make_mut();
+            buffer.set_pts(in_segment.0);
+            buffer.set_dts(in_segment.1);
+        }
+    }
+
+    /// As [`Self::clear_early_times`], of each buffer in a list.
+    pub(super) fn clear_early_times_of_list(&self, list: gst::BufferList) -> gst::BufferList {
+        let is_early =
+            |buffer: &gst::BufferRef| self.times_in_segment(buffer) != (buffer.pts(), buffer.dts());
+        if !list.iter().any(is_early) {
+            return list;
+        }
+        let buffers = list.iter_owned().map(|mut buffer| {
+            self.clear_early_times(&mut buffer);
+            buffer
+        });
+        buffers.collect()
+    }
+
+    /// The timestamps that do not lie before the segment.
+    fn times_in_segment(
+        &self,
+        buffer: &gst::BufferRef,
+    ) -> (Option<gst::ClockTime>, Option<gst::ClockTime>) {
+        let start = {
+            let segment = self.segment.lock();
+            let segment = segment.unwrap_or_else(PoisonError::into_inner);
+            segment.as_ref().and_then(|segment| segment.start())
+        };
+        let is_in = |time: &gst::ClockTime| Some(*time) >= start;
+        (buffer.pts().filter(is_in), buffer.dts().filter(is_in))
+    }
+
     /// Asks upstream again whether it is live, when the next buffer comes: it may not
     /// know before.
     pub(super) fn ask_upstream(&self) {
