@@ -163,6 +163,51 @@ fn access_units_are_cut(share: usize) {
     assert_eq!(stage.sessions().len(), 1);
 }
 
+#[test]
+fn opus_without_bytes_does_not_stop_the_sound() {
+    for (launch, rest) in [("opusenc", 0), ("opusenc ! rtpopuspay", 12)] {
+        let stage = stage();
+        let launch = format!("{SOUND} ! {launch} ! identity name=cut ! whip. ");
+        let mut publisher = Publisher::to_stage(&launch, &stage);
+        cut(&publisher, rest, |number| number % 5 == 3);
+        publisher.play();
+        publisher.wait_state("publishing");
+        let audio = wait_section(&stage, Kind::Audio, |audio| audio.packets >= 80);
+        assert_eq!((audio.lost, stage.sessions().len()), (0, 1));
+        // Those of opusenc are all of 160 bytes or more.
+        assert!(audio.bytes >= 160 * audio.packets, "{audio:?}");
+        let is_warning = |message: &gst::Message| message.type_() == gst::MessageType::Warning;
+        assert!(!publisher.messages().iter().any(is_warning));
+    }
+}
+
+#[test]
+fn opus_that_is_always_without_bytes_is_told() {
+    let stage = stage();
+    let launch = format!("{SOUND} ! opusenc ! identity name=cut ! whip. ");
+    let mut publisher = Publisher::to_stage(&launch, &stage);
+    cut(&publisher, 0, |_| true);
+    publisher.play();
+    let warning = publisher.wait_warning();
+    let words = "what comes in at sink_0 can't be read as Opus";
+    assert!(warning.contains(words), "{warning}");
+}
+
+/// Leaves so many bytes of some of the buffers that leave `cut`.
+fn cut(publisher: &Publisher, rest: usize, is_cut: impl Fn(u64) -> bool + Send + Sync + 'static) {
+    let cut = publisher.pipeline.by_name("cut").unwrap();
+    let counter = AtomicU64::new(0);
+    let source = cut.static_pad("src").unwrap();
+    source.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data
+            && is_cut(counter.fetch_add(1, Ordering::SeqCst))
+        {
+            buffer.make_mut().set_size(rest);
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
 /// Makes a file of two seconds with H.264 and AAC. The caller removes the folder.
 fn file(name: &str) -> std::path::PathBuf {
     crate::harness::init();

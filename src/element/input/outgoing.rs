@@ -36,6 +36,8 @@ pub(super) struct Passage {
     /// The packets that leave, in order: none, the packet, or the packet after its
     /// parameter sets.
     pub(super) packets: Vec<gst::Buffer>,
+    /// Whether media arrived.
+    pub(super) has_media: bool,
     /// Another source begins, whose key frame is awaited.
     pub(super) awaits_key_frame: bool,
 }
@@ -158,6 +160,12 @@ impl Outgoing {
         passage: &mut Passage,
     ) {
         let header = RtpHeader::from(packet);
+        // Padding, which keeps a way open or probes it. A decoder has no use for it.
+        if packet.payload().is_empty() {
+            self.stream.skip(header, at);
+            return;
+        }
+        passage.has_media = true;
         // Also while the gate is closed, since the sets may come only once.
         let frame = self.frame_start(packet, buffer);
         passage.awaits_key_frame |= self.format.track == Track::Video
@@ -421,6 +429,17 @@ mod tests {
         let mut marker = |payload| source.send(0, payload)[0].marker;
         let all = [SETS, MESSAGE, KEY, &[0x41, 0x1a]];
         assert_eq!(all.map(&mut marker), [false, false, true, true]);
+    }
+
+    #[test]
+    fn a_packet_without_payload_leaves_no_gap() {
+        let mut source = Source::new();
+        source.send(0, SETS);
+        let key = source.send(0, KEY);
+        assert_eq!(source.send(0, &[]), []);
+        assert_eq!(source.send(1, &[]), []);
+        let next = source.send(1, &[0x41, 0x9a]);
+        assert_eq!(next[0].sequence, key[0].sequence.wrapping_add(1));
     }
 
     #[test]

@@ -272,10 +272,10 @@ impl PadStream {
     /// Takes what has arrived, and returns what is to leave.
     pub(super) fn take(&self, buffers: &mut dyn Iterator<Item = &gst::BufferRef>) -> Passage {
         let now = Instant::now();
-        self.arrivals.note_at(now);
         let mut all = Passage::default();
         let mut shared = self.lock();
         if !shared.fits() {
+            self.arrivals.note_at(now);
             return all;
         }
         let Shared {
@@ -288,6 +288,9 @@ impl PadStream {
                     segment.and_then(|segment| segment.to_running_time(buffer.pts()?));
                 outgoing.pass(buffer, running_time, now, &self.gate, &mut all);
             }
+        }
+        if all.has_media {
+            self.arrivals.note_at(now);
         }
         all
     }
