@@ -1,11 +1,12 @@
 //! Encoded media: what a stage accepts is packetized, anything else is refused with the
 //! element that makes it right.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gst::prelude::*;
-use ivs_stage::Kind;
+use ivs_stage::{Kind, Stage};
 
 use crate::harness::{Publisher, decodable, stage, wait_section};
 
@@ -144,18 +145,9 @@ fn access_units_are_cut(share: usize) {
     let stage = stage();
     let launch = format!("{H264} ! identity name=cut ! whip. ");
     let mut publisher = Publisher::to_stage(&launch, &stage);
-    let cut = publisher.pipeline.by_name("cut").unwrap();
-    let counter = AtomicU64::new(0);
-    let source = cut.static_pad("src").unwrap();
-    source.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        let number = counter.fetch_add(1, Ordering::SeqCst);
-        if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data
-            && number % 20 == 13
-        {
-            let rest = buffer.size().checked_div(share).unwrap_or(0);
-            buffer.make_mut().set_size(rest);
-        }
-        gst::PadProbeReturn::Ok
+    cut(&publisher, move |number, size| match number % 20 {
+        13 => size.checked_div(share).unwrap_or(0),
+        _ => size,
     });
     publisher.play();
     publisher.wait_state("publishing");
@@ -169,7 +161,10 @@ fn opus_without_bytes_does_not_stop_the_sound() {
         let stage = stage();
         let launch = format!("{SOUND} ! {launch} ! identity name=cut ! whip. ");
         let mut publisher = Publisher::to_stage(&launch, &stage);
-        cut(&publisher, rest, |number| number % 5 == 3);
+        cut(&publisher, move |number, size| match number % 5 {
+            3 => rest,
+            _ => size,
+        });
         publisher.play();
         publisher.wait_state("publishing");
         let audio = wait_section(&stage, Kind::Audio, |audio| audio.packets >= 80);
@@ -186,42 +181,63 @@ fn opus_that_is_always_without_bytes_is_told() {
     let stage = stage();
     let launch = format!("{SOUND} ! opusenc ! identity name=cut ! whip. ");
     let mut publisher = Publisher::to_stage(&launch, &stage);
-    cut(&publisher, 0, |_| true);
+    cut(&publisher, |_, _| 0);
     publisher.play();
     let warning = publisher.wait_warning();
     let words = "what comes in at sink_0 can't be read as Opus";
     assert!(warning.contains(words), "{warning}");
 }
 
-/// Leaves so many bytes of some of the buffers that leave `cut`.
-fn cut(publisher: &Publisher, rest: usize, is_cut: impl Fn(u64) -> bool + Send + Sync + 'static) {
+/// Cuts the buffers that leave `cut` to what `rest` makes of their number and size.
+fn cut(publisher: &Publisher, rest: impl Fn(u64, usize) -> usize + Send + Sync + 'static) {
     let cut = publisher.pipeline.by_name("cut").unwrap();
     let counter = AtomicU64::new(0);
     let source = cut.static_pad("src").unwrap();
     source.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data
-            && is_cut(counter.fetch_add(1, Ordering::SeqCst))
-        {
-            buffer.make_mut().set_size(rest);
+        if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data {
+            let number = counter.fetch_add(1, Ordering::SeqCst);
+            let rest = rest(number, buffer.size());
+            if rest < buffer.size() {
+                buffer.make_mut().set_size(rest);
+            }
         }
         gst::PadProbeReturn::Ok
     });
 }
 
 /// Makes a file of two seconds with H.264 and AAC. The caller removes the folder.
-fn file(name: &str) -> std::path::PathBuf {
-    crate::harness::init();
-    let folder = std::env::temp_dir().join(format!("ivswhipsink-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("media.mp4");
-    let launch = format!(
-        "mp4mux name=mux ! filesink location={} \
-         videotestsrc num-buffers=90 ! video/x-raw,width=320,height=240,framerate=30/1 \
+fn file(name: &str) -> PathBuf {
+    made(
+        name,
+        "media.mp4",
+        "videotestsrc num-buffers=90 ! video/x-raw,width=320,height=240,framerate=30/1 \
          ! x264enc speed-preset=ultrafast bframes=0 key-int-max=15 \
          ! video/x-h264,profile=baseline ! mux. \
-         audiotestsrc num-buffers=130 ! voaacenc ! mux.",
-        file.display()
-    );
+         audiotestsrc num-buffers=130 ! voaacenc ! mux. mp4mux name=mux",
+    )
+}
+
+/// Makes a file of a minute with a picture, and with a sound in mono and one in stereo. The
+/// caller removes the folder.
+fn file_of_two_sounds(name: &str) -> PathBuf {
+    made(
+        name,
+        "media.mkv",
+        "audiotestsrc num-buffers=3000 ! audio/x-raw,rate=48000,channels=1 ! opusenc ! queue \
+         ! mux. audiotestsrc num-buffers=3000 ! audio/x-raw,rate=48000,channels=2 ! vorbisenc \
+         ! queue ! mux. videotestsrc num-buffers=640 \
+         ! video/x-raw,width=160,height=160,framerate=10/1 \
+         ! x264enc speed-preset=ultrafast bframes=0 key-int-max=10 \
+         ! video/x-h264,profile=baseline ! queue ! mux. matroskamux name=mux",
+    )
+}
+
+fn made(folder: &str, name: &str, launch: &str) -> PathBuf {
+    crate::harness::init();
+    let folder = std::env::temp_dir().join(format!("ivswhipsink-{folder}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join(name);
+    let launch = format!("{launch} ! filesink location={}", file.display());
     let pipeline = gst::parse::launch(&launch).unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
     let bus = pipeline.bus().unwrap();
@@ -256,5 +272,74 @@ fn a_file_through_uridecodebin_and_decodebin() {
         );
         assert_eq!(stage.sessions().len(), 1);
     }
+    std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+}
+
+/// The streams of a film that are not sound, and the sounds.
+fn streams(publisher: &mut Publisher) -> (Vec<String>, Vec<String>) {
+    let all = publisher.wait("streams", |message| match message.view() {
+        gst::MessageView::StreamCollection(message) => Some(message.stream_collection()),
+        _ => None,
+    });
+    let is_sound = |stream: &gst::Stream| stream.stream_type().contains(gst::StreamType::AUDIO);
+    let (sounds, others): (Vec<_>, Vec<_>) = all.iter().partition(is_sound);
+    let ids = |streams: Vec<gst::Stream>| {
+        let ids = streams.iter().map(|stream| stream.stream_id().unwrap());
+        ids.map(String::from).collect()
+    };
+    (ids(others), ids(sounds))
+}
+
+/// The channels of the sound that the element encodes.
+fn channels(publisher: &Publisher) -> Option<i32> {
+    let bin = publisher.whip.downcast_ref::<gst::Bin>().unwrap();
+    let encoder = bin.iterate_all_by_element_factory_name("opusenc").next();
+    let caps = encoder.ok()??.static_pad("sink")?.current_caps()?;
+    caps.structure(0)?.get("channels").ok()
+}
+
+fn other_sounds_are_chosen(mut publisher: Publisher, stage: &Stage) {
+    publisher
+        .whip
+        .set_property("whip-endpoint", stage.endpoint());
+    publisher.whip.set_property("auth-token", stage.token());
+    publisher.play();
+    let (others, sounds) = streams(&mut publisher);
+    publisher.wait_state("publishing");
+    for number in [1, 0, 1] {
+        let chosen = others.iter().chain([&sounds[number]]);
+        let event = gst::event::SelectStreams::new(chosen.map(String::as_str));
+        assert!(publisher.pipeline.send_event(event));
+        let wanted = Some(number as i32 + 1);
+        let audio = wait_section(stage, Kind::Audio, |_| channels(&publisher) == wanted);
+        let more = audio.packets + 40;
+        wait_section(stage, Kind::Audio, |audio| audio.packets >= more);
+        assert_eq!(channels(&publisher), wanted);
+    }
+    let audio = wait_section(stage, Kind::Audio, |_| true);
+    assert_eq!((audio.lost, stage.sessions().len()), (0, 1));
+    let is_warning = |message: &gst::Message| message.type_() == gst::MessageType::Warning;
+    assert!(!publisher.messages().iter().any(is_warning));
+}
+
+#[test]
+fn another_sound_of_a_film_is_chosen_on_air() {
+    let file = file_of_two_sounds("sounds");
+    let uri = format!("file://{}", file.display());
+    let stage_of_decodebin = stage();
+    let launch = format!(
+        "uridecodebin3 uri={uri} name=d d.audio_0 ! queue ! whip. d.video_0 ! queue ! whip. "
+    );
+    other_sounds_are_chosen(Publisher::new(&launch), &stage_of_decodebin);
+    let stage_of_playbin = stage();
+    let playbin = gst::ElementFactory::make("playbin3").build().unwrap();
+    playbin.set_property("uri", uri);
+    let pictures = gst::ElementFactory::make("fakesink").build().unwrap();
+    playbin.set_property("video-sink", &pictures);
+    let sink = gst::parse::bin_from_description("queue ! ivswhipsink name=whip", true).unwrap();
+    let whip = sink.by_name("whip").unwrap();
+    playbin.set_property("audio-sink", &sink);
+    let publisher = Publisher::of(playbin.downcast().unwrap(), whip);
+    other_sounds_are_chosen(publisher, &stage_of_playbin);
     std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
 }
