@@ -109,6 +109,9 @@ impl PacedQueue {
     fn add(self: &Arc<Self>, all: impl Iterator<Item = (Paced, usize)>) -> Option<Leaving> {
         let now = self.origin.elapsed();
         let mut queue = self.lock();
+        if queue.is_over {
+            return None;
+        }
         let before = queue.pacer.next_due(now);
         for (paced, size) in all {
             queue.pacer.push(paced, size, now);
@@ -325,6 +328,7 @@ mod tests {
         set_pace(&queue, 1);
         assert_eq!(push(&queue, 10), 1);
         queue.end();
+        assert_eq!(push(&queue, 1), 0);
         // The thread has dropped the sender.
         while left.recv_timeout(BOUND).is_ok() {}
         assert_eq!(
