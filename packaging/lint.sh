@@ -27,7 +27,7 @@ lint_unit() {
 }
 
 install_tools
-shellcheck ./*.sh ../scripts/*.sh
+shellcheck --external-sources ./*.sh ../scripts/*.sh
 lint_unit
 "$tools/bin/hadolint" container/Containerfile
 "$tools/bin/kubernetes-validate" --strict kubernetes/publisher.yaml

@@ -5,75 +5,35 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# shellcheck source-path=SCRIPTDIR source=chroot.sh
+source packaging/chroot.sh
+
 debs=$(realpath "$1")
-mkdir -p "$2/archives/partial"
-cache=$(realpath "$2")
-base=$cache/bookworm.tar
 packages=(gstreamer1.0-ivs ivs-stage)
+documents=usr/share/doc/gstreamer1.0-ivs
 
-fail() {
-    echo "test_packages: $1" >&2
-    exit 1
-}
-
-((EUID == 0)) || fail 'only root can make the chroot.'
-
-scratch=$(mktemp -d "$cache/run-XXXXXX")
-root=$scratch/root
-clean_up() {
-    unmount
-    rm -rf --one-file-system "$scratch"
-}
-unmount() {
-    local mounted
-    for mounted in "$root"/{var/cache/apt/archives,dev,proc}; do
-        ! mountpoint -q "$mounted" || umount "$mounted"
-    done
-}
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# Made once. To get Debian's updates, remove the file.
-make_base() {
-    [[ -f $base ]] || {
-        mmdebstrap --quiet --variant=apt bookworm "$scratch/bookworm.tar"
-        mv "$scratch/bookworm.tar" "$base"
-    }
-}
-
-make_root() {
-    mkdir "$root"
-    tar --extract --file "$base" --directory "$root"
-    cp /etc/resolv.conf "$root/etc/"
-    mount_all
-    mkdir -p "$root/check/scripts" "$root/check/target/debug"
-    cp scripts/demo.sh "$root/check/scripts/"
-    cp packaging/check_unit.sh "$root/check/"
-    cp "$debs"/*.deb "$root/check/"
-    # No service is to start in a chroot.
-    printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
-    chmod 755 "$root/usr/sbin/policy-rc.d"
-    # Keeps what it downloads for the next run.
-    echo 'Binary::apt-get::APT::Keep-Downloaded-Packages "true";' >"$root/etc/apt/apt.conf.d/keep"
-}
-
-mount_all() {
-    mount --bind "$cache/archives" "$root/var/cache/apt/archives"
-    mount --bind /dev "$root/dev"
-    mount -t proc proc "$root/proc"
-}
-
-inside() {
-    chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LC_ALL=C.UTF-8 \
-        DEBIAN_FRONTEND=noninteractive "$@"
-}
+open_chroot "$2"
+mkdir -p "$root/check/scripts" "$root/check/target/debug"
+cp scripts/demo.sh "$root/check/scripts/"
+cp packaging/check_unit.sh "$root/check/"
+cp "$debs"/*.deb "$root/check/"
 
 install_packages() {
     inside apt-get -q update
     # gstreamer1.0-tools is only recommended: an application needs no gst-launch-1.0.
     inside sh -c 'apt-get -q install --yes --no-install-recommends /check/*.deb gstreamer1.0-tools'
     inside sh -c "dpkg --listfiles ${packages[*]}" >"$scratch/files"
+}
+
+# Those to the web are left out.
+check_links() {
+    local page target count=0
+    while IFS=: read -r page target; do
+        [[ -e $(dirname "$page")/$target ]] || fail "${page#"$root"} links to $target."
+        count=$((count + 1))
+    done < <(grep -roP --include='*.md' '\]\(\K(?!https:)[^)#]+' "$root/$documents")
+    ((count > 100)) || fail "$documents has $count links."
+    echo "test_packages: all $count links of /$documents lead to a file."
 }
 
 # Audio needs nothing more; x264enc comes with the recommended packages.
@@ -99,10 +59,10 @@ ExecStart=/check/check_unit.sh
 END
     mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
     ln -s ../check.service "$root/etc/systemd/system/multi-user.target.wants/"
-    unmount
+    unmount_chroot
     timeout 180 systemd-nspawn --quiet --directory="$root" --boot --register=no --keep-unit \
         --console=pipe </dev/null >"$scratch/boot" || fail "systemd: $(tail -n 5 "$scratch/boot")"
-    mount_all
+    mount_chroot
     cat "$root/check/result"
     grep -q 'The unit publishes and stops in order' "$root/check/result" ||
         fail 'the unit does not work.'
@@ -117,9 +77,8 @@ remove_packages() {
     ! inside gst-inspect-1.0 ivswhipsink >/dev/null 2>&1 || fail 'the element is still there.'
 }
 
-make_base
-make_root
 install_packages
+check_links
 publish
 check_unit
 remove_packages
