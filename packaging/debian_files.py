@@ -75,7 +75,7 @@ def changelog(package, version, maintainer):
     date = date.stdout.strip() or "Thu, 01 Jan 1970 00:00:00 +0000"
     return (
         f"{package} ({version}-1) unstable; urgency=medium\n\n"
-        f"  * Version {version}: see NEWS.md.\n\n"
+        f"  * Version {version}: see CHANGELOG.md.\n\n"
         f" -- {maintainer}  {date}\n"
     )
 
