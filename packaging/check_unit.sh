@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Inside the fresh Debian, under its own systemd: starts ivs-publish@.service against the
-# local stage, stops it, and lets the stage tell whether all was in order.
+# Inside the fresh Debian, under its own systemd: runs the commands of the cookbook's
+# "A service" against the local stage, stops the unit, and lets the stage tell whether all
+# was in order.
 set -euo pipefail
 cd /check
+
+unit=ivs-publish@studio
+page=/usr/share/doc/gstreamer1.0-ivs/docs/cookbook.md
 
 wait_for() {
     local _
@@ -11,7 +15,7 @@ wait_for() {
         sleep 0.1
     done
     echo "the stage never saw: $1"
-    journalctl --no-pager -u ivs-publish@check
+    journalctl --no-pager -u "$unit"
     return 1
 }
 
@@ -19,16 +23,23 @@ ivs-stage serve --key-file key --events events &
 stage=$!
 wait_for listening
 
-mkdir -p /etc/ivs-publish
-cp /usr/share/doc/gstreamer1.0-ivs/examples/ivs-publish.env /etc/ivs-publish/check.env
-sed -n 's/.*"endpoint":"\([^"]*\)".*/WHIP_ENDPOINT=\1/p' events >>/etc/ivs-publish/check.env
-(umask 077 && ivs-stage token --key-file key >/etc/ivs-publish/check.token)
+# In place of Amazon IVS, and what a user has before.
+mkdir -p "/etc/systemd/system/$unit.service.d"
+sed -n 's/.*"endpoint":"\([^"]*\)".*/[Service]\nEnvironment=WHIP_ENDPOINT=\1/p' events \
+    >"/etc/systemd/system/$unit.service.d/endpoint.conf"
+(umask 077 && ivs-stage token --key-file key >stage-token)
 
-systemctl start ivs-publish@check
+# The last command follows the journal, and has no end.
+# shellcheck disable=SC2016 # The backquotes are those of the page.
+sed -n '/^## A service$/,/^## /{/^```sh$/,/^```$/{/^```/!p}}' "$page" | tee commands
+grep -q "enable --now $unit" commands
+bash -e commands &
+commands=$!
 wait_for '"key_frames":[1-9]'
-systemctl stop ivs-publish@check
-systemctl show --property=Result --property=ExecMainStatus ivs-publish@check
-kill "$stage"
+kill -0 "$commands"
+systemctl stop "$unit"
+systemctl show --property=Result --property=ExecMainStatus "$unit"
+kill "$commands" "$stage"
 wait "$stage"
 ivs-stage report --require av events
 echo 'The unit publishes and stops in order.'
