@@ -678,14 +678,14 @@ fn a_pad_that_is_released_and_taken_again_leaves_nothing() {
 }
 
 #[test]
-fn playbins_audio_sink() {
+fn playbins_audio_sink_gets_raw_media() {
     let stage = stage();
     crate::harness::init();
     let folder = std::env::temp_dir().join(format!("ivswhipsink-playbin-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("sound.wav");
+    let file = folder.join("sound.ogg");
     let launch = format!(
-        "audiotestsrc num-buffers=400 ! wavenc ! filesink location={}",
+        "audiotestsrc num-buffers=400 ! vorbisenc ! oggmux ! filesink location={}",
         file.display()
     );
     let made = gst::parse::launch(&launch).unwrap();
@@ -695,12 +695,14 @@ fn playbins_audio_sink() {
     let end = bus.timed_pop_filtered(gst::ClockTime::from_seconds(20), &end);
     assert_eq!(end.unwrap().type_(), gst::MessageType::Eos);
     made.set_state(gst::State::Null).unwrap();
-    let whip = gst::ElementFactory::make("ivswhipsink").build().unwrap();
+    let sink = "queue ! audio/x-raw ! ivswhipsink name=whip";
+    let sink = gst::parse::bin_from_description(sink, true).unwrap();
+    let whip = sink.by_name("whip").unwrap();
     whip.set_property("whip-endpoint", stage.endpoint());
     whip.set_property("auth-token", stage.token());
     let playbin = gst::ElementFactory::make("playbin").build().unwrap();
     playbin.set_property("uri", format!("file://{}", file.display()));
-    playbin.set_property("audio-sink", &whip);
+    playbin.set_property("audio-sink", &sink);
     let mut publisher = Publisher::of(playbin.downcast().unwrap(), whip);
     publisher.play();
     publisher.wait_state("publishing");
