@@ -60,7 +60,7 @@ ELEMENTS ?= 1
 SEED ?=
 
 .PHONY: help demo test test-browser test-long soak bench-uplink system build fmt clippy lower doc tests \
-	demos deb test-deb test-matrix lint-packaging cookbook fuzz mutants
+	demos deb test-deb test-docs test-matrix lint-packaging cookbook fuzz mutants
 # The steps share one target directory and cargo uses every core by itself.
 .NOTPARALLEL:
 
@@ -79,6 +79,8 @@ help:
 	@echo 'make deb              the packages gstreamer1.0-ivs and ivs-stage, in target/debian'
 	@echo 'make test-deb         installs, tries and removes them in a fresh Debian 12 (as root;'
 	@echo '                      DEB_CACHE=… is where it keeps that)'
+	@echo 'make test-docs        the commands of README.md and docs/ as a new user runs them, in a fresh'
+	@echo '                      Debian 12 (as root; an hour at first, about a quarter later)'
 	@echo 'make test-matrix      the element with the GStreamer of Debian 12, 13 and sid (as root; about'
 	@echo '                      15 minutes; RELEASES=sid chooses, MATRIX_CACHE=… keeps them)'
 	@echo 'make cookbook         runs the recipes of docs/cookbook.md against a local stage'
@@ -112,7 +114,9 @@ lower: system
 	cargo test --locked $(LOWER) --lib -- --skip bandwidth::simulation
 	cargo test --locked $(LOWER) --doc
 
+# Each command in the documents is one that `make test-docs` runs or excuses.
 doc: system
+	scripts/documented_commands.py
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
 
 tests: system
@@ -159,6 +163,10 @@ test-deb: deb
 	@cargo cinstall --version >/dev/null 2>&1 || cargo install --locked cargo-c@0.10.24
 	packaging/test_packages.sh target/debian "$(DEB_CACHE)"
 	packaging/test_cinstall.sh
+
+test-docs: build
+	@scripts/system.sh mmdebstrap openssl pulseaudio-utils $(COOKBOOK_PACKAGES)
+	packaging/test_docs.sh "$(DEB_CACHE)" "$(COOKBOOK_PACKAGES)"
 
 test-matrix: system
 	@scripts/system.sh mmdebstrap

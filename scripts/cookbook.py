@@ -60,7 +60,7 @@ NGINX = """
 daemon off; master_process off; user root; pid {0}/nginx.pid; error_log {0}/nginx.log;
 load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
 events {{}}
-rtmp {{ server {{ listen 127.0.0.1:{1}; application live {{ live on; }} }} }}
+rtmp {{ access_log off; server {{ listen 127.0.0.1:{1}; application live {{ live on; }} }} }}
 """
 
 
