@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::local_estimation::LocalEstimation;
 use super::narrowing::{Narrowing, NetworkNews};
 use crate::element::bus_messages;
 use crate::element::input::{Encoder, EncoderError, MediaPad, Pacing};
@@ -10,10 +11,8 @@ use crate::element::peer::Peer;
 use crate::element::settings::BitrateSettings;
 use crate::element::signals::has_bitrate_handler;
 use crate::media::bandwidth::{
-    Allocation, ChangeCost, EncoderSteps, Estimation, Limits, NetworkStatus, Obedience,
-    PassThrough, Stream, TransportWide,
+    Allocation, ChangeCost, EncoderSteps, Limits, NetworkStatus, Obedience, PassThrough, Stream,
 };
-use crate::whip::Track;
 
 /// Time between two looks at the estimate: two bursts of the pacer; and on a wide network,
 /// where there is little to decide.
@@ -46,15 +45,6 @@ impl Follower {
             Self::Thinning => "thinning",
         }
     }
-}
-
-/// The estimation of a session, on the conductor's thread. It is apart from the
-/// [`BitrateControl`], since goog_cc's types can't be sent to another thread.
-#[derive(Default)]
-pub(super) struct LocalEstimation {
-    estimation: Option<Estimation>,
-    /// The number of the limits that it was made with.
-    number: u64,
 }
 
 /// The control of one session's video bit rate.
@@ -190,17 +180,7 @@ impl BitrateControl {
     }
 
     fn estimate(&mut self, local: &mut LocalEstimation) -> Option<Allocation> {
-        if local.number != self.number {
-            local.estimation = None;
-            local.number = self.number;
-        }
-        let estimation = local.estimation.get_or_insert_with(|| {
-            let transport_wide = match self.peer.transport_wide(Track::Video) {
-                Some(_) => TransportWide::Negotiated,
-                None => TransportWide::Refused,
-            };
-            Estimation::new(self.limits, self.peer.has_audio(), transport_wide)
-        });
+        let estimation = local.within(self.limits, self.number, &self.peer);
         let follows = self.follower() != Follower::Thinning;
         let incoming = self.pad.incoming_rate().filter(|_| !follows);
         estimation.set_stream(incoming.map(|bit_rate| Stream {

@@ -14,11 +14,12 @@ use std::time::Instant;
 
 use gst::prelude::*;
 
-use super::bitrate_control::{LocalEstimation, Told};
+use super::bitrate_control::Told;
 use super::conductor_message::Message;
 use super::element_state::{ElementState, RunHandle};
 use super::limit_warnings::LimitWarnings;
 use super::lineup::Lineup;
+use super::local_estimation::LocalEstimation;
 use super::pad_changes::{flushed, line_up};
 use super::run_state::{MediaSettings, Run, start_session};
 use super::run_view::{RunView, Stopped};

@@ -10,6 +10,7 @@ mod conductor_message;
 mod element_state;
 mod limit_warnings;
 mod lineup;
+mod local_estimation;
 mod narrowing;
 mod pad_changes;
 mod peer_opening;

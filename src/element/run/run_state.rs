@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
-use super::bitrate_control::{BitrateControl, LocalEstimation, Told};
+use super::bitrate_control::{BitrateControl, Told};
 use super::conductor_message::Message;
 use super::element_state::ElementState;
 use super::limit_warnings::LimitWarnings;
 use super::lineup::Lineup;
+use super::local_estimation::LocalEstimation;
 use super::run_statistics::RunStatistics;
 use super::run_view::RunView;
 use super::silent_pads::{Silence, SilentPads};
