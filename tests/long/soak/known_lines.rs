@@ -22,6 +22,8 @@ const OF_LOAD: &[&str] = &["frames a second, and IVS asks for"];
 const OF_GSTREAMER: &[&str] = &[
     // A query meets a pad of an element that starts or stops.
     ":src: could not send sticky events",
+    // A packet is on its way into nicesink when that stops.
+    ":sink, but it was not activated in push mode",
     // The pads behind the payloader flush when the pipeline stops.
     "rtphpay: Problem pushing SPS",
     "rtphpay: Problem pushing PPS",
