@@ -324,6 +324,24 @@ fn begin_late(publisher: &Publisher, is_early: impl Fn(u64) -> bool + Send + Syn
     });
 }
 
+#[test]
+fn a_gap_before_its_segment_holds_nothing() {
+    let stage = stage();
+    let launch = "audiotestsrc is-live=true ! opusenc ! rtpopuspay ! identity name=early ! whip. ";
+    let mut publisher = Publisher::to_stage(launch, &stage);
+    begin_late(&publisher, |_| false);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let early = publisher.pipeline.by_name("early").unwrap();
+    let early = early.static_pad("src").unwrap();
+    early.push_event(gst::event::Gap::new(
+        gst::ClockTime::from_seconds(40),
+        gst::ClockTime::SECOND,
+    ));
+    wait_for_more(&stage, Kind::Audio, 50);
+    assert_eq!(shifts(&mut publisher), []);
+}
+
 /// Such media have no running time, and most elements drop them or, in GStreamer 1.22, take
 /// it for zero.
 #[test]

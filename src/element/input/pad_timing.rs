@@ -163,8 +163,13 @@ impl PadTiming {
     fn running_time(&self, time: gst::ClockTime) -> Option<i64> {
         let segment = self.segment.lock();
         let segment = segment.unwrap_or_else(PoisonError::into_inner);
+        let segment = segment.as_ref()?;
+        // A gap may lie before its segment.
+        if Some(time) < segment.start() {
+            return None;
+        }
         // A timestamp from 292 years on is a negative one that was computed unsigned.
-        match segment.as_ref()?.to_running_time_full(time)? {
+        match segment.to_running_time_full(time)? {
             gst::Signed::Positive(time) => Some(time.nseconds().cast_signed()),
             gst::Signed::Negative(time) => Some(time.nseconds().cast_signed().wrapping_neg()),
         }
