@@ -12,7 +12,7 @@ RUNTIME := \
 PACKAGES := \
 	gcc libc6-dev libssl-dev pkg-config \
 	libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev \
-	$(RUNTIME) python3-gi gir1.2-gstreamer-1.0
+	$(RUNTIME) python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-rtsp-server-1.0
 
 # What the tests of the stage's page need besides.
 BROWSER := chromium
@@ -45,7 +45,7 @@ MATRIX_CACHE ?= target/matrix-cache
 
 # What the cookbook's stand-ins for cameras, servers and screens need.
 COOKBOOK_PACKAGES := \
-	gir1.2-gst-rtsp-server-1.0 libnginx-mod-rtmp nginx-core \
+	libnginx-mod-rtmp nginx-core \
 	xvfb pulseaudio gstreamer1.0-x gstreamer1.0-pulseaudio
 
 # What `make mutants` changes.

@@ -1,7 +1,9 @@
 //! The command lines of the manual, with stand-ins for devices, and the settings of raw
 //! media.
 
+use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
@@ -69,6 +71,79 @@ fn a_network_camera() {
     assert_eq!(video.size, Some((320, 240)));
     drop(publisher);
     camera.set_state(gst::State::Null).unwrap();
+}
+
+/// GStreamer's RTSP server with a camera. Prints its port.
+const RTSP_SERVER: &str = "
+import sys, gi
+gi.require_version('Gst', '1.0')
+gi.require_version('GstRtspServer', '1.0')
+from gi.repository import GLib, Gst, GstRtspServer
+Gst.init(None)
+server = GstRtspServer.RTSPServer(address='127.0.0.1', service='0')
+factory = GstRtspServer.RTSPMediaFactory(shared=True, launch=sys.argv[1])
+server.get_mount_points().add_factory('/stream', factory)
+server.attach(None)
+print(server.get_bound_port(), flush=True)
+GLib.MainLoop().run()
+";
+
+struct RtspServer(Child);
+
+impl RtspServer {
+    /// `None` where Python has no bindings for it.
+    fn start(camera: &str) -> Option<(Self, u16)> {
+        // Debian's, which finds Debian's bindings.
+        let mut server = Command::new("/usr/bin/python3")
+            .args(["-c", RTSP_SERVER, camera])
+            .stdout(Stdio::piped())
+            .spawn()
+            .ok()?;
+        let mut output = BufReader::new(server.stdout.take().unwrap());
+        let server = Self(server);
+        let mut port = String::new();
+        output.read_line(&mut port).unwrap();
+        Some((server, port.trim().parse().ok()?))
+    }
+}
+
+impl Drop for RtspServer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+#[allow(clippy::print_stdout)]
+fn a_network_camera_by_rtspsrc() {
+    init();
+    let camera = "( videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 \
+                  ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 \
+                  ! video/x-h264,profile=constrained-baseline ! rtph264pay name=pay0 \
+                  audiotestsrc is-live=true ! opusenc ! rtpopuspay name=pay1 )";
+    let Some((_server, port)) = RtspServer::start(camera) else {
+        println!("Python has no bindings of GStreamer's RTSP server, so rtspsrc is untried");
+        return;
+    };
+    for way in ["! rtph264depay ! h264parse !", "!"] {
+        let stage = stage();
+        let launch = format!(
+            "rtspsrc location=rtsp://127.0.0.1:{port}/stream latency=200 name=camera \
+             camera. ! application/x-rtp,media=video {way} whip. \
+             camera. ! application/x-rtp,media=audio ! whip. ivswhipsink name=whip"
+        );
+        let _publisher = publish(&launch, &stage);
+        // A session begins with the first pad of rtspsrc, and another one with the second.
+        let arrived = |sessions: &[SessionReport]| {
+            let session = sessions.last()?;
+            let video = session.section(Kind::Video)?;
+            let enough = decodable(video) >= 30 && session.packets(Kind::Audio) >= 50;
+            enough.then_some(video.size)
+        };
+        let size = stage.wait_for_sessions(BOUND, arrived);
+        assert_eq!(size, Some(Some((320, 240))), "{:#?}", stage.sessions());
+    }
 }
 
 #[test]
