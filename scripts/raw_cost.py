@@ -6,7 +6,7 @@ Build with `cargo build --release` first; on a busy machine the numbers mean not
 
 Where whipclientsink is installed (GST_PLUGIN_PATH is kept), its sound and picture are compared
 too, with its encoder as it comes and with the settings of this element's. That needs PyGObject,
-so use the system's Python.
+so use the system's Python. A busy machine makes fewer frames: compare CPU where they are equal.
 """
 
 import argparse
@@ -42,7 +42,7 @@ PIPELINES = {
 }
 BOTH = f"{PICTURE} ! whip.video_0 {SOUND} ! whip.audio_0"
 RIVAL = (
-    "whipclientsink name=whip start-bitrate=2500000 max-bitrate=2500000 stun-server= "
+    "whipclientsink name=whip start-bitrate=2500000 max-bitrate=2500000 stun-server='' "
     "video-caps=video/x-h264,profile=constrained-baseline audio-caps=audio/x-opus"
 )
 # With the settings of the encoder, if not its own.
@@ -101,8 +101,9 @@ def publish(pipeline, settings):
 
 
 def measure(built, command, seconds):
-    """Returns the CPU seconds of the publisher, and the milliseconds from PLAYING to the state
-    publishing, if it is told, and to the first media packet at the stage."""
+    """Returns the CPU seconds of the publisher, the frames that could be decoded at the stage, the
+    milliseconds from PLAYING to the state publishing, if it is told, and those from the POST to
+    the first media packet at the stage."""
     with (
         tempfile.TemporaryDirectory() as folder,
         local_stage(built, folder) as (stage, endpoint, token),
@@ -131,7 +132,9 @@ def measure(built, command, seconds):
     first = [event["after_ms"] for event in events if event["event"] == "first_packet"]
     if not first:
         raise SystemExit(f"{command} did not publish:\n{output}")
-    return cpu, (publishing or [None])[0], first[0]
+    sections = next(event["sections"] for event in events if event["event"] == "ended")
+    frames = sum(section["frames"]["decodable"] for section in sections if section["frames"])
+    return cpu, frames, (publishing or [None])[0], first[0]
 
 
 def main():
@@ -146,19 +149,21 @@ def main():
     if arguments.publish:
         return publish(arguments.publish, arguments.encoder)
     built = os.path.abspath(arguments.built)
-    has_rival = not subprocess.call(["gst-inspect-1.0", "--exists", "whipclientsink"])
+    # Its plugin has a lower version than GStreamer.
+    exists = ["gst-inspect-1.0", "--exists", "--atleast-version=0.0.0", "whipclientsink"]
+    has_rival = subprocess.call(exists) == 0
     rows = commands(has_rival)
     measured = {name: [] for name in rows if (arguments.only or "") in name}
     for _ in range(arguments.runs):
         for name, runs in measured.items():
             runs.append(measure(built, rows[name], arguments.seconds))
-    print("| what | CPU s | PLAYING to publishing ms | POST to first packet ms |")
-    print("| --- | --- | --- | --- |")
+    print("| what | CPU s | frames | PLAYING to publishing ms | POST to first packet ms |")
+    print("| --- | --- | --- | --- | --- |")
     for name, runs in measured.items():
-        cpu, publishing, first = zip(*runs)
+        cpu, frames, publishing, first = zip(*runs)
         told = "–" if None in publishing else f"{statistics.median(publishing):.0f}"
-        cpu, first = statistics.median(cpu), statistics.median(first)
-        print(f"| {name} | {cpu:.2f} | {told} | {first:.0f} |")
+        cpu, frames, first = (statistics.median(column) for column in (cpu, frames, first))
+        print(f"| {name} | {cpu:.2f} | {frames:.0f} | {told} | {first:.0f} |")
 
 
 if __name__ == "__main__":
