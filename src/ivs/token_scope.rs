@@ -133,7 +133,11 @@ fn parse_entry(entry: &str) -> Option<(String, Option<u16>)> {
         Some(rest) => ("*.", rest),
         None => ("", entry),
     };
-    if rest.contains(['/', '@', '?', '#', '*']) {
+    // `Url` takes a backslash for a slash, and skips line breaks and tabs: a port that
+    // ends in one would be none.
+    let is_foreign =
+        |letter: char| letter.is_whitespace() || letter.is_control() || "/\\@?#*".contains(letter);
+    if rest.contains(is_foreign) {
         return None;
     }
     // The port is parsed separately, because `Url` drops a scheme's default port.
@@ -314,6 +318,8 @@ mod tests {
             "u@b.example",
             "b.*.example",
             "b.example:port",
+            "b.example:8443\\x",
+            "b.example:84\t43",
         ] {
             let error = RedirectHosts::parse(&format!("a.example,{bad}")).unwrap_err();
             assert_eq!(error.entry, bad);
