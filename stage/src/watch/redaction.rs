@@ -6,7 +6,8 @@ const CUT: &str = "…";
 
 pub(crate) fn without_secrets(sdp: &str) -> String {
     let mut text = String::new();
-    for line in sdp.lines() {
+    // RFC 8866 5: a reader may take other ends of lines than CRLF.
+    for line in sdp.lines().flat_map(|line| line.split('\r')) {
         text.push_str(&redacted(line));
         text.push('\n');
     }
@@ -26,14 +27,16 @@ fn redacted(line: &str) -> String {
 
 /// A candidate can repeat the user fragment as an extension (RFC 8839 5.1).
 fn without_ufrag(line: &str) -> String {
-    let mut words: Vec<&str> = line.split(' ').collect();
-    let named = words
-        .iter()
-        .position(|word| word.eq_ignore_ascii_case("ufrag"));
-    if let Some(value) = named.and_then(|place| words.get_mut(place + 1)) {
-        *value = CUT;
-    }
-    words.join(" ")
+    let mut is_value = false;
+    let words = line.split(' ').map(|word| {
+        if word.is_empty() {
+            return word;
+        }
+        let is_cut = is_value;
+        is_value = !is_cut && word.eq_ignore_ascii_case("ufrag");
+        if is_cut { CUT } else { word }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -44,7 +47,9 @@ mod tests {
     fn credentials_are_cut_wherever_they_stand() {
         let sdp = "v=0\r\na=ice-ufrag:SECRET\r\n a=ICE-PWD:SECRET\r\nm=audio 9 X 0\r\n\
             a=crypto:1 AES inline:SECRET\r\na=fingerprint:sha-256 00:11\r\n\
-            a=candidate:1 1 udp 1 192.0.2.1 5 typ host generation 0 ufrag SECRET network-cost 1\r\n";
+            a=candidate:1 1 udp 1 192.0.2.1 5 typ host generation 0 ufrag SECRET network-cost 1\r\n\
+            a=candidate:1 1 udp 1 192.0.2.1 5 typ host ufrag  SECRET ufrag SECRET\r\n\
+            a=end-of-candidates\ra=ice-pwd:SECRET\n";
         let cut = without_secrets(sdp);
         assert!(!cut.contains("SECRET"), "{cut}");
         assert!(cut.contains("192.0.2.1 5 typ host generation 0 ufrag … network-cost 1\n"));
