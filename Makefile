@@ -185,7 +185,7 @@ cookbook: build
 fuzz: system
 	@scripts/system.sh g++
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz@0.13.2
-	@for target in answer reply token rtp h264 rtcp uplink stage; do \
+	@for target in answer reply token hosts rtp h264 rtcp uplink redaction stage; do \
 		mkdir -p fuzz/corpus/$$target && \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target \
 			$$(ls -d fuzz/seeds/* tests/fixtures/* | grep -E "/($$target|$${target}s|$${target%y}ies)$$") \

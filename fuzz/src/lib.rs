@@ -14,6 +14,8 @@
 mod answer;
 mod cursor;
 mod h264;
+mod hosts;
+mod redaction;
 mod reply;
 mod rtcp;
 mod rtp;
@@ -23,6 +25,8 @@ mod uplink;
 
 pub use answer::answer;
 pub use h264::h264;
+pub use hosts::hosts;
+pub use redaction::redaction;
 pub use reply::reply;
 pub use rtcp::rtcp;
 pub use rtp::rtp;

@@ -60,6 +60,16 @@ fn uplink() {
 }
 
 #[test]
+fn hosts() {
+    holds(invariants::hosts, "hosts");
+}
+
+#[test]
+fn redaction() {
+    holds(invariants::redaction, "redaction");
+}
+
+#[test]
 fn stage() {
     holds(invariants::stage, "stage");
 }
