@@ -406,6 +406,19 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_stopped_is_no_measure_any_more() {
+        for (stopped, count) in [(0, 41), (10_000, 4)] {
+            let mut budget = budget(None, 50);
+            (0..400).for_each(|sequence| budget.sent(sequence, SIZE, ms(1_000)));
+            let now = ms(1_000 + stopped);
+            (400..410).for_each(|sequence| budget.sent(sequence, SIZE, now));
+            let allowed = (0..410).filter(|sequence| budget.allows(*sequence, now));
+            // Half of 20 % of a second of it, or four packets.
+            assert_eq!(allowed.count(), count, "{stopped}");
+        }
+    }
+
+    #[test]
     fn without_a_target_the_stream_is_the_measure() {
         for bit_rate in [400_000, 2_500_000] {
             let alone = asked_five_times(&mut RetransmissionBudget::default(), bit_rate);

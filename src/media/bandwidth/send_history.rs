@@ -366,6 +366,16 @@ mod tests {
     }
 
     #[test]
+    fn packets_are_forgotten_after_ten_seconds() {
+        for (at, count) in [(10_000, 2), (10_001, 1)] {
+            let mut history = History::default();
+            send(&mut history, 1);
+            history.send(1000, PacketKind::Video, None, ms(at));
+            assert_eq!(history.packets.len(), count, "{at}");
+        }
+    }
+
+    #[test]
     fn received_packets_are_forgotten() {
         let mut history = History::default();
         send(&mut history, 100);

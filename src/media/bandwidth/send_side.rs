@@ -268,6 +268,42 @@ mod tests {
     }
 
     #[test]
+    fn queues_and_losses_count_while_it_shows_them() {
+        let mut it = estimator(TransportWide::Negotiated);
+        run(&mut it, 0, 3_000, true);
+        assert!(!it.queue_is_full() && !it.loses());
+        let late = (0..10).map(|number| PacketResult {
+            sequence: 296 + number / 2,
+            size: 1_000,
+            kind: PacketKind::Video,
+            probe: None,
+            sent_at: ms(2_960 + 5 * number),
+            received_at: Some(ms(2_960 + 5 * number + 125)),
+        });
+        it.feedback(&late.collect::<Vec<_>>(), ms(3_100));
+        assert!(it.queue_is_full() && it.loses());
+        let target = it.target().unwrap();
+        assert_eq!(it.pace(), Some(target / 100 * 90));
+        report(&mut it, 0.0, 5_101);
+        assert_eq!(it.kind(), FeedbackKind::ReceiverReports);
+        assert!(!it.queue_is_full() && !it.loses());
+    }
+
+    #[test]
+    fn a_frame_is_a_probe_and_leaves_faster() {
+        let mut it = estimator(TransportWide::Negotiated);
+        run(&mut it, 0, 1_000, true);
+        it.sent(SentPacket {
+            sequence: 100,
+            size: 1_000,
+            sent_at: ms(1_000),
+            frame: Some(1),
+        });
+        let target = it.target().unwrap();
+        assert_eq!(it.pace(), Some(target / 100 * 150));
+    }
+
+    #[test]
     fn its_absence_leaves_it_to_receiver_reports_and_back() {
         let mut it = estimator(TransportWide::Negotiated);
         run(&mut it, 0, 1_000, true);

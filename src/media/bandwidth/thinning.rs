@@ -429,6 +429,54 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_out_is_counted_until_a_whole_group_has_passed() {
+        let mut thinning = thinning(100_000);
+        assert!(thinning.passes(Some(FrameKind::Key), 14_000, seconds(0)));
+        assert!(thinning.passes(Some(FrameKind::Reference), 1_500, seconds(0)));
+        assert!(!thinning.is_active());
+        assert!(!thinning.passes(Some(FrameKind::Reference), 1_200, seconds(0)));
+        assert!(!thinning.passes(None, 300, seconds(0)));
+        let dropped = DroppedFrames {
+            frames: 1,
+            key_frames: 0,
+            packets: 2,
+            bytes: 1_500,
+        };
+        assert_eq!(thinning.dropped(), dropped);
+        assert!(thinning.is_active());
+        assert!(thinning.passes(Some(FrameKind::Key), 1_500, seconds(10)));
+        assert!(thinning.is_active());
+        assert!(thinning.passes(Some(FrameKind::Key), 1_500, seconds(20)));
+        assert!(!thinning.is_active());
+    }
+
+    #[test]
+    fn a_large_key_frame_takes_no_other_frame_with_it() {
+        let mut thinning = thinning(100_000);
+        // 1.4 s of the target, and 100 ms beside it.
+        assert!(thinning.passes(Some(FrameKind::Key), 17_500, seconds(0)));
+        let passes = [1_249, 2, 1].map(|size| {
+            let kind = Some(FrameKind::Reference);
+            thinning.passes(kind, size, seconds(0))
+        });
+        assert_eq!(passes, [true, true, false]);
+    }
+
+    #[test]
+    fn room_is_left_for_the_next_key_frame() {
+        let mut thinning = thinning(100_000);
+        for at in [0, 2] {
+            assert!(thinning.passes(Some(FrameKind::Key), 10_000, seconds(at)));
+        }
+        // 0.8 s of the target are due in 100 ms, and 1.2 s are the limit.
+        let at = Duration::from_millis(3_900);
+        for (size, passes) in [(6_250, true), (1, true), (1, false)] {
+            let kind = Some(FrameKind::Reference);
+            assert_eq!(thinning.passes(kind, size, at), passes, "{size}");
+        }
+    }
+
+    #[test]
     fn key_frames_alone_are_thinned_if_they_exceed_the_target() {
         // 195 kbit/s of key frames.
         let mut thinning = thinning(100_000);

@@ -202,6 +202,7 @@ impl Uplink {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::bandwidth::test_feedback::{feedback, received};
 
     const STREAMS: Streams = Streams {
         audio: Some(1),
@@ -247,6 +248,51 @@ mod tests {
         let seen = uplink.observe(None, ms(2));
         assert_eq!(seen.all.len(), 3, "{seen:?}");
         assert!(seen.audio > 0);
+    }
+
+    #[test]
+    fn only_video_packets_are_of_a_frame() {
+        let mut uplink = Uplink::new(STREAMS, 8_500_000);
+        uplink.observe(None, ms(0));
+        for ssrc in [1, 2, 9] {
+            uplink.leaves(&packet(ssrc, 7, 1000), ms(1));
+        }
+        let seen = uplink.observe(None, ms(2)).all.into_iter();
+        let frames: Vec<_> = seen
+            .map(|it| match it {
+                Observation::Sent(packet) => packet.frame,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(frames, [None, Some(1), None]);
+    }
+
+    #[test]
+    fn feedback_and_a_receivers_estimate_are_noted() {
+        let mut uplink = Uplink::new(STREAMS, 8_500_000);
+        uplink.observe(None, ms(0));
+        uplink.leaves(&packet(2, 7, 1000), ms(1));
+        uplink.observe(None, ms(2));
+        uplink.rtcp(&feedback(0, 1, &[received(4)]), ms(60));
+        let remb = [0x8f, 206, 0, 4, 0, 0, 0, 9, 0, 0, 0, 0];
+        uplink.rtcp(&[&remb, &b"REMB\x00\x00\x00\x05"[..]].concat(), ms(70));
+        let seen = uplink.observe(None, ms(80)).all;
+        let [Observation::Feedback(results, at), remb] = &seen[..] else {
+            panic!("{seen:?}");
+        };
+        assert_eq!((results.len(), results[0].sequence, *at), (1, 0, ms(60)));
+        assert!(matches!(remb, Observation::ReceiverEstimate(5, at) if *at == ms(70)));
+    }
+
+    #[test]
+    fn audio_with_its_headers_leaves_less_room_for_retransmissions() {
+        for (size, is_allowed) in [(136, true), (137, false)] {
+            // 10 kbit may leave at once.
+            let mut uplink = Uplink::new(STREAMS, 40_000);
+            uplink.leaves(&packet(2, 7, 500), ms(0));
+            uplink.leaves(&packet(1, 1, size), ms(0));
+            assert_eq!(uplink.allows_retransmission(7, ms(0)), is_allowed, "{size}");
+        }
     }
 
     #[test]
