@@ -60,6 +60,12 @@ mod tests {
     }
 
     #[test]
+    fn more_than_30_frames_a_second_need_level_3_2() {
+        let offered = [1, 30, 31, 60].map(own_profile_level_id);
+        assert_eq!(offered, ["42e01f", "42e01f", "42e020", "42e020"]);
+    }
+
+    #[test]
     fn no_rate_is_out_of_range() {
         let huge = PictureSize {
             width: u32::MAX,

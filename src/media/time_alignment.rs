@@ -453,15 +453,17 @@ mod tests {
 
     #[test]
     fn just_within_the_bounds_nothing_is_shifted() {
-        let shift = |is_live, off: i64| Scene::new(is_live).take(1, NOW + off).shift;
         for (is_live, off) in [
             (false, -TOLERANCE),
             (false, LONGEST_START),
             (true, TOLERANCE),
         ] {
-            assert_eq!(shift(is_live, off), 0, "{off}");
+            let mut scene = Scene::new(is_live);
+            assert_eq!(scene.take(1, NOW + off).shift, 0, "{off}");
+            assert_eq!(scene.news, []);
+            let mut scene = Scene::new(is_live);
             let beyond = off + off.signum();
-            assert_eq!(shift(is_live, beyond), -beyond, "{beyond}");
+            assert_eq!(scene.take(1, NOW + beyond).shift, -beyond, "{beyond}");
         }
     }
 
