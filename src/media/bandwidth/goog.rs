@@ -593,6 +593,30 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_that_arrives_faster_raises_it_at_once() {
+        let raised = |frame: Option<u32>| {
+            let mut it = sent(RateRange::new(RANGE.0, RANGE.1, RANGE.2), 1_000);
+            run(&mut it, 1_000, 3_000, |_| Some(25));
+            let before = it.target().unwrap();
+            let burst: Vec<_> = (0..6)
+                .map(|n| packet(300 + n, 3_000 + 2 * n, Some(25)))
+                .collect();
+            for packet in &burst {
+                it.sent(SentPacket {
+                    sequence: packet.sequence,
+                    size: packet.size,
+                    sent_at: packet.sent_at,
+                    frame,
+                });
+            }
+            it.feedback(&burst, ms(3_050));
+            it.target().unwrap() > before / 100 * 120
+        };
+        assert!(raised(Some(1)));
+        assert!(!raised(None));
+    }
+
+    #[test]
     fn a_far_ends_clock_that_was_set_is_no_queue() {
         let queue = |jump| {
             let mut it = estimator();
