@@ -163,6 +163,15 @@ mod tests {
     }
 
     #[test]
+    fn an_estimate_that_had_room_and_falls_by_far_is_too_low() {
+        let mut it = PassThrough::default();
+        let calm = status(0, false);
+        assert_eq!(it.thin(calm, 2_500_000, STREAM, second(0)), None);
+        let thinned = it.thin(calm, 1_200_000, STREAM, second(1));
+        assert_eq!(thinned, Some(1_200_000));
+    }
+
+    #[test]
     fn an_estimate_that_rises_by_less_than_a_tenth_is_low_for_long() {
         for (granted, thinned) in [(1_100_000, Some(1_100_000)), (1_100_001, None)] {
             let mut it = PassThrough::default();

@@ -231,6 +231,7 @@ mod tests {
             PacketKind::Retransmission,
         ];
         assert_eq!(all.map(|leaving| leaving.kind), kinds);
+        assert_eq!(all.map(|leaving| leaving.size), [1000 + WIRE_OVERHEAD; 3]);
         assert_eq!(all[0].size, 1038);
         assert_eq!(uplink.leaves(&[0x80], ms(1)), None);
     }
