@@ -11,7 +11,7 @@ use gstivs::element::{IvsWhipSink, SessionState};
 
 use crate::harness::{init, plugin_folder};
 
-fn page(name: &str) -> String {
+pub fn page(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("docs")
         .join(name);
@@ -20,7 +20,7 @@ fn page(name: &str) -> String {
 
 /// The cells of all table rows below this heading, up to the next one of a page. Without
 /// the tables' heads.
-fn rows(page: &str, heading: Option<&str>) -> Vec<Vec<String>> {
+pub fn rows(page: &str, heading: Option<&str>) -> Vec<Vec<String>> {
     let section = match heading {
         Some(heading) => {
             let start = page.find(&format!("\n{heading}\n")).unwrap();
@@ -45,7 +45,7 @@ fn rows(page: &str, heading: Option<&str>) -> Vec<Vec<String>> {
         .collect()
 }
 
-fn columns(rows: Vec<Vec<String>>, count: usize) -> BTreeSet<String> {
+pub fn columns(rows: Vec<Vec<String>>, count: usize) -> BTreeSet<String> {
     let rows = rows.into_iter();
     rows.map(|row| row[..count].join(" | ").trim_end().to_owned())
         .collect()

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use ivs_stage::{Kind, Rules, SectionReport, SessionReport, Stage};
 
+use crate::documented_messages;
+
 /// Limit of a wait: long enough for a loaded machine. No passing test waits this long.
 pub const BOUND: Duration = Duration::from_secs(20);
 
@@ -157,7 +159,7 @@ impl Publisher {
             let Some(message) = self.bus.timed_pop(left) else {
                 panic!("no {what} on the bus; seen: {:#?}", self.seen);
             };
-            self.seen.push(message.clone());
+            self.see(message.clone());
             if let Some(picked) = pick(&message) {
                 return picked;
             }
@@ -209,9 +211,14 @@ impl Publisher {
     /// All messages that were on the bus so far.
     pub fn messages(&mut self) -> &[gst::Message] {
         while let Some(message) = self.bus.pop() {
-            self.seen.push(message);
+            self.see(message);
         }
         &self.seen
+    }
+
+    fn see(&mut self, message: gst::Message) {
+        documented_messages::check(&message);
+        self.seen.push(message);
     }
 
     pub fn session_state(&self) -> String {

@@ -23,6 +23,7 @@ mod bad_settings;
 mod clean_log;
 mod descriptors;
 mod documentation;
+mod documented_messages;
 mod encoded;
 mod encoders;
 mod filler;
