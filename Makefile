@@ -151,7 +151,8 @@ bench-uplink: build
 deb: system
 	@scripts/system.sh dpkg-dev
 	@cargo deb --version >/dev/null 2>&1 || cargo install --locked cargo-deb@3.8.0
-	cargo build --release --locked -p gst-plugin-ivs -p ivs-stage --lib --bins
+	IVSWHIPSINK_DOC_URI=file:///usr/share/doc/gstreamer1.0-ivs/README.md \
+		cargo build --release --locked -p gst-plugin-ivs -p ivs-stage --lib --bins
 	packaging/debian_files.py gst-plugin-ivs gstreamer1.0-ivs target/packaging/gstreamer1.0-ivs
 	packaging/debian_files.py ivs-stage ivs-stage target/packaging/ivs-stage
 	rm -f target/debian/*.deb

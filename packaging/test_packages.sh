@@ -33,6 +33,8 @@ check_links() {
         count=$((count + 1))
     done < <(grep -roP --include='*.md' '\]\(\K(?!https:)[^)#]+' "$root/$documents")
     ((count > 100)) || fail "$documents has $count links."
+    page=$(inside gst-inspect-1.0 ivswhipsink | sed -n 's|^ *Doc-uri *file://||p')
+    [[ -f $root$page ]] || fail "gst-inspect-1.0 names the documentation '$page'."
     echo "test_packages: all $count links of /$documents lead to a file."
 }
 

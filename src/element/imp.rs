@@ -369,7 +369,7 @@ impl GstObjectImpl for IvsWhipSink {}
 impl ElementImpl for IvsWhipSink {
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
         static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            gst::subclass::ElementMetadata::new(
+            gst::subclass::ElementMetadata::with_additional(
                 "Amazon IVS Real-Time WHIP sink",
                 "Sink/Network/WebRTC",
                 "Publishes at most one audio and one video stream, raw, encoded or RTP, to an Amazon \
@@ -377,6 +377,7 @@ impl ElementImpl for IvsWhipSink {
                  sink_%u (either), audio_%u and video_%u, and set the participant token by \
                  auth-token, auth-token-file or the environment variable IVS_STAGE_TOKEN",
                 "The gst-plugin-ivs authors",
+                &documentation(),
             )
         });
         Some(&METADATA)
@@ -534,4 +535,12 @@ fn is_clocksync(child: &gst::Object) -> bool {
         .downcast_ref::<gst::Element>()
         .and_then(|element| element.factory());
     factory.is_some_and(|factory| factory.name() == "clocksync")
+}
+
+/// Where the documentation is installed, if the build says so: `gst-inspect-1.0` shows it.
+fn documentation() -> Vec<(&'static str, &'static str)> {
+    let uri = option_env!("IVSWHIPSINK_DOC_URI");
+    uri.map(|uri| (gst::ELEMENT_METADATA_DOC_URI.as_str(), uri))
+        .into_iter()
+        .collect()
 }

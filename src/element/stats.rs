@@ -25,8 +25,15 @@ pub(super) fn property() -> glib::ParamSpec {
     glib::ParamSpecBoxed::builder::<gst::Structure>(STATS)
         .nick("Statistics")
         .blurb(
-            "Times of the connect, traffic, the far end's reports, candidate pair, filler, limit \
-             violations and reconnects; read anew each time",
+            "A flat structure, read anew each time. Session: session-state, reconnects, \
+             publishing-time, video-filler, limits. How long its start took, in nanoseconds: \
+             offer-time, post-time, connect-time, total-time. What the network carries: \
+             bandwidth-estimate and target-bitrate in bit/s, bitrate-control, queue-delay, \
+             pacing-delay, frames-thinned. What the far end asked for again: retransmissions, \
+             key-frame-requests. ICE: local-candidate-*, remote-candidate-*. Each stream, with \
+             audio- or video- in front: packets, bytes, bit-rate, encoder, frames, key-frames, \
+             frame-rate, width, height, and as the far end reports them packets-lost, \
+             fraction-lost, jitter, round-trip-time",
         )
         .read_only()
         .build()

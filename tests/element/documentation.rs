@@ -222,6 +222,15 @@ fn the_statistics_tables_are_the_fields_of_stats() {
         }
     }
     assert!(session.len() > 20 && stream.len() > 10);
+    init();
+    let class = glib::object::ObjectClass::from_type(IvsWhipSink::static_type()).unwrap();
+    let property = class.find_property("stats").unwrap();
+    let blurb = property.blurb().unwrap();
+    let is_name = |word: &&str| word.contains('-') && !word.ends_with(['-', '*']);
+    for name in blurb.split([' ', ',', ':', '.']).filter(is_name) {
+        let name = format!("`{name}`");
+        assert!(session.contains(&name) || stream.contains(&name), "{name}");
+    }
     let page = page("statistics.md");
     let documented = |heading| columns(rows(&page, Some(heading)), 1);
     assert_eq!(documented("## Fields of the session"), session);
