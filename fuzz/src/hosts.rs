@@ -66,8 +66,16 @@ fn allows_what_it_names(entry: &str) {
         "{entry:?}"
     );
     let besides = match is_pattern {
-        true => [name.to_owned(), format!("x{name}"), format!("{name}.x")],
-        false => [format!("x.{name}"), format!("x{name}"), format!("{name}.x")],
+        true => [
+            name.to_owned(),
+            format!("x{name}"),
+            format!("{name}.beside"),
+        ],
+        false => [
+            format!("x.{name}"),
+            format!("x{name}"),
+            format!("{name}.beside"),
+        ],
     };
     for beside in besides {
         assert!(
