@@ -20,10 +20,10 @@ const DELETE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a lost session's DELETE is repeated while the server is out of reach. Servers
 /// end a session without media by themselves: the local stage after 50 s.
-const PATIENCE: Duration = Duration::from_secs(60);
+const REPEAT_FOR: Duration = Duration::from_secs(60);
 
 /// The pause before an unanswered DELETE is repeated.
-const BETWEEN_DELETES: Duration = Duration::from_secs(2);
+const REPEAT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long a stop waits for what is under way: the DELETE's limit and a little
 /// more. If a POST is answered later, its session is still deleted, in the
@@ -71,17 +71,17 @@ pub(super) async fn delete(
 
 /// Like [`delete`], for a session whose connection was lost while the driver goes on. The
 /// network that broke it breaks the DELETE too, so an unanswered one is repeated for
-/// [`PATIENCE`], or until the driver is over.
+/// [`REPEAT_FOR`], or until the driver is over.
 pub(super) async fn delete_lost(
     process: &'static Process,
     resource: Resource,
     token: SessionToken,
     mut over: watch::Receiver<bool>,
 ) -> Ended {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + REPEAT_FOR;
     loop {
         let ended = delete(process, &resource, &token).await;
-        let again = Instant::now() + BETWEEN_DELETES;
+        let again = Instant::now() + REPEAT_INTERVAL;
         if !matches!(ended, Ended::Unanswered(_)) || again >= until {
             return ended;
         }

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::config::Config;
 use super::connect_times::Stopwatch;
 use super::deletion::{EndReporter, Ended};
-use super::event::{Event, Input, PeerEvent};
+use super::event::{Event, Input, PeerEvent, Warning};
 use super::failure::{Cause, Failure, Phase};
+use super::http_io::SendError;
 use super::liveness::SilenceHistory;
 use super::panics::words;
 use super::process::Process;
@@ -155,6 +156,12 @@ impl Driver {
         }
     }
 
+    pub(super) fn warn_if_not_deleted(&mut self, ended: &Ended) {
+        if matches!(ended, Ended::Refused(_) | Ended::Unanswered(_)) {
+            self.emit(Event::Warning(Warning::NotDeleted(ended.clone())));
+        }
+    }
+
     pub(super) fn emit(&mut self, event: Event) {
         (self.emit)(event);
     }
@@ -169,7 +176,7 @@ impl Driver {
     }
 
     /// The next input. `None` if it was handled here (tokens, candidates) or
-    /// ignored (an older peer connection). When the owner has dropped its
+    /// ignored (an older peer connection, the end of a former session). When the owner has dropped its
     /// `Session`, this is a stop.
     pub(super) async fn poll_input(&mut self) -> Option<Input> {
         let input = tokio::select! {
@@ -177,6 +184,10 @@ impl Driver {
             Some(trickled) = self.trickles.join_next() => {
                 let trickled = trickled.unwrap_or_else(|error| Err(words(&error, TRICKLES)));
                 self.emit(Event::CandidatesSent(trickled));
+                return None;
+            }
+            Some(ended) = self.endings.join_next() => {
+                self.warn_if_not_deleted(&unless_panicked(ended));
                 return None;
             }
         };
@@ -198,6 +209,13 @@ impl Driver {
         }
         None
     }
+}
+
+/// How a session ended, also if its DELETE's task did not.
+pub(super) fn unless_panicked(ended: Result<Ended, JoinError>) -> Ended {
+    ended.unwrap_or_else(|error| {
+        Ended::Unanswered(SendError::Other(words(&error, "deletes the session")))
+    })
 }
 
 #[cfg(test)]

@@ -3,16 +3,14 @@
 
 use std::time::{Duration, SystemTime};
 
-use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until};
 
 use super::attempt::attempt;
 use super::deletion::{Ended, delete, delete_closed, delete_lost};
-use super::driver::{Driver, Outcome};
+use super::driver::{Driver, Outcome, unless_panicked};
 use super::event::{Event, Input, State, Warning};
 use super::failure::{Cause, Failure};
-use super::http_io::SendError;
-use super::panics::{caught, words};
+use super::panics::caught;
 use crate::ivs::FillerMode;
 use crate::whip::PostError;
 
@@ -59,7 +57,6 @@ impl Driver {
     /// Runs attempts until one fails; `None` if stopped.
     async fn attempts(&mut self) -> Option<Failure> {
         loop {
-            self.warn_of_failed_deletes();
             self.begin_attempt();
             self.emit(Event::MakeOffer {
                 peer: self.peer,
@@ -162,7 +159,7 @@ impl Driver {
         }
     }
 
-    /// Waits for every DELETE and returns the worst result.
+    /// Waits for every DELETE under way and returns the worst result.
     async fn end(&mut self) -> Ended {
         self.over.send_replace(true);
         let mut worst = Ended::NothingToDelete;
@@ -175,26 +172,6 @@ impl Driver {
         }
         worst
     }
-
-    /// Warns of DELETEs that have failed meanwhile.
-    fn warn_of_failed_deletes(&mut self) {
-        while let Some(ended) = self.endings.try_join_next() {
-            self.warn_if_not_deleted(&unless_panicked(ended));
-        }
-    }
-
-    fn warn_if_not_deleted(&mut self, ended: &Ended) {
-        if matches!(ended, Ended::Refused(_) | Ended::Unanswered(_)) {
-            self.emit(Event::Warning(Warning::NotDeleted(ended.clone())));
-        }
-    }
-}
-
-/// How a session ended, also if its DELETE's task did not.
-fn unless_panicked(ended: Result<Ended, JoinError>) -> Ended {
-    ended.unwrap_or_else(|error| {
-        Ended::Unanswered(SendError::Other(words(&error, "deletes the session")))
-    })
 }
 
 #[cfg(test)]

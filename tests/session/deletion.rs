@@ -135,11 +135,13 @@ fn of_a_lost_session_is_repeated_until_it_is_answered() {
         publisher.advance(Duration::from_secs(2));
         wait_for_deletes(&server, count);
     }
+    publisher.advance(Duration::from_secs(10));
     let (over, _) = publisher.stop();
     assert!(over);
-    let events = publisher.to_the_end();
-    assert_eq!(warnings(&events), []);
-    assert_eq!(ended(&events), Ended::Deleted(Deleted::Done));
+    assert_eq!(warnings(&publisher.to_the_end()), []);
+    let requests = server.requests();
+    let deletes = requests.iter().filter(|it| it.method == "DELETE");
+    assert_eq!(deletes.count(), 3);
 }
 
 #[test]
@@ -152,10 +154,20 @@ fn of_a_lost_session_is_given_up_after_a_minute() {
         wait_for_deletes(&server, count);
     }
     publisher.advance(Duration::from_secs(3));
-    publisher.stop();
+    // Told while the next session is under way.
+    let warning = publisher.until(|event| match event {
+        Event::Warning(warning) => Some(warning.clone()),
+        _ => None,
+    });
     let unanswered = Ended::Unanswered(SendError::Timeout);
-    let events = publisher.to_the_end();
-    assert_eq!(warnings(&events), [Warning::NotDeleted(unanswered)]);
+    assert_eq!(warning, Warning::NotDeleted(unanswered));
+    publisher.advance(Duration::from_secs(10));
+    let (over, _) = publisher.stop();
+    assert!(over);
+    assert_eq!(warnings(&publisher.to_the_end()), []);
+    let requests = server.requests();
+    let deletes = requests.iter().filter(|it| it.method == "DELETE");
+    assert_eq!(deletes.count(), 12);
 }
 
 #[test]
