@@ -88,7 +88,7 @@ impl Estimation {
     }
 
     /// Takes what has happened since the last call. Returns the division of what the
-    /// network carries; `None` without an estimate. To be called every 10 ms or so.
+    /// network carries; `None` without an estimate. To be called every 10 to 30 ms.
     pub fn take(&mut self, observations: Observations) -> Option<Allocation> {
         for observation in observations.all {
             match observation {

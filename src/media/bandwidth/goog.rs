@@ -43,6 +43,8 @@ const PACE: u64 = 115;
 const PACE_FULL: u64 = 90;
 /// The network counts as wide once nothing has limited the target for so long.
 const WIDE_AFTER: Duration = Duration::from_secs(5);
+/// Feedback comes several times a second, unless the network does not carry it.
+const MISSED_FEEDBACK: Duration = Duration::from_secs(1);
 /// No packet is larger, in bytes.
 const LARGEST_PACKET: usize = 65_535;
 
@@ -60,6 +62,8 @@ pub struct GoogEstimator {
     answered: u64,
     /// When the network limited the target last.
     limited: Duration,
+    /// When feedback came last.
+    fed: Duration,
     /// Missing packets of feedback that had no other.
     carried: Vec<GoogPacketResult>,
     /// What to add to the far end's clock, in µs.
@@ -85,6 +89,7 @@ impl GoogEstimator {
             target: range.start(),
             answered: range.start(),
             limited: Duration::ZERO,
+            fed: Duration::ZERO,
             carried: Vec::new(),
             clock_offset: None,
             probes: FrameProbes::new(),
@@ -236,7 +241,9 @@ impl GoogEstimator {
 
     fn notice_limits(&mut self) {
         let is_thinned = self.demand.is_some_and(|demand| demand.is_thinned);
-        if is_thinned || !self.has_enough() || self.loses() || self.queue_is_full() {
+        let is_silent = self.now.saturating_sub(self.fed) > MISSED_FEEDBACK;
+        let is_limited = is_thinned || is_silent || self.loses() || self.queue_is_full();
+        if is_limited || !self.has_enough() {
             self.limited = self.now;
         }
     }
@@ -300,6 +307,7 @@ impl BandwidthEstimator for GoogEstimator {
             ..TransportPacketsFeedback::default()
         };
         self.call(|controller| controller.on_transport_packets_feedback(report));
+        self.fed = now;
         self.answer(probed);
     }
 
@@ -470,21 +478,38 @@ mod tests {
         assert!(it.queue_delay() > Some(ms(100)));
     }
 
-    /// A packet of 1000 bytes each 10 ms is little, so there is demand for no more.
-    #[test]
-    fn it_is_wide_after_five_seconds_without_a_limit() {
+    /// An estimator for a stream that is less than it begins with.
+    fn estimator_of_little() -> GoogEstimator {
         let mut it = estimator();
         it.set_demand(Some(Demand {
             bit_rate: 800_000,
             is_thinned: false,
         }));
-        run(&mut it, 0, 4_900, |_| Some(25));
-        assert!(!it.is_wide());
-        run(&mut it, 4_900, 5_500, |_| Some(25));
+        it
+    }
+
+    #[test]
+    fn it_is_wide_after_five_seconds_without_a_limit() {
+        // A connection may take a while, and an estimator may begin late.
+        for begun in [0, 1_000_000] {
+            let mut it = estimator_of_little();
+            run(&mut it, begun, begun + 4_900, |_| Some(25));
+            assert!(!it.is_wide(), "{begun}");
+            run(&mut it, begun + 4_900, begun + 5_500, |_| Some(25));
+            assert!(it.is_wide(), "{begun}");
+            let queue = |at: u64| Some(25 + at.saturating_sub(begun + 5_500) / 5);
+            run(&mut it, begun + 5_500, begun + 7_500, queue);
+            assert!(!it.is_wide(), "{begun}");
+        }
+    }
+
+    #[test]
+    fn it_is_not_wide_without_feedback() {
+        let mut it = estimator_of_little();
+        run(&mut it, 0, 8_000, |_| Some(25));
+        it.tick(ms(8_800));
         assert!(it.is_wide());
-        run(&mut it, 5_500, 7_500, |at| {
-            Some(25 + at.saturating_sub(5_500) / 5)
-        });
+        it.tick(ms(9_100));
         assert!(!it.is_wide());
     }
 
