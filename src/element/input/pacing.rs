@@ -34,7 +34,8 @@ pub(super) struct PacedQueue {
 
 struct Queue {
     pacer: Pacer<Paced>,
-    /// Whether something is leaving. Only then does nothing else, so that the order stays.
+    /// Whether something is leaving. Until it has left, nothing else may, so that the order
+    /// stays.
     is_busy: bool,
     is_over: bool,
 }
@@ -250,9 +251,11 @@ mod tests {
     }
 
     fn set_pace(queue: &PacedQueue, pace: u64) {
+        // The usual longest queue would let all leave soon.
         queue.set(Pacing {
             pace: Some(pace),
-            ..Pacing::default()
+            longest_queue: Some(BOUND),
+            burst: None,
         });
     }
 
@@ -274,15 +277,15 @@ mod tests {
     #[test]
     fn packets_and_events_leave_in_order_and_at_a_pace() {
         let (queue, left) = queue();
-        // 1000 bytes with their headers are 80 ms.
-        set_pace(&queue, 100_000);
+        // 1000 bytes with their headers are 400 ms.
+        set_pace(&queue, 20_000);
         let before = Instant::now();
         assert_eq!(push(&queue, 2), 1);
         assert!(queue.push_event(gap()).is_none());
         assert_eq!(push(&queue, 1), 0);
         let kinds = (0..3).map(|_| matches!(left.recv_timeout(BOUND), Ok(Paced::Packet(_))));
         assert_eq!(kinds.collect::<Vec<_>>(), [true, false, true]);
-        assert!(before.elapsed() >= Duration::from_millis(150));
+        assert!(before.elapsed() >= Duration::from_millis(750));
         queue.end();
     }
 
@@ -302,12 +305,22 @@ mod tests {
         let leaving = queue.push(packets(1));
         assert!(leaving.is_some());
         assert_eq!(push(&queue, 2), 0);
-        assert!(left.recv_timeout(Duration::from_millis(50)).is_err());
+        let due = queue.due(&mut queue.lock(), queue.origin.elapsed());
+        assert!(due.is_none());
         drop(leaving);
         for _ in 0..2 {
             left.recv_timeout(BOUND).unwrap();
         }
         queue.end();
+    }
+
+    #[test]
+    fn nothing_leaves_behind_the_end() {
+        let (queue, left) = queue();
+        queue.end();
+        assert!(queue.push(packets(1)).is_none());
+        assert!(queue.push_event(gap()).is_none());
+        assert!(left.recv_timeout(BOUND).is_err());
     }
 
     #[test]
@@ -328,7 +341,6 @@ mod tests {
         set_pace(&queue, 1);
         assert_eq!(push(&queue, 10), 1);
         queue.end();
-        assert_eq!(push(&queue, 1), 0);
         // The thread has dropped the sender.
         while left.recv_timeout(BOUND).is_ok() {}
         assert_eq!(

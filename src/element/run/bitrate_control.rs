@@ -14,9 +14,10 @@ use crate::media::bandwidth::{
     Allocation, ChangeCost, EncoderSteps, Limits, NetworkStatus, Obedience, PassThrough, Stream,
 };
 
-/// Time between two looks at the estimate: two bursts of the pacer; and on a wide network,
-/// where there is little to decide.
+/// Time between two looks at the estimate: two bursts of the pacer.
 const TICK: Duration = Duration::from_millis(10);
+
+/// The same on a wide network, where there is little to decide.
 const WIDE_TICK: Duration = Duration::from_millis(30);
 
 /// Time between two looks for another encoder.

@@ -22,8 +22,6 @@ const OF_LOAD: &[&str] = &["frames a second, and IVS asks for"];
 const OF_GSTREAMER: &[&str] = &[
     // A query meets a pad of an element that starts or stops.
     ":src: could not send sticky events",
-    // A packet is on its way into nicesink when that stops.
-    ":sink, but it was not activated in push mode",
     // The pads behind the payloader flush when the pipeline stops.
     "rtphpay: Problem pushing SPS",
     "rtphpay: Problem pushing PPS",
@@ -41,5 +39,7 @@ const OF_GSTREAMER: &[&str] = &[
 pub(super) fn is_known(line: &str) -> bool {
     let has_one = |texts: &[&str]| texts.iter().any(|text| line.contains(text));
     let of_element = line.contains(" ivswhipsink whip: ");
-    has_one(OF_GSTREAMER) || of_element && (has_one(PLAYED) || has_one(OF_LOAD))
+    // A packet is on its way into nicesink when that stops.
+    let of_nicesink = line.contains(" basesink nicesink") && line.contains("not activated in push");
+    has_one(OF_GSTREAMER) || of_nicesink || of_element && (has_one(PLAYED) || has_one(OF_LOAD))
 }
