@@ -76,10 +76,10 @@
 //!
 //! | thread | what it does |
 //! | --- | --- |
-//! | streaming threads of upstream | note caps and EOS, align timestamps, insert metadata, pass or drop buffers, measure those that pass, send messages to the conductor |
+//! | streaming threads of upstream | note caps and EOS, align timestamps, insert metadata, pass or drop buffers, measure those that pass, push what is due to webrtcbin, send messages to the conductor |
 //! | application | sets properties, requests pads, queues metadata, changes states; in PAUSED→READY it closes the gates, shuts webrtcbin down and waits for the end of the session |
-//! | conductor, `ivswhipsink:run`, one from start to stop | owns the run: makes, calls and removes webrtcbin; opens and closes the gates; emits `webrtcbin-ready`; posts the session's messages; every 10 ms estimates the bandwidth, sets the encoder, notifies `target-bitrate` |
-//! | `ivswhipsink:rtp`, one for each video pad that is paced, up to its release or the stop | pushes the pad's packets and events to webrtcbin, each at its time |
+//! | conductor, `ivswhipsink:run`, one from start to stop | owns the run: makes, calls and removes webrtcbin; opens and closes the gates; emits `webrtcbin-ready`; posts the session's messages; every 10 ms, or 30 on a wide network, estimates the bandwidth, sets the encoder, notifies `target-bitrate` |
+//! | `ivswhipsink:rtp`, one for each video pad that is paced, up to its release or the stop | pushes the packets and events that had to wait to webrtcbin, each at its time |
 //! | `ivswhipsink:token`, one for each request | emits `request-token` |
 //! | threads of webrtcbin and libnice | report changes of the connection to the driver, count what arrives, number what leaves, read feedback, bound what is sent again |
 //! | driver, `ivswhipsink`, one per process | HTTP, timers, STUN checks; never blocks; reads token files on the runtime's blocking pool |
