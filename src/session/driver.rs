@@ -176,8 +176,8 @@ impl Driver {
     }
 
     /// The next input. `None` if it was handled here (tokens, candidates) or
-    /// ignored (an older peer connection, the end of a former session). When the owner has dropped its
-    /// `Session`, this is a stop.
+    /// ignored (an older peer connection, the end of a former session). When the owner
+    /// has dropped its `Session`, this is a stop.
     pub(super) async fn poll_input(&mut self) -> Option<Input> {
         let input = tokio::select! {
             input = self.inputs.recv() => input.unwrap_or(Input::Stop),

@@ -116,13 +116,28 @@ fn answering_from(answered: usize) -> Server {
     })
 }
 
-/// Waits for this many DELETEs.
-fn wait_for_deletes(server: &Server, count: usize) {
+fn deletes(requests: &[Request]) -> usize {
     let is_delete = |request: &&Request| request.method == "DELETE";
-    let found = server.wait_for(BOUND, |requests| {
-        (requests.iter().filter(is_delete).count() >= count).then_some(())
-    });
-    found.unwrap_or_else(|| panic!("{count} DELETEs"));
+    requests.iter().filter(is_delete).count()
+}
+
+/// Lets DELETEs time out and be sent again, until there are this many.
+fn repeat(publisher: &Publisher, server: &Server, count: usize) {
+    for count in 2..=count {
+        publisher.advance(Duration::from_secs(3));
+        publisher.advance(Duration::from_secs(2));
+        let found = server.wait_for(BOUND, |requests| (deletes(requests) >= count).then_some(()));
+        found.unwrap_or_else(|| panic!("{count} DELETEs"));
+    }
+}
+
+/// No DELETE and no warning follows, also at the stop.
+fn assert_no_more(publisher: &Publisher, server: &Server, count: usize) {
+    publisher.advance(Duration::from_secs(10));
+    let (over, _) = publisher.stop();
+    assert!(over);
+    assert_eq!(warnings(&publisher.to_the_end()), []);
+    assert_eq!(deletes(&server.requests()), count);
 }
 
 /// The outage that broke the session lasts longer than one DELETE.
@@ -130,29 +145,15 @@ fn wait_for_deletes(server: &Server, count: usize) {
 fn of_a_lost_session_is_repeated_until_it_is_answered() {
     let server = answering_from(2);
     let publisher = deleting_in_vain(&server);
-    for count in 2..=3 {
-        publisher.advance(Duration::from_secs(3));
-        publisher.advance(Duration::from_secs(2));
-        wait_for_deletes(&server, count);
-    }
-    publisher.advance(Duration::from_secs(10));
-    let (over, _) = publisher.stop();
-    assert!(over);
-    assert_eq!(warnings(&publisher.to_the_end()), []);
-    let requests = server.requests();
-    let deletes = requests.iter().filter(|it| it.method == "DELETE");
-    assert_eq!(deletes.count(), 3);
+    repeat(&publisher, &server, 3);
+    assert_no_more(&publisher, &server, 3);
 }
 
 #[test]
 fn of_a_lost_session_is_given_up_after_a_minute() {
     let server = answering_from(usize::MAX);
     let publisher = deleting_in_vain(&server);
-    for count in 2..=12 {
-        publisher.advance(Duration::from_secs(3));
-        publisher.advance(Duration::from_secs(2));
-        wait_for_deletes(&server, count);
-    }
+    repeat(&publisher, &server, 12);
     publisher.advance(Duration::from_secs(3));
     // Told while the next session is under way.
     let warning = publisher.until(|event| match event {
@@ -161,13 +162,7 @@ fn of_a_lost_session_is_given_up_after_a_minute() {
     });
     let unanswered = Ended::Unanswered(SendError::Timeout);
     assert_eq!(warning, Warning::NotDeleted(unanswered));
-    publisher.advance(Duration::from_secs(10));
-    let (over, _) = publisher.stop();
-    assert!(over);
-    assert_eq!(warnings(&publisher.to_the_end()), []);
-    let requests = server.requests();
-    let deletes = requests.iter().filter(|it| it.method == "DELETE");
-    assert_eq!(deletes.count(), 12);
+    assert_no_more(&publisher, &server, 12);
 }
 
 #[test]
