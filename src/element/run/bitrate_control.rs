@@ -162,8 +162,10 @@ impl BitrateControl {
 
     /// Time between two ticks.
     pub(super) fn interval(&self) -> Duration {
-        let burst = self.status.and_then(|status| status.burst);
-        burst.map_or(TICK, |_| WIDE_TICK)
+        match self.status.is_some_and(|status| status.is_wide) {
+            true => WIDE_TICK,
+            false => TICK,
+        }
     }
 
     /// Looks at the estimate. Returns whether target, follower or encoder have changed.
@@ -194,7 +196,7 @@ impl BitrateControl {
         self.pad.set_pacing(Pacing {
             pace: estimation.pace(),
             longest_queue: longest_queue.or(status.longest_queue()),
-            burst: status.burst,
+            burst: status.burst(),
         });
         self.status = Some(status);
         allocation

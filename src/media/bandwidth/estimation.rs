@@ -45,19 +45,31 @@ pub struct NetworkStatus {
     pub loses: bool,
     /// Whether a queue on the way has filled and not yet drained, if the feedback shows it.
     pub queue_is_full: bool,
-    /// See [`SendSideEstimator::burst`]. If there is one, the network is wide.
-    pub burst: Option<Duration>,
+    /// Whether it has carried all that there is to send for a while, if the feedback shows
+    /// it.
+    pub is_wide: bool,
 }
 
 /// The pacer's longest queue while one on the way is full. A picture that is late harms
 /// less than one that is lost, and sound with it.
 const LONGEST_QUEUE: Duration = Duration::from_secs(3);
 
+/// What leaves at once on a wide network, as time at the pace: a picture of 30 a second,
+/// unless it is a key frame.
+const BURST: Duration = Duration::from_millis(30);
+
 impl NetworkStatus {
     /// The pacer's longest queue, if it is not the usual one.
     #[must_use]
     pub fn longest_queue(self) -> Option<Duration> {
         self.queue_is_full.then_some(LONGEST_QUEUE)
+    }
+
+    /// What may leave at once after a pause, as time at the pace, if that is more than
+    /// usual. A narrow network needs smaller bursts.
+    #[must_use]
+    pub fn burst(self) -> Option<Duration> {
+        self.is_wide.then_some(BURST)
     }
 
     /// What the video of an encoder is thinned to, if it has to be. `granted` is what the
@@ -131,7 +143,7 @@ impl Estimation {
             feedback: self.estimator.kind(),
             loses: self.estimator.loses(),
             queue_is_full: self.estimator.queue_is_full(),
-            burst: self.estimator.burst(),
+            is_wide: self.estimator.is_wide(),
         }
     }
 }
@@ -192,7 +204,7 @@ mod tests {
             feedback: FeedbackKind::TransportWide,
             loses: false,
             queue_is_full,
-            burst: None,
+            is_wide: false,
         };
         let full = status(true);
         assert_eq!(full.longest_queue(), Some(LONGEST_QUEUE));

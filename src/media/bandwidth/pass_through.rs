@@ -101,7 +101,7 @@ mod tests {
             feedback: FeedbackKind::TransportWide,
             loses,
             queue_is_full: false,
-            burst: None,
+            is_wide: false,
         }
     }
 

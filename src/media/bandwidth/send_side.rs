@@ -13,10 +13,6 @@ const LONGEST_GAP: Duration = Duration::from_secs(2);
 /// about five seconds apart at most (RFC 3550 6.2).
 const FIRST_FEEDBACK: Duration = Duration::from_secs(10);
 
-/// What leaves at once on a wide network, as time at the pace: a picture of 30 a second,
-/// unless it is a key frame.
-const BURST: Duration = Duration::from_millis(30);
-
 /// What an estimate is based on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedbackKind {
@@ -114,12 +110,11 @@ impl SendSideEstimator {
         }
     }
 
-    /// What may leave at once after a pause, as time at the pace, if that is more than
-    /// usual. A narrow network needs smaller bursts.
+    /// Whether the network has carried all that there is to send for a while, if
+    /// transport-wide feedback shows it.
     #[must_use]
-    pub fn burst(&self) -> Option<Duration> {
-        let is_wide = self.kind == FeedbackKind::TransportWide && self.goog.is_wide();
-        is_wide.then_some(BURST)
+    pub fn is_wide(&self) -> bool {
+        self.kind == FeedbackKind::TransportWide && self.goog.is_wide()
     }
 
     fn is_recent(&self, at: Option<Duration>, time: Duration) -> bool {

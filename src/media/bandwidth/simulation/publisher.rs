@@ -140,7 +140,6 @@ impl Publisher {
         }
         if let Some(estimator) = &self.estimator {
             self.pacer.set_pace(estimator.pace());
-            self.pacer.set_burst(estimator.burst());
         }
         while self.audio_due <= now {
             self.audio_due += AUDIO.1;
@@ -232,11 +231,12 @@ impl Publisher {
             feedback: estimator.kind(),
             loses: estimator.loses(),
             queue_is_full: estimator.queue_is_full(),
-            burst: estimator.burst(),
+            is_wide: estimator.is_wide(),
         };
         let longest_queue = self.pass_through.longest_queue();
         self.pacer
             .set_longest_queue(longest_queue.or(status.longest_queue()));
+        self.pacer.set_burst(status.burst());
         let granted = allocation.encoder;
         if !self.thins {
             self.thinning.set_target(status.thins_encoder_to(granted));
