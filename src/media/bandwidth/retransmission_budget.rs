@@ -21,8 +21,12 @@ const SMALLEST_BURST: f64 = 4.0 * 1200.0 * 8.0;
 const PEAK: f64 = 0.25;
 
 /// A packet is not sent again sooner than this after the last time, nor within a round
-/// trip: the far end can't know yet whether the last one arrived.
-const SHORTEST_REPEAT: Duration = Duration::from_millis(100);
+/// trip: the far end can't know yet whether the last one arrived. str0m asks five times in
+/// 165 ms and then gives up, so with more than 60 ms it would get two answers, not three.
+const SHORTEST_REPEAT: Duration = Duration::from_millis(50);
+
+/// The same while no round trip is known.
+const UNKNOWN_REPEAT: Duration = Duration::from_millis(100);
 
 /// The age up to which a packet is sent again is three round trips, so that a
 /// retransmission that is lost too can be repeated, within these bounds. A player holds
@@ -43,7 +47,8 @@ const MAX_RATE: u64 = 1_000_000_000_000;
 ///
 /// - the packet is one of the last 1024, and at most three round trips old (at least
 ///   300 ms, at most 1 s),
-/// - it was not sent again within the last round trip, or 100 ms,
+/// - it was not sent again within the last round trip, or 50 ms, and 100 ms if the round
+///   trip is unknown,
 /// - retransmissions stay below 15 % of the target rate, of which half a second may be
 ///   used at once. Without a target it is 20 % of the stream's own rate,
 /// - all that leaves stays below the most that may be sent, a quarter of a second of it
@@ -199,13 +204,17 @@ impl RetransmissionBudget {
     fn is_useful(&self, sent: &Sent, now: Duration) -> bool {
         let useful_age = self.round_trip.saturating_mul(3);
         let useful_age = useful_age.clamp(MIN_USEFUL_AGE, MAX_USEFUL_AGE);
-        // A tenth off, because measured round trips vary.
-        let repeat = (self.round_trip / 10 * 9).max(SHORTEST_REPEAT);
         let young = now.saturating_sub(sent.at) <= useful_age;
-        young
-            && sent
-                .again
-                .is_none_or(|again| now.saturating_sub(again) >= repeat)
+        let may_repeat = |again| now.saturating_sub(again) >= self.repeat();
+        young && sent.again.is_none_or(may_repeat)
+    }
+
+    fn repeat(&self) -> Duration {
+        if self.round_trip.is_zero() {
+            return UNKNOWN_REPEAT;
+        }
+        // A tenth off, because measured round trips vary.
+        (self.round_trip / 10 * 9).max(SHORTEST_REPEAT)
     }
 
     /// Moves on to `now`.
@@ -300,7 +309,7 @@ mod tests {
 
     #[test]
     fn once_per_round_trip() {
-        for (round_trip, too_soon, in_time) in [(20, 99, 100), (200, 179, 180)] {
+        for (round_trip, too_soon, in_time) in [(0, 99, 100), (20, 49, 50), (200, 179, 180)] {
             let mut budget = budget(Some(1_000_000), round_trip);
             budget.sent(9, SIZE, ms(0));
             assert!(budget.allows(9, ms(50)));
@@ -314,6 +323,19 @@ mod tests {
                 }
             );
         }
+    }
+
+    /// As str0m does. At a round trip of 50 ms its third request can tell whether the
+    /// answer to the first one has arrived, and its fifth that to the third.
+    #[test]
+    fn a_far_end_that_asks_five_times_gets_three_answers() {
+        let mut budget = budget(Some(1_000_000), 50);
+        budget.sent(9, SIZE, ms(0));
+        let answers = (0..5).map(|time| budget.allows(9, ms(90 + 33 * time)));
+        assert_eq!(
+            answers.collect::<Vec<_>>(),
+            [true, false, true, false, true]
+        );
     }
 
     #[test]
