@@ -11,6 +11,7 @@ mod log_redaction;
 mod peer_connection;
 pub(super) mod plugin_preload;
 mod promises;
+mod transport_watch;
 mod uplink_tap;
 mod webrtc_stats;
 mod webrtcbin;

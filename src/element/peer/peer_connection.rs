@@ -6,8 +6,7 @@
 //!   so the offer is made on request ([`Peer::offer`]).
 //! - It writes the wrong fingerprint if the certificate is set from outside
 //!   ([`watch_children`]), so [`Offer::new`] corrects it.
-//! - It does not check the peer's certificate for a sender
-//!   ([`Inner::certificate_matches`]).
+//! - It does not check the peer's certificate for a sender ([`TransportWatch`]).
 //! - 1.22 stays connected to a dead peer, so [`watch_children`] counts the packets
 //!   that arrive.
 
@@ -16,18 +15,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use gst::prelude::*;
-use gst_webrtc::{
-    WebRTCDTLSTransport, WebRTCDTLSTransportState, WebRTCICEConnectionState,
-    WebRTCICEGatheringState, WebRTCRTPTransceiver, WebRTCSDPType, WebRTCSessionDescription,
-};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use gst_webrtc::{WebRTCRTPTransceiver, WebRTCSDPType, WebRTCSessionDescription};
 
 use super::black_source::Black;
 use super::element_removal::remove_element;
 use super::ice_server::{IceUrl, ice_url};
 use super::log_redaction::{SdpLogPause, limit_logs, limit_logs_of_turn};
 use super::promises::{Promises, Reply, description, structure};
+use super::transport_watch::{Tell, TransportWatch};
 use super::uplink_tap::UplinkTap;
 use super::webrtc_stats::{CandidatePair, candidate_pair, retransmissions, watch_session};
 use super::webrtcbin::{Assembled, Link, Source, assemble, make_webrtcbin, watch_children};
@@ -35,7 +30,6 @@ use crate::element::input::MediaPad;
 use crate::element::log::CAT;
 use crate::element::settings::IceSettings;
 use crate::ivs::{FillerMode, OfferedVideo};
-
 use crate::media::bandwidth::{ExtensionId, Observations, RetransmissionCount, Streams};
 use crate::media::{DtlsCertificate, RtcpReports};
 use crate::session::{Cause, PeerEvent};
@@ -68,9 +62,8 @@ struct Inner {
     links: Vec<Link>,
     /// The source of the filler's pictures, if the filler mode is `black`.
     black: Option<Black>,
-    /// The transceiver whose transport shows that media can flow. All sections share
-    /// the transport, but only a sending one is sure to report its state.
     sender: WebRTCRTPTransceiver,
+    watch: Arc<TransportWatch>,
     certificate: Arc<DtlsCertificate>,
     video: OfferedVideo,
     transport_wide: bool,
@@ -82,14 +75,13 @@ struct Inner {
     has_audio: bool,
     /// When [`Peer::new`] was called.
     begun: Instant,
-    tell: Box<dyn Fn(PeerEvent) + Send + Sync>,
+    tell: Tell,
     promises: Arc<Promises>,
     shared: Mutex<Shared>,
 }
 
 #[derive(Default)]
 struct Shared {
-    fingerprints: Vec<Fingerprint>,
     /// The local description, if it has to wait for the server's ICE servers.
     pending_local: Option<WebRTCSessionDescription>,
     /// The candidate pair in webrtcbin's last reply.
@@ -136,12 +128,14 @@ impl Peer {
             sender,
             black,
         } = assembled.inspect_err(|_| remove_element(&webrtcbin))?;
+        let tell: Tell = Arc::new(tell);
         let inner = Arc::new(Inner {
             number: parts.number,
             webrtcbin,
             links,
             black,
             sender,
+            watch: Arc::new(TransportWatch::new(tell.clone())),
             certificate,
             video: parts.video,
             transport_wide: parts.transport_wide,
@@ -154,7 +148,7 @@ impl Peer {
                 .iter()
                 .any(|source| source.format.track == Track::Audio),
             begun,
-            tell: Box::new(tell),
+            tell,
             promises: Arc::default(),
             shared: Mutex::default(),
         });
@@ -267,11 +261,8 @@ impl Peer {
         inner
             .uplink
             .set_extensions(|track| answer.transport_wide(track).and_then(ExtensionId::new));
-        let local = {
-            let mut shared = inner.lock();
-            shared.fingerprints = answer.fingerprints();
-            shared.pending_local.take()
-        };
+        inner.watch.set_fingerprints(answer.fingerprints());
+        let local = inner.lock().pending_local.take();
         if let Some(local) = local {
             inner.add_ice_servers(ice_servers);
             inner.set_local(&local);
@@ -366,7 +357,7 @@ impl Inner {
         }
         gst::debug!(CAT, obj = self.webrtcbin, "offer:\n{}", offer.redacted());
         // Before the local description is set: candidates come from then on.
-        self.watch()?;
+        self.watch.begin(&self.webrtcbin, &self.sender)?;
         if self.late_local {
             self.lock().pending_local = Some(description);
         } else {
@@ -404,99 +395,6 @@ impl Inner {
                 }
             }
         }
-    }
-
-    /// Connects the handlers that report on the connection. The transport exists
-    /// once the offer is made. Weak references, because webrtcbin holds the handlers.
-    fn watch(self: &Arc<Self>) -> Result<(), Cause> {
-        let transport = self.transport();
-        let transport =
-            transport.ok_or_else(|| Cause::Peer("webrtcbin made no transport".to_owned()))?;
-        let inner = Arc::downgrade(self);
-        transport.connect_state_notify(move |transport| {
-            if let Some(inner) = inner.upgrade() {
-                inner.dtls_changed(transport);
-            }
-        });
-        let inner = Arc::downgrade(self);
-        self.webrtcbin
-            .connect_notify(Some("ice-connection-state"), move |webrtcbin, _| {
-                let state: WebRTCICEConnectionState = webrtcbin.property("ice-connection-state");
-                if let Some(inner) = inner.upgrade()
-                    && state == WebRTCICEConnectionState::Failed
-                {
-                    let text = "ICE has no candidate pair that works".to_owned();
-                    inner.tell(PeerEvent::Broken(Cause::Lost(text)));
-                }
-            });
-        self.watch_gathering();
-        Ok(())
-    }
-
-    fn watch_gathering(self: &Arc<Self>) {
-        let inner = Arc::downgrade(self);
-        self.webrtcbin
-            .connect("on-ice-candidate", false, move |values| {
-                let section = values.get(1).and_then(|value| value.get::<u32>().ok());
-                let candidate = values.get(2).and_then(|value| value.get::<String>().ok());
-                // All sections are bundled with the first. From 1.24 on, an empty
-                // candidate follows the last one.
-                if let (Some(inner), Some(0), Some(candidate)) =
-                    (inner.upgrade(), section, candidate)
-                {
-                    inner.tell(match candidate.is_empty() {
-                        true => PeerEvent::GatheringComplete,
-                        false => PeerEvent::Candidate(candidate),
-                    });
-                }
-                None
-            });
-        let inner = Arc::downgrade(self);
-        self.webrtcbin
-            .connect_notify(Some("ice-gathering-state"), move |webrtcbin, _| {
-                let state: WebRTCICEGatheringState = webrtcbin.property("ice-gathering-state");
-                if let Some(inner) = inner.upgrade()
-                    && state == WebRTCICEGatheringState::Complete
-                {
-                    inner.tell(PeerEvent::GatheringComplete);
-                }
-            });
-    }
-
-    fn transport(&self) -> Option<WebRTCDTLSTransport> {
-        let sender = self
-            .sender
-            .property::<Option<gst_webrtc::WebRTCRTPSender>>("sender")?;
-        sender.property("transport")
-    }
-
-    fn dtls_changed(&self, transport: &WebRTCDTLSTransport) {
-        self.tell(match transport.state() {
-            WebRTCDTLSTransportState::Connected if self.certificate_matches(transport) => {
-                PeerEvent::Connected
-            }
-            WebRTCDTLSTransportState::Connected => PeerEvent::Broken(Cause::Certificate),
-            WebRTCDTLSTransportState::Failed => {
-                PeerEvent::Broken(Cause::Lost("the DTLS transport failed".to_owned()))
-            }
-            WebRTCDTLSTransportState::Closed => PeerEvent::Broken(Cause::Closed),
-            _ => return,
-        });
-    }
-
-    /// Whether the answer announced the certificate of the handshake (RFC 8122 6.2).
-    /// A certificate that can't be read counts as wrong.
-    fn certificate_matches(&self, transport: &WebRTCDTLSTransport) -> bool {
-        let Some(pem) = transport.remote_certificate() else {
-            return false;
-        };
-        let Ok(der) = CertificateDer::from_pem_slice(pem.as_bytes()) else {
-            return false;
-        };
-        self.lock()
-            .fingerprints
-            .iter()
-            .any(|fingerprint| fingerprint.matches(&der))
     }
 
     fn tell(&self, event: PeerEvent) {
