@@ -3,6 +3,9 @@
 use gstivs::ivs::{RedirectHosts, may_have_token};
 use url::Url;
 
+/// Where the redirects come from. Its own redirects need no entry.
+const FROM: &str = "from.invalid";
+
 /// The first line is the list, the second is where the server redirects to.
 pub fn hosts(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
@@ -28,9 +31,8 @@ pub fn hosts(data: &[u8]) {
 
 /// From a host whose redirects only the list can allow.
 fn is_allowed(to: &Url, hosts: &RedirectHosts) -> bool {
-    let from = Url::parse("https://from.invalid/").unwrap();
-    let is_allowed =
-        to.host_str() != Some("from.invalid") && may_have_token(&from, to, hosts).is_ok();
+    let from = Url::parse(&format!("https://{FROM}/")).unwrap();
+    let is_allowed = to.host_str() != Some(FROM) && may_have_token(&from, to, hosts).is_ok();
     assert!(!is_allowed || to.scheme() != "http", "{to}");
     is_allowed
 }
@@ -53,8 +55,9 @@ fn allows_what_it_names(entry: &str) {
     let other = port.map_or(1234, |port| port ^ 1);
     let prefix = if is_pattern { "x." } else { "" };
     // A label before an address makes no host, and one can make a name too long.
-    let is_host = Url::parse(&format!("https://{prefix}{name}")).is_ok();
-    let expected = is_host && !name.is_empty();
+    let url = Url::parse(&format!("https://{prefix}{name}"));
+    let is_another = url.is_ok_and(|url| url.host_str() != Some(FROM));
+    let expected = is_another && !name.is_empty();
     assert_eq!(
         is(format!("https://{prefix}{name}:{}/", port.unwrap_or(1234))),
         expected,

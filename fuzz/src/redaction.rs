@@ -48,13 +48,20 @@ pub fn redaction(data: &[u8]) {
 
 /// The word after each `ufrag` is a secret.
 fn candidate<'a>(line: &'a str, secrets: &mut Vec<&'a str>, others: &mut Vec<&'a str>) {
-    let mut is_secret = false;
-    for word in line.split(' ').filter(|word| !word.is_empty()) {
+    let (mut is_secret, mut told, mut end) = (false, 0, 0);
+    for word in line.split_inclusive(' ') {
+        let begin = end;
+        end += word.len();
+        let word = word.trim_end_matches(' ');
+        if word.is_empty() {
+            continue;
+        }
         if is_secret {
-            secrets.push(word)
-        } else {
-            others.push(word)
-        };
+            secrets.push(word);
+            others.push(&line[told..begin]);
+            told = begin + word.len();
+        }
         is_secret = !is_secret && word.eq_ignore_ascii_case("ufrag");
     }
+    others.push(&line[told..]);
 }
