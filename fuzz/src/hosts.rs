@@ -80,9 +80,11 @@ fn allows_what_it_names(entry: &str) {
             format!("{name}.beside"),
         ],
     };
+    let below = format!(".{name}");
     for beside in besides {
+        let is_named = is_pattern && beside.ends_with(&below);
         assert!(
-            !is(format!("https://{beside}:{}/", port.unwrap_or(1234))),
+            is_named || !is(format!("https://{beside}:{}/", port.unwrap_or(1234))),
             "{beside} by {entry:?}"
         );
     }
