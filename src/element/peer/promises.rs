@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gst_webrtc::WebRTCSessionDescription;
 
+use crate::element::log::CAT;
 use crate::session::Cause;
 
 /// A reply of webrtcbin, or why there is none.
@@ -22,8 +23,9 @@ pub(super) struct Promises {
 }
 
 /// Limit of the wait for replies before webrtcbin is taken down. They come within
-/// some milliseconds, and within a second on a machine that is overloaded many times.
-const REPLY_BOUND: Duration = Duration::from_secs(2);
+/// some milliseconds, and within a second on a machine that is overloaded many times. With
+/// two seconds one of 2000 sessions on such a machine left its descriptors.
+const REPLY_BOUND: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 struct Open {
@@ -71,6 +73,9 @@ impl Promises {
             let (mut open, _) = waited.unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut open.by_number)
         };
+        if !promises.is_empty() {
+            gst::warning!(CAT, "webrtcbin has not replied: it may leak its ICE agent");
+        }
         promises.values().for_each(gst::Promise::interrupt);
     }
 
