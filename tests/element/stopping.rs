@@ -1,8 +1,9 @@
 //! A stop at any moment is quick and leaves nothing on the stage.
 
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use gst::glib;
 use gst::prelude::*;
 use ivs_stage::{Happening, Rules, Stage};
 
@@ -170,4 +171,42 @@ fn last_pad_released_while_publishing() {
     released.recv_timeout(BOUND).unwrap();
     assert_empty(&stage);
     publisher.wait_state("waiting");
+}
+
+/// Takes until after the handshake's timer to be dropped.
+struct Slow(Sender<()>);
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        std::thread::sleep(Duration::from_millis(1_500));
+        let _ = self.0.send(());
+    }
+}
+
+/// GStreamer before 1.28.2 crashes if a timer of the handshake fires while dtlsdec is freed.
+#[test]
+fn while_a_timer_of_the_handshake_runs() {
+    let stage = stage();
+    let mut publisher = Publisher::to_stage(AUDIO, &stage);
+    let (sender, freed) = channel();
+    let signals = gst::Bus::new();
+    let bin = publisher.whip.downcast_ref::<gst::Bin>().unwrap();
+    bin.connect_deep_element_added(move |_, _, element| {
+        let factory = element.factory();
+        if factory.is_some_and(|factory| factory.name() == "dtlsdec") {
+            // Freed in the middle of what GObject frees with a dtlsdec.
+            let slow = Slow(sender.clone());
+            let closure = glib::RustClosure::new(move |_| {
+                let _ = &slow;
+                None
+            });
+            element.watch_closure(&closure);
+            signals.connect_closure("message", false, closure);
+        }
+    });
+    publisher.play();
+    publisher.wait_state("publishing");
+    // Its messages keep a dtlsdec.
+    drop(publisher);
+    freed.recv_timeout(BOUND).expect("dtlsdec is freed");
 }

@@ -5,6 +5,7 @@
 //! are handled in here.
 
 mod black_source;
+mod dtls_timers;
 mod element_removal;
 mod ice_server;
 mod log_redaction;

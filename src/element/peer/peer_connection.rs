@@ -7,6 +7,7 @@
 //! - It writes the wrong fingerprint if the certificate is set from outside
 //!   ([`watch_children`]), so [`Offer::new`] corrects it.
 //! - It does not check the peer's certificate for a sender ([`TransportWatch`]).
+//! - Its DTLS timers can crash it when it is freed ([`DtlsTimers`]).
 //! - 1.22 stays connected to a dead peer, so [`watch_children`] counts the packets
 //!   that arrive.
 
@@ -18,6 +19,7 @@ use gst::prelude::*;
 use gst_webrtc::{WebRTCRTPTransceiver, WebRTCSDPType, WebRTCSessionDescription};
 
 use super::black_source::Black;
+use super::dtls_timers::DtlsTimers;
 use super::element_removal::remove_element;
 use super::ice_server::{IceUrl, ice_url};
 use super::log_redaction::{SdpLogPause, limit_logs, limit_logs_of_turn};
@@ -65,6 +67,7 @@ struct Inner {
     sender: WebRTCRTPTransceiver,
     watch: Arc<TransportWatch>,
     certificate: Arc<DtlsCertificate>,
+    timers: Arc<DtlsTimers>,
     video: OfferedVideo,
     transport_wide: bool,
     late_local: bool,
@@ -107,11 +110,12 @@ impl Peer {
     ) -> Result<Self, glib::BoolError> {
         let begun = Instant::now();
         let certificate = Arc::new(parts.certificate);
+        let timers = Arc::new(DtlsTimers::new(begun));
         let heard = Arc::new(AtomicU64::new(0));
         let reports = Arc::new(Mutex::new(RtcpReports::default()));
         let uplink = Arc::new(uplink_tap(&parts.sources));
         let webrtcbin = make_webrtcbin(&parts.ice)?;
-        watch_children(&webrtcbin, &certificate, &heard, &uplink);
+        watch_children(&webrtcbin, &certificate, &timers, &heard, &uplink);
         watch_session(&webrtcbin, &reports, &uplink);
         ready(&webrtcbin)?;
         // It stays in PLAYING when the pipeline is paused: its ICE source is
@@ -135,8 +139,9 @@ impl Peer {
             links,
             black,
             sender,
-            watch: Arc::new(TransportWatch::new(tell.clone())),
+            watch: Arc::new(TransportWatch::new(tell.clone(), timers.clone())),
             certificate,
+            timers,
             video: parts.video,
             transport_wide: parts.transport_wide,
             late_local: parts.ice.use_link_headers,
@@ -319,6 +324,7 @@ impl Peer {
         }
         // webrtcbin first: a streaming thread can be inside it.
         remove_element(&self.inner.webrtcbin);
+        self.inner.timers.release();
         if let Some(black) = &self.inner.black {
             black.remove_element();
         }

@@ -10,6 +10,7 @@ use gst_webrtc::{
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::dtls_timers::DtlsTimers;
 use crate::session::{Cause, PeerEvent};
 use crate::whip::Fingerprint;
 
@@ -19,14 +20,16 @@ pub(super) type Tell = Arc<dyn Fn(PeerEvent) + Send + Sync>;
 /// the far end too, since webrtcbin does not for a sender.
 pub(super) struct TransportWatch {
     tell: Tell,
+    timers: Arc<DtlsTimers>,
     /// Those that the answer announced.
     fingerprints: Mutex<Vec<Fingerprint>>,
 }
 
 impl TransportWatch {
-    pub(super) fn new(tell: Tell) -> Self {
+    pub(super) fn new(tell: Tell, timers: Arc<DtlsTimers>) -> Self {
         Self {
             tell,
+            timers,
             fingerprints: Mutex::default(),
         }
     }
@@ -96,6 +99,9 @@ impl TransportWatch {
     }
 
     fn dtls_changed(&self, transport: &WebRTCDTLSTransport) {
+        if transport.state() == WebRTCDTLSTransportState::Connected {
+            self.timers.connected();
+        }
         (self.tell)(match transport.state() {
             WebRTCDTLSTransportState::Connected if self.certificate_matches(transport) => {
                 PeerEvent::Connected

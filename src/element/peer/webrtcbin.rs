@@ -7,6 +7,7 @@ use gst::prelude::*;
 use gst_webrtc::{WebRTCBundlePolicy, WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection};
 
 use super::black_source::Black;
+use super::dtls_timers::DtlsTimers;
 use super::log_redaction::{limit_logs, limit_logs_of_turn};
 use super::uplink_tap::UplinkTap;
 use super::webrtc_stats::bound_retransmissions;
@@ -71,15 +72,17 @@ fn set_up_ice_agent(webrtcbin: &gst::Element) {
     }
 }
 
-/// Sets our certificate for the DTLS handshake, counts the packets that arrive, and bounds
-/// what is sent again.
+/// Sets our certificate for the DTLS handshake, keeps what its timers need, counts the
+/// packets that arrive, and bounds what is sent again.
 pub(super) fn watch_children(
     webrtcbin: &gst::Element,
     certificate: &Arc<DtlsCertificate>,
+    timers: &Arc<DtlsTimers>,
     heard: &Arc<AtomicU64>,
     uplink: &Arc<UplinkTap>,
 ) {
-    let (certificate, heard, uplink) = (certificate.clone(), heard.clone(), uplink.clone());
+    let (certificate, timers) = (certificate.clone(), timers.clone());
+    let (heard, uplink) = (heard.clone(), uplink.clone());
     let Some(bin) = webrtcbin.dynamic_cast_ref::<gst::Bin>() else {
         return;
     };
@@ -89,6 +92,7 @@ pub(super) fn watch_children(
         };
         match factory.name().as_str() {
             "dtlssrtpdec" => element.set_property("pem", certificate.pem()),
+            "dtlsdec" => timers.keep(element),
             // Its log category does not exist before the first srtpenc.
             "srtpenc" => limit_logs(element),
             "nicesrc" => count_arrivals(element, &heard),
