@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use gstivs::media::bandwidth::{ExtensionId, set_transport_sequence};
-use gstivs::media::{AudioMeter, Moment, Place, RtpHeader, RtpStream, VideoMeter};
+use gstivs::media::{AudioMeter, Missing, Moment, Place, RtpHeader, RtpStream, VideoMeter};
 use rtp_types::RtpPacket;
 
 use super::cursor::Cursor;
@@ -54,7 +54,12 @@ fn no_number_leaves_twice(mut steps: Cursor<'_>) {
             of_source.clear();
         }
         if is_skip {
-            stream.skip(header, at);
+            let missing = if step & 1 == 0 {
+                Missing::LeftOut
+            } else {
+                Missing::Lost
+            };
+            stream.skip(header, at, missing);
             continue;
         }
         // A packet of our own, and then the one that it belongs to.

@@ -32,7 +32,7 @@ pub use parameter_sets::{FrameStart, ParameterSets};
 pub use picture_size::{FittedPicture, PictureSize, SideBounds};
 pub use picture_steps::{PictureStep, PictureSteps};
 pub use rtcp_reports::{Report, RtcpReports};
-pub use rtp_stream::{Moment, Place, RtpHeader, RtpStream};
+pub use rtp_stream::{Missing, Moment, Place, RtpHeader, RtpStream};
 pub use sei::{ByteRate, FirstSlice, user_data_unit};
 pub use sps::Sps;
 pub use stream_meter::{AudioMeter, BFrames, VideoMeter};

@@ -2,7 +2,8 @@
 //!
 //! In: the headers of packets as they come. Out: the sequence numbers and timestamps
 //! with which they leave. A source is an SSRC whose numbers go on; a change of source
-//! leaves no gap in the numbers, and a gap upstream stays a gap of the same size.
+//! leaves no gap in the numbers, and a gap upstream stays a gap of the same size. What is
+//! left out makes none, unless something that followed it has left before.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -68,6 +69,15 @@ pub struct Place {
     pub timestamp: u32,
 }
 
+/// What is missing between two packets that are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Packets that would have been left out too: they make no gap.
+    LeftOut,
+    /// Packets that were lost: they stay a gap.
+    Lost,
+}
+
 /// An outgoing stream, in constant memory and constant time per packet.
 #[derive(Clone, Debug)]
 pub struct RtpStream {
@@ -88,8 +98,8 @@ struct Source {
     sequence: u16,
     timestamp: u32,
     at: Moment,
-    /// Whether the newest packet was skipped.
-    skipped: bool,
+    /// The newest packet that has left. All behind it that came were left out.
+    placed: u16,
     timestamp_offset: u32,
     /// Changes of the offset between incoming and outgoing numbers, oldest first; never
     /// empty.
@@ -141,9 +151,10 @@ impl RtpStream {
         let source = self.source.as_mut()?;
         let sequence = source.number(header.sequence)?;
         if source.is_newest(header.sequence) {
-            source.advance(header, at, false);
+            source.advance(header, at);
             self.next_sequence = sequence.wrapping_add(1);
         }
+        source.left(header.sequence);
         let timestamp = header.timestamp.wrapping_add(source.timestamp_offset);
         if self
             .newest
@@ -157,8 +168,9 @@ impl RtpStream {
         })
     }
 
-    /// Leaves out a packet of the source: those after it close up.
-    pub fn skip(&mut self, header: RtpHeader, at: Moment) {
+    /// Leaves out a packet of the source: those after it close up. `missing` is what is
+    /// missing ahead of it, if the packet before was left out too.
+    pub fn skip(&mut self, header: RtpHeader, at: Moment, missing: Missing) {
         if !self.continues(header, at) {
             return;
         }
@@ -166,25 +178,27 @@ impl RtpStream {
             return;
         };
         if !source.is_newest(header.sequence) {
+            if source.close_up_over(header.sequence) {
+                self.next_sequence = self.next_sequence.wrapping_sub(1);
+            }
             return;
         }
-        // What is missing between two skipped packets would have been skipped too.
         let lost = header
             .sequence
             .wrapping_sub(source.sequence)
             .wrapping_sub(1);
-        let lost = if source.skipped { 0 } else { lost };
-        if source.skipped {
+        if source.skips() && (lost == 0 || missing == Missing::LeftOut) {
             source.segments.pop_back();
+        } else {
+            self.next_sequence = self.next_sequence.wrapping_add(lost);
         }
         let from = header.sequence.wrapping_add(1);
-        self.next_sequence = self.next_sequence.wrapping_add(lost);
         source.begin_segment(Segment {
             from,
             offset: self.next_sequence.wrapping_sub(from),
             first: self.next_sequence,
         });
-        source.advance(header, at, true);
+        source.advance(header, at);
     }
 
     /// Makes room for a packet of our own before one of the source, which is to be placed
@@ -223,7 +237,7 @@ impl RtpStream {
             sequence: header.sequence.wrapping_sub(1),
             timestamp: header.timestamp,
             at,
-            skipped: false,
+            placed: header.sequence.wrapping_sub(1),
             timestamp_offset: timestamp.wrapping_sub(header.timestamp),
             segments: VecDeque::from([Segment {
                 from: header.sequence,
@@ -260,10 +274,48 @@ impl Source {
         ahead != 0 && ahead <= MAX_DROPOUT
     }
 
-    fn advance(&mut self, header: RtpHeader, at: Moment, skipped: bool) {
-        self.forget_before(header.sequence.wrapping_sub(REMEMBERED));
-        (self.sequence, self.timestamp) = (header.sequence, header.timestamp);
-        (self.at, self.skipped) = (at, skipped);
+    /// Whether the newest packet was left out.
+    fn skips(&self) -> bool {
+        self.sequence != self.placed
+    }
+
+    fn advance(&mut self, header: RtpHeader, at: Moment) {
+        let oldest = header.sequence.wrapping_sub(REMEMBERED);
+        self.forget_before(oldest);
+        (self.sequence, self.timestamp, self.at) = (header.sequence, header.timestamp, at);
+        self.left(oldest);
+    }
+
+    fn left(&mut self, sequence: u16) {
+        if is_ahead_16(sequence, self.placed) {
+            self.placed = sequence;
+        }
+    }
+
+    /// Closes up over a late packet that is left out. Returns whether it had a place, and
+    /// nothing that followed it has left.
+    fn close_up_over(&mut self, sequence: u16) -> bool {
+        let number = self.number(sequence);
+        let Some(number) = number.filter(|_| is_ahead_16(sequence, self.placed)) else {
+            return false;
+        };
+        let is_from = |segment: &Segment| !is_ahead_16(segment.from, sequence);
+        let after = self.segments.partition_point(is_from);
+        for segment in self.segments.range_mut(after..) {
+            segment.offset = segment.offset.wrapping_sub(1);
+            segment.first = segment.first.wrapping_sub(1);
+        }
+        let from = sequence.wrapping_add(1);
+        let segment = Segment {
+            from,
+            offset: number.wrapping_sub(from),
+            first: number,
+        };
+        self.segments.insert(after, segment);
+        if self.segments.len() > MAX_SEGMENTS {
+            self.segments.pop_front();
+        }
+        true
     }
 
     /// The outgoing number of an incoming one. `None` if numbers closed up over its place.
@@ -399,7 +451,14 @@ mod tests {
         fn skip(&mut self, sequence: u16) {
             let at = self.tick();
             let header = self.header(sequence);
-            self.stream.skip(header, at);
+            self.stream.skip(header, at, Missing::LeftOut);
+        }
+
+        /// Leaves out a packet, with which nothing else is.
+        fn skip_padding(&mut self, sequence: u16) {
+            let at = self.tick();
+            let header = self.header(sequence);
+            self.stream.skip(header, at, Missing::Lost);
         }
 
         fn insert(&mut self, before: u16) -> Option<i16> {
@@ -582,6 +641,62 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lost_between_padding_stays_a_gap() {
+        let mut upstream = Upstream::new();
+        assert_eq!(upstream.send(10), Some(0));
+        upstream.skip_padding(11);
+        upstream.skip_padding(13);
+        assert_eq!(upstream.send(12), Some(1), "late");
+        upstream.skip_padding(15);
+        upstream.skip_padding(16);
+        assert_eq!(upstream.send(17), Some(3), "14 is missing");
+        assert_eq!(upstream.send(14), Some(2));
+    }
+
+    #[test]
+    fn padding_that_comes_late_closes_up_before_what_has_not_left() {
+        let mut upstream = Upstream::new();
+        assert_eq!(upstream.send(10), Some(0));
+        upstream.skip_padding(15);
+        upstream.skip_padding(13);
+        upstream.skip_padding(13);
+        upstream.skip_padding(12);
+        assert_eq!(upstream.send(11), Some(1));
+        assert_eq!(upstream.send(16), Some(3));
+        assert_eq!(upstream.send(14), Some(2));
+        // The place of 17 is a gap once 18 has left.
+        assert_eq!(upstream.send(18), Some(5));
+        upstream.skip_padding(17);
+        assert_eq!(upstream.send(19), Some(6));
+        // So is that of 20, behind the padding that is late.
+        upstream.skip_padding(23);
+        assert_eq!(upstream.send(21), Some(8));
+        upstream.skip_padding(20);
+        upstream.skip_padding(22);
+        assert_eq!(upstream.send(24), Some(9));
+    }
+
+    /// A sender that probes with padding, over a way that changes its order.
+    #[test]
+    fn padding_in_any_order_makes_no_gap() {
+        let mut random = crate::random::Random::new(11);
+        let mut upstream = Upstream::new();
+        let mut sequence = 0u16;
+        let mut number = 0i16;
+        for _ in 0..20_000 {
+            assert_eq!(upstream.send(sequence), Some(number));
+            let mut padding: Vec<u16> = (1..=random.below(8) as u16).collect();
+            let count = padding.len() as u16;
+            while !padding.is_empty() {
+                let next = padding.swap_remove(random.below(padding.len()));
+                upstream.skip_padding(sequence.wrapping_add(next));
+            }
+            sequence = sequence.wrapping_add(count).wrapping_add(1);
+            number = number.wrapping_add(1);
+        }
+    }
+
+    #[test]
     fn an_own_packet_takes_a_number_of_its_own() {
         let mut upstream = Upstream::new();
         assert_eq!(upstream.insert(10), Some(0), "before the first");
@@ -630,7 +745,7 @@ mod tests {
             let at = upstream.tick();
             let header = upstream.header(sequence);
             match random.below(10) {
-                0 => upstream.stream.skip(header, at),
+                0 => upstream.stream.skip(header, at, Missing::LeftOut),
                 1 => {
                     upstream.ssrc = upstream.ssrc.wrapping_add(1);
                     sequence = random.below(65_536) as u16;

@@ -7,7 +7,9 @@ use rtp_types::{RtpPacket, RtpPacketBuilder};
 use super::gate::Gate;
 use super::stream_format::StreamFormat;
 use crate::media::bandwidth::{DroppedFrames, ExtensionId, Thinning, transport_sequence_block};
-use crate::media::{AudioMeter, FrameStart, Moment, ParameterSets, Place, RtpHeader, RtpStream};
+use crate::media::{
+    AudioMeter, FrameStart, Missing, Moment, ParameterSets, Place, RtpHeader, RtpStream,
+};
 use crate::whip::Track;
 
 /// A pad's outgoing stream, from its first caps to the next ones of another codec.
@@ -162,7 +164,7 @@ impl Outgoing {
         let header = RtpHeader::from(packet);
         // Padding, which keeps a way open or probes it. A decoder has no use for it.
         if packet.payload().is_empty() {
-            self.stream.skip(header, at);
+            self.stream.skip(header, at, Missing::Lost);
             return;
         }
         passage.has_media = true;
@@ -204,7 +206,7 @@ impl Outgoing {
         let header = RtpHeader::from(packet);
         self.skip_preamble_of_others(header);
         if self.preamble.len() >= MAX_PREAMBLE {
-            self.skip_preamble();
+            self.skip_preamble(Missing::Lost);
         }
         self.preamble.push(Held {
             header,
@@ -225,6 +227,8 @@ impl Outgoing {
         at: Moment,
         packets: &mut Vec<gst::Buffer>,
     ) -> bool {
+        self.skip_preamble_of_others(header);
+        let missing = self.missing_ahead_of(frame);
         let Some(thinning) = self.thinning.as_mut().filter(|_| self.sets.is_some()) else {
             return true;
         };
@@ -232,14 +236,23 @@ impl Outgoing {
         let size = packet.payload_len() + held.sum::<usize>();
         let fits = thinning.passes(frame.kind, size, at.arrival);
         self.dropped = thinning.dropped();
-        self.skip_preamble_of_others(header);
         if fits {
             self.release_preamble(packets);
         } else {
-            self.skip_preamble();
-            self.stream.skip(header, at);
+            self.skip_preamble(missing);
+            self.stream.skip(header, at, missing);
         }
         fits
+    }
+
+    /// What is missing between a packet of this frame and another one that was left out. A
+    /// whole frame may have been to leave.
+    fn missing_ahead_of(&self, frame: FrameStart) -> Missing {
+        let is_broken = self.thinning.as_ref().is_some_and(Thinning::is_broken);
+        match is_broken || frame.kind.is_none() {
+            true => Missing::LeftOut,
+            false => Missing::Lost,
+        }
     }
 
     fn release_preamble(&mut self, packets: &mut Vec<gst::Buffer>) {
@@ -255,13 +268,13 @@ impl Outgoing {
     fn skip_preamble_of_others(&mut self, header: RtpHeader) {
         let first = self.preamble.first();
         if first.is_some_and(|held| held.header.timestamp != header.timestamp) {
-            self.skip_preamble();
+            self.skip_preamble(Missing::Lost);
         }
     }
 
-    fn skip_preamble(&mut self) {
+    fn skip_preamble(&mut self, missing: Missing) {
         for held in std::mem::take(&mut self.preamble) {
-            self.stream.skip(held.header, held.at);
+            self.stream.skip(held.header, held.at, missing);
         }
     }
 
@@ -381,6 +394,15 @@ mod tests {
         }
     }
 
+    /// A source whose frames are left out from the second on, and the number of its first.
+    fn thinned() -> (Source, u16) {
+        let mut source = Source::new();
+        source.send(0, SETS);
+        source.outgoing.set_thinning(Some(1));
+        let key = source.send(0, KEY);
+        (source, key[0].sequence)
+    }
+
     /// A packet that left.
     #[derive(Debug, PartialEq)]
     struct Left {
@@ -390,9 +412,16 @@ mod tests {
         payload: Vec<u8>,
     }
 
+    /// The numbers of what leaves, counted from `last`.
+    fn numbers(left: &[Left], last: u16) -> Vec<u16> {
+        let numbers = left.iter().map(|left| left.sequence.wrapping_sub(last));
+        numbers.collect()
+    }
+
     const KEY: &[u8] = &[0x65, 0x88];
-    const SETS: &[u8] = &[0x78, 0, 4, 0x67, 0x42, 0xe0, 0x1f, 0, 2, 0x68, 0xce];
+    const SETS: &[u8] = &[0x78, 0, 5, 0x67, 0x42, 0xe0, 0x1f, 0x8c, 0, 2, 0x68, 0xce];
     const MESSAGE: &[u8] = &[6, 5, 17];
+    const FRAME: &[u8] = &[0x41, 0x9a];
 
     #[test]
     fn what_is_ahead_of_a_frame_shares_its_fate_while_frames_are_left_out() {
@@ -440,6 +469,42 @@ mod tests {
         assert_eq!(source.send(1, &[]), []);
         let next = source.send(1, &[0x41, 0x9a]);
         assert_eq!(next[0].sequence, key[0].sequence.wrapping_add(1));
+    }
+
+    #[test]
+    fn padding_ahead_of_a_frame_makes_no_gap_whatever_becomes_of_the_frame() {
+        let (mut source, last) = thinned();
+        for frame in 2..5 {
+            assert_eq!(source.send(frame, MESSAGE), []);
+            assert_eq!(source.send(frame - 1, &[]), []);
+            assert_eq!(source.send(frame, FRAME), []);
+        }
+        source.outgoing.set_thinning(None);
+        source.send(5, MESSAGE);
+        source.send(4, &[]);
+        // The message, the sets and the key frame.
+        assert_eq!(numbers(&source.send(5, KEY), last), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_frame_that_is_lost_between_two_that_are_left_out_stays_a_gap() {
+        let (mut source, last) = thinned();
+        let disposable = &[0x01, 0x9e];
+        assert_eq!(source.send(2, disposable), []);
+        source.sequence += 1;
+        assert_eq!(source.send(4, disposable), []);
+        source.outgoing.set_thinning(None);
+        assert_eq!(numbers(&source.send(5, FRAME), last), [2]);
+    }
+
+    #[test]
+    fn what_is_lost_of_a_group_that_is_left_out_makes_no_gap() {
+        let (mut source, last) = thinned();
+        assert_eq!(source.send(2, FRAME), []);
+        source.sequence += 3;
+        assert_eq!(source.send(5, FRAME), []);
+        source.outgoing.set_thinning(None);
+        assert_eq!(numbers(&source.send(6, KEY), last), [1, 2]);
     }
 
     #[test]

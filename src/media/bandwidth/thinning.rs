@@ -135,6 +135,11 @@ impl Thinning {
         self.misses_frame || self.missed_frame
     }
 
+    /// Whether all is left out up to the next key frame.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
     /// What was left out so far.
     pub fn dropped(&self) -> DroppedFrames {
         self.dropped
