@@ -108,6 +108,18 @@ impl ParameterSets {
         }
     }
 
+    /// The timestamp of the frame at this time.
+    pub fn timestamp(&self) -> Option<u32> {
+        self.frame.timestamp
+    }
+
+    /// Reads the payload of a packet that comes late, in another frame than its own. Returns
+    /// whether it has a slice.
+    pub fn late_packet(&mut self, payload: &[u8]) -> bool {
+        units(payload).for_each(|unit| self.keep(unit));
+        PayloadStart::read(payload).slice
+    }
+
     /// Payloads that hold all sets, in order. Empty as long as one kind is missing.
     pub fn payloads(&self) -> Vec<Vec<u8>> {
         if self.sequence.is_empty() || self.picture.is_empty() {

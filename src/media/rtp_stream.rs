@@ -168,6 +168,12 @@ impl RtpStream {
         })
     }
 
+    /// Whether a packet of the source comes behind one that followed it.
+    pub fn is_late(&self, header: RtpHeader, at: Moment) -> bool {
+        let source = self.source.as_ref();
+        self.continues(header, at) && source.is_some_and(|it| !it.is_newest(header.sequence))
+    }
+
     /// Leaves out a packet of the source: those after it close up. `missing` is what is
     /// missing ahead of it, if the packet before was left out too.
     pub fn skip(&mut self, header: RtpHeader, at: Moment, missing: Missing) {

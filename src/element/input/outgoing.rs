@@ -23,6 +23,8 @@ pub(super) struct Outgoing {
     incoming: AudioMeter,
     thinning: Option<Thinning>,
     dropped: DroppedFrames,
+    /// The timestamp of the latest frame, if it was left out.
+    left_out: Option<u32>,
     /// Packets ahead of the one that tells whether their frame is left out.
     preamble: Vec<Held>,
     /// By which packets carry their transport-wide numbers.
@@ -47,6 +49,10 @@ pub(super) struct Passage {
 /// How many packets may be ahead of a frame's first slice.
 const MAX_PREAMBLE: usize = 16;
 
+/// How far a packet may be behind those that are held to be a late one of their source
+/// (RFC 3550 A.1: `MAX_MISORDER`).
+const MOST_LATE: u16 = 100;
+
 /// A packet that waits for the fate of its frame.
 struct Held {
     header: RtpHeader,
@@ -67,6 +73,7 @@ impl Outgoing {
             incoming: AudioMeter::default(),
             thinning: None,
             dropped: DroppedFrames::default(),
+            left_out: None,
             preamble: Vec::new(),
             extension: None,
             format: format.clone(),
@@ -168,6 +175,10 @@ impl Outgoing {
             return;
         }
         passage.has_media = true;
+        if self.is_of_earlier_frame(header, at) {
+            self.pass_late(packet, buffer, at, gate, passage);
+            return;
+        }
         // Also while the gate is closed, since the sets may come only once.
         let frame = self.frame_start(packet, buffer);
         passage.awaits_key_frame |= self.format.track == Track::Video
@@ -217,6 +228,42 @@ impl Outgoing {
         true
     }
 
+    /// Whether a packet comes behind one of a later frame.
+    fn is_of_earlier_frame(&self, header: RtpHeader, at: Moment) -> bool {
+        let of_now = self.sets.as_ref().and_then(ParameterSets::timestamp);
+        let behind = |held: &Held| held.header.sequence.wrapping_sub(header.sequence);
+        let is_behind_held = self.preamble.first().is_some_and(|held| {
+            held.header.ssrc == header.ssrc && (1..=MOST_LATE).contains(&behind(held))
+        });
+        of_now.is_some_and(|of_now| of_now != header.timestamp)
+            && (is_behind_held || self.stream.is_late(header, at))
+    }
+
+    /// Passes a packet of an earlier frame, whose fate it shares. For the later one it is as
+    /// if it had not come.
+    fn pass_late(
+        &mut self,
+        packet: &RtpPacket<'_>,
+        buffer: &gst::BufferRef,
+        at: Moment,
+        gate: &Gate,
+        passage: &mut Passage,
+    ) {
+        let header = RtpHeader::from(packet);
+        let sets = self.sets.as_mut();
+        let has_slice = sets.is_none_or(|sets| sets.late_packet(packet.payload()));
+        if !gate.passes(|| false) {
+            return;
+        }
+        if self.left_out == Some(header.timestamp) {
+            self.stream.skip(header, at, Missing::LeftOut);
+        } else if let Some(place) = self.stream.place(header, at) {
+            let marker = packet.marker_bit() && has_slice;
+            let packet = self.packet(buffer, place, marker, packet.payload());
+            passage.packets.extend(packet);
+        }
+    }
+
     /// Whether thinning lets a packet leave. One that does not leaves no gap. What was held
     /// of its frame leaves ahead of it.
     fn fits(
@@ -236,6 +283,7 @@ impl Outgoing {
         let size = packet.payload_len() + held.sum::<usize>();
         let fits = thinning.passes(frame.kind, size, at.arrival);
         self.dropped = thinning.dropped();
+        self.left_out = (!fits).then_some(header.timestamp);
         if fits {
             self.release_preamble(packets);
         } else {
@@ -364,13 +412,17 @@ mod tests {
             }
         }
 
-        /// Sends a packet of a frame, with a marker. Returns what leaves.
+        /// Sends the next packet, one of a frame, with a marker. Returns what leaves.
         fn send(&mut self, frame: u32, payload: &[u8]) -> Vec<Left> {
             self.sequence += 1;
+            self.send_as(self.sequence, frame, payload)
+        }
+
+        fn send_as(&mut self, sequence: u16, frame: u32, payload: &[u8]) -> Vec<Left> {
             let packet = RtpPacketBuilder::<_, &[u8]>::new()
                 .payload_type(96)
                 .ssrc(1)
-                .sequence_number(self.sequence)
+                .sequence_number(sequence)
                 .timestamp(frame * 3000)
                 .marker_bit(true)
                 .payload(payload);
@@ -422,6 +474,10 @@ mod tests {
     const SETS: &[u8] = &[0x78, 0, 5, 0x67, 0x42, 0xe0, 0x1f, 0x8c, 0, 2, 0x68, 0xce];
     const MESSAGE: &[u8] = &[6, 5, 17];
     const FRAME: &[u8] = &[0x41, 0x9a];
+    /// A frame in three packets.
+    const BEGIN: &[u8] = &[0x5c, 0x81, 0x9a];
+    const INSIDE: &[u8] = &[0x5c, 0x01, 0x9a];
+    const END: &[u8] = &[0x5c, 0x41, 0x9a];
 
     #[test]
     fn what_is_ahead_of_a_frame_shares_its_fate_while_frames_are_left_out() {
@@ -505,6 +561,46 @@ mod tests {
         assert_eq!(source.send(5, FRAME), []);
         source.outgoing.set_thinning(None);
         assert_eq!(numbers(&source.send(6, KEY), last), [1, 2]);
+    }
+
+    /// It would begin that frame anew, whose slices would have parameter sets among them.
+    #[test]
+    fn a_late_packet_of_the_frame_before_is_nothing_to_the_frame_it_comes_in() {
+        let mut source = Source::new();
+        source.send(0, SETS);
+        let last = source.send(0, KEY)[0].sequence;
+        assert_eq!(numbers(&source.send(1, BEGIN), last), [1]);
+        source.sequence += 1;
+        assert_eq!(numbers(&source.send(1, END), last), [3]);
+        assert_eq!(numbers(&source.send(2, KEY), last), [4, 5]);
+        let late = source.send_as(4, 1, INSIDE);
+        assert_eq!(numbers(&late, last), [2]);
+        assert_eq!(numbers(&source.send(2, KEY), last), [6], "its second slice");
+    }
+
+    #[test]
+    fn a_late_packet_costs_nothing_that_is_held() {
+        let (mut source, last) = thinned();
+        source.outgoing.set_thinning(None);
+        assert_eq!(numbers(&source.send(2, BEGIN), last), [1]);
+        source.sequence += 1;
+        assert_eq!(source.send(3, MESSAGE), []);
+        let late = source.send_as(source.sequence - 1, 2, END);
+        assert_eq!(numbers(&late, last), [2]);
+        assert!(late[0].marker);
+        assert_eq!(numbers(&source.send(3, FRAME), last), [3, 4]);
+    }
+
+    #[test]
+    fn a_late_packet_of_a_frame_that_is_left_out_is_left_out_too() {
+        let (mut source, last) = thinned();
+        source.sequence += 1;
+        assert_eq!(source.send(2, END), []);
+        source.outgoing.set_thinning(None);
+        assert_eq!(source.send(3, MESSAGE), []);
+        let late = source.send_as(source.sequence - 2, 2, INSIDE);
+        assert_eq!(late, []);
+        assert_eq!(numbers(&source.send(3, KEY), last), [1, 2, 3]);
     }
 
     #[test]
