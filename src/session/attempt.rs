@@ -8,7 +8,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 
 use super::connect_times::Stopwatch;
-use super::deletion::{Ended, delete};
+use super::deletion::{Ended, delete_until_over};
 use super::driver::{Driver, Outcome};
 use super::event::{Event, Input, PeerEvent, State};
 use super::failure::{Cause, Failure, Phase};
@@ -206,7 +206,7 @@ fn settle(
 }
 
 fn delete_once_posted(driver: &mut Driver, posting: Posting) {
-    let process = driver.process;
+    let (process, over) = (driver.process, driver.over.subscribe());
     let ending = async move {
         let established = match posting.await {
             Ok(Some(Ok(established))) => established,
@@ -214,7 +214,7 @@ fn delete_once_posted(driver: &mut Driver, posting: Posting) {
             Err(error) => return Ended::Unanswered(SendError::Other(words(&error, POSTS))),
         };
         match established.created.resource {
-            Some(resource) => delete(process, &resource, &established.token).await,
+            Some(resource) => delete_until_over(process, resource, established.token, over).await,
             None => Ended::NothingToDelete,
         }
     };

@@ -18,7 +18,7 @@ use crate::whip::{DeleteError, Deleted, Resource, Token, read_delete};
 /// connection to a distant region.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a lost session's DELETE is repeated while the server is out of reach. Servers
+/// How long a session's DELETE is repeated while the server is out of reach. Servers
 /// end a session without media by themselves: the local stage after 50 s.
 const REPEAT_FOR: Duration = Duration::from_secs(60);
 
@@ -51,11 +51,7 @@ pub enum Ended {
 }
 
 /// Ends a session on its server. [`DELETE_TIMEOUT`] is the limit for all of it.
-pub(super) async fn delete(
-    process: &'static Process,
-    resource: &Resource,
-    token: &SessionToken,
-) -> Ended {
+async fn delete(process: &'static Process, resource: &Resource, token: &SessionToken) -> Ended {
     let deadline = Instant::now() + DELETE_TIMEOUT;
     // Servers that mind whose session it is know it by the token that made it.
     let ended = delete_with(process, resource, token.used(), deadline).await;
@@ -69,10 +65,10 @@ pub(super) async fn delete(
     }
 }
 
-/// Like [`delete`], for a session whose connection was lost while the driver goes on. The
-/// network that broke it breaks the DELETE too, so an unanswered one is repeated for
-/// [`REPEAT_FOR`], or until the driver is over.
-pub(super) async fn delete_lost(
+/// Like [`delete`], for a session that no longer publishes. While the driver goes on, an
+/// unanswered DELETE is repeated for [`REPEAT_FOR`]: the network that broke a session or kept
+/// a POST waiting breaks the DELETE too. Once the driver is over, it is sent once.
+pub(super) async fn delete_until_over(
     process: &'static Process,
     resource: Resource,
     token: SessionToken,

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep_until};
 
 use super::attempt::attempt;
-use super::deletion::{Ended, delete, delete_closed, delete_lost};
+use super::deletion::{Ended, delete_closed, delete_until_over};
 use super::driver::{Driver, Outcome, unless_panicked};
 use super::event::{Event, Input, State, Warning};
 use super::failure::{Cause, Failure};
@@ -93,15 +93,15 @@ impl Driver {
         let outcome = outcome.unwrap_or_else(|panicked| self.failed(Cause::Panicked(panicked)));
         if let Some((resource, token)) = self.session.take() {
             let (process, over) = (self.process, self.over.subscribe());
-            let cause = match &outcome {
-                Outcome::Failed(failure) => Some(failure.cause.clone()),
+            let failure = match &outcome {
+                Outcome::Failed(failure) => Some(failure),
                 Outcome::Stopped | Outcome::Replaced => None,
             };
+            let is_closed = failure.is_some_and(|failure| matches!(failure.cause, Cause::Closed));
             let ending = async move {
-                match cause {
-                    Some(Cause::Closed) => delete_closed(process, resource, token).await,
-                    Some(_) => delete_lost(process, resource, token, over).await,
-                    None => delete(process, &resource, &token).await,
+                match is_closed {
+                    true => delete_closed(process, resource, token).await,
+                    false => delete_until_over(process, resource, token, over).await,
                 }
             };
             let end_reporter = self.end_reporter.clone();

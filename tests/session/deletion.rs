@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gstivs::ivs::TokenDenied;
-use gstivs::session::{Cause, Config, Ended, Event, Retries, SendError, State, Warning};
+use gstivs::session::{Cause, Config, Ended, Event, Input, Retries, SendError, State, Warning};
 use gstivs::whip::{DeleteError, Deleted};
 use http::StatusCode;
 
-use crate::common::{Action, Reply, Request, Server, created};
+use crate::common::{Action, Gate, Reply, Request, Server, created};
 use crate::publisher::{
     BOUND, PROMPT, Publisher, UNANSWERED, broken, config, config_without_token, connected, ended,
     given, names, offer, wait_for_driver, warnings, whip_server,
@@ -88,9 +88,8 @@ fn behind_a_connection_that_broke_a_refusal_is_a_warning() {
     );
 }
 
-/// A publisher that keeps trying, whose clock is paused. It has lost its session, whose
-/// first DELETE has no reply.
-fn deleting_in_vain(server: &Server) -> Publisher {
+/// A publisher that keeps trying, whose clock is paused.
+fn publishing(server: &Server) -> Publisher {
     let publisher = Publisher::paused(Config {
         retries: Retries::Default,
         ..config(&server.url("/"))
@@ -99,21 +98,39 @@ fn deleting_in_vain(server: &Server) -> Publisher {
     publisher.answer();
     publisher.tell(connected());
     publisher.until(|event| matches!(event, Event::State(State::Publishing)).then_some(()));
+    publisher
+}
+
+/// The same. It has lost its session, whose first DELETE has no reply.
+fn deleting_in_vain(server: &Server) -> Publisher {
+    let publisher = publishing(server);
     publisher.tell(broken(Cause::Lost("nothing was received".to_owned())));
+    wait_for_delete(server);
+    publisher
+}
+
+fn wait_for_delete(server: &Server) {
     server
         .wait_for_line(BOUND, "DELETE /session/1")
         .expect("a DELETE");
-    publisher
+}
+
+/// A server that answers POSTs once the gate is open, and DELETEs from the one with this
+/// number on.
+fn answering_behind(gate: Gate, answered: usize) -> Server {
+    let deletes = AtomicUsize::new(0);
+    Server::start("127.0.0.1", move |request| match request.method.as_str() {
+        "POST" => created("/session/1", request).after(&gate),
+        _ if deletes.fetch_add(1, Ordering::SeqCst) < answered => Action::Silence,
+        _ => Reply::new(200).into(),
+    })
 }
 
 /// A server that answers DELETEs from the one with this number on.
 fn answering_from(answered: usize) -> Server {
-    let deletes = AtomicUsize::new(0);
-    Server::start("127.0.0.1", move |request| match request.method.as_str() {
-        "POST" => created("/session/1", request),
-        _ if deletes.fetch_add(1, Ordering::SeqCst) < answered => Action::Silence,
-        _ => Reply::new(200).into(),
-    })
+    let gate = Gate::default();
+    gate.open();
+    answering_behind(gate, answered)
 }
 
 fn deletes(requests: &[Request]) -> usize {
@@ -147,6 +164,45 @@ fn of_a_lost_session_is_repeated_until_it_is_answered() {
     let publisher = deleting_in_vain(&server);
     repeat(&publisher, &server, 3);
     assert_no_more(&publisher, &server, 3);
+}
+
+/// Other media came when the network was gone.
+#[test]
+fn of_a_replaced_session_is_repeated_until_it_is_answered() {
+    let server = answering_from(2);
+    let publisher = publishing(&server);
+    publisher.tell(Input::Replace);
+    wait_for_delete(&server);
+    repeat(&publisher, &server, 3);
+    assert_no_more(&publisher, &server, 3);
+}
+
+#[test]
+fn of_a_session_that_was_made_too_late_is_repeated_until_it_is_answered() {
+    let lost = || {
+        broken(Cause::Lost(
+            "ICE has no candidate pair that works".to_owned(),
+        ))
+    };
+    for input in [Input::Replace, lost()] {
+        let gate = Gate::default();
+        let server = answering_behind(gate.clone(), 2);
+        let publisher = Publisher::paused(Config {
+            retries: Retries::Default,
+            ..config(&server.url("/"))
+        });
+        publisher.tell(offer());
+        server.wait_for_line(BOUND, "POST /").expect("a POST");
+        publisher.tell(input);
+        // It is given up now, or its retry would not be due after 2.4 s.
+        publisher.advance(Duration::ZERO);
+        publisher.advance(Duration::from_secs(3));
+        publisher.next_offer_wanted();
+        gate.open();
+        wait_for_delete(&server);
+        repeat(&publisher, &server, 3);
+        assert_no_more(&publisher, &server, 3);
+    }
 }
 
 #[test]
