@@ -20,7 +20,8 @@ use super::chain::{Metadata, PadChain, advised_caps};
 use super::encoder::Encoder;
 use super::latency::{Latency, upstream_latency};
 use super::pacing::Pacing;
-use super::pad_stream::{OpenGate, PadEvent, PadStream};
+use super::pad_event::PadEvent;
+use super::pad_stream::{OpenGate, PadStream};
 use super::pad_timing::{PadTiming, SharedAlignment};
 use super::rtp_sender::RtpSender;
 use super::stream_format::{PadState, StreamFormat};
@@ -493,9 +494,8 @@ mod tests {
         let mut header = vec![0x80, 0x60, 0, number, 0, 0, 0, 1, 0, 0, 0, 1];
         header.extend(start);
         let mut packet = gst::Buffer::from_slice(header);
-        let payload = gst::Memory::from_slice([0xff; 1200]);
         let writable = packet.get_mut().unwrap();
-        writable.append_memory(payload);
+        writable.append_memory(gst::Memory::from_slice([0xff; 1200]));
         writable.set_pts(gst::ClockTime::ZERO);
         packet
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use gst::prelude::*;
 
 use super::media_pad::MediaPad;
-use super::pad_stream::PadEvent;
+use super::pad_event::PadEvent;
 use super::pad_timing::{SharedAlignment, running_time};
 use crate::whip::MAX_TRACKS;
 

@@ -15,30 +15,13 @@ use super::departure::Departure;
 use super::gate::Gate;
 use super::outgoing::{Outgoing, Passage};
 use super::pacing::{Leaving, Paced};
+use super::pad_event::PadEvent;
 use super::stream_format::{CapsError, PadState, StreamFormat};
 use super::traffic_meter::TrafficMeter;
 use crate::element::log::CAT;
 use crate::media::TimingNews;
 use crate::media::bandwidth::{DroppedFrames, ExtensionId};
 use crate::whip::Track;
-
-/// News of a pad's stream, told on its streaming thread.
-pub(crate) enum PadEvent {
-    /// The pad's state has changed.
-    Changed,
-    /// The pad with this id was flushed.
-    Flushed(u32),
-    /// The peer connection with this number did not take a packet. The gate is closed.
-    PushFailed(u64, gst::FlowError),
-    /// There is a new limit violation.
-    LimitViolated,
-    /// The timestamps of the pad with this id were far from running time.
-    Timing(u32, TimingNews),
-    /// An encoder, by its factory's name, can't be used. The text says what is done.
-    EncoderFailed(String, String),
-    /// Something for the user to know.
-    Warning(String),
-}
 
 /// How a gate opens.
 #[derive(Clone, Copy)]
