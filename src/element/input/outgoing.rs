@@ -44,6 +44,8 @@ pub(super) struct Passage {
     pub(super) has_media: bool,
     /// Another source begins, whose key frame is awaited.
     pub(super) awaits_key_frame: bool,
+    /// The opening of the gate by which they leave.
+    pub(super) opening: u64,
 }
 
 /// How many packets may be ahead of a frame's first slice.

@@ -9,7 +9,8 @@ use crate::media::bandwidth::{Pacer, PacerDelay, WIRE_OVERHEAD};
 
 /// What waits for its time.
 pub(super) enum Paced {
-    Packet(gst::Buffer),
+    /// With the opening of the gate by which it leaves.
+    Packet(gst::Buffer, u64),
     /// Keeps its place among the packets.
     Event(gst::Event),
 }
@@ -93,12 +94,16 @@ impl PacedQueue {
         thread::Builder::new().name(name).spawn(run).map(drop)
     }
 
-    /// Adds packets. Returns what is due at once, which the caller lets leave: on another
-    /// thread each packet costs more.
-    pub(super) fn push(self: &Arc<Self>, packets: Vec<gst::Buffer>) -> Option<Leaving> {
+    /// Adds packets that leave by this opening of the gate. Returns what is due at once, which
+    /// the caller lets leave: on another thread each packet costs more.
+    pub(super) fn push(
+        self: &Arc<Self>,
+        packets: Vec<gst::Buffer>,
+        opening: u64,
+    ) -> Option<Leaving> {
         self.add(packets.into_iter().map(|packet| {
             let size = packet.size() + WIRE_OVERHEAD;
-            (Paced::Packet(packet), size)
+            (Paced::Packet(packet, opening), size)
         }))
     }
 
@@ -261,7 +266,7 @@ mod tests {
 
     /// How much of what is pushed leaves at once.
     fn push(queue: &Arc<PacedQueue>, count: usize) -> usize {
-        let leaving = queue.push(packets(count));
+        let leaving = queue.push(packets(count), 1);
         leaving.map_or(0, |mut leaving| leaving.take().len())
     }
 
@@ -283,7 +288,7 @@ mod tests {
         assert_eq!(push(&queue, 2), 1);
         assert!(queue.push_event(gap()).is_none());
         assert_eq!(push(&queue, 1), 0);
-        let kinds = (0..3).map(|_| matches!(left.recv_timeout(BOUND), Ok(Paced::Packet(_))));
+        let kinds = (0..3).map(|_| matches!(left.recv_timeout(BOUND), Ok(Paced::Packet(..))));
         assert_eq!(kinds.collect::<Vec<_>>(), [true, false, true]);
         assert!(before.elapsed() >= Duration::from_millis(750));
         queue.end();
@@ -302,7 +307,7 @@ mod tests {
     #[test]
     fn what_is_due_while_something_leaves_follows_it() {
         let (queue, left) = queue();
-        let leaving = queue.push(packets(1));
+        let leaving = queue.push(packets(1), 1);
         assert!(leaving.is_some());
         assert_eq!(push(&queue, 2), 0);
         let due = queue.due(&mut queue.lock(), queue.origin.elapsed());
@@ -318,7 +323,7 @@ mod tests {
     fn nothing_leaves_behind_the_end() {
         let (queue, left) = queue();
         queue.end();
-        assert!(queue.push(packets(1)).is_none());
+        assert!(queue.push(packets(1), 1).is_none());
         assert!(queue.push_event(gap()).is_none());
         assert!(left.recv_timeout(BOUND).is_err());
     }

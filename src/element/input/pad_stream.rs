@@ -44,6 +44,9 @@ pub(super) struct PadStream {
     gate: Gate,
     /// The number of the peer connection that the gate was opened for.
     peer: AtomicU64,
+    /// Counts the openings and closings of the gate. What was let out before another one
+    /// belongs to a session that is over.
+    opening: AtomicU64,
     pub(super) arrivals: Arrivals,
     pub(super) traffic: TrafficMeter,
     pub(super) departure: Departure,
@@ -96,6 +99,7 @@ impl PadStream {
             tell: Box::new(tell),
             gate: Gate::default(),
             peer: AtomicU64::new(0),
+            opening: AtomicU64::new(0),
             arrivals: Arrivals::default(),
             traffic: TrafficMeter::default(),
             departure: Departure::default(),
@@ -194,6 +198,8 @@ impl PadStream {
 
     /// Opens the gate to the peer connection that `source` is linked to.
     pub(super) fn open_gate(self: &Arc<Self>, source: &gst::Pad, open: OpenGate) {
+        // Before the session begins, for which no packet is let out with an older number.
+        self.opening.fetch_add(1, Ordering::AcqRel);
         self.peer.store(open.peer, Ordering::Release);
         self.traffic.resume();
         if open.is_paced {
@@ -214,6 +220,7 @@ impl PadStream {
 
     pub(super) fn close_gate(&self) {
         self.gate.close();
+        self.opening.fetch_add(1, Ordering::AcqRel);
         self.departure.clear();
     }
 
@@ -246,6 +253,7 @@ impl PadStream {
     /// Closes the gate and forgets the stream; the next one sends its caps again.
     pub(super) fn reset(&self) {
         self.gate.close();
+        self.opening.fetch_add(1, Ordering::AcqRel);
         self.traffic.clear();
         self.arrivals.clear();
         drop(std::mem::take(&mut *self.lock()));
@@ -255,8 +263,11 @@ impl PadStream {
     /// Takes what has arrived, and returns what is to leave.
     pub(super) fn take(&self, buffers: &mut dyn Iterator<Item = &gst::BufferRef>) -> Passage {
         let now = Instant::now();
-        let mut all = Passage::default();
         let mut shared = self.lock();
+        let mut all = Passage {
+            opening: self.opening.load(Ordering::Acquire),
+            ..Passage::default()
+        };
         if !shared.fits() {
             self.arrivals.note_at(now);
             return all;
@@ -289,14 +300,14 @@ impl PadStream {
     }
 
     /// Lets packets leave: at once, or at their time.
-    pub(super) fn push(&self, source: &gst::Pad, packets: Vec<gst::Buffer>) {
+    pub(super) fn push(&self, source: &gst::Pad, passage: Passage) {
         match self.departure.queue() {
             Some(paced) => {
-                if let Some(leaving) = paced.push(packets) {
+                if let Some(leaving) = paced.push(passage.packets, passage.opening) {
                     self.leave(source, leaving);
                 }
             }
-            None => self.push_now(source, packets),
+            None => self.push_now(source, passage.packets, passage.opening),
         }
     }
 
@@ -315,24 +326,28 @@ impl PadStream {
 
     /// Pushes what is due: packets together, as far as no event is among them.
     fn leave(&self, source: &gst::Pad, mut leaving: Leaving) {
+        let current = self.opening.load(Ordering::Acquire);
         let mut packets = Vec::new();
         for paced in leaving.take() {
             match paced {
-                Paced::Packet(packet) => packets.push(packet),
+                Paced::Packet(packet, opening) if opening == current => packets.push(packet),
+                Paced::Packet(..) => {}
                 Paced::Event(event) => {
-                    self.push_now(source, std::mem::take(&mut packets));
+                    self.push_now(source, std::mem::take(&mut packets), current);
                     source.push_event(event);
                 }
             }
         }
-        self.push_now(source, packets);
+        self.push_now(source, packets, current);
     }
 
     /// Pushes packets to webrtcbin. Its errors are hidden from upstream, since a source
     /// would stop for good: the session is replaced instead. A webrtcbin that is being
-    /// replaced is flushing.
-    fn push_now(&self, source: &gst::Pad, mut packets: Vec<gst::Buffer>) {
-        if packets.is_empty() {
+    /// replaced is flushing; its successor may be linked before a thread that pushed into it
+    /// is back, and gets nothing of what was let out for the one before.
+    fn push_now(&self, source: &gst::Pad, mut packets: Vec<gst::Buffer>, opening: u64) {
+        let is_current = || opening == self.opening.load(Ordering::Acquire);
+        if packets.is_empty() || !is_current() {
             return;
         }
         if self.traffic.take(packets.iter().map(AsRef::as_ref)) {
@@ -343,14 +358,12 @@ impl PadStream {
             (Some(packet), true) => source.push(packet),
             (last, _) => source.push_list(packets.into_iter().chain(last).collect()),
         };
-        // The gate may have been opened for another peer connection meanwhile.
-        let is_current = peer == self.peer.load(Ordering::Acquire);
         if flow.is_err() {
             self.traffic.take_back();
         }
         if let Err(error) = flow
             && error != gst::FlowError::Flushing
-            && is_current
+            && is_current()
             && self.gate.close()
         {
             gst::warning!(
@@ -450,3 +463,7 @@ impl PadStream {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+#[path = "pad_stream_tests.rs"]
+mod tests;

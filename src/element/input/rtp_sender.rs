@@ -55,7 +55,7 @@ impl RtpSenderImp {
         if passage.awaits_key_frame {
             stream.request_key_frame(&self.sink);
         }
-        stream.push(&self.source, passage.packets);
+        stream.push(&self.source, passage);
         Ok(gst::FlowSuccess::Ok)
     }
 
