@@ -80,7 +80,9 @@ impl PadTiming {
     }
 
     /// Takes timestamps away that lie before the segment: they have no running time, and most
-    /// elements drop such media. Those behind make others.
+    /// elements drop such media. Those behind make others. B-frames let the first pictures of
+    /// a segment be decoded before it: by its start, since by the time at which it is shown,
+    /// a picture would be held too long.
     pub(super) fn clear_early_times(&self, buffer: &mut gst::Buffer) {
         let in_segment = self.times_in_segment(buffer);
         if in_segment != (buffer.pts(), buffer.dts()) {
@@ -104,7 +106,7 @@ impl PadTiming {
         buffers.collect()
     }
 
-    /// The timestamps that do not lie before the segment.
+    /// The timestamps with which a buffer goes on, PTS and DTS.
     fn times_in_segment(
         &self,
         buffer: &gst::BufferRef,
@@ -115,7 +117,12 @@ impl PadTiming {
             segment.as_ref().and_then(|segment| segment.start())
         };
         let is_in = |time: &gst::ClockTime| Some(*time) >= start;
-        (buffer.pts().filter(is_in), buffer.dts().filter(is_in))
+        let pts = buffer.pts().filter(is_in);
+        let dts = buffer.dts().and_then(|dts| match is_in(&dts) {
+            true => Some(dts),
+            false => pts.and(start),
+        });
+        (pts, dts)
     }
 
     /// Asks upstream again whether it is live, when the next buffer comes: it may not
@@ -199,4 +206,57 @@ impl PadTiming {
 pub(super) fn running_time(element: &gst::Element) -> Option<i64> {
     let now = element.current_running_time()?;
     i64::try_from(now.nseconds()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// B-frames of x264enc, whose first are decoded before the segment begins, and the segment.
+    fn b_frames() -> (gst::Event, Vec<gst::Buffer>) {
+        let launch = "videotestsrc num-buffers=30 ! video/x-raw,width=64,height=64 \
+             ! x264enc bframes=3 b-adapt=false ! fakesink name=end";
+        let pipeline = gst::parse::launch(launch).unwrap();
+        let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+        let end = pipeline.by_name("end").unwrap().static_pad("sink").unwrap();
+        let (sender, buffers) = std::sync::mpsc::channel();
+        end.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            sender.send(info.buffer().unwrap().to_owned()).unwrap();
+            gst::PadProbeReturn::Ok
+        });
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let types = [gst::MessageType::Eos, gst::MessageType::Error];
+        let bound = gst::ClockTime::from_seconds(20);
+        let message = pipeline.bus().unwrap().timed_pop_filtered(bound, &types);
+        assert_eq!(message.unwrap().type_(), gst::MessageType::Eos);
+        let segment = end.sticky_event::<gst::event::Segment>(0).unwrap();
+        pipeline.set_state(gst::State::Null).unwrap();
+        (segment.into(), buffers.try_iter().collect())
+    }
+
+    /// clocksync held the second picture until it was to be shown, and then sent a burst.
+    #[test]
+    fn pictures_that_are_decoded_before_their_segment_leave_in_order() {
+        gst::init().unwrap();
+        let sync = gst::ElementFactory::make("clocksync").build().unwrap();
+        let timing = PadTiming::new(0, SharedAlignment::default(), &sync);
+        let (segment, frames) = b_frames();
+        let ghost = gst::GhostPad::builder(gst::PadDirection::Sink).build();
+        timing.event(&ghost, &segment);
+        let gst::EventView::Segment(segment) = segment.view() else {
+            panic!();
+        };
+        let segment = segment.segment().downcast_ref::<gst::ClockTime>().unwrap();
+        let is_early = |frame: &&gst::Buffer| frame.dts() < segment.start();
+        assert!(frames.iter().filter(is_early).count() >= 2);
+        let mut last = segment.start();
+        for frame in frames {
+            let mut mended = frame.clone();
+            timing.clear_early_times(&mut mended);
+            assert_eq!(mended.pts(), frame.pts());
+            assert!(mended.dts() <= mended.pts());
+            assert!(mended.dts_or_pts() >= last, "{mended:?} behind {last:?}");
+            last = mended.dts_or_pts();
+        }
+    }
 }
