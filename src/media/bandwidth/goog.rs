@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use goog_cc::network_control::{NetworkControllerConfig, NetworkControllerInterface};
 use goog_cc::transport::{
-    NetworkAvailability, NetworkControlUpdate, PacketResult as GoogPacketResult, ProcessInterval,
-    SentPacket as GoogSentPacket, StreamsConfig, TargetRateConstraints, TransportPacketsFeedback,
+    NetworkControlUpdate, PacedPacketInfo, PacketResult as GoogPacketResult, ProcessInterval,
+    SentPacket as GoogSentPacket, TargetRateConstraints, TransportPacketsFeedback,
 };
 use goog_cc::units::{DataRate, DataSize, Timestamp};
 use goog_cc::{GoogCcConfig, GoogCcNetworkController};
@@ -293,7 +293,7 @@ impl BandwidthEstimator for GoogEstimator {
         self.carried_rate.note(self.guard.calm_rate(), now);
         let probed = results
             .iter()
-            .any(|it| it.sent_packet.pacing_info.probe_cluster_id > 0);
+            .any(|it| it.sent_packet.pacing_info != PacedPacketInfo::default());
         self.carried.extend(results);
         let surplus = self.carried.len().saturating_sub(MOST_PACKETS);
         self.carried.drain(..surplus);
@@ -315,14 +315,6 @@ impl BandwidthEstimator for GoogEstimator {
         let at_time = self.advance(now);
         if self.now < self.next_process {
             return;
-        }
-        if self.next_process == Duration::ZERO {
-            self.call(|controller| {
-                controller.on_network_availability(NetworkAvailability {
-                    at_time,
-                    network_available: true,
-                })
-            });
         }
         self.next_process = self.now.saturating_add(PROCESS_INTERVAL);
         self.call(|controller| {
@@ -352,7 +344,8 @@ pub(super) fn pace_of(target: u64, demand: Option<Demand>) -> u64 {
 }
 
 fn controller(range: RateRange) -> GoogCcNetworkController {
-    let rate = |it: u64| DataRate::from_bits_per_sec(i64::try_from(it).unwrap_or(i64::MAX / 2));
+    // Exact: a range ends at 1 Gbit/s.
+    let rate = |it: u64| DataRate::from_bits_per_sec(it.cast_signed());
     let mut config = NetworkControllerConfig {
         constraints: TargetRateConstraints {
             at_time: Timestamp::zero(),
@@ -360,11 +353,6 @@ fn controller(range: RateRange) -> GoogCcNetworkController {
             max_data_rate: Some(rate(range.max())),
             // Without it the construction panics.
             starting_rate: Some(rate(range.start())),
-        },
-        stream_based_config: StreamsConfig {
-            at_time: Timestamp::zero(),
-            max_total_allocated_bitrate: Some(rate(range.max())),
-            ..StreamsConfig::default()
         },
         ..NetworkControllerConfig::default()
     };
