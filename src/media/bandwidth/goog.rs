@@ -495,10 +495,41 @@ mod tests {
     fn it_is_not_wide_without_feedback() {
         let mut it = estimator_of_little();
         run(&mut it, 0, 8_000, |_| Some(25));
-        it.tick(ms(8_800));
+        // The latest came after 7.99 s.
+        it.tick(ms(8_990));
         assert!(it.is_wide());
-        it.tick(ms(9_100));
+        it.tick(ms(9_020));
         assert!(!it.is_wide());
+    }
+
+    #[test]
+    fn it_is_not_wide_while_packets_are_lost_that_exceed_a_rate() {
+        let mut it = estimator();
+        it.set_demand(Some(Demand {
+            bit_rate: 100_000,
+            is_thinned: false,
+        }));
+        run(&mut it, 0, 8_000, |_| Some(25));
+        assert!(it.is_wide());
+        run(&mut it, 8_000, 9_500, |at| (at % 50 > 0).then_some(25));
+        assert!(it.loses() && !it.queue_is_full());
+        // The target alone would not say so.
+        assert!(it.has_enough());
+        assert!(!it.is_wide());
+    }
+
+    #[test]
+    fn goog_cc_is_called_each_25_ms() {
+        let mut it = estimator();
+        let mut calls = Vec::new();
+        for now in 500..=600 {
+            let before = it.next_process;
+            it.tick(ms(now));
+            if it.next_process != before {
+                calls.push(now);
+            }
+        }
+        assert_eq!(calls, [500, 525, 550, 575, 600]);
     }
 
     #[test]
@@ -605,28 +636,67 @@ mod tests {
         assert_eq!(it.pace(), Some(RANGE.1 / 100 * 150));
     }
 
+    /// Six packets that arrive faster than what was sent before. Returns the target ahead of
+    /// them, too.
+    fn burst(frame: Option<u32>) -> (GoogEstimator, u64) {
+        let mut it = sent(RateRange::new(RANGE.0, RANGE.1, RANGE.2), 1_000);
+        run(&mut it, 1_000, 3_000, |_| Some(25));
+        let before = it.target().unwrap();
+        let burst: Vec<_> = (0..6)
+            .map(|n| packet(300 + n, 3_000 + 2 * n, Some(25)))
+            .collect();
+        for packet in &burst {
+            it.sent(SentPacket {
+                sequence: packet.sequence,
+                size: packet.size,
+                sent_at: packet.sent_at,
+                frame,
+            });
+        }
+        it.feedback(&burst, ms(3_050));
+        (it, before)
+    }
+
     #[test]
     fn a_frame_that_arrives_faster_raises_it_at_once() {
-        let raised = |frame: Option<u32>| {
-            let mut it = sent(RateRange::new(RANGE.0, RANGE.1, RANGE.2), 1_000);
-            run(&mut it, 1_000, 3_000, |_| Some(25));
-            let before = it.target().unwrap();
-            let burst: Vec<_> = (0..6)
-                .map(|n| packet(300 + n, 3_000 + 2 * n, Some(25)))
-                .collect();
-            for packet in &burst {
-                it.sent(SentPacket {
-                    sequence: packet.sequence,
-                    size: packet.size,
-                    sent_at: packet.sent_at,
-                    frame,
-                });
-            }
-            it.feedback(&burst, ms(3_050));
+        let raised = |frame| {
+            let (it, before) = burst(frame);
             it.target().unwrap() > before / 100 * 120
         };
         assert!(raised(Some(1)));
         assert!(!raised(None));
+    }
+
+    #[test]
+    fn once_a_probe_raised_it_too_far_the_next_one_comes_later() {
+        let next_probe = |frame| {
+            let (mut it, _) = burst(frame);
+            let raised = it.target().unwrap();
+            run(&mut it, 3_100, 5_000, |at| {
+                Some(25 + at.saturating_sub(3_100) / 15)
+            });
+            assert!(
+                it.target().unwrap() < raised / 100 * 80,
+                "{:?} {raised}",
+                it.target()
+            );
+            (5..60).find(|second| {
+                let from = second * 1_000;
+                run(&mut it, from, from + 1_000, |_| Some(25));
+                for n in 0..6 {
+                    it.sent(SentPacket {
+                        sequence: (from + 990) / 10,
+                        size: 1_000,
+                        sent_at: ms(from + 990 + n),
+                        frame: Some(u32::try_from(*second).unwrap()),
+                    });
+                }
+                it.pace().unwrap() > it.target().unwrap() / 100 * 120
+            })
+        };
+        // Twelve seconds after the fall in place of three.
+        assert_eq!(next_probe(None), Some(6));
+        assert_eq!(next_probe(Some(1)), Some(15));
     }
 
     #[test]
