@@ -213,7 +213,8 @@ fn a_session_that_ends_within_a_burst_leaves_nothing_of_it_to_the_next() {
     let (sender, replaced) = channel::<gst::Pad>();
     let replaced = Mutex::new(replaced);
     let way = Way::new(move |stream| {
-        if let Ok(source) = replaced.lock().unwrap().try_recv() {
+        let source = replaced.lock().unwrap().try_recv();
+        if let Ok(source) = source {
             stream.close_gate();
             open(stream, &source, 2);
             return Err(gst::FlowError::Flushing);
