@@ -254,6 +254,8 @@ class Run:
 
 def main():
     commands = checked()
+    # What is started in the background has it ignored, and so would the commands, which get it as Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     results = Run(pathlib.Path(sys.argv[1]), commands).all()
     left_out = excused(commands)
     for line, why in left_out.items():
