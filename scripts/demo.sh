@@ -74,7 +74,7 @@ start_stage() {
 }
 
 stop_stage() {
-    kill "$stage"
+    kill "$stage" 2>/dev/null || fail 'the local stage ended before the publisher.'
     wait "$stage" || fail 'the local stage failed.'
     stage=''
     wait "$recorder"
