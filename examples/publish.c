@@ -1,6 +1,6 @@
 /* Publishes a test picture and tone, and tells how it goes.
  *
- *     cc publish.c -o publish $(pkg-config --cflags --libs gstreamer-1.0)
+ *     cc examples/publish.c -o publish $(pkg-config --cflags --libs gstreamer-1.0)
  *     IVS_STAGE_TOKEN=… ./publish [ENDPOINT]
  *
  * The endpoint defaults to Amazon IVS. Ctrl-C and SIGTERM stop the program. If the

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Publishes a test picture and tone, and tells how it goes.
 
-    IVS_STAGE_TOKEN=… examples/publish.py [ENDPOINT]
+    IVS_STAGE_TOKEN=… python3 examples/publish.py [ENDPOINT]
 
 The endpoint defaults to Amazon IVS. Ctrl-C and SIGTERM stop the program. If the variable
 IVS_TOKEN_COMMAND is set, its command prints a new token when one is needed. Debian:
