@@ -161,7 +161,7 @@ deb: system
 
 test-deb: deb
 	@scripts/system.sh mmdebstrap systemd-container dpkg-dev
-	@cargo cinstall --version >/dev/null 2>&1 || cargo install --locked cargo-c@0.10.24
+	@cargo cinstall --version >/dev/null 2>&1 || cargo install --locked cargo-c@0.10.21
 	packaging/test_packages.sh target/debian "$(DEB_CACHE)"
 	packaging/test_cinstall.sh
 

@@ -55,7 +55,7 @@ TERMINALS = [
     ]),
     # No other plugin is installed by now.
     (False, [
-        Step("cargo install --locked cargo-c"),
+        Step("cargo install --locked cargo-c@*"),
         Step("cargo cinstall *"),
         Step("sudo cp -r target/root/usr /"),
         Step("gst-inspect-1.0 ivswhipsink"),
