@@ -115,6 +115,11 @@ class Run:
             raise Failed(f"exit code {code}")
 
     @staticmethod
+    def goes_on(started):
+        if started.poll() is not None:
+            raise Failed(f"exit code {started.returncode}")
+
+    @staticmethod
     def press_ctrl_c(started):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(started.pid, signal.SIGINT)
@@ -128,8 +133,7 @@ class Run:
         """The demo, with a page."""
         with self.shell(text) as started:
             def page():
-                if started.poll() is not None:
-                    raise Failed(f"exit code {started.returncode}")
+                self.goes_on(started)
                 return re.search(r"Watch it at http://([^/ ]+)(\S*)", self.log.read_text())
 
             host, path = wait_for("the page", BUILD, page).groups()
@@ -175,7 +179,12 @@ class Run:
         output = self.terminal.enter_context(open(self.check / "serving", "w"))
         started = self.terminal.enter_context(self.shell(text, output=output))
         self.serving = Local(self.check / "serving", started)
-        wait_for("the stage", END, self.serving.events)
+
+        def events():
+            self.goes_on(started)
+            return self.serving.events()
+
+        wait_for("the stage", END, events)
 
     def leave_terminal(self):
         serving, self.serving = self.serving, None
