@@ -42,6 +42,7 @@ install_missing() {
 # Names each thing that is not there.
 list_lacking() {
     local module element
+    command -v cc >/dev/null || echo '    a C compiler: the command cc'
     command -v pkg-config >/dev/null || echo '    the command pkg-config'
     command -v gst-launch-1.0 >/dev/null || echo '    the command gst-launch-1.0'
     for module in gstreamer-{1.0,video-1.0,sdp-1.0,webrtc-1.0}; do
