@@ -207,8 +207,10 @@ class Run:
         self.does(f"gst-launch-1.0 -q mp4mux name=file ! filesink location=film.mp4 {video} ! file. {audio} ! file.")
 
     def webm(self):
-        self.does("gst-launch-1.0 -q videotestsrc num-buffers=300 ! vp8enc deadline=1 ! webmmux"
-                  " ! filesink location=film.webm && sudo mv film.webm /")
+        self.does("gst-launch-1.0 -q webmmux name=file ! filesink location=film.webm"
+                  " videotestsrc num-buffers=300 ! vp8enc deadline=1 ! file."
+                  " audiotestsrc num-buffers=469 ! audio/x-raw,rate=48000 ! opusenc ! file."
+                  " && sudo mv film.webm /")
 
     def token_file(self):
         (self.root / CLONE[1:] / "stage-token.new").write_text(self.ivs.token())
