@@ -57,7 +57,7 @@ GLib.MainLoop().run()
 """
 
 NGINX = """
-daemon off; master_process off; user root; pid {0}/nginx.pid; error_log {0}/nginx.log;
+daemon off; master_process off; {2} pid {0}/nginx.pid; error_log {0}/nginx.log;
 load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
 events {{}}
 rtmp {{ access_log off; server {{ listen 127.0.0.1:{1}; application live {{ live on; }} }} }}
@@ -196,7 +196,9 @@ class StandIns:
     def rtmp(self, _env):
         port = free_port()
         configuration = self.folder / "nginx.conf"
-        configuration.write_text(NGINX.format(self.folder, port))
+        # Nginx warns of a user if an ordinary one starts it.
+        user = "user root;" if os.geteuid() == 0 else ""
+        configuration.write_text(NGINX.format(self.folder, port, user))
         location = f"rtmp://127.0.0.1:{port}/live/stream"
         sender = shlex.split(f"gst-launch-1.0 -q flvmux name=flv streamable=true ! rtmp2sink "
                              f"location={location} {VIDEO} ! queue ! flv. {AUDIO} ! queue ! flv.")
