@@ -198,7 +198,7 @@ impl PadStream {
 
     /// Opens the gate to the peer connection that `source` is linked to.
     pub(super) fn open_gate(self: &Arc<Self>, source: &gst::Pad, open: OpenGate) {
-        // Before the session begins, for which no packet is let out with an older number.
+        // First, so that no packet of this session gets an older number.
         self.opening.fetch_add(1, Ordering::AcqRel);
         self.peer.store(open.peer, Ordering::Release);
         self.traffic.resume();
@@ -346,8 +346,7 @@ impl PadStream {
     /// replaced is flushing; its successor may be linked before a thread that pushed into it
     /// is back, and gets nothing of what was let out for the one before.
     fn push_now(&self, source: &gst::Pad, mut packets: Vec<gst::Buffer>, opening: u64) {
-        let is_current = || opening == self.opening.load(Ordering::Acquire);
-        if packets.is_empty() || !is_current() {
+        if packets.is_empty() || opening != self.opening.load(Ordering::Acquire) {
             return;
         }
         if self.traffic.take(packets.iter().map(AsRef::as_ref)) {
@@ -363,8 +362,7 @@ impl PadStream {
         }
         if let Err(error) = flow
             && error != gst::FlowError::Flushing
-            && is_current()
-            && self.gate.close()
+            && self.close_opening(opening)
         {
             gst::warning!(
                 CAT,
@@ -373,6 +371,14 @@ impl PadStream {
             );
             (self.tell)(PadEvent::PushFailed(peer, error));
         }
+    }
+
+    /// Closes the gate, unless that was done since this opening. Returns whether it did.
+    fn close_opening(&self, opening: u64) -> bool {
+        // [`Self::open_gate`] counts before it takes this lock, and opens the gate after: so
+        // the gate of the next session is not closed.
+        let _shared = self.lock();
+        opening == self.opening.load(Ordering::Acquire) && self.gate.close()
     }
 
     /// Handles an event from upstream, and returns the one that goes on.

@@ -283,6 +283,23 @@ fn packets_that_are_not_taken_close_the_gate_and_are_told_once() {
 }
 
 #[test]
+fn packets_that_a_former_session_did_not_take_close_no_gate_of_the_next() {
+    let (sender, replaced) = channel::<gst::Pad>();
+    let replaced = Mutex::new(replaced);
+    let way = Way::new(move |stream| {
+        let source = replaced.lock().unwrap().recv().unwrap();
+        stream.close_gate();
+        open(stream, &source, 2);
+        Err(gst::FlowError::Error)
+    });
+    way.open(1);
+    sender.send(way.source.clone()).unwrap();
+    way.push(way.take(1));
+    assert!(way.stream.is_open());
+    assert!(way.told.try_recv().is_err());
+}
+
+#[test]
 fn packets_that_a_webrtcbin_on_its_way_out_does_not_take_are_no_failure() {
     let way = Way::new(|_| Err(gst::FlowError::Flushing));
     way.open(1);
