@@ -99,10 +99,11 @@ impl TransportWatch {
     }
 
     fn dtls_changed(&self, transport: &WebRTCDTLSTransport) {
-        if transport.state() == WebRTCDTLSTransportState::Connected {
+        let state = transport.state();
+        if state == WebRTCDTLSTransportState::Connected {
             self.timers.connected();
         }
-        (self.tell)(match transport.state() {
+        (self.tell)(match state {
             WebRTCDTLSTransportState::Connected if self.certificate_matches(transport) => {
                 PeerEvent::Connected
             }
