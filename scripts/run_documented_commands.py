@@ -265,7 +265,7 @@ class Run:
 
 def main():
     commands = checked()
-    # What is started in the background has it ignored, and so would the commands, which get it as Ctrl-C.
+    # A shell starts what runs in the background with SIGINT ignored. The commands would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     results = Run(pathlib.Path(sys.argv[1]), commands).all()
     left_out = excused(commands)

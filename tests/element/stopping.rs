@@ -173,7 +173,7 @@ fn last_pad_released_while_publishing() {
     publisher.wait_state("waiting");
 }
 
-/// Takes until after the handshake's timer to be dropped.
+/// Takes longer to drop than the first timer of the handshake runs.
 struct Slow(Sender<()>);
 
 impl Drop for Slow {

@@ -195,7 +195,7 @@ fn of_a_session_that_was_made_too_late_is_repeated_until_it_is_answered() {
         publisher.tell(offer());
         server.wait_for_line(BOUND, "POST /").expect("a POST");
         publisher.tell(input);
-        // It is given up now, or its retry would not be due after 2.4 s.
+        // Gives the attempt up before the clock moves: its retry is due 2.4 s later at most.
         publisher.advance(Duration::ZERO);
         publisher.advance(Duration::from_secs(3));
         publisher.next_offer_wanted();

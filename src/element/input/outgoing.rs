@@ -295,8 +295,8 @@ impl Outgoing {
         fits
     }
 
-    /// What is missing between a packet of this frame and another one that was left out. A
-    /// whole frame may have been to leave.
+    /// What is missing between a packet of this frame that is left out and one that was left
+    /// out before. As long as the group is whole, it can be a frame that was to leave.
     fn missing_ahead_of(&self, frame: FrameStart) -> Missing {
         let is_broken = self.thinning.as_ref().is_some_and(Thinning::is_broken);
         match is_broken || frame.kind.is_none() {

@@ -80,9 +80,9 @@ impl PadTiming {
     }
 
     /// Takes timestamps away that lie before the segment: they have no running time, and most
-    /// elements drop such media. Those behind make others. B-frames let the first pictures of
-    /// a segment be decoded before it: by its start, since by the time at which it is shown,
-    /// a picture would be held too long.
+    /// elements drop such media. Those behind make others. With B-frames the first pictures
+    /// of a segment have only their DTS before it. Theirs becomes the segment's start, since
+    /// clocksync would hold a picture without a DTS until it is to be shown.
     pub(super) fn clear_early_times(&self, buffer: &mut gst::Buffer) {
         let in_segment = self.times_in_segment(buffer);
         if in_segment != (buffer.pts(), buffer.dts()) {

@@ -22,7 +22,7 @@ const PEAK: f64 = 0.25;
 
 /// A packet is not sent again sooner than this after the last time, nor within a round
 /// trip: the far end can't know yet whether the last one arrived. str0m asks five times in
-/// 165 ms and then gives up, so with more than 60 ms it would get two answers, not three.
+/// 165 ms and then gives up, so with more than 66 ms it would get two answers, not three.
 const SHORTEST_REPEAT: Duration = Duration::from_millis(50);
 
 /// The same while no round trip is known.
