@@ -318,7 +318,10 @@ impl Peer {
 
     /// Removes webrtcbin and the filler from the bin. Can be called more than once.
     pub(crate) fn close(&self) {
-        self.inner.promises.close();
+        if !self.inner.promises.close() {
+            let webrtcbin = &self.inner.webrtcbin;
+            gst::warning!(CAT, obj = webrtcbin, "no reply: it may leak its ICE agent");
+        }
         for (pad, sink) in &self.inner.links {
             pad.unlink_from(sink);
         }

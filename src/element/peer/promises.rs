@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use gst_webrtc::WebRTCSessionDescription;
 
-use crate::element::log::CAT;
 use crate::session::Cause;
 
 /// A reply of webrtcbin, or why there is none.
@@ -63,8 +62,8 @@ impl Promises {
     /// Waits for the replies that are due: webrtcbin leaks the descriptors of an ICE
     /// agent that is taken down while it begins to gather. After [`REPLY_BOUND`] the
     /// open promises are interrupted: an interrupted promise accepts a late reply and
-    /// drops it.
-    pub(super) fn close(&self) {
+    /// drops it. Returns whether all replies came.
+    pub(super) fn close(&self) -> bool {
         let promises = {
             let mut open = self.lock();
             open.is_closed = true;
@@ -73,10 +72,8 @@ impl Promises {
             let (mut open, _) = waited.unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut open.by_number)
         };
-        if !promises.is_empty() {
-            gst::warning!(CAT, "webrtcbin has not replied: it may leak its ICE agent");
-        }
         promises.values().for_each(gst::Promise::interrupt);
+        promises.is_empty()
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -127,7 +124,7 @@ mod tests {
             thread::sleep(Duration::from_secs(1));
             promise.reply(None);
         });
-        promises.close();
+        assert!(promises.close());
         // Told behind the end of the wait. An interrupted promise would tell that.
         let reply = replies.recv_timeout(Duration::from_secs(10));
         assert_eq!(reply, Ok(Ok(())));
@@ -142,7 +139,7 @@ mod tests {
         let (sender, replies) = channel();
         let answered = move |reply: Reply<'_>| sender.send(reply.map(drop)).unwrap();
         let promise = promises.make(answered).unwrap();
-        promises.close();
+        assert!(!promises.close());
         assert_eq!(replies.try_recv(), Ok(Err(gst::PromiseError::Interrupted)));
         drop(promise);
     }

@@ -15,9 +15,10 @@ use crate::element::session_state::SessionState;
 use crate::ivs::Claims;
 use crate::session::{Ending, Input, Session};
 
-/// Limit of the wait for a webrtcbin: far more than making or closing one takes. A
-/// handler of `webrtcbin-ready` that hangs must not block the stop.
-const BUSY_BOUND: Duration = Duration::from_secs(3);
+/// Limit of the wait for a webrtcbin: more than making or closing one takes, which waits up
+/// to 5 s for webrtcbin's replies. A handler of `webrtcbin-ready` that hangs must not block
+/// the stop.
+const BUSY_BOUND: Duration = Duration::from_secs(6);
 
 /// One run, as the element's other threads see it.
 pub(crate) struct RunView {
