@@ -81,7 +81,7 @@ help:
 	@echo '                      DEB_CACHE=… is where it keeps that)'
 	@echo 'make test-docs        the commands of README.md and docs/ as a new user runs them, in a fresh'
 	@echo '                      Debian 12 (as root; an hour and a half at first, on two busy cores; later'
-	@echo '                      less: DEB_CACHE=… keeps what it built of the dependencies)'
+	@echo '                      12 minutes: DEB_CACHE=… keeps what it built of the dependencies)'
 	@echo 'make test-matrix      the element with the GStreamer of Debian 12, 13 and sid (as root; about'
 	@echo '                      15 minutes; RELEASES=sid chooses, MATRIX_CACHE=… keeps them)'
 	@echo 'make cookbook         runs the recipes of docs/cookbook.md against a local stage'
