@@ -41,8 +41,15 @@ fn a_camera_that_makes_jpeg_and_a_microphone() {
                   ! video/x-raw,width=320,height=240,framerate=30/1 ! jpegenc ! decodebin ! whip. \
                   audiotestsrc is-live=true ! whip.";
     let _publisher = publish(launch, &stage);
-    wait_section(&stage, Kind::Video, |video| decodable(video) >= 20);
-    wait_section(&stage, Kind::Audio, |audio| audio.packets >= 20);
+    // decodebin's pad comes with the first picture. A session that has begun with the sound
+    // by then is replaced.
+    let has_both = |sessions: &[SessionReport]| {
+        let last = sessions.last()?;
+        let (video, audio) = (last.section(Kind::Video)?, last.section(Kind::Audio)?);
+        (decodable(video) >= 20 && audio.packets >= 20).then_some(())
+    };
+    let seen = stage.wait_for_sessions(BOUND, has_both);
+    assert!(seen.is_some(), "{:#?}", stage.sessions());
 }
 
 /// What rtspsrc gives, after the same way over UDP.
