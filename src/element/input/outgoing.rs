@@ -55,6 +55,15 @@ const MAX_PREAMBLE: usize = 16;
 /// (RFC 3550 A.1: `MAX_MISORDER`).
 const MOST_LATE: u16 = 100;
 
+/// A packet as it came.
+#[derive(Clone, Copy)]
+struct Arrived<'a> {
+    packet: &'a RtpPacket<'a>,
+    header: RtpHeader,
+    buffer: &'a gst::BufferRef,
+    at: Moment,
+}
+
 /// A packet that waits for the fate of its frame.
 struct Held {
     header: RtpHeader,
@@ -157,20 +166,24 @@ impl Outgoing {
         let copied = buffer.copy_to_slice(0, &mut bytes).ok();
         self.incoming.packet(&bytes, at.arrival);
         if let Some(packet) = copied.and_then(|()| RtpPacket::parse(&bytes).ok()) {
-            self.pass_packet(&packet, buffer, at, gate, passage);
+            let arrived = Arrived {
+                packet: &packet,
+                header: RtpHeader::from(&packet),
+                buffer,
+                at,
+            };
+            self.pass_packet(arrived, gate, passage);
         }
         self.copy_buffer = bytes;
     }
 
-    fn pass_packet(
-        &mut self,
-        packet: &RtpPacket<'_>,
-        buffer: &gst::BufferRef,
-        at: Moment,
-        gate: &Gate,
-        passage: &mut Passage,
-    ) {
-        let header = RtpHeader::from(packet);
+    fn pass_packet(&mut self, arrived: Arrived<'_>, gate: &Gate, passage: &mut Passage) {
+        let Arrived {
+            packet,
+            header,
+            buffer,
+            at,
+        } = arrived;
         // Padding, which keeps a way open or probes it. A decoder has no use for it.
         if packet.payload().is_empty() {
             self.stream.skip(header, at, Missing::Lost);
@@ -178,7 +191,7 @@ impl Outgoing {
         }
         passage.has_media = true;
         if self.is_of_earlier_frame(header, at) {
-            self.pass_late(packet, buffer, at, gate, passage);
+            self.pass_late(arrived, gate, passage);
             return;
         }
         // Also while the gate is closed, since the sets may come only once.
@@ -188,11 +201,11 @@ impl Outgoing {
             && gate.await_key_frame_again(Instant::now());
         let packets = &mut passage.packets;
         if gate.passes(|| frame.is_entry)
-            && !self.holds(packet, buffer, frame, at)
-            && self.fits(packet, header, frame, at, packets)
+            && !self.holds(arrived, frame)
+            && self.fits(arrived, frame, packets)
         {
             if frame.lacks_sets {
-                self.insert_sets(header, buffer, at, packets);
+                self.insert_sets(arrived, packets);
             }
             if let Some(place) = self.stream.place(header, at) {
                 // Some payloaders have one on each unit ahead of a key frame's slices
@@ -206,26 +219,19 @@ impl Outgoing {
 
     /// Keeps a packet that is ahead of its frame's first slice, if frames are left out:
     /// it tells nothing of the frame, and shares its fate. Returns whether it did.
-    fn holds(
-        &mut self,
-        packet: &RtpPacket<'_>,
-        buffer: &gst::BufferRef,
-        frame: FrameStart,
-        at: Moment,
-    ) -> bool {
+    fn holds(&mut self, arrived: Arrived<'_>, frame: FrameStart) -> bool {
         if self.thinning.is_none() || self.sets.is_none() || !frame.is_preamble {
             return false;
         }
-        let header = RtpHeader::from(packet);
-        self.skip_preamble_of_others(header);
+        self.skip_preamble_of_others(arrived.header);
         if self.preamble.len() >= MAX_PREAMBLE {
             self.skip_preamble(Missing::Lost);
         }
         self.preamble.push(Held {
-            header,
-            at,
-            buffer: buffer.to_owned(),
-            payload: packet.payload().to_vec(),
+            header: arrived.header,
+            at: arrived.at,
+            buffer: arrived.buffer.to_owned(),
+            payload: arrived.packet.payload().to_vec(),
         });
         true
     }
@@ -243,15 +249,10 @@ impl Outgoing {
 
     /// Passes a packet of an earlier frame, whose fate it shares. For the later one it is as
     /// if it had not come.
-    fn pass_late(
-        &mut self,
-        packet: &RtpPacket<'_>,
-        buffer: &gst::BufferRef,
-        at: Moment,
-        gate: &Gate,
-        passage: &mut Passage,
-    ) {
-        let header = RtpHeader::from(packet);
+    fn pass_late(&mut self, arrived: Arrived<'_>, gate: &Gate, passage: &mut Passage) {
+        let Arrived {
+            packet, header, at, ..
+        } = arrived;
         let sets = self.sets.as_mut();
         let has_slice = sets.is_none_or(|sets| sets.late_packet(packet.payload()));
         if !gate.passes(|| false) {
@@ -261,7 +262,7 @@ impl Outgoing {
             self.stream.skip(header, at, Missing::LeftOut);
         } else if let Some(place) = self.stream.place(header, at) {
             let marker = packet.marker_bit() && has_slice;
-            let packet = self.packet(buffer, place, marker, packet.payload());
+            let packet = self.packet(arrived.buffer, place, marker, packet.payload());
             passage.packets.extend(packet);
         }
     }
@@ -270,12 +271,13 @@ impl Outgoing {
     /// of its frame leaves ahead of it.
     fn fits(
         &mut self,
-        packet: &RtpPacket<'_>,
-        header: RtpHeader,
+        arrived: Arrived<'_>,
         frame: FrameStart,
-        at: Moment,
         packets: &mut Vec<gst::Buffer>,
     ) -> bool {
+        let Arrived {
+            packet, header, at, ..
+        } = arrived;
         self.skip_preamble_of_others(header);
         let missing = self.missing_ahead_of(frame);
         let Some(thinning) = self.thinning.as_mut().filter(|_| self.sets.is_some()) else {
@@ -339,17 +341,13 @@ impl Outgoing {
         }
     }
 
-    fn insert_sets(
-        &mut self,
-        before: RtpHeader,
-        buffer: &gst::BufferRef,
-        at: Moment,
-        packets: &mut Vec<gst::Buffer>,
-    ) {
+    /// Makes packets of the parameter sets, ahead of the one that arrived.
+    fn insert_sets(&mut self, arrived: Arrived<'_>, packets: &mut Vec<gst::Buffer>) {
         let payloads = self.sets.as_ref().map(ParameterSets::payloads);
         for payload in payloads.unwrap_or_default() {
-            let place = self.stream.insert(before, at);
-            packets.extend(place.and_then(|place| self.packet(buffer, place, false, &payload)));
+            let place = self.stream.insert(arrived.header, arrived.at);
+            let packet = |place| self.packet(arrived.buffer, place, false, &payload);
+            packets.extend(place.and_then(packet));
         }
     }
 
