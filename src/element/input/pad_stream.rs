@@ -252,8 +252,7 @@ impl PadStream {
 
     /// Closes the gate and forgets the stream; the next one sends its caps again.
     pub(super) fn reset(&self) {
-        self.gate.close();
-        self.opening.fetch_add(1, Ordering::AcqRel);
+        self.close_gate();
         self.traffic.clear();
         self.arrivals.clear();
         drop(std::mem::take(&mut *self.lock()));
