@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
@@ -16,12 +17,18 @@ use crate::common::{Reply, Server};
 use crate::harness::{BOUND, Publisher, decodable, init, lose, stage, wait_section};
 
 /// A whole launch line, in which the element is named `whip`.
-fn publish(launch: &str, stage: &Stage) -> Publisher {
-    let mut publisher = Publisher::parsed(launch);
+fn to_stage(launch: &str, stage: &Stage) -> Publisher {
+    let publisher = Publisher::parsed(launch);
     publisher
         .whip
         .set_property("whip-endpoint", stage.endpoint());
     publisher.whip.set_property("auth-token", stage.token());
+    publisher
+}
+
+/// Publishes with it.
+fn publish(launch: &str, stage: &Stage) -> Publisher {
+    let mut publisher = to_stage(launch, stage);
     publisher.play();
     publisher.wait_state("publishing");
     publisher
@@ -41,15 +48,55 @@ fn a_camera_that_makes_jpeg_and_a_microphone() {
                   ! video/x-raw,width=320,height=240,framerate=30/1 ! jpegenc ! decodebin ! whip. \
                   audiotestsrc is-live=true ! whip.";
     let _publisher = publish(launch, &stage);
-    // decodebin's pad comes with the first picture. A session that has begun with the sound
-    // by then is replaced.
+    wait_for_one_session_with_both(&stage);
+}
+
+#[test]
+fn a_camera_that_starts_later_than_the_microphone() {
+    for decoder in ["decodebin", "decodebin3"] {
+        let stage = stage();
+        let launch = format!(
+            "ivswhipsink name=whip videotestsrc is-live=true \
+             ! video/x-raw,width=320,height=240,framerate=30/1 ! jpegenc ! valve name=camera \
+             drop=true ! {decoder} ! whip. audiotestsrc is-live=true ! whip."
+        );
+        let mut publisher = to_stage(&launch, &stage);
+        let camera = publisher.pipeline.by_name("camera").unwrap();
+        publisher.play();
+        // The time that a USB camera takes.
+        let starts = thread::spawn(move || {
+            thread::sleep(Duration::from_secs(1));
+            camera.set_property("drop", false);
+        });
+        publisher.wait_state("publishing");
+        starts.join().unwrap();
+        wait_for_one_session_with_both(&stage);
+    }
+}
+
+#[test]
+fn a_camera_that_never_starts_and_a_microphone() {
+    let stage = stage();
+    let launch = "ivswhipsink name=whip videotestsrc is-live=true ! jpegenc ! valve drop=true \
+                  ! decodebin ! whip. audiotestsrc is-live=true ! whip.";
+    let mut publisher = to_stage(launch, &stage);
+    publisher.play();
+    let warning = publisher.wait_warning();
+    assert!(warning.starts_with("decodebin"), "{warning}");
+    publisher.wait_state("publishing");
+    wait_section(&stage, Kind::Audio, |audio| audio.packets >= 20);
+}
+
+/// Waits for picture and sound, and expects that no session began before with one alone.
+fn wait_for_one_session_with_both(stage: &Stage) {
     let has_both = |sessions: &[SessionReport]| {
-        let last = sessions.last()?;
-        let (video, audio) = (last.section(Kind::Video)?, last.section(Kind::Audio)?);
+        let first = sessions.first()?;
+        let (video, audio) = (first.section(Kind::Video)?, first.section(Kind::Audio)?);
         (decodable(video) >= 20 && audio.packets >= 20).then_some(())
     };
     let seen = stage.wait_for_sessions(BOUND, has_both);
     assert!(seen.is_some(), "{:#?}", stage.sessions());
+    assert_eq!(stage.sessions().len(), 1);
 }
 
 /// What rtspsrc gives, after the same way over UDP.

@@ -20,11 +20,12 @@ use super::element_state::{ElementState, RunHandle};
 use super::limit_warnings::LimitWarnings;
 use super::lineup::Lineup;
 use super::local_estimation::LocalEstimation;
-use super::pad_changes::{flushed, line_up};
+use super::pad_changes::{flushed, line_up, line_up_without_awaited};
 use super::run_state::{MediaSettings, Run, start_session};
 use super::run_view::{RunView, Stopped};
 use super::session_events::on_event;
 use super::silent_pads::SilentPads;
+use super::sometimes_pads::SometimesPads;
 use super::token_request::on_token_reply;
 use crate::element::session_state::SessionState;
 use crate::element::settings::SettingsError;
@@ -62,6 +63,7 @@ pub(crate) fn start(
         view: view.clone(),
         tokens: config.tokens.clone(),
     };
+    let sometimes_pads = SometimesPads::watch(element, &messages);
     let run = Run {
         state: state.clone(),
         view,
@@ -73,7 +75,8 @@ pub(crate) fn start(
         bitrate_control: None,
         bitrate_told: Told::default(),
         session,
-        lineup: Lineup::default(),
+        lineup: Lineup::new(sometimes_pads.may_come()),
+        sometimes_pads,
         without_video: OfferedVideo::Nothing,
         has_warned_of_missing_media: false,
         posted_filler: None,
@@ -129,6 +132,7 @@ fn spawn(
             }
             // The pads may belong to another run by now.
             if !run.view.is_stopped() {
+                line_up_without_awaited(&mut run, &element);
                 run.do_due_tasks(element.upcast_ref(), &mut estimation);
             }
         }
@@ -148,7 +152,9 @@ fn on_message(run: &mut Run, element: &gst::Bin, message: Message) {
         _ if run.view.is_stopped() => {}
         Message::PadsChanged => line_up(run, element),
         Message::PadFlushed(pad) => flushed(run, element, pad),
+        Message::PadsOfOther(index, news) => run.sometimes_pads.note(index, news),
         Message::Playing => {
+            run.sometimes_pads.playing();
             run.lineup.playing();
             line_up(run, element);
         }

@@ -29,8 +29,20 @@ pub(crate) enum Message {
         /// Its error.
         text: String,
     },
+    /// What another element of the pipeline, by its index among those that add pads, has
+    /// done.
+    PadsOfOther(usize, PadNews),
     /// What the application replied to `request-token`.
     TokenReply(Option<String>),
     /// An event of the session.
     Session(Event),
+}
+
+/// What an element that adds pads while the pipeline starts has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PadNews {
+    /// It has added a source pad.
+    Added,
+    /// It adds no more pads.
+    NoMore,
 }

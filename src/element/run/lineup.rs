@@ -8,7 +8,7 @@
 use std::fmt;
 
 use crate::element::input::{CapsError, PadState, StreamFormat};
-use crate::whip::{TracksError, check_tracks};
+use crate::whip::{MAX_TRACKS, Track, TracksError, check_tracks};
 
 /// A change to make.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,6 +51,9 @@ impl fmt::Display for Refused {
 #[derive(Debug, Default)]
 pub(super) struct Lineup {
     has_played: bool,
+    /// Whether another element of the pipeline may still add a pad, which would be linked
+    /// then.
+    awaits_pads: bool,
     /// The peer connection that the driver waits for.
     requested: Option<u64>,
     /// The streams of the last session that was opened, by pad.
@@ -80,6 +83,25 @@ enum SessionPhase {
 }
 
 impl Lineup {
+    /// The line-up of a run. With `awaits_pads` it waits for [`Self::no_more_pads`], or for
+    /// both sound and picture, before the first session.
+    pub(super) fn new(awaits_pads: bool) -> Self {
+        Self {
+            awaits_pads,
+            ..Self::default()
+        }
+    }
+
+    /// Whether another element of the pipeline may still add a pad.
+    pub(super) fn awaits_pads(&self) -> bool {
+        self.awaits_pads
+    }
+
+    /// Notes that no other element of the pipeline is to add a pad any more.
+    pub(super) fn no_more_pads(&mut self) {
+        self.awaits_pads = false;
+    }
+
     /// Whether PLAYING was reached since the run began.
     pub(super) fn has_played(&self) -> bool {
         self.has_played
@@ -242,9 +264,14 @@ impl Lineup {
         match self.requested {
             Some(peer) if !streams.is_empty() => {
                 let tracks = streams.iter().map(|(_, stream)| stream.track);
-                if let Err(error) = check_tracks(&tracks.collect::<Vec<_>>()) {
+                let tracks: Vec<Track> = tracks.collect();
+                if let Err(error) = check_tracks(&tracks) {
                     return self.refuse(Refused::Tracks(error));
                 }
+                if self.awaits_pads && tracks.len() < MAX_TRACKS {
+                    return None;
+                }
+                self.awaits_pads = false;
                 self.requested = None;
                 self.published = streams;
                 self.is_replaced = false;
@@ -278,7 +305,6 @@ impl Lineup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::whip::Track;
 
     fn stream(track: Track, encoding: &str) -> StreamFormat {
         StreamFormat {
@@ -368,6 +394,30 @@ mod tests {
         assert_eq!(lineup.update(std::slice::from_ref(&unlinked)), []);
         assert_eq!(lineup.update(&[audio(), silent()]), []);
         assert_eq!(lineup.update(&[audio(), unlinked]), [Change::Open(1)]);
+    }
+
+    #[test]
+    fn awaits_pads_of_other_elements_for_what_is_missing() {
+        let waiting = || {
+            let mut lineup = Lineup::new(true);
+            lineup.playing();
+            lineup.request_offer(1);
+            lineup
+        };
+        for pads in [vec![], vec![audio()], vec![video()]] {
+            let mut lineup = waiting();
+            assert_eq!(lineup.update(&pads), [], "{pads:?}");
+            lineup.no_more_pads();
+            let expected = pads.first().map(|_| Change::Open(1));
+            assert_eq!(lineup.update(&pads), Vec::from_iter(expected), "{pads:?}");
+        }
+        // Both are as much as there can be.
+        let mut lineup = waiting();
+        assert_eq!(lineup.update(&[audio(), video()]), [Change::Open(1)]);
+        assert!(!lineup.awaits_pads());
+        // It keeps no error back.
+        let pads = [audio(), pad(96, stream(Track::Audio, "PCMU"))];
+        assert!(matches!(waiting().update(&pads)[..], [Change::Refuse(_)]));
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod run_statistics;
 mod run_view;
 mod session_events;
 mod silent_pads;
+mod sometimes_pads;
 mod token_request;
 
 pub(super) use bitrate_control::Follower;

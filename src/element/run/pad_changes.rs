@@ -5,6 +5,7 @@ use gst::prelude::*;
 use super::lineup::{Change, Refused};
 use super::peer_opening::open;
 use super::run_state::Run;
+use super::sometimes_pads::SometimesPads;
 use crate::element::bus_messages;
 use crate::element::input::PadState;
 use crate::element::log::CAT;
@@ -22,6 +23,21 @@ pub(super) fn line_up(run: &mut Run, element: &gst::Bin) {
     }
 }
 
+/// Lines up what there is, once no other element of the pipeline may add a pad.
+pub(super) fn line_up_without_awaited(run: &mut Run, element: &gst::Bin) {
+    if run.lineup.awaits_pads() && !run.sometimes_pads.may_come() {
+        run.lineup.no_more_pads();
+        for name in run.sometimes_pads.without_pads() {
+            let text = format!(
+                "{name} has added no pad yet, and is not waited for any longer. If its media are \
+                 to be published, check the elements upstream of it."
+            );
+            bus_messages::post_warning(element.upcast_ref(), &text);
+        }
+        line_up(run, element);
+    }
+}
+
 /// Handles a flush of the pad with this id.
 pub(super) fn flushed(run: &mut Run, element: &gst::Bin, pad: u32) {
     if let Some(change) = run.lineup.flushed(pad) {
@@ -33,7 +49,10 @@ pub(super) fn flushed(run: &mut Run, element: &gst::Bin, pad: u32) {
 pub(super) fn apply(run: &mut Run, bin: &gst::Bin, change: Change) {
     let element = bin.upcast_ref::<gst::Element>();
     match change {
-        Change::Open(number) => open(run, bin, number),
+        Change::Open(number) => {
+            run.sometimes_pads = SometimesPads::default();
+            open(run, bin, number);
+        }
         Change::Replace => {
             gst::info!(
                 CAT,

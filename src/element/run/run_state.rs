@@ -15,6 +15,7 @@ use super::local_estimation::LocalEstimation;
 use super::run_statistics::RunStatistics;
 use super::run_view::RunView;
 use super::silent_pads::{Silence, SilentPads};
+use super::sometimes_pads::SometimesPads;
 use crate::element::bus_messages;
 use crate::element::input::MediaPad;
 use crate::element::session_state::SessionState;
@@ -52,6 +53,8 @@ pub(super) struct Run {
     pub(super) bitrate_told: Told,
     pub(super) session: Session,
     pub(super) lineup: Lineup,
+    /// Of other elements, until the first session opens.
+    pub(super) sometimes_pads: SometimesPads,
     /// What is offered as video if no pad has any.
     pub(super) without_video: OfferedVideo,
     pub(super) limits: LimitWarnings,
@@ -79,10 +82,10 @@ impl Run {
     pub(super) fn time_to_next_task(&self) -> Duration {
         let left = |interval: Duration, done: Instant| interval.saturating_sub(done.elapsed());
         let check = left(SILENCE_CHECK, self.silence_checked);
-        match &self.bitrate_control {
-            Some(control) => check.min(left(control.interval(), self.bitrate_ticked)),
-            None => check,
-        }
+        let tick = self.bitrate_control.as_ref();
+        let tick = tick.map(|control| left(control.interval(), self.bitrate_ticked));
+        let times = [tick, self.sometimes_pads.time_left()];
+        times.into_iter().flatten().fold(check, Duration::min)
     }
 
     pub(super) fn do_due_tasks(&mut self, element: &gst::Element, local: &mut LocalEstimation) {
