@@ -43,7 +43,7 @@ const STRONG: u64 = 150;
 const WEAK: u64 = 125;
 /// What is near to such a rate, in percent of it.
 const NEAR: std::ops::Range<u64> = 70..105;
-/// goog_cc numbers probes of its own from 1.
+/// goog_cc would number probes of its own from 1. It is asked for none.
 const FIRST_ID: i32 = 100_000;
 
 /// Chooses the frames and knows their packets.
