@@ -23,6 +23,7 @@ mod property_bounds;
 mod rtp_sender;
 mod stream_format;
 mod traffic_meter;
+mod upstream;
 mod upstream_encoder;
 
 pub(super) use chain::accepted_caps;
@@ -36,3 +37,4 @@ pub(super) use pad_stream::OpenGate;
 pub(super) use pad_timing::NEVER_HELD;
 pub(super) use stream_format::{CapsError, PadState, StreamFormat};
 pub(super) use traffic_meter::Traffic;
+pub(super) use upstream::{UpstreamEnds, upstream_ends};

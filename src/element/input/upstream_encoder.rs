@@ -2,8 +2,7 @@
 
 use gst::prelude::*;
 
-/// How many elements are searched at most.
-const MAX_ELEMENTS: usize = 32;
+use super::upstream::{MAX_ELEMENTS, upstream_element};
 
 /// The factory name of the nearest encoder upstream, such as `x264enc`.
 pub(super) fn upstream_encoder(pad: &gst::Pad) -> Option<String> {
@@ -51,23 +50,6 @@ pub(super) fn straight_encoder(pad: &gst::Pad) -> Option<gst::Element> {
 fn is_encoder(factory: &gst::ElementFactory) -> bool {
     let class = factory.metadata(gst::ELEMENT_METADATA_KLASS);
     class.is_some_and(|class| class.split('/').any(|word| word == "Encoder"))
-}
-
-/// The element that feeds a sink pad, also across the borders of bins.
-fn upstream_element(sink: &gst::Pad) -> Option<gst::Element> {
-    let mut peer = sink.peer()?;
-    for _ in 0..MAX_ELEMENTS {
-        peer = if let Some(ghost) = peer.downcast_ref::<gst::GhostPad>() {
-            // Into a bin.
-            ghost.target()?
-        } else if let Some(inside) = peer.downcast_ref::<gst::ProxyPad>() {
-            // Out of a bin: `peer` is the inner side of its sink pad.
-            inside.internal()?.upcast::<gst::Pad>().peer()?
-        } else {
-            return peer.parent_element();
-        };
-    }
-    None
 }
 
 #[cfg(test)]
