@@ -275,6 +275,33 @@ fn a_file_through_uridecodebin_and_decodebin() {
     std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
 }
 
+#[test]
+fn a_film_without_sound_on_the_way_of_one_with_sound() {
+    let film = made(
+        "without-sound",
+        "film.mp4",
+        "videotestsrc num-buffers=60 ! video/x-raw,width=320,height=240,framerate=30/1 \
+         ! x264enc key-int-max=15 bframes=0 ! video/x-h264,profile=constrained-baseline \
+         ! mp4mux",
+    );
+    let stage = stage();
+    let launch = format!(
+        "uridecodebin uri=file://{} name=d d. ! queue ! whip. d. ! queue ! whip. ",
+        film.display()
+    );
+    let mut publisher = Publisher::to_stage(&launch, &stage);
+    publisher.play();
+    let since_playing = publisher.wait_state("publishing");
+    assert!(
+        since_playing < gst::ClockTime::from_seconds(4),
+        "{since_playing}"
+    );
+    publisher.wait_eos();
+    publisher.stop();
+    wait_section(&stage, Kind::Video, |video| decodable(video) > 20);
+    std::fs::remove_dir_all(film.parent().unwrap()).unwrap();
+}
+
 /// The streams of a film that are not sound, and the sounds.
 fn streams(publisher: &mut Publisher) -> (Vec<String>, Vec<String>) {
     let all = publisher.wait("streams", |message| match message.view() {

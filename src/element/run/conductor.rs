@@ -14,18 +14,18 @@ use std::time::Instant;
 
 use gst::prelude::*;
 
+use super::awaited_media::AwaitedMedia;
 use super::bitrate_control::Told;
 use super::conductor_message::Message;
 use super::element_state::{ElementState, RunHandle};
 use super::limit_warnings::LimitWarnings;
 use super::lineup::Lineup;
 use super::local_estimation::LocalEstimation;
-use super::pad_changes::{flushed, line_up, line_up_without_awaited};
+use super::pad_changes::{flushed, line_up, line_up_if_due};
 use super::run_state::{MediaSettings, Run, start_session};
 use super::run_view::{RunView, Stopped};
 use super::session_events::on_event;
 use super::silent_pads::SilentPads;
-use super::sometimes_pads::SometimesPads;
 use super::token_request::on_token_reply;
 use crate::element::session_state::SessionState;
 use crate::element::settings::SettingsError;
@@ -63,7 +63,6 @@ pub(crate) fn start(
         view: view.clone(),
         tokens: config.tokens.clone(),
     };
-    let sometimes_pads = SometimesPads::watch(element, &messages);
     let run = Run {
         state: state.clone(),
         view,
@@ -75,8 +74,8 @@ pub(crate) fn start(
         bitrate_control: None,
         bitrate_told: Told::default(),
         session,
-        lineup: Lineup::new(sometimes_pads.may_come()),
-        sometimes_pads,
+        lineup: Lineup::default(),
+        awaited_media: AwaitedMedia::new(element, &messages),
         without_video: OfferedVideo::Nothing,
         has_warned_of_missing_media: false,
         posted_filler: None,
@@ -132,7 +131,7 @@ fn spawn(
             }
             // The pads may belong to another run by now.
             if !run.view.is_stopped() {
-                line_up_without_awaited(&mut run, &element);
+                line_up_if_due(&mut run, &element);
                 run.do_due_tasks(element.upcast_ref(), &mut estimation);
             }
         }
@@ -152,9 +151,9 @@ fn on_message(run: &mut Run, element: &gst::Bin, message: Message) {
         _ if run.view.is_stopped() => {}
         Message::PadsChanged => line_up(run, element),
         Message::PadFlushed(pad) => flushed(run, element, pad),
-        Message::PadsOfOther(index, news) => run.sometimes_pads.note(index, news),
+        Message::PadsOfOther(index, news) => run.awaited_media.note(index, news),
         Message::Playing => {
-            run.sometimes_pads.playing();
+            run.awaited_media.playing();
             run.lineup.playing();
             line_up(run, element);
         }

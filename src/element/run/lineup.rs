@@ -51,9 +51,10 @@ impl fmt::Display for Refused {
 #[derive(Debug, Default)]
 pub(super) struct Lineup {
     has_played: bool,
-    /// Whether another element of the pipeline may still add a pad, which would be linked
-    /// then.
+    /// Whether another element of the pipeline may still add a pad for this one.
     awaits_pads: bool,
+    /// The linked pads without caps that are awaited no longer.
+    given_up: Vec<u32>,
     /// The peer connection that the driver waits for.
     requested: Option<u64>,
     /// The streams of the last session that was opened, by pad.
@@ -83,23 +84,20 @@ enum SessionPhase {
 }
 
 impl Lineup {
-    /// The line-up of a run. With `awaits_pads` it waits for [`Self::no_more_pads`], or for
-    /// both sound and picture, before the first session.
-    pub(super) fn new(awaits_pads: bool) -> Self {
-        Self {
-            awaits_pads,
-            ..Self::default()
-        }
+    /// Whether a session was opened since the run began.
+    pub(super) fn has_opened(&self) -> bool {
+        self.has_opened
     }
 
-    /// Whether another element of the pipeline may still add a pad.
-    pub(super) fn awaits_pads(&self) -> bool {
-        self.awaits_pads
+    /// Sets whether another element of the pipeline may still add a pad for this one: until
+    /// then the first session begins with both sound and picture only.
+    pub(super) fn await_pads(&mut self, awaits_pads: bool) {
+        self.awaits_pads = awaits_pads;
     }
 
-    /// Notes that no other element of the pipeline is to add a pad any more.
-    pub(super) fn no_more_pads(&mut self) {
-        self.awaits_pads = false;
+    /// Sets which linked pads without caps are awaited no longer.
+    pub(super) fn give_up(&mut self, pads: Vec<u32>) {
+        self.given_up = pads;
     }
 
     /// Whether PLAYING was reached since the run began.
@@ -158,7 +156,9 @@ impl Lineup {
             true => &present,
             false => &publishable,
         };
-        let counted = counted.iter().filter(|pad| pad.is_linked);
+        let counted = counted.iter().filter(|pad| {
+            pad.is_linked && (pad.format.is_some() || pad.has_ended || !self.is_given_up(pad.id))
+        });
         let counted: Vec<&PadState> = counted.copied().collect();
         let has_ended = !counted.is_empty() && counted.iter().all(|pad| pad.has_ended);
         if has_ended && !self.has_ended {
@@ -228,6 +228,10 @@ impl Lineup {
         publishable
     }
 
+    fn is_given_up(&self, pad: u32) -> bool {
+        self.given_up.contains(&pad)
+    }
+
     fn streams_ended(&mut self) -> Option<Change> {
         self.has_ended = true;
         match self.session {
@@ -252,12 +256,13 @@ impl Lineup {
         if !self.has_played || self.session == SessionPhase::Over {
             return None;
         }
-        // Complete once each linked pad has caps, or has ended without. A session that
+        // Complete once each awaited pad has caps, or has ended without. A session that
         // was lost does not wait for them: caps that come later replace the next one.
         let waits = !(self.has_opened && self.requested.is_some());
-        let expected = publishable
-            .iter()
-            .filter(|pad| pad.format.is_some() || (waits && !pad.has_ended));
+        let expected = publishable.iter().filter(|pad| {
+            let is_awaited = waits && !pad.has_ended && !self.is_given_up(pad.id);
+            pad.format.is_some() || is_awaited
+        });
         let streams = expected.map(|pad| Some((pad.id, pad.format.clone()?.ok()?)));
         let mut streams: Vec<Stream> = streams.collect::<Option<_>>()?;
         streams.sort_by_key(|(_, stream)| stream.track);
@@ -268,10 +273,9 @@ impl Lineup {
                 if let Err(error) = check_tracks(&tracks) {
                     return self.refuse(Refused::Tracks(error));
                 }
-                if self.awaits_pads && tracks.len() < MAX_TRACKS {
+                if self.awaits_pads && !self.has_opened && tracks.len() < MAX_TRACKS {
                     return None;
                 }
-                self.awaits_pads = false;
                 self.requested = None;
                 self.published = streams;
                 self.is_replaced = false;
@@ -398,26 +402,61 @@ mod tests {
 
     #[test]
     fn awaits_pads_of_other_elements_for_what_is_missing() {
-        let waiting = || {
-            let mut lineup = Lineup::new(true);
-            lineup.playing();
-            lineup.request_offer(1);
+        let awaiting = || {
+            let mut lineup = waiting();
+            lineup.await_pads(true);
             lineup
         };
         for pads in [vec![], vec![audio()], vec![video()]] {
-            let mut lineup = waiting();
+            let mut lineup = awaiting();
             assert_eq!(lineup.update(&pads), [], "{pads:?}");
-            lineup.no_more_pads();
+            lineup.await_pads(false);
             let expected = pads.first().map(|_| Change::Open(1));
             assert_eq!(lineup.update(&pads), Vec::from_iter(expected), "{pads:?}");
         }
         // Both are as much as there can be.
-        let mut lineup = waiting();
-        assert_eq!(lineup.update(&[audio(), video()]), [Change::Open(1)]);
-        assert!(!lineup.awaits_pads());
+        assert_eq!(awaiting().update(&[audio(), video()]), [Change::Open(1)]);
         // It keeps no error back.
         let pads = [audio(), pad(96, stream(Track::Audio, "PCMU"))];
-        assert!(matches!(waiting().update(&pads)[..], [Change::Refuse(_)]));
+        assert!(matches!(awaiting().update(&pads)[..], [Change::Refuse(_)]));
+        // Nor a session after the first.
+        let mut lineup = on_air(&[audio()]);
+        lineup.await_pads(true);
+        lineup.request_offer(2);
+        assert_eq!(lineup.update(&[audio()]), [Change::Open(2)]);
+    }
+
+    #[test]
+    fn a_pad_that_stays_without_caps_keeps_the_others_back_for_a_time_only() {
+        let mut lineup = waiting();
+        let pads = [audio(), PadState { id: 7, ..silent() }];
+        assert_eq!(lineup.update(&pads), []);
+        lineup.give_up(vec![7]);
+        assert_eq!(lineup.update(&pads), [Change::Open(1)]);
+        assert_eq!(lineup.update(&pads), []);
+        // Its caps come late.
+        assert_eq!(lineup.update(&[audio(), video()]), [Change::Replace]);
+        // It does not keep the end away, and alone it is none.
+        let mut lineup = on_air(&[audio()]);
+        lineup.give_up(vec![7]);
+        let alone = [PadState { id: 7, ..silent() }];
+        assert_eq!(
+            lineup.update(&[ended(audio()), alone[0].clone()]),
+            [Change::End]
+        );
+        let mut lineup = waiting();
+        lineup.give_up(vec![7]);
+        assert_eq!(lineup.update(&alone), []);
+    }
+
+    #[test]
+    fn on_air_a_pad_without_caps_keeps_no_change_back_once_it_is_given_up() {
+        let mut lineup = on_air(&[audio()]);
+        let other = pad(111, stream(Track::Audio, "PCMU"));
+        let pads = [other, PadState { id: 7, ..silent() }];
+        assert_eq!(lineup.update(&pads), []);
+        lineup.give_up(vec![7]);
+        assert_eq!(lineup.update(&pads), [Change::Replace]);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! through one channel. Out: calls on the peer connection, signals, bus messages,
 //! and a view of the run for other threads.
 
+mod awaited_caps;
+mod awaited_media;
 mod bitrate_control;
 mod conductor;
 mod conductor_message;

@@ -2,12 +2,13 @@
 
 use gst::prelude::*;
 
+use super::awaited_media::PadWithoutCaps;
 use super::lineup::{Change, Refused};
 use super::peer_opening::open;
 use super::run_state::Run;
-use super::sometimes_pads::SometimesPads;
+use super::sometimes_pads::LONGEST_WAIT;
 use crate::element::bus_messages;
-use crate::element::input::PadState;
+use crate::element::input::{MediaPad, PadState, upstream_ends};
 use crate::element::log::CAT;
 use crate::element::session_state::SessionState;
 use crate::session::{ErrorKind, Input};
@@ -16,26 +17,45 @@ use crate::session::{ErrorKind, Input};
 pub(super) fn line_up(run: &mut Run, element: &gst::Bin) {
     let pads = run.state.pads.get();
     let states: Vec<PadState> = pads.iter().map(|pad| pad.state()).collect();
+    let awaited = run
+        .awaited_media
+        .look(element, &without_caps(&pads, &states));
+    run.lineup.await_pads(awaited.pads);
+    run.lineup.give_up(awaited.given_up);
     let changes = run.lineup.update(&states);
     run.view.set_left_out(run.lineup.left_out());
+    if changes
+        .iter()
+        .any(|change| matches!(change, Change::Open(_)))
+    {
+        warn_without_pads(element, &awaited.without_pads);
+        run.awaited_media.opened();
+    }
+    if run.lineup.has_opened() {
+        warn_without_caps(run, element, &awaited.overdue);
+    }
     for change in changes {
         apply(run, element, change);
     }
 }
 
-/// Lines up what there is, once no other element of the pipeline may add a pad.
-pub(super) fn line_up_without_awaited(run: &mut Run, element: &gst::Bin) {
-    if run.lineup.awaits_pads() && !run.sometimes_pads.may_come() {
-        run.lineup.no_more_pads();
-        for name in run.sometimes_pads.without_pads() {
-            let text = format!(
-                "{name} has added no pad yet, and is not waited for any longer. If its media are \
-                 to be published, check the elements upstream of it."
-            );
-            bus_messages::post_warning(element.upcast_ref(), &text);
-        }
+/// As [`line_up`], where time or another element of the pipeline can have changed what is
+/// awaited.
+pub(super) fn line_up_if_due(run: &mut Run, element: &gst::Bin) {
+    if !run.lineup.has_opened() || run.awaited_media.is_look_due() {
         line_up(run, element);
     }
+}
+
+fn without_caps(pads: &[MediaPad], states: &[PadState]) -> Vec<PadWithoutCaps> {
+    let pads = pads.iter().zip(states);
+    let without = pads
+        .filter(|(_, state)| state.is_linked && state.format.is_none() && !state.has_ended)
+        .map(|(pad, _)| PadWithoutCaps {
+            id: pad.id,
+            upstream: upstream_ends(pad.ghost.upcast_ref()),
+        });
+    without.collect()
 }
 
 /// Handles a flush of the pad with this id.
@@ -49,10 +69,7 @@ pub(super) fn flushed(run: &mut Run, element: &gst::Bin, pad: u32) {
 pub(super) fn apply(run: &mut Run, bin: &gst::Bin, change: Change) {
     let element = bin.upcast_ref::<gst::Element>();
     match change {
-        Change::Open(number) => {
-            run.sometimes_pads = SometimesPads::default();
-            open(run, bin, number);
-        }
+        Change::Open(number) => open(run, bin, number),
         Change::Replace => {
             gst::info!(
                 CAT,
@@ -81,5 +98,31 @@ fn warn_of_left_out(run: &Run, element: &gst::Element, id: u32, refused: &Refuse
     if let Some(pad) = run.state.pads.get().iter().find(|pad| pad.id == id) {
         let text = format!("Pad {} is not published. {refused}", pad.ghost.name());
         bus_messages::post_warning(element, &text);
+    }
+}
+
+fn warn_without_pads(element: &gst::Bin, names: &[String]) {
+    if !names.is_empty() {
+        let text = format!(
+            "{} of this pipeline added no pad within {} s, so the session begins with what is \
+             linked. If its media are to be published, check the elements upstream of it: \
+             another session replaces this one when they come.",
+            names.join(" and "),
+            LONGEST_WAIT.as_secs()
+        );
+        bus_messages::post_warning(element.upcast_ref(), &text);
+    }
+}
+
+fn warn_without_caps(run: &Run, element: &gst::Bin, ids: &[u32]) {
+    let pads = run.state.pads.get();
+    for pad in pads.iter().filter(|pad| ids.contains(&pad.id)) {
+        let text = format!(
+            "No media came to {} within {} s, so the session goes on without. Check the elements \
+             upstream of it: another session replaces this one when they come.",
+            pad.ghost.name(),
+            LONGEST_WAIT.as_secs()
+        );
+        bus_messages::post_warning(element.upcast_ref(), &text);
     }
 }

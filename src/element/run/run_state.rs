@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
+use super::awaited_media::AwaitedMedia;
 use super::bitrate_control::{BitrateControl, Told};
 use super::conductor_message::Message;
 use super::element_state::ElementState;
@@ -15,7 +16,6 @@ use super::local_estimation::LocalEstimation;
 use super::run_statistics::RunStatistics;
 use super::run_view::RunView;
 use super::silent_pads::{Silence, SilentPads};
-use super::sometimes_pads::SometimesPads;
 use crate::element::bus_messages;
 use crate::element::input::MediaPad;
 use crate::element::session_state::SessionState;
@@ -53,8 +53,7 @@ pub(super) struct Run {
     pub(super) bitrate_told: Told,
     pub(super) session: Session,
     pub(super) lineup: Lineup,
-    /// Of other elements, until the first session opens.
-    pub(super) sometimes_pads: SometimesPads,
+    pub(super) awaited_media: AwaitedMedia,
     /// What is offered as video if no pad has any.
     pub(super) without_video: OfferedVideo,
     pub(super) limits: LimitWarnings,
@@ -84,7 +83,7 @@ impl Run {
         let check = left(SILENCE_CHECK, self.silence_checked);
         let tick = self.bitrate_control.as_ref();
         let tick = tick.map(|control| left(control.interval(), self.bitrate_ticked));
-        let times = [tick, self.sometimes_pads.time_left()];
+        let times = [tick, self.awaited_media.time_left()];
         times.into_iter().flatten().fold(check, Duration::min)
     }
 
