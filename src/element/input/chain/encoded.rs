@@ -79,6 +79,14 @@ mod tests {
 
     use super::*;
 
+    fn play_to_end(pipeline: &gst::Pipeline) {
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let bus = pipeline.bus().unwrap();
+        let types = [gst::MessageType::Eos, gst::MessageType::Error];
+        let end_of_stream = bus.timed_pop_filtered(gst::ClockTime::from_seconds(20), &types);
+        assert_eq!(end_of_stream.unwrap().type_(), gst::MessageType::Eos);
+    }
+
     /// The buffers that leave a pipeline.
     fn buffers(launch: &str) -> (gst::Caps, Vec<gst::Buffer>) {
         let pipeline = gst::parse::launch(&format!("{launch} ! fakesink name=end")).unwrap();
@@ -90,11 +98,7 @@ mod tests {
             sender.send(info.buffer().unwrap().to_owned()).unwrap();
             gst::PadProbeReturn::Ok
         });
-        pipeline.set_state(gst::State::Playing).unwrap();
-        let bus = pipeline.bus().unwrap();
-        let types = [gst::MessageType::Eos, gst::MessageType::Error];
-        let end_of_stream = bus.timed_pop_filtered(gst::ClockTime::from_seconds(20), &types);
-        assert_eq!(end_of_stream.unwrap().type_(), gst::MessageType::Eos);
+        play_to_end(&pipeline);
         let caps = end.current_caps().unwrap();
         pipeline.set_state(gst::State::Null).unwrap();
         (caps, buffers.try_iter().collect())
@@ -138,6 +142,97 @@ mod tests {
         let out = out.collect();
         pipeline.set_state(gst::State::Null).unwrap();
         out
+    }
+
+    /// The RTP payloads that a row makes of what a launch line gives, and the size of the
+    /// longest packet.
+    fn packets(launch: &str, row: &gst::Bin) -> (Vec<Vec<u8>>, usize) {
+        const HEADER: usize = 12;
+        let pipeline = gst::Pipeline::new();
+        let source = gst::parse::bin_from_description(launch, true).unwrap();
+        let end = gst::ElementFactory::make("fakesink").build().unwrap();
+        let elements = [source.upcast_ref(), row.upcast_ref(), &end];
+        pipeline.add_many(elements).unwrap();
+        gst::Element::link_many(elements).unwrap();
+        let (sender, packets) = channel();
+        let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+        let sink = end.static_pad("sink").unwrap();
+        sink.add_probe(mask, move |_, info| {
+            let packets = match &info.data {
+                Some(gst::PadProbeData::BufferList(list)) => list.iter_owned().collect(),
+                _ => vec![info.buffer().unwrap().to_owned()],
+            };
+            for packet in packets {
+                sender
+                    .send(packet.map_readable().unwrap().to_vec())
+                    .unwrap();
+            }
+            gst::PadProbeReturn::Ok
+        });
+        play_to_end(&pipeline);
+        pipeline.set_state(gst::State::Null).unwrap();
+        let packets: Vec<Vec<u8>> = packets.try_iter().collect();
+        let longest = packets.iter().map(Vec::len).max().unwrap();
+        let payloads = packets.iter().map(|packet| packet[HEADER..].to_vec());
+        (payloads.collect(), longest)
+    }
+
+    /// The types of the NAL units that begin in a payload (RFC 6184 5.2).
+    fn nal_types(payload: &[u8]) -> Vec<u8> {
+        const STAP_A: u8 = 24;
+        const FU_A: u8 = 28;
+        let is_start = |part: u8| part & 0x80 != 0;
+        match payload {
+            [head, rest @ ..] if head & 0x1f == STAP_A => {
+                let mut types = Vec::new();
+                let mut rest = rest;
+                while let [high, low, unit @ ..] = rest {
+                    types.push(unit[0] & 0x1f);
+                    rest = &unit[usize::from(u16::from_be_bytes([*high, *low]))..];
+                }
+                types
+            }
+            [head, part, ..] if head & 0x1f == FU_A => {
+                is_start(*part).then_some(part & 0x1f).into_iter().collect()
+            }
+            _ => vec![payload[0] & 0x1f],
+        }
+    }
+
+    #[test]
+    fn h264_leaves_in_short_packets_with_parameter_sets_before_each_key_frame() {
+        const IDR: u8 = 5;
+        const SPS: u8 = 7;
+        const PPS: u8 = 8;
+        gst::init().unwrap();
+        let mut row = Row::new("pay");
+        pay_h264(&mut row).unwrap();
+        // Parameter sets are in the caps only.
+        let launch = "videotestsrc num-buffers=20 pattern=snow ! video/x-raw,width=320,height=240 \
+                      ! x264enc tune=zerolatency sliced-threads=false key-int-max=5 \
+                      option-string=scenecut=0 \
+                      ! video/x-h264,stream-format=avc,alignment=au,profile=baseline ! identity";
+        let (payloads, longest) = packets(launch, &row.finish().unwrap());
+        assert!((1100..=1200).contains(&longest), "{longest}");
+        let types: Vec<_> = payloads.iter().map(|payload| nal_types(payload)).collect();
+        let before_key_frames = types.windows(2).filter(|pair| pair[1] == [IDR]);
+        let before_key_frames: Vec<_> = before_key_frames.map(|pair| &pair[0]).collect();
+        assert_eq!(before_key_frames.len(), 4);
+        let has_sets = |types: &&Vec<u8>| types.ends_with(&[SPS, PPS]);
+        assert!(
+            before_key_frames.iter().all(has_sets),
+            "{before_key_frames:?}"
+        );
+    }
+
+    /// rtpopuspay cuts nothing, so no packet shows it.
+    #[test]
+    fn the_payloader_of_opus_knows_the_size_too() {
+        gst::init().unwrap();
+        let mut row = Row::new("pay");
+        pay_opus(&mut row).unwrap();
+        let payloader = row.finish().unwrap().children().remove(0);
+        assert_eq!(payloader.property::<u32>("mtu"), MTU);
     }
 
     #[test]
