@@ -10,10 +10,11 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
-use ivs_stage::{Feedback, Kind, Rules, SessionReport, Stage};
+use ivs_stage::{Feedback, Kind, Rules, SectionReport, SessionReport, Stage};
 
 use crate::common::{Reply, Server};
 use crate::harness::{BOUND, Publisher, decodable, init, lose, stage, wait_section};
+use crate::viewer::Viewer;
 
 /// A whole launch line, in which the element is named `whip`.
 fn to_stage(launch: &str, stage: &Stage) -> Publisher {
@@ -298,11 +299,13 @@ fn mono_stays_mono_and_the_bit_rate_is_the_users() {
         assert_eq!(structure.get("channels"), Ok(leaves), "{caps}");
         assert_eq!(structure.get("rate"), Ok(48_000), "{caps}");
         assert_eq!(encoder.property::<i32>("bitrate"), bit_rate);
+        // Without discontinuous transmission: a pause is sent too.
+        assert!(!encoder.property::<bool>("dtx"));
     }
 }
 
 #[test]
-fn opus_gets_redundancy_where_packets_are_lost() {
+fn opus_gets_redundancy_while_packets_are_lost() {
     let stage = Stage::start(Rules {
         feedback: Feedback::ReceiverReports,
         report_interval: Some(Duration::from_millis(200)),
@@ -318,10 +321,14 @@ fn opus_gets_redundancy_where_packets_are_lost() {
     encoder.connect_notify(Some("packet-loss-percentage"), move |encoder, _| {
         let _ = sender.send(encoder.property::<i32>("packet-loss-percentage"));
     });
-    lose(&publisher, 3);
+    let loss = lose(&publisher, 3);
     let until = Instant::now() + BOUND;
     let left = || until.saturating_duration_since(Instant::now());
     while expected.recv_timeout(left()).expect("more redundancy") < 10 {}
+    loss.end();
+    let until = Instant::now() + BOUND;
+    let left = || until.saturating_duration_since(Instant::now());
+    while expected.recv_timeout(left()).expect("none any more") > 0 {}
 }
 
 #[test]
@@ -428,4 +435,27 @@ fn pictures_in_opengl() {
     let _publisher = publish(launch, &stage);
     let video = wait_section(&stage, Kind::Video, |video| decodable(video) >= 10);
     assert_eq!(video.size, Some((320, 240)));
+}
+
+/// A viewer that joins asks for a key frame.
+#[test]
+fn a_key_frame_comes_early_where_the_far_end_asks_for_one() {
+    let stage = Stage::start(Rules {
+        key_frame_on_connect: false,
+        ..Rules::default()
+    });
+    let stage = stage.unwrap();
+    let launch = "videotestsrc is-live=true \
+                  ! video/x-raw,width=320,height=240,framerate=30/1 ! whip. ";
+    let mut publisher = Publisher::to_stage(launch, &stage);
+    publisher.play();
+    publisher.wait_state("publishing");
+    let distance = |video: &SectionReport| video.video.as_ref()?.key_frame_distance_ms;
+    let unasked = wait_section(&stage, Kind::Video, |video| distance(video).is_some());
+    let every = distance(&unasked).unwrap().min;
+    assert!((1950..=2050).contains(&every), "{every} ms");
+    let _viewer = Viewer::watch(&stage);
+    wait_section(&stage, Kind::Video, |video| {
+        distance(video).is_some_and(|distance| distance.min < 1500)
+    });
 }
