@@ -122,10 +122,14 @@ doc: system
 
 tests: system
 	cargo test --locked --workspace
+	@echo 'Encoders whose settings no test could try here:'
+	@cargo test --locked --quiet --workspace --lib -- --show-output every_property_is_one_of_its_encoder \
+		| sed -n '/ untried$$/p; / does not take /p; /, without \[".*\]$$/p'
 
-# The README's first commands, as a user runs them.
+# The README's first commands, and video alone, as a user runs them.
 demos: build
 	@scripts/demo.sh audio 2
+	@scripts/demo.sh video 2
 	@scripts/demo.sh av 2
 	@scripts/demo.sh rtp 2
 
