@@ -115,6 +115,7 @@ fn what_a_stage_does_not_accept_is_one_error_with_a_cure() {
         let error = publisher.wait_error();
         assert_eq!(error.source, "whip", "{error:?}");
         assert!(error.text().contains(words), "{error:?}");
+        assert!(error.text().starts_with("Pad sink_0 "), "{error:?}");
         assert!(error.is(gst::ResourceError::Settings), "{error:?}");
         publisher.stop();
         let is_error = |message: &&gst::Message| message.type_() == gst::MessageType::Error;

@@ -81,7 +81,7 @@ pub(super) fn apply(run: &mut Run, bin: &gst::Bin, change: Change) {
         Change::Refuse(refused) => {
             run.session.tell(Input::Stop);
             run.enter(element, SessionState::Failed);
-            let text = refused.to_string();
+            let text = refused_text(run, &refused);
             bus_messages::post_error(element, ErrorKind::Settings, "offer", &text);
         }
         Change::LeaveOut(id, refused) => warn_of_left_out(run, element, id, &refused),
@@ -91,6 +91,22 @@ pub(super) fn apply(run: &mut Run, bin: &gst::Bin, change: Change) {
         }
         Change::PostEndOfStream => bus_messages::post_end_of_stream(element),
         Change::StartAgain => run.start_again(),
+    }
+}
+
+/// Names the pad, where one alone is refused.
+fn refused_text(run: &Run, refused: &Refused) -> String {
+    let pads = run.state.pads.get();
+    let refuses = |error| {
+        let mut pads = pads.iter();
+        pads.find(|pad| pad.state().caps_error() == Some(error))
+    };
+    match refused {
+        Refused::Caps(error) => match refuses(error) {
+            Some(pad) => format!("Pad {} can't be published: {error}.", pad.ghost.name()),
+            None => refused.to_string(),
+        },
+        Refused::Tracks(_) => refused.to_string(),
     }
 }
 
