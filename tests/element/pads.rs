@@ -4,7 +4,7 @@ use gst::prelude::*;
 
 use ivs_stage::{Kind, SessionReport};
 
-use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, stage};
+use crate::harness::{AUDIO, BOUND, Publisher, VIDEO, decodable, stage, wait_section};
 
 /// A live source with these RTP caps.
 fn source(caps: &str) -> String {
@@ -143,8 +143,8 @@ fn media_of_the_other_track_are_refused_with_the_pad_to_use() {
                       fakesrc num-buffers=0 ! fakesink ";
         let mut publisher = Publisher::to_stage(launch, &stage);
         let source = publisher.pipeline.by_name("source").unwrap();
-        let pad = publisher.whip.request_pad_simple(pad).unwrap();
-        source.static_pad("src").unwrap().link(&pad).unwrap();
+        let taken = publisher.whip.request_pad_simple(pad).unwrap();
+        source.static_pad("src").unwrap().link(&taken).unwrap();
         publisher.play();
         let caps: gst::Caps = caps.parse().unwrap();
         let buffer = gst::Buffer::from_slice([0; 160]);
@@ -152,9 +152,32 @@ fn media_of_the_other_track_are_refused_with_the_pad_to_use() {
         let _: gst::FlowReturn = source.emit_by_name("push-sample", &[&sample]);
         let error = publisher.wait_error();
         assert!(error.text().contains(right), "{error:?}");
+        let named = format!("Pad {pad} can't be published: ");
+        assert!(error.text().starts_with(&named), "{error:?}");
         assert!(error.is(gst::ResourceError::Settings), "{error:?}");
         publisher.stop();
         assert_eq!(stage.sessions().len(), 0);
+    }
+}
+
+#[test]
+fn encoded_media_and_rtp_are_published_on_the_pads_of_their_track() {
+    let h264 = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 \
+                ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 \
+                ! video/x-h264,profile=constrained-baseline";
+    let opus = "audiotestsrc is-live=true ! opusenc";
+    for (video, audio) in [("", ""), ("! rtph264pay", "! rtpopuspay")] {
+        let stage = stage();
+        let launch = format!("{h264} {video} ! whip.video_0 {opus} {audio} ! whip.audio_0 ");
+        let mut publisher = Publisher::to_stage(&launch, &stage);
+        publisher.play();
+        publisher.wait_state("publishing");
+        let video = wait_section(&stage, Kind::Video, |video| decodable(video) >= 20);
+        let audio = wait_section(&stage, Kind::Audio, |audio| audio.packets >= 20);
+        assert_eq!((video.lost, audio.lost), (0, 0));
+        let is_warning = |message: &gst::Message| message.type_() == gst::MessageType::Warning;
+        assert!(!publisher.messages().iter().any(is_warning));
+        assert_eq!(stage.sessions().len(), 1);
     }
 }
 
