@@ -243,6 +243,75 @@ fn what_is_encoded_comes_first_where_upstream_offers_more() {
     }
 }
 
+/// udpsrc chooses among its caps as sources do that make several kinds of media: by what
+/// downstream has first. It gets what it would make then.
+#[test]
+fn a_source_that_makes_several_kinds_makes_what_costs_least() {
+    const H264: &str = "videotestsrc is-live=true ! video/x-raw,width=160,height=160,\
+                        framerate=30/1 ! x264enc tune=zerolatency speed-preset=ultrafast \
+                        key-int-max=15 ! video/x-h264,profile=constrained-baseline,\
+                        stream-format=byte-stream,alignment=au";
+    const OPUS: &str = "audiotestsrc is-live=true ! opusenc";
+    const RAW: &str = "video/x-raw,format=I420,width=160,height=160,framerate=30/1";
+    const PCM: &str = "audio/x-raw,format=S16LE,rate=48000,channels=2,layout=interleaved";
+    const OF_H264: &str = "video/x-h264,stream-format=byte-stream,alignment=au";
+    const OF_OPUS: &str = "audio/x-opus,channels=1,channel-mapping-family=0";
+    const RTP: &str = "application/x-rtp,clock-rate=90000,encoding-name=H264,media=video";
+    for (made, kinds, kind, pads) in [
+        (
+            format!("{H264} ! rtph264pay mtu=1200"),
+            [RAW, OF_H264, RTP].as_slice(),
+            Kind::Video,
+            ["sink", "video"],
+        ),
+        (
+            format!("{H264} ! rtph264pay mtu=1200"),
+            &[RAW, RTP],
+            Kind::Video,
+            ["sink", "video"],
+        ),
+        (
+            H264.to_owned(),
+            &[RAW, OF_H264],
+            Kind::Video,
+            ["sink", "video"],
+        ),
+        (
+            OPUS.to_owned(),
+            &[PCM, OF_OPUS],
+            Kind::Audio,
+            ["sink", "audio"],
+        ),
+    ] {
+        for pad in pads {
+            init();
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let port = socket.local_addr().unwrap().port();
+            drop(socket);
+            let maker = format!("{made} ! udpsink host=127.0.0.1 port={port}");
+            let maker = gst::parse::launch(&maker).unwrap();
+            maker.set_state(gst::State::Playing).unwrap();
+            let stage = stage();
+            let launch = format!(
+                "udpsrc address=127.0.0.1 port={port} caps=\"{}\" ! whip.{pad}_0 \
+                 ivswhipsink name=whip",
+                kinds.join(";")
+            );
+            let publisher = publish(&launch, &stage);
+            wait_section(&stage, kind, |section| match kind {
+                Kind::Video => decodable(section) >= 20,
+                _ => section.packets >= 20,
+            });
+            let pad = publisher.whip.static_pad(&format!("{pad}_0")).unwrap();
+            let caps = pad.current_caps().unwrap();
+            let name = caps.structure(0).unwrap().name();
+            assert!(kinds.last().unwrap().starts_with(name.as_str()), "{caps}");
+            drop(publisher);
+            maker.set_state(gst::State::Null).unwrap();
+        }
+    }
+}
+
 #[test]
 fn the_frame_rate_is_at_most_max_framerate() {
     let rate = |max: u32| {
