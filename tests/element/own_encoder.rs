@@ -17,16 +17,20 @@ const TWO_SOURCES: &str = "input-selector name=selector ! whip. \
      videotestsrc is-live=true pattern=snow ! video/x-raw,width=320,height=240,framerate=30/1 \
      ! selector. ";
 
-/// Publishes on a network that has become narrow, and returns the x264enc that the element
+/// The encoders that can be tried.
+const ENCODERS: [&str; 2] = ["x264enc", "openh264enc"];
+
+/// Publishes on a network that has become narrow, and returns the encoder that the element
 /// made, and those that it makes from then on.
 fn publish_on_narrow_network(
+    factory: &str,
     other: &str,
     stage: &Stage,
 ) -> (Publisher, gst::Element, Receiver<gst::Element>) {
     let mut publisher = Publisher::to_stage(&format!("{TWO_SOURCES} {other}"), stage);
     let selector = publisher.pipeline.by_name("selector").unwrap();
     selector.set_property("active-pad", selector.static_pad("sink_0"));
-    let made = own_x264enc(&publisher);
+    let made = own_encoder(&publisher, factory);
     publisher.play();
     publisher.wait_state("publishing");
     let encoder = made.recv_timeout(BOUND).unwrap();
@@ -38,9 +42,9 @@ fn publish_on_narrow_network(
     (publisher, encoder, made)
 }
 
-/// Lets the element encode by x264enc, and returns those that it makes.
-fn own_x264enc(publisher: &Publisher) -> Receiver<gst::Element> {
-    publisher.whip.set_property("video-encoder", "x264enc");
+/// Lets the element encode by one of these, and returns those that it makes.
+fn own_encoder(publisher: &Publisher, factory: &str) -> Receiver<gst::Element> {
+    publisher.whip.set_property("video-encoder", factory);
     let (sender, made) = channel();
     publisher
         .whip
@@ -60,8 +64,12 @@ fn stage() -> Stage {
     .unwrap()
 }
 
+/// In kbit/s.
 fn bit_rate(encoder: &gst::Element) -> u32 {
-    encoder.property("bitrate")
+    let is_x264 = encoder
+        .factory()
+        .is_some_and(|factory| factory.name() == "x264enc");
+    encoder.property::<u32>("bitrate") / if is_x264 { 1 } else { 1000 }
 }
 
 fn wait(is: impl Fn() -> bool, what: &str) {
@@ -98,10 +106,14 @@ fn change_source(publisher: &Publisher) {
 
 #[test]
 fn a_larger_picture_keeps_what_the_network_allows() {
+    ENCODERS.into_iter().for_each(larger_picture);
+}
+
+fn larger_picture(factory: &str) {
     let stage = stage();
     let larger = "videotestsrc is-live=true pattern=snow \
                   ! video/x-raw,width=640,height=480,framerate=30/1 ! selector. ";
-    let (publisher, encoder, made) = publish_on_narrow_network(larger, &stage);
+    let (publisher, encoder, made) = publish_on_narrow_network(factory, larger, &stage);
     let set = watch(&encoder);
     change_source(&publisher);
     let seen: Vec<u32> = set.try_iter().collect();
@@ -114,11 +126,15 @@ fn a_larger_picture_keeps_what_the_network_allows() {
 
 #[test]
 fn an_encoder_of_a_new_chain_begins_with_what_the_network_allows() {
+    ENCODERS.into_iter().for_each(encoder_of_new_chain);
+}
+
+fn encoder_of_new_chain(factory: &str) {
     let stage = stage();
     let interlaced = "videotestsrc is-live=true pattern=snow \
                       ! video/x-raw,width=640,height=480,framerate=60/1 ! interlace \
                       ! selector. ";
-    let (publisher, _, made) = publish_on_narrow_network(interlaced, &stage);
+    let (publisher, _, made) = publish_on_narrow_network(factory, interlaced, &stage);
     let watched = std::thread::spawn(move || {
         let encoder = made.recv_timeout(BOUND).expect("a new encoder");
         (watch(&encoder), encoder)
@@ -135,6 +151,11 @@ fn an_encoder_of_a_new_chain_begins_with_what_the_network_allows() {
 
 #[test]
 fn it_rises_from_a_low_start_and_the_picture_gets_smaller_while_the_network_is_narrow() {
+    let tries = ENCODERS.map(|factory| std::thread::spawn(move || rises_and_gets_smaller(factory)));
+    assert!(tries.into_iter().all(|tried| tried.join().is_ok()));
+}
+
+fn rises_and_gets_smaller(factory: &str) {
     let stage = Stage::start(Rules {
         feedback: Feedback::Remb,
         ..Rules::default()
@@ -146,14 +167,14 @@ fn it_rises_from_a_low_start_and_the_picture_gets_smaller_while_the_network_is_n
     for (name, bits) in [("start-bitrate", 300_000_u32), ("min-bitrate", 40_000)] {
         publisher.whip.set_property(name, bits);
     }
-    let made = own_x264enc(&publisher);
+    let made = own_encoder(&publisher, factory);
     publisher.play();
     publisher.wait_state("publishing");
     let encoder = made.recv_timeout(BOUND).unwrap();
     wait(|| bit_rate(&encoder) == 300, "it begins with start-bitrate");
     wait(|| bit_rate(&encoder) > 350, "it rises");
     let stats: gst::Structure = publisher.whip.property("stats");
-    assert_eq!(stats.get("bitrate-control"), Ok("x264enc"));
+    assert_eq!(stats.get("bitrate-control"), Ok(factory));
     let loss = lose(&publisher, 5);
     wait_size(&stage, (320, 240));
     loss.end();
