@@ -160,9 +160,12 @@ fn with_report(
 /// The encoder of a stream, and how the element has set it if it is its own.
 fn with_encoder(stats: Builder, format: &StreamFormat, pad: &MediaPad) -> Builder {
     let name = |name| format!("{}-{name}", format.track.name());
+    // One that the application set up, or that the element does not know, has none.
+    let settings = pad.own_encoder_settings();
+    let settings = settings.filter(|settings| !settings.is_empty());
     stats
         .field_if_some(name("encoder"), pad.encoder_name())
-        .field_if_some(name("encoder-settings"), pad.own_encoder_settings())
+        .field_if_some(name("encoder-settings"), settings)
 }
 
 fn with_candidate(stats: Builder, side: &str, candidate: Candidate) -> Builder {

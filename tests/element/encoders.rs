@@ -10,7 +10,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use ivs_stage::{Kind, SessionReport, Stage};
 
-use crate::harness::{BOUND, Publisher, init, stage};
+use crate::harness::{BOUND, Publisher, decodable, init, stage, wait_section};
 
 const CHILD: &str = "encoders::child";
 const CASE: &str = "IVSWHIPSINK_TEST_ENCODER";
@@ -250,6 +250,24 @@ fn an_application_sets_the_encoder_up_or_leaves_it() {
         let encoder = made.recv_timeout(BOUND).unwrap();
         let interval: u32 = encoder.property("key-int-max");
         assert_eq!(interval == 17, handled, "{interval}");
+        wait_section(&stage, Kind::Video, |video| decodable(video) >= 5);
+        let stats: gst::Structure = publisher.whip.property("stats");
+        assert_eq!(stats.get("video-encoder"), Ok("x264enc"), "{stats}");
+        // As a launch line has them: of a handler's encoder the element knows none.
+        let settings = stats.get::<String>("video-encoder-settings").ok();
+        assert_eq!(settings.is_none(), handled, "{stats}");
+        for setting in settings.iter().flat_map(|settings| settings.split(' ')) {
+            let (name, value) = setting.split_once('=').unwrap();
+            let property = encoder.find_property(name).expect(name);
+            let expected = glib::Value::deserialize_with_pspec(value, &property).unwrap();
+            let found = encoder.property_value(name);
+            assert_eq!(
+                found.serialize().unwrap(),
+                expected.serialize().unwrap(),
+                "{settings:?}"
+            );
+        }
+        assert!(settings.is_none_or(|settings| settings.split(' ').count() > 5));
     }
 }
 
