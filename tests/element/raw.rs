@@ -1,8 +1,10 @@
 //! Whatever raw audio and video come in, a stage gets Opus and H.264 that it accepts, or
 //! the user is told what to do.
 
+use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -123,6 +125,7 @@ fn caps_that_say_too_little_are_an_error() {
                       sizemax=1000 datarate=30000";
         let text = error(&format!("{source} ! {caps} ! whip. "));
         assert!(text.contains(words), "{text}");
+        assert!(text.starts_with("Pad sink_0 "), "{text}");
     }
 }
 
@@ -351,18 +354,81 @@ fn lists_of_pictures() {
     pushing.join().unwrap();
 }
 
+/// Caps of a picture of zeros, and its size in bytes.
+fn form(format: &str, width: usize, rate: &str) -> (String, usize) {
+    const HEIGHT: usize = 160;
+    let size = match format {
+        "I420" => width.next_multiple_of(4) + (width / 2).next_multiple_of(4),
+        "NV12" => width.next_multiple_of(4) * 3 / 2,
+        "GRAY8" => width.next_multiple_of(4),
+        _ => width * 4,
+    };
+    let caps =
+        format!("video/x-raw,format={format},width={width},height={HEIGHT},framerate={rate}");
+    (caps, size * HEIGHT)
+}
+
 #[test]
-fn a_size_that_changes_with_every_picture() {
+fn a_form_that_changes_with_every_picture() {
+    type Form = fn(usize) -> (String, usize);
+    let forms: [Form; 4] = [
+        |number| form("I420", 160 + 2 * (number % 50), "40/1"),
+        |number| form(["I420", "NV12", "RGBA", "GRAY8"][number % 4], 160, "40/1"),
+        |number| {
+            form(
+                "I420",
+                160,
+                ["40/1", "5/1", "240/1", "0/1", "1/1"][number % 5],
+            )
+        },
+        |number| {
+            let format = ["I420", "RGBA", "NV12"][number % 3];
+            let rate = ["40/1", "25/2"][number % 2];
+            form(format, 160 + 2 * (number % 50), rate)
+        },
+    ];
+    for form in forms {
+        let stage = stage();
+        let (publisher, _pusher) = pushed(&stage, move |number| {
+            let (caps, size) = form(number as usize);
+            sample(&caps, size, Some(number * 25))
+        });
+        goes_on_through_changes(publisher, &stage);
+    }
+}
+
+#[test]
+fn a_tag_that_turns_every_picture() {
     let stage = stage();
-    let (mut publisher, _pusher) = pushed(&stage, |number| {
-        let width = 160 + 2 * (number as usize % 50);
-        let caps = PICTURES.replace("width=160", &format!("width={width}"));
-        let stride = width.next_multiple_of(4) * 160 + 2 * (width / 2).next_multiple_of(4) * 80;
-        sample(&caps, stride, Some(number * 25))
+    let launch = "appsrc name=source is-live=true format=time ! whip. ";
+    let publisher = Publisher::to_stage(launch, &stage);
+    let source = publisher.pipeline.by_name("source").unwrap();
+    let count = AtomicUsize::new(0);
+    let pad = source.static_pad("src").unwrap();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
+        let turns = ["rotate-0", "rotate-90", "flip-rotate-180", "rotate-270"];
+        let turn = turns[count.fetch_add(1, Ordering::SeqCst) % turns.len()];
+        let mut tags = gst::TagList::new();
+        let orientation = tags.get_mut().unwrap();
+        orientation.add::<gst::tags::ImageOrientation>(&turn, gst::TagMergeMode::Replace);
+        pad.push_event(gst::event::Tag::new(tags));
+        gst::PadProbeReturn::Ok
     });
+    publisher.play();
+    let (caps, size) = form("I420", 320, "40/1");
+    let _pusher = Pusher::new(&publisher, move |number| {
+        sample(&caps, size, Some(number * 25))
+    });
+    goes_on_through_changes(publisher, &stage);
+}
+
+/// Pictures arrive, in one session and without complaint.
+fn goes_on_through_changes(mut publisher: Publisher, stage: &Stage) {
     publisher.wait_state("publishing");
-    wait_section(&stage, Kind::Video, |video| decodable(video) >= 40);
+    wait_section(stage, Kind::Video, |video| decodable(video) >= 40);
     assert_eq!(stage.sessions().len(), 1);
+    let is_warning = |message: &gst::Message| message.type_() == gst::MessageType::Warning;
+    assert!(!publisher.messages().iter().any(is_warning));
 }
 
 #[test]
