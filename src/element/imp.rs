@@ -126,7 +126,7 @@ pub struct IvsWhipSink {
     #[property(name = "max-bitrate", get, set, type = u32, member = max_bitrate,
         default = DEFAULT_MAX_BITRATE, minimum = 10_000, maximum = 100_000_000, mutable_ready,
         nick = "Highest bit rate",
-        blurb = "Highest bit rate of the video in bit/s; an upstream encoder is never set above its own bit rate. The default leaves room for audio within the 8500000 that Amazon IVS accepts")]
+        blurb = "Highest bit rate of the video in bit/s, with what is sent again of it but without headers; an upstream encoder is never set above its own bit rate. The default leaves room for audio within the 8500000 that Amazon IVS accepts")]
     /// The H.264 encoder for raw video: a factory's name. Default: the element chooses.
     #[property(name = "video-encoder", get, set, type = Option<String>, member = video_encoder,
         mutable_playing,

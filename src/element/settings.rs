@@ -255,6 +255,7 @@ impl BitrateSettings {
             min_video: self.min.min(max),
             start_video: start,
             max_video: max,
+            max_repaired_video: self.max,
             max_total: MAX_BIT_RATE,
         }
     }

@@ -1,5 +1,7 @@
 //! The video follows what the network carries.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -470,4 +472,92 @@ fn the_bus_is_told_when_the_network_carries_less_and_when_it_is_wide_again() {
     let widened = wait_info(&mut publisher, "wide enough again");
     assert!(widened.contains("kbit/s"), "{widened}");
     assert!(bit_rate(&encoder(&publisher)) >= 1080, "{widened}");
+}
+
+/// Bits a second of RTP that leave in a time, without UDP and IP headers.
+fn rtp_bit_rate(publisher: &Publisher, time: Duration) -> u64 {
+    // Ahead of what gets lost.
+    let pad = way_out(publisher).peer().unwrap();
+    let bytes = Arc::new(AtomicUsize::new(0));
+    let count = bytes.clone();
+    let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+    let probe = pad.add_probe(mask, move |_, info| {
+        let add = |packet: &gst::BufferRef| {
+            let map = packet.map_readable().unwrap();
+            // Not RTCP (RFC 5761 4).
+            if (128..192).contains(&map[0]) && !(192..=223).contains(&map[1]) {
+                count.fetch_add(map.len(), Ordering::SeqCst);
+            }
+        };
+        match &info.data {
+            Some(gst::PadProbeData::Buffer(packet)) => add(packet),
+            Some(gst::PadProbeData::BufferList(packets)) => packets.iter().for_each(add),
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+    let begun = Instant::now();
+    std::thread::sleep(time);
+    pad.remove_probe(probe.unwrap());
+    (bytes.load(Ordering::SeqCst) as f64 * 8.0 / begun.elapsed().as_secs_f64()) as u64
+}
+
+/// As RTP, encryption and retransmissions included: up to 4 % more than the encoder has, and
+/// as much as an encoder may have more before it is told.
+#[test]
+fn max_bitrate_bounds_what_leaves() {
+    const MAX: u32 = 1_000_000;
+    // A picture of which either encoder makes any bit rate.
+    let source = "videotestsrc is-live=true pattern=snow ! video/x-raw,width=80,height=60,\
+                  framerate=30/1 ! videoscale ! video/x-raw,width=320,height=240 ! whip. ";
+    let tries = [
+        ("x264enc", 0),
+        ("x264enc", 14),
+        ("openh264enc", 0),
+        ("openh264enc", 14),
+        ("x264enc", 33),
+    ];
+    let tries = tries.map(|(encoder, lost)| {
+        std::thread::spawn(move || {
+            let stage = stage_with(Feedback::TransportWide);
+            let mut publisher = Publisher::to_stage(source, &stage);
+            publisher.whip.set_property("video-encoder", encoder);
+            publisher.whip.set_property("max-bitrate", MAX);
+            publisher.play();
+            publisher.wait_state("publishing");
+            lose_each(&publisher, lost);
+            wait_stats(&publisher, |stats| {
+                let again = stats.get::<u64>("retransmissions").unwrap();
+                stats
+                    .get::<u64>("video-packets")
+                    .is_ok_and(|sent| sent > 300)
+                    && (lost == 0 || again > 10)
+            });
+            rtp_bit_rate(&publisher, Duration::from_secs(5))
+        })
+    });
+    let sent = tries.map(|tried| tried.join().unwrap());
+    let bound = u64::from(MAX) * 109 / 100;
+    assert!(sent.iter().all(|&sent| sent < bound), "{sent:?}");
+}
+
+/// The pad at which datagrams leave.
+fn way_out(publisher: &Publisher) -> gst::Pad {
+    let bin = publisher.whip.downcast_ref::<gst::Bin>().unwrap();
+    let mut sinks = bin.iterate_all_by_element_factory_name("nicesink");
+    let sink = sinks.next().unwrap().unwrap();
+    sink.static_pad("sink").unwrap()
+}
+
+/// Loses one of `each` packets; none if that is 0.
+fn lose_each(publisher: &Publisher, each: usize) {
+    let pad = way_out(publisher);
+    let count = AtomicUsize::new(0);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        let number = count.fetch_add(1, Ordering::SeqCst);
+        match each > 0 && number.is_multiple_of(each) {
+            true => gst::PadProbeReturn::Handled,
+            false => gst::PadProbeReturn::Ok,
+        }
+    });
 }

@@ -23,6 +23,8 @@ pub struct Limits {
     pub start_video: u64,
     /// The highest bit rate of the video encoder.
     pub max_video: u64,
+    /// The same with what is retransmitted.
+    pub max_repaired_video: u64,
     /// What audio, retransmissions and video may be in all, with all headers.
     pub max_total: u64,
 }
@@ -45,15 +47,20 @@ impl Allocation {
     /// retransmitted in the last second, both with all headers.
     ///
     /// The encoder never gets less than `min_video` or more than `max_video`; but
-    /// `max_total` counts before either.
+    /// `max_total` counts before either. What is retransmitted is taken off
+    /// `max_repaired_video`, down to `min_video`.
     #[must_use]
     pub fn of(estimate: u64, audio: u64, retransmitted: u64, limits: &Limits) -> Self {
         let total = estimate.min(limits.max_total);
         let audio = audio.min(limits.max_total);
         let retransmissions = percent(total, RETRANSMISSIONS).min(limits.max_total - audio);
-        let used = audio.saturating_add(retransmitted.min(retransmissions));
+        let retransmitted = retransmitted.min(retransmissions);
+        let used = audio.saturating_add(retransmitted);
+        let unrepaired = percent(retransmitted, ENCODED);
+        let unrepaired = limits.max_repaired_video.saturating_sub(unrepaired);
         let room = percent(limits.max_total - audio - retransmissions, ENCODED);
         let encoder = percent(total.saturating_sub(used), ENCODED)
+            .min(unrepaired)
             .max(limits.min_video)
             .min(limits.max_video)
             .min(room);
@@ -100,6 +107,7 @@ mod tests {
         min_video: 150_000,
         start_video: 1_000_000,
         max_video: 2_500_000,
+        max_repaired_video: 8_000_000,
         max_total: 8_500_000,
     };
 
@@ -123,6 +131,25 @@ mod tests {
             Allocation::of(5_000_000, 88_000, 0, &LIMITS).encoder,
             2_500_000
         );
+    }
+
+    #[test]
+    fn what_is_retransmitted_is_part_of_the_highest() {
+        let limits = Limits {
+            max_repaired_video: 2_500_000,
+            ..LIMITS
+        };
+        let encoder = |again| Allocation::of(5_000_000, 88_000, again, &limits).encoder;
+        assert_eq!(encoder(0), 2_500_000);
+        assert_eq!(encoder(100_000), 2_407_000);
+        // The most that retransmissions may take.
+        assert_eq!(encoder(u64::MAX), 2_500_000 - 697_500);
+        let limits = Limits {
+            min_video: 2_450_000,
+            ..limits
+        };
+        let it = Allocation::of(5_000_000, 88_000, 100_000, &limits);
+        assert_eq!(it.encoder, 2_450_000);
     }
 
     #[test]

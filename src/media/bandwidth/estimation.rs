@@ -158,6 +158,7 @@ mod tests {
         min_video: 150_000,
         start_video: 1_000_000,
         max_video: 2_500_000,
+        max_repaired_video: 8_000_000,
         max_total: 8_500_000,
     };
 

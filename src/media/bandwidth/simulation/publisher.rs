@@ -25,6 +25,7 @@ pub(super) const LIMITS: Limits = Limits {
     min_video: 150_000,
     start_video: 1_000_000,
     max_video: 2_500_000,
+    max_repaired_video: 8_000_000,
     max_total: 8_500_000,
 };
 
