@@ -7,11 +7,13 @@
 //!
 //! This module has no I/O, clock, logging, AWS fact or GStreamer type.
 
+mod audio_times;
 pub mod bandwidth;
 mod black_picture;
 mod dtls_certificate;
 mod expected_loss;
 mod h264;
+mod opus_packet;
 mod parameter_sets;
 mod picture_size;
 mod picture_steps;
@@ -25,9 +27,11 @@ pub(crate) mod sps;
 mod stream_meter;
 mod time_alignment;
 
+pub use audio_times::{AudioPlace, AudioTimes, AudioUnit};
 pub use black_picture::black_picture;
 pub use dtls_certificate::{CertificateError, DtlsCertificate};
 pub use expected_loss::ExpectedLoss;
+pub use opus_packet::{OPUS_CLOCK_RATE, opus_samples};
 pub use parameter_sets::{FrameStart, ParameterSets};
 pub use picture_size::{FittedPicture, PictureSize, SideBounds};
 pub use picture_steps::{PictureStep, PictureSteps};
