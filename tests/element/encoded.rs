@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gst::prelude::*;
 use ivs_stage::{Kind, Stage};
 
-use crate::harness::{Publisher, decodable, stage, wait_section};
+use crate::harness::{Publisher, decodable, excess, stage, wait_section};
 
 const H264: &str = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 \
      ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 bitrate=500 \
@@ -75,6 +75,36 @@ fn timestamps_that_are_missing_equal_or_running_back() {
             let is_warning = |message: &gst::Message| message.type_() == gst::MessageType::Warning;
             assert!(!publisher.messages().iter().any(is_warning));
         }
+    }
+}
+
+#[test]
+fn opus_whose_timestamps_are_missing_equal_or_running_back() {
+    // Milliseconds after the first one.
+    type Times = fn(u64) -> Option<u64>;
+    let times: [Times; 3] = [|_| None, |_| Some(0), |number| Some(number % 40 * 20)];
+    for times in times {
+        let stage = stage();
+        let launch = format!("{SOUND} ! opusenc ! identity name=source ! whip. ");
+        let mut publisher = Publisher::to_stage(&launch, &stage);
+        let source = publisher.pipeline.by_name("source").unwrap();
+        let (first, number) = (OnceLock::new(), AtomicU64::new(0));
+        let pad = source.static_pad("src").unwrap();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let buffer = info.buffer_mut().unwrap().make_mut();
+            let first = *first.get_or_init(|| buffer.pts().unwrap());
+            let number = number.fetch_add(1, Ordering::SeqCst);
+            let time = times(number).map(gst::ClockTime::from_mseconds);
+            buffer.set_pts(time.map(|time| first + time));
+            buffer.set_dts(None);
+            gst::PadProbeReturn::Ok
+        });
+        publisher.play();
+        publisher.wait_state("publishing");
+        let audio = wait_section(&stage, Kind::Audio, |audio| audio.packets >= 250);
+        assert!(excess(&audio).abs() < 0.3 && audio.lost == 0, "{audio:?}");
+        let is_warning = |message: &gst::Message| message.type_() == gst::MessageType::Warning;
+        assert!(!publisher.messages().iter().any(is_warning));
     }
 }
 

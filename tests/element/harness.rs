@@ -306,6 +306,13 @@ pub fn wait_section(
     found.unwrap_or_else(|| panic!("{:#?}", stage.sessions()))
 }
 
+/// How much longer the media are by their RTP timestamps than it took them to arrive, in
+/// seconds.
+pub fn excess(section: &SectionReport) -> f64 {
+    let arrival = section.last_ms.unwrap() - section.first_ms.unwrap();
+    section.seconds - arrival as f64 / 1000.0
+}
+
 /// Number of frames that could be decoded.
 pub fn decodable(section: &SectionReport) -> u64 {
     section.frames.map_or(0, |frames| frames.decodable)

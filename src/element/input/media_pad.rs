@@ -57,6 +57,32 @@ struct Entry {
 }
 
 impl Entry {
+    /// Mends the timestamp of audio. Returns whether anything is left of the buffer.
+    fn mend(&self, parent: Option<&gst::Object>, buffer: &mut gst::Buffer) -> bool {
+        self.timing.clear_early_times(buffer);
+        let bin = parent.and_then(|parent| parent.downcast_ref());
+        self.chain.time_audio(buffer, || self.timing.now(bin))
+    }
+
+    /// As [`Self::mend`], of each buffer in a list.
+    fn mend_list(
+        &self,
+        parent: Option<&gst::Object>,
+        list: gst::BufferList,
+    ) -> Option<gst::BufferList> {
+        let list = self.timing.clear_early_times_of_list(list);
+        if !self.chain.times_audio() {
+            return Some(list);
+        }
+        let mut left = Vec::with_capacity(list.len());
+        for mut buffer in list.iter_owned() {
+            if self.mend(parent, &mut buffer) {
+                left.push(buffer);
+            }
+        }
+        (!left.is_empty()).then(|| left.into_iter().collect())
+    }
+
     /// Times the buffer, and replaces an encoder that does not work.
     fn before(
         &self,
@@ -120,12 +146,16 @@ impl MediaPad {
         let of_lists = of_buffers.clone();
         let ghost = gst::GhostPad::builder_from_template(template)
             .chain_function(move |pad, parent, mut buffer| {
-                of_buffers.timing.clear_early_times(&mut buffer);
+                if !of_buffers.mend(parent, &mut buffer) {
+                    return Ok(gst::FlowSuccess::Ok);
+                }
                 of_buffers.before(pad, parent, Some(&buffer));
                 of_buffers.after(pad, gst::ProxyPad::chain_default(pad, parent, buffer))
             })
             .chain_list_function(move |pad, parent, list| {
-                let list = of_lists.timing.clear_early_times_of_list(list);
+                let Some(list) = of_lists.mend_list(parent, list) else {
+                    return Ok(gst::FlowSuccess::Ok);
+                };
                 of_lists.before(pad, parent, list.get(0));
                 of_lists.after(pad, gst::ProxyPad::chain_list_default(pad, parent, list))
             })
@@ -410,8 +440,13 @@ impl MediaPad {
         self.ghost.add_probe(mask, move |ghost, info| {
             if let Some(gst::PadProbeData::Event(event)) = &info.data {
                 stream.tell_timing(timing.event(ghost, event));
-                if event.type_() == gst::EventType::StreamStart {
-                    stream.begin();
+                match event.type_() {
+                    gst::EventType::StreamStart => {
+                        stream.begin();
+                        chain.restart_times();
+                    }
+                    gst::EventType::Segment | gst::EventType::FlushStop => chain.restart_times(),
+                    _ => {}
                 }
                 if let gst::EventView::Caps(caps) = event.view()
                     && let Some(caps) = chain.take_caps(bin_of(ghost).as_ref(), caps.caps())

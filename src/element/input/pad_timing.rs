@@ -106,6 +106,21 @@ impl PadTiming {
         buffers.collect()
     }
 
+    /// The timestamp of media that are on time now.
+    pub(super) fn now(&self, bin: Option<&gst::Element>) -> Option<gst::ClockTime> {
+        let now = bin.and_then(running_time)?;
+        let shift = self
+            .alignment
+            .with(|alignment| alignment.timing(self.id))
+            .shift;
+        let now = u64::try_from(now.saturating_sub(shift)).ok()?;
+        let segment = self.segment.lock();
+        let segment = segment.unwrap_or_else(PoisonError::into_inner);
+        segment
+            .as_ref()?
+            .position_from_running_time(gst::ClockTime::from_nseconds(now))
+    }
+
     /// The timestamps with which a buffer goes on, PTS and DTS.
     fn times_in_segment(
         &self,

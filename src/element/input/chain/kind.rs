@@ -26,6 +26,10 @@ pub(super) struct RawAudio {
     pub(super) has_positions: bool,
     /// The bytes of a sample of every channel.
     pub(super) frame_bytes: usize,
+    /// In samples a second.
+    pub(super) rate: u32,
+    /// Whether each channel lies by itself.
+    pub(super) is_planar: bool,
 }
 
 /// The format of raw video, as far as it decides what is made of it.
@@ -162,16 +166,19 @@ impl RawAudio {
                 .ok()
                 .filter(|&number| number > 0)
         };
-        let (channels, _) = number("channels")
+        let (channels, rate) = number("channels")
             .zip(number("rate"))
             .ok_or_else(incomplete)?;
         let format = structure.get::<&str>("format").ok();
         let sample_bytes = format.and_then(sample_bytes).ok_or_else(incomplete)?;
         let mask = structure.get::<gst::Bitmask>("channel-mask");
+        let layout = structure.get::<&str>("layout");
         Ok(Self {
             channels,
             has_positions: channels <= 2 || mask.is_ok_and(|mask| *mask != 0),
             frame_bytes: sample_bytes * channels as usize,
+            rate,
+            is_planar: layout.is_ok_and(|layout| layout == "non-interleaved"),
         })
     }
 

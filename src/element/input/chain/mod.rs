@@ -17,6 +17,7 @@
 //! media of another kind come.
 
 mod accepted_caps;
+mod audio_clock;
 mod elements;
 mod encoded;
 mod encoder_watch;

@@ -10,6 +10,7 @@ use super::super::encoder::Encoder;
 use super::super::pad_stream::PadStream;
 use super::super::rtp_sender::RtpSender;
 use super::super::stream_format::CapsError;
+use super::audio_clock::AudioClock;
 use super::elements::factory_name;
 use super::kind::MediaKind;
 use super::media_chain::{Chain, Parts};
@@ -28,6 +29,7 @@ pub(in super::super) struct PadChain {
     stream: Arc<PadStream>,
     metadata: Arc<Metadata>,
     sizes: Arc<SizeCheck>,
+    audio: AudioClock,
     /// Whether a buffer has come in.
     is_fed: AtomicBool,
     /// Whether the last buffer did not pass.
@@ -69,6 +71,7 @@ impl PadChain {
             stream: stream.clone(),
             metadata: Arc::default(),
             sizes: SizeCheck::new(name),
+            audio: AudioClock::default(),
             is_fed: AtomicBool::new(false),
             is_failing: AtomicBool::new(false),
             state: Mutex::default(),
@@ -86,6 +89,7 @@ impl PadChain {
         let kind = MediaKind::of(caps);
         if let Ok(kind) = &kind {
             self.sizes.set_format(kind);
+            self.audio.set_format(kind);
         }
         let prepared = kind.and_then(|kind| {
             kind.track()
@@ -105,6 +109,26 @@ impl PadChain {
                 None
             }
         }
+    }
+
+    /// Lets the timestamps of audio begin anew.
+    pub(in super::super) fn restart_times(&self) {
+        self.audio.restart();
+    }
+
+    /// Whether it mends the timestamps of what comes in.
+    pub(in super::super) fn times_audio(&self) -> bool {
+        self.audio.is_audio()
+    }
+
+    /// Mends the timestamp of audio, ahead of the elements that go by it. `now` is the one that
+    /// means now. Returns whether anything is left of the buffer.
+    pub(in super::super) fn time_audio(
+        &self,
+        buffer: &mut gst::Buffer,
+        now: impl FnOnce() -> Option<gst::ClockTime>,
+    ) -> bool {
+        self.audio.mend(buffer, now)
     }
 
     fn announce(&self, kind: &MediaKind, settings: &ChainSettings) {
@@ -282,6 +306,7 @@ impl PadChain {
     /// Forgets which encoders failed, what the session gave them, and the messages that wait.
     pub(in super::super) fn reset(&self) {
         self.is_fed.store(false, Ordering::Release);
+        self.audio.restart();
         {
             let mut state = self.lock();
             state.failed.clear();
