@@ -110,15 +110,66 @@ fn opus_whose_timestamps_are_missing_equal_or_running_back() {
 
 #[test]
 fn opus_also_out_of_ogg() {
-    for launch in ["opusenc", "opusenc ! oggmux ! oggdemux"] {
+    let file = made(
+        "ogg",
+        "media.ogg",
+        "audiotestsrc num-buffers=600 ! opusenc ! oggmux",
+    );
+    let bytes = std::fs::read(&file).unwrap();
+    // 80 ms of pre-skip, as encoders write it for a seek, and the whole of a file's beginning.
+    for pre_skip in [3840, 48_000] {
+        let name = format!("pre-skip-{pre_skip}.ogg");
+        std::fs::write(file.with_file_name(name), with_pre_skip(&bytes, pre_skip)).unwrap();
+    }
+    let folder = file.parent().unwrap();
+    let muxed = |name| format!("filesrc location={}/{name} ! oggdemux", folder.display());
+    for launch in [
+        format!("{SOUND} ! opusenc"),
+        format!("{SOUND} ! opusenc ! oggmux ! oggdemux"),
+        muxed("media.ogg"),
+        muxed("pre-skip-3840.ogg"),
+        muxed("pre-skip-48000.ogg"),
+    ] {
         let stage = stage();
-        let launch = format!("{SOUND} ! {launch} ! whip. ");
-        let mut publisher = Publisher::to_stage(&launch, &stage);
+        let mut publisher = Publisher::to_stage(&format!("{launch} ! whip. "), &stage);
         publisher.play();
         publisher.wait_state("publishing");
-        let audio = wait_section(&stage, Kind::Audio, |audio| audio.packets >= 40);
-        assert_eq!(audio.lost, 0);
+        let audio = wait_section(&stage, Kind::Audio, |audio| audio.packets >= 150);
+        // A page has up to a second.
+        let is_on_time = excess(&audio).abs() < 1.1;
+        assert!(is_on_time && audio.lost == 0, "{launch}: {audio:?}");
+        let media = (audio.packets - 1) as f64 * 0.02;
+        assert!((audio.seconds - media).abs() < 0.021, "{launch}: {audio:?}");
     }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// A file of Ogg whose OpusHead, on its first page, has this pre-skip (RFC 7845 5.1).
+fn with_pre_skip(file: &[u8], pre_skip: u16) -> Vec<u8> {
+    let mut file = file.to_vec();
+    let head = file
+        .windows(8)
+        .position(|bytes| bytes == b"OpusHead")
+        .unwrap();
+    file[head + 10..head + 12].copy_from_slice(&pre_skip.to_le_bytes());
+    // A page begins with 27 bytes and its segments' sizes (RFC 3533 6).
+    let segments = usize::from(file[26]);
+    let sizes: usize = file[27..27 + segments]
+        .iter()
+        .copied()
+        .map(usize::from)
+        .sum();
+    let page = &mut file[..27 + segments + sizes];
+    page[22..26].fill(0);
+    let checksum = page.iter().fold(0_u32, |sum, byte| {
+        let sum = sum ^ (u32::from(*byte) << 24);
+        (0..8).fold(sum, |sum, _| match sum >> 31 {
+            1 => (sum << 1) ^ 0x04c1_1db7,
+            _ => sum << 1,
+        })
+    });
+    page[22..26].copy_from_slice(&checksum.to_le_bytes());
+    file
 }
 
 #[test]
