@@ -1,6 +1,6 @@
 //! The GObject class: properties, signals, pads and state changes.
 
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use gst::glib;
@@ -18,6 +18,7 @@ use super::settings::{
     DEFAULT_MIN_BITRATE, DEFAULT_RETRIES, DEFAULT_SILENCE_TIMEOUT, DEFAULT_TIMEOUT, Settings,
     SettingsError, VideoFiller, parse_token,
 };
+use super::signaller::{SIGNALLER, Signaller};
 use super::{bus_messages, metadata, signals, stats};
 use crate::ivs::GLOBAL_ENDPOINT;
 use crate::session::Config;
@@ -143,7 +144,23 @@ pub struct IvsWhipSink {
         default = 0, maximum = 160_000, mutable_playing,
         nick = "Audio bit rate",
         blurb = "Bit rate of raw audio in bit/s, 6000 to 160000; 0 = 64000 for mono, 96000 for stereo. Read at the caps of a pad")]
+    /// What whipclientsink may make of video. Default: unset.
+    #[property(name = "video-caps", get, set, type = Option<gst::Caps>, member = video_caps,
+        mutable_ready,
+        nick = "Video caps",
+        blurb = "For pipelines of whipclientsink: caps with video/x-h264, which is what the element makes, of constrained baseline whatever they say. Others are an error at the start")]
+    /// What whipclientsink may make of audio. Default: unset.
+    #[property(name = "audio-caps", get, set, type = Option<gst::Caps>, member = audio_caps,
+        mutable_ready,
+        nick = "Audio caps",
+        blurb = "For pipelines of whipclientsink: caps with audio/x-opus, which is what the element makes. Others are an error at the start")]
     settings: Mutex<Settings>,
+
+    /// Where whipclientsink has the endpoint and the token.
+    #[property(name = "signaller", get = Self::signaller, type = Signaller,
+        nick = "Signaller",
+        blurb = "For applications of whipclientsink: an object that has whip-endpoint, auth-token, timeout and use-link-headers too, also as the child signaller (signaller::auth-token)")]
+    signaller: OnceLock<Signaller>,
 
     /// The bit rate that the video should have; 0 if there is no estimate. An application
     /// whose encoder the element can't set follows it.
@@ -184,6 +201,11 @@ impl IvsWhipSink {
     fn config(&self) -> Result<Config, SettingsError> {
         let token = self.state.auth_token();
         self.settings().config(token.as_deref())
+    }
+
+    fn signaller(&self) -> Signaller {
+        let make = || Signaller::new(self.obj().upcast_ref());
+        self.signaller.get_or_init(make).clone()
     }
 
     fn session_state(&self) -> SessionState {
@@ -325,6 +347,7 @@ impl ObjectSubclass for IvsWhipSink {
     const NAME: &'static str = "GstIvsWhipSink";
     type Type = super::IvsWhipSink;
     type ParentType = gst::Bin;
+    type Interfaces = (gst::ChildProxy,);
 }
 
 impl ObjectImpl for IvsWhipSink {
@@ -526,6 +549,25 @@ impl BinImpl for IvsWhipSink {
             return;
         }
         self.parent_handle_message(message);
+    }
+}
+
+/// `signaller` is a child by its name only: who walks through the children of a bin expects
+/// elements.
+impl ChildProxyImpl for IvsWhipSink {
+    fn child_by_name(&self, name: &str) -> Option<glib::Object> {
+        match name {
+            SIGNALLER => Some(self.signaller().upcast()),
+            _ => self.parent_child_by_name(name),
+        }
+    }
+
+    fn child_by_index(&self, index: u32) -> Option<glib::Object> {
+        self.parent_child_by_index(index)
+    }
+
+    fn children_count(&self) -> u32 {
+        self.parent_children_count()
     }
 }
 

@@ -14,6 +14,7 @@ mod peer;
 mod run;
 mod session_state;
 mod settings;
+mod signaller;
 mod signals;
 mod stats;
 

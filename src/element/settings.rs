@@ -66,17 +66,36 @@ impl From<VideoFiller> for Filler {
     }
 }
 
-/// The values of the property `congestion-control`.
+/// The values of the property `congestion-control`. Those of whipclientsink have its
+/// numbers, which an application in C may set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstIvsWhipSinkCongestionControl")]
 pub enum CongestionControl {
     /// The video follows what the network carries.
     #[default]
     #[enum_value(name = "The video follows what the network carries", nick = "auto")]
-    Auto,
+    Auto = 3,
     /// All is sent as it comes.
     #[enum_value(name = "All is sent as it comes", nick = "none")]
-    None,
+    None = 4,
+    /// As [`Self::None`].
+    #[enum_value(name = "As none, for pipelines of whipclientsink", nick = "disabled")]
+    Disabled = 0,
+    /// As [`Self::Auto`].
+    #[enum_value(name = "As auto, for pipelines of whipclientsink", nick = "homegrown")]
+    Homegrown = 1,
+    /// As [`Self::Auto`].
+    #[enum_value(name = "As auto, for pipelines of whipclientsink", nick = "gcc")]
+    Gcc = 2,
+}
+
+impl CongestionControl {
+    fn is_on(self) -> bool {
+        match self {
+            Self::Auto | Self::Gcc | Self::Homegrown => true,
+            Self::None | Self::Disabled => false,
+        }
+    }
 }
 
 /// The property values as the user set them, not checked yet.
@@ -102,6 +121,8 @@ pub(super) struct Settings {
     pub(super) video_encoder: Option<String>,
     pub(super) max_framerate: u32,
     pub(super) audio_bitrate: u32,
+    pub(super) video_caps: Option<gst::Caps>,
+    pub(super) audio_caps: Option<gst::Caps>,
 }
 
 impl Default for Settings {
@@ -127,6 +148,8 @@ impl Default for Settings {
             video_encoder: None,
             max_framerate: DEFAULT_MAX_FRAMERATE,
             audio_bitrate: 0,
+            video_caps: None,
+            audio_caps: None,
         }
     }
 }
@@ -145,6 +168,8 @@ impl Settings {
         )?;
         self.check_relay()?;
         self.bitrates()?;
+        check_caps("video-caps", self.video_caps.as_deref(), "video/x-h264")?;
+        check_caps("audio-caps", self.audio_caps.as_deref(), "audio/x-opus")?;
         Ok(Config {
             endpoint: Endpoint::parse(endpoint).map_err(settings_error("whip-endpoint"))?,
             tokens: Tokens::new(self.token_source(auth_token)?),
@@ -196,8 +221,7 @@ impl Settings {
             start: start.into(),
             max: max.into(),
         };
-        let is_on = self.congestion_control == CongestionControl::Auto;
-        Ok(is_on.then_some(settings))
+        Ok(self.congestion_control.is_on().then_some(settings))
     }
 
     fn token_source(&self, auth_token: Option<&str>) -> Result<TokenSource, SettingsError> {
@@ -280,6 +304,23 @@ fn check_ice_url(
     }
 }
 
+/// Checks that caps have the one format that the element makes.
+fn check_caps(
+    property: &'static str,
+    caps: Option<&gst::CapsRef>,
+    made: &str,
+) -> Result<(), SettingsError> {
+    match caps {
+        Some(caps) if !caps.is_any() && !caps.iter().any(|format| format.name() == made) => {
+            let text = format!(
+                "expected caps with {made}, which the element makes, found {caps}; unset it"
+            );
+            Err(SettingsError { property, text })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn settings_error<E: fmt::Display>(property: &'static str) -> impl FnOnce(E) -> SettingsError {
     move |error| SettingsError {
         property,
@@ -345,11 +386,53 @@ mod tests {
             (bitrates.min, bitrates.start, bitrates.max),
             (150_000, 500_000, 500_000)
         );
-        let settings = Settings {
-            congestion_control: CongestionControl::None,
-            ..Settings::default()
+    }
+
+    #[test]
+    fn congestion_control_has_whipclientsinks_values_too() {
+        let class = glib::EnumClass::new::<CongestionControl>();
+        for (nick, number, is_on) in [
+            ("disabled", 0, false),
+            ("homegrown", 1, true),
+            ("gcc", 2, true),
+            ("auto", 3, true),
+            ("none", 4, false),
+        ] {
+            let value = class.value_by_nick(nick).unwrap();
+            assert_eq!(value.value(), number);
+            let settings = Settings {
+                congestion_control: value.to_value(&class).get().unwrap(),
+                ..Settings::default()
+            };
+            assert_eq!(settings.bitrates().unwrap().is_some(), is_on, "{nick}");
+        }
+    }
+
+    #[test]
+    fn caps_have_what_the_element_makes() {
+        gst::init().unwrap();
+        let config = |video: &str, audio: &str| {
+            let settings = Settings {
+                video_caps: Some(video.parse().unwrap()),
+                audio_caps: Some(audio.parse().unwrap()),
+                ..Settings::default()
+            };
+            settings.config(None).map_err(|error| error.property)
         };
-        assert_eq!(settings.bitrates(), Ok(None));
+        for (video, audio) in [
+            ("video/x-h264", "audio/x-opus"),
+            ("video/x-vp8;video/x-h264,profile=high", "audio/x-opus"),
+            ("ANY", "ANY"),
+        ] {
+            assert!(config(video, audio).is_ok(), "{video}, {audio}");
+        }
+        for (video, audio, property) in [
+            ("video/x-vp8", "audio/x-opus", "video-caps"),
+            ("EMPTY", "audio/x-opus", "video-caps"),
+            ("video/x-h264", "audio/x-raw", "audio-caps"),
+        ] {
+            assert_eq!(config(video, audio).err(), Some(property), "{video}");
+        }
     }
 
     #[test]

@@ -94,6 +94,10 @@ fn kind_default_range(spec: &glib::ParamSpec) -> (&'static str, String, String) 
         let range: Vec<String> = nicks.map(|value| code(&value.nick())).collect();
         let default = class.value(spec.default_value_as_i32());
         ("enum", code(&default.unwrap().nick()), range.join(", "))
+    } else if spec.value_type() == gst::Caps::static_type() {
+        ("caps", "unset".into(), String::new())
+    } else if spec.value_type().is_a(glib::Object::static_type()) {
+        ("object", String::new(), String::new())
     } else {
         assert_eq!(spec.value_type(), gst::Structure::static_type());
         ("structure", String::new(), String::new())

@@ -27,6 +27,7 @@ mod documented_messages;
 mod encoded;
 mod encoders;
 mod filler;
+mod from_whipclientsink;
 mod latency;
 mod leaving;
 mod limits;
