@@ -154,8 +154,22 @@ pub struct IvsWhipSink {
         mutable_ready,
         nick = "Audio caps",
         blurb = "For pipelines of whipclientsink: caps with audio/x-opus, which is what the element makes. Others are an error at the start")]
+    /// Whether lost video is sent again where the far end asks for it. Default: true.
+    #[property(name = "do-retransmission", get, set, type = bool, member = do_retransmission,
+        default = true, mutable_ready,
+        nick = "Retransmission",
+        blurb = "Offer to send lost video packets again, which the element does within a limit if the far end supports it")]
+    /// Nothing. Default: false.
+    #[property(name = "do-fec", get, set, type = bool, member = do_fec, mutable_ready,
+        nick = "FEC",
+        blurb = "For pipelines of whipclientsink: no effect. The element sends no FEC for video; Opus has redundancy where packets are lost")]
     settings: Mutex<Settings>,
 
+    /// The TURN servers besides `turn-server`, each as `turn(s)://user:password@host:port`.
+    #[property(name = "turn-servers", set = Self::set_turn_servers, type = gst::Array,
+        nick = "TURN servers",
+        blurb = "TURN servers besides turn-server, each as turn(s)://user:password@host:port; write-only because of the passwords",
+        builder().element_spec(&glib::ParamSpecString::builder("turn-server").build()).mutable_ready())]
     /// Where whipclientsink has the endpoint and the token.
     #[property(name = "signaller", get = Self::signaller, type = Signaller,
         nick = "Signaller",
@@ -201,6 +215,15 @@ impl IvsWhipSink {
     fn config(&self) -> Result<Config, SettingsError> {
         let token = self.state.auth_token();
         self.settings().config(token.as_deref())
+    }
+
+    fn set_turn_servers(&self, servers: gst::Array) {
+        let servers = servers.iter().filter_map(|server| server.get().ok());
+        let servers = servers.collect();
+        let settings = self.settings.lock();
+        settings
+            .unwrap_or_else(PoisonError::into_inner)
+            .turn_servers = servers;
     }
 
     fn signaller(&self) -> Signaller {
@@ -282,6 +305,7 @@ impl IvsWhipSink {
             let media = MediaSettings {
                 ice: settings.ice(),
                 bitrates: settings.bitrates()?,
+                retransmits: settings.do_retransmission,
             };
             Ok((config, media))
         });

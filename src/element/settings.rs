@@ -106,6 +106,7 @@ pub(super) struct Settings {
     pub(super) use_link_headers: bool,
     pub(super) stun_server: Option<String>,
     pub(super) turn_server: Option<String>,
+    pub(super) turn_servers: Vec<String>,
     pub(super) ice_transport_policy: WebRTCICETransportPolicy,
     pub(super) timeout: u32,
     pub(super) connect_timeout: u32,
@@ -123,6 +124,9 @@ pub(super) struct Settings {
     pub(super) audio_bitrate: u32,
     pub(super) video_caps: Option<gst::Caps>,
     pub(super) audio_caps: Option<gst::Caps>,
+    pub(super) do_retransmission: bool,
+    /// Without effect.
+    pub(super) do_fec: bool,
 }
 
 impl Default for Settings {
@@ -133,6 +137,7 @@ impl Default for Settings {
             use_link_headers: false,
             stun_server: None,
             turn_server: None,
+            turn_servers: Vec::new(),
             ice_transport_policy: WebRTCICETransportPolicy::All,
             timeout: DEFAULT_TIMEOUT,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
@@ -150,6 +155,8 @@ impl Default for Settings {
             audio_bitrate: 0,
             video_caps: None,
             audio_caps: None,
+            do_retransmission: true,
+            do_fec: false,
         }
     }
 }
@@ -160,12 +167,12 @@ impl Settings {
     pub(super) fn config(&self, auth_token: Option<&str>) -> Result<Config, SettingsError> {
         let endpoint = self.whip_endpoint.as_deref().unwrap_or(GLOBAL_ENDPOINT);
         let hosts = self.redirect_hosts.as_deref().unwrap_or_default();
+        let turn = ["turn://", "turns://"];
         check_ice_url("stun-server", self.stun_server.as_deref(), &["stun://"])?;
-        check_ice_url(
-            "turn-server",
-            self.turn_server.as_deref(),
-            &["turn://", "turns://"],
-        )?;
+        check_ice_url("turn-server", self.turn_server.as_deref(), &turn)?;
+        for server in &self.turn_servers {
+            check_ice_url("turn-servers", Some(server), &turn)?;
+        }
         self.check_relay()?;
         self.bitrates()?;
         check_caps("video-caps", self.video_caps.as_deref(), "video/x-h264")?;
@@ -188,13 +195,17 @@ impl Settings {
     /// `relay` uses only candidates of a TURN server, so it needs one.
     fn check_relay(&self) -> Result<(), SettingsError> {
         let is_relay = self.ice_transport_policy == WebRTCICETransportPolicy::Relay;
-        if is_relay && self.turn_server.is_none() && !self.use_link_headers {
+        if is_relay && self.all_turn_servers().next().is_none() && !self.use_link_headers {
             return Err(SettingsError {
                 property: "ice-transport-policy",
                 text: "relay needs a TURN server: set turn-server or use-link-headers".to_owned(),
             });
         }
         Ok(())
+    }
+
+    fn all_turn_servers(&self) -> impl Iterator<Item = &String> {
+        self.turn_server.iter().chain(&self.turn_servers)
     }
 
     /// The bounds of the video's bit rate. `None` without congestion control.
@@ -247,7 +258,7 @@ impl Settings {
     pub(super) fn ice(&self) -> IceSettings {
         IceSettings {
             stun_server: self.stun_server.clone(),
-            turn_server: self.turn_server.clone(),
+            turn_servers: self.all_turn_servers().cloned().collect(),
             policy: self.ice_transport_policy,
             use_link_headers: self.use_link_headers,
         }
@@ -258,7 +269,7 @@ impl Settings {
 #[derive(Clone)]
 pub(super) struct IceSettings {
     pub(super) stun_server: Option<String>,
-    pub(super) turn_server: Option<String>,
+    pub(super) turn_servers: Vec<String>,
     pub(super) policy: WebRTCICETransportPolicy,
     pub(super) use_link_headers: bool,
 }
@@ -454,6 +465,10 @@ mod tests {
         assert_eq!(
             property_at_fault(|s| s.turn_server = Some("stun://x".into())),
             "turn-server"
+        );
+        assert_eq!(
+            property_at_fault(|s| s.turn_servers = vec!["turn://x".into(), "stun://x".into()]),
+            "turn-servers"
         );
         assert_eq!(
             property_at_fault(|s| s.ice_transport_policy = WebRTCICETransportPolicy::Relay),

@@ -180,7 +180,7 @@ fn plain_http_to_another_host_is_tried_with_a_warning() {
 
 /// An address of this machine that is not loopback. Connecting a UDP socket
 /// sends nothing; it makes the system choose a route.
-fn own_address() -> IpAddr {
+pub fn own_address() -> IpAddr {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.connect("192.0.2.1:9").unwrap();
     socket.local_addr().unwrap().ip()

@@ -96,6 +96,8 @@ fn kind_default_range(spec: &glib::ParamSpec) -> (&'static str, String, String) 
         ("enum", code(&default.unwrap().nick()), range.join(", "))
     } else if spec.value_type() == gst::Caps::static_type() {
         ("caps", "unset".into(), String::new())
+    } else if spec.value_type() == gst::Array::static_type() {
+        ("array", String::new(), String::new())
     } else if spec.value_type().is_a(glib::Object::static_type()) {
         ("object", String::new(), String::new())
     } else {

@@ -1,10 +1,12 @@
 //! A pipeline of whipclientsink works with `ivswhipsink` in its place.
 
+use std::net::UdpSocket;
 use std::process::Command;
 
 use gst::prelude::*;
 use ivs_stage::{Kind, SessionReport, Stage};
 
+use crate::bad_settings::own_address;
 use crate::harness::{BOUND, Publisher, init, plugin_folder, stage};
 use crate::secret_search::Secrets;
 
@@ -21,7 +23,7 @@ fn properties(stage: &Stage) -> String {
     format!(
         "signaller::whip-endpoint={} signaller::auth-token={} signaller::timeout=10 \
          signaller::use-link-headers=false video-caps=video/x-h264,profile=baseline \
-         audio-caps=audio/x-opus stun-server=NULL congestion-control=homegrown \
+         audio-caps=audio/x-opus stun-server=NULL congestion-control=homegrown do-fec=false \
          min-bitrate=100000 start-bitrate=600000 max-bitrate=2000000",
         stage.endpoint(),
         stage.token()
@@ -72,6 +74,59 @@ fn gst_launch_takes_its_line() {
     let mut secrets = Secrets::default();
     secrets.add_token(&token);
     assert!(secrets.find(&text).is_empty(), "{text}");
+}
+
+fn rtx_is_offered(with: &str) -> bool {
+    let stage = stage();
+    let line = format!("ivswhipsink name=whip {} {with} {RAW}", properties(&stage));
+    let mut publisher = Publisher::parsed(&line);
+    let (sender, peers) = std::sync::mpsc::channel();
+    publisher
+        .whip
+        .connect("webrtcbin-ready", false, move |values| {
+            let _ = sender.send(values[1].get::<gst::Element>().unwrap());
+            None
+        });
+    publisher.play();
+    publisher.wait_state("publishing");
+    let peer = peers.recv().unwrap();
+    let offer: gst_webrtc::WebRTCSessionDescription = peer.property("local-description");
+    offer.sdp().as_text().unwrap().contains(" rtx/90000")
+}
+
+#[test]
+fn retransmission_is_offered_unless_it_is_off() {
+    assert!(rtx_is_offered(""));
+    assert!(!rtx_is_offered("do-retransmission=false"));
+}
+
+/// webrtcbin gets them, and nothing shows them.
+#[test]
+fn turn_servers_are_used_and_not_shown() {
+    let server = UdpSocket::bind((own_address(), 0)).unwrap();
+    server.set_read_timeout(Some(BOUND)).unwrap();
+    let address = server.local_addr().unwrap();
+    let stage = stage();
+    let line = format!(
+        "ivswhipsink name=whip {} turn-servers=<\"turn://user:somePassword@{address}\"> {RAW}",
+        properties(&stage)
+    );
+    let mut publisher = Publisher::parsed(&line);
+    publisher.play();
+    let mut request = [0; 1500];
+    server.recv_from(&mut request).expect("a request");
+    // Allocate (RFC 8656 18.1).
+    assert_eq!(request[..2], [0, 3]);
+    publisher.wait_state("publishing");
+    let details = gst::DebugGraphDetails::all();
+    let graph = publisher.pipeline.debug_to_dot_data(details);
+    assert!(!graph.contains("somePassword"));
+    let flags = publisher
+        .whip
+        .find_property("turn-servers")
+        .unwrap()
+        .flags();
+    assert!(!flags.contains(glib::ParamFlags::READABLE));
 }
 
 #[test]

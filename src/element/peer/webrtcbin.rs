@@ -15,12 +15,13 @@ use crate::element::input::{MediaPad, NEVER_HELD, StreamFormat};
 use crate::element::settings::IceSettings;
 use crate::ivs::{FillerMode, OfferedVideo, filler_codec};
 use crate::media::DtlsCertificate;
-use crate::whip::Track;
 
 /// A stream to publish: its format, and the pad that its media comes from.
 pub(crate) struct Source {
     pub(crate) format: StreamFormat,
     pub(crate) pad: MediaPad,
+    /// Whether to offer to send lost packets again.
+    pub(crate) is_retransmitted: bool,
 }
 
 pub(crate) fn make_webrtcbin(ice: &IceSettings) -> Result<gst::Element, glib::BoolError> {
@@ -33,12 +34,12 @@ pub(crate) fn make_webrtcbin(ice: &IceSettings) -> Result<gst::Element, glib::Bo
     if let Some(url) = &ice.stun_server {
         webrtcbin.set_property("stun-server", url);
     }
-    if let Some(url) = &ice.turn_server {
+    for url in &ice.turn_servers {
         limit_logs_of_turn(&webrtcbin);
         // Not the property `turn-server`: graph dumps would print it.
         if !webrtcbin.emit_by_name::<bool>("add-turn-server", &[url]) {
             return Err(glib::bool_error!(
-                "webrtcbin does not accept the URL in turn-server"
+                "webrtcbin does not accept a URL in turn-server or turn-servers"
             ));
         }
     }
@@ -189,7 +190,7 @@ fn connect(
         .ok_or_else(|| glib::bool_error!("webrtcbin gives no pad"))?;
     let transceiver: WebRTCRTPTransceiver = sink.property("transceiver");
     transceiver.set_direction(WebRTCRTPTransceiverDirection::Sendonly);
-    if source.format.track == Track::Video {
+    if source.is_retransmitted {
         // Lost packets are retransmitted if the far end asks for it (RFC 4588).
         transceiver.set_property("do-nack", true);
     }
@@ -226,7 +227,7 @@ mod tests {
         gst::init().unwrap();
         let ice = IceSettings {
             stun_server: None,
-            turn_server: None,
+            turn_servers: Vec::new(),
             policy: gst_webrtc::WebRTCICETransportPolicy::All,
             use_link_headers: false,
         };

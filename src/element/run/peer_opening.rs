@@ -39,8 +39,10 @@ fn make_peer(run: &Run, element: &gst::Bin, number: u64) -> Result<Peer, Cause> 
         .iter()
         .filter(|pad| run.lineup.published_pads().any(|id| id == pad.id))
         .filter_map(|pad| {
+            let format = pad.format()?;
             Some(Source {
-                format: pad.format()?,
+                is_retransmitted: run.media.retransmits && format.track == Track::Video,
+                format,
                 pad: pad.clone(),
             })
         })

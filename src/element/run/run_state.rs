@@ -33,6 +33,8 @@ pub(crate) struct MediaSettings {
     pub(crate) ice: IceSettings,
     /// `None` without congestion control.
     pub(crate) bitrates: Option<BitrateSettings>,
+    /// Whether to offer to send lost video again.
+    pub(crate) retransmits: bool,
 }
 
 /// A run: one session after another, from READY→PAUSED to PAUSED→READY.
