@@ -33,6 +33,7 @@ mod leaving;
 mod limits;
 mod lip_sync;
 mod many_threads;
+mod memories;
 mod metadata;
 mod missing_elements;
 mod on_time;

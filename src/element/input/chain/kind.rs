@@ -121,6 +121,14 @@ impl MediaKind {
         }
     }
 
+    /// The factories of the elements that bring its pictures to system memory.
+    pub(super) fn converters(&self) -> &'static [&'static str] {
+        match self {
+            Self::RawVideo(video) => video.converter.map_or(&[], |converter| converter.elements),
+            _ => &[],
+        }
+    }
+
     /// Whether it is video that comes in frames, and not in packets.
     pub(super) fn has_frames(&self) -> bool {
         matches!(self, Self::H264 | Self::RawVideo(_))

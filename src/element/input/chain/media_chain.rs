@@ -103,10 +103,29 @@ impl Chain {
         sync: &gst::Element,
         sender: &RtpSender,
     ) -> Result<(), glib::BoolError> {
+        // The element may change its state now, which must not fail with what does not start.
+        self.bin.set_locked_state(true);
         bin.add(&self.bin)?;
         self.bin.link_pads(Some("src"), sender, Some("sink"))?;
         self.bin.sync_state_with_parent()?;
+        self.bin.set_locked_state(false);
+        self.bin.sync_state_with_parent()?;
         sync.link_pads(Some("src"), &self.bin, Some("sink"))
+    }
+
+    /// The element that does not start. Of a bin that does not, all elements are back in the
+    /// state that they had, so they are tried again, in the order in which a bin does it.
+    pub(super) fn element_that_fails(&self) -> Option<gst::Element> {
+        let mut elements = self.bin.iterate_sorted().into_iter().flatten();
+        elements.find(|element| element.set_state(gst::State::Paused).is_err())
+    }
+
+    /// The element of the row that an object is, or that has it inside.
+    pub(super) fn element_with(&self, child: &gst::Object) -> Option<gst::Element> {
+        let mut elements = self.bin.iterate_elements().into_iter().flatten();
+        elements.find(|element| {
+            child == element.upcast_ref::<gst::Object>() || child.has_as_ancestor(element)
+        })
     }
 
     pub(super) fn leave(&self, bin: &gst::Bin) {

@@ -182,14 +182,12 @@ impl PadChain {
         else {
             return false;
         };
-        match &chain.parts {
-            Parts::Video(video)
-                if child == video.encoder.upcast_ref::<gst::Object>()
-                    || child.has_as_ancestor(&video.encoder) =>
-            {
+        match (&chain.parts, chain.element_with(child)) {
+            (Parts::Video(video), Some(element)) if element == video.encoder => {
                 video.watch.fail(text.to_owned());
             }
-            _ => self.refuse_failed(text),
+            (_, Some(element)) => self.stream.refuse(failed_element(&chain, &element, text)),
+            (_, None) => self.refuse_failed(text),
         }
         true
     }
@@ -368,14 +366,19 @@ impl PadChain {
                 self.tell_passed_over(chain.as_deref(), &stopped);
                 return Ok(chain);
             };
+            let failed = chain.filter(|_| !self.has_left());
+            let failed = failed.and_then(|chain| Some((chain.element_that_fails()?, chain)));
             self.replace(bin, None);
-            match chain.as_deref().map(|chain| &chain.parts) {
-                Some(Parts::Video(video)) if !self.has_left() => {
-                    let name = factory_name(&video.encoder);
+            let Some((element, chain)) = failed else {
+                return Err(failed_chain(&error.message));
+            };
+            match &chain.parts {
+                Parts::Video(video) if element == video.encoder => {
+                    let name = factory_name(&element);
                     stopped.push(Refusal::new(&name, "does not start"));
                     self.lock().failed.push(name);
                 }
-                _ => return Err(failed_chain(&error.message)),
+                _ => return Err(failed_element(&chain, &element, "it does not start")),
             }
         }
     }
@@ -470,6 +473,17 @@ impl PadChain {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn failed_element(chain: &Chain, element: &gst::Element, why: &str) -> CapsError {
+    let name = factory_name(element);
+    match chain.kind.converters().contains(&name.as_str()) {
+        true => CapsError::Chain(format!(
+            "{name}, which brings the pictures to system memory, failed: {why}; check its device \
+             and driver, or bring them there with an element before the pad"
+        )),
+        false => failed_chain(&format!("{name}: {why}")),
     }
 }
 
