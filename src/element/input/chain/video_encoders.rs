@@ -17,7 +17,7 @@ pub(super) struct VideoEncoder {
     /// The package that has it in Debian.
     package: &'static str,
     /// Properties and their values. An encoder may lack some: that depends on the device
-    /// and on GStreamer's version.
+    /// and on GStreamer's version. Of several values of a property, the first that it takes.
     pub(super) settings: &'static [(&'static str, &'static str)],
     /// The property that has the distance of key frames, in frames.
     pub(super) key_interval: Option<&'static str>,
@@ -30,11 +30,16 @@ pub(super) const VIDEO_ENCODERS: [VideoEncoder; 14] = [
         factory: "nvh264enc",
         package: BAD,
         settings: &[
+            // From 1.26 on it is what nvcudah264enc was, without `cbr-ld-hq`.
+            ("preset", "p4"),
             ("preset", "low-latency-hq"),
+            ("tune", "ultra-low-latency"),
             ("rc-mode", "cbr-ld-hq"),
+            ("rc-mode", "cbr"),
             ("zerolatency", "true"),
             ("bframes", "0"),
             ("strict-gop", "true"),
+            ("repeat-sequence-header", "true"),
         ],
         key_interval: Some("gop-size"),
     },
@@ -42,9 +47,14 @@ pub(super) const VIDEO_ENCODERS: [VideoEncoder; 14] = [
         factory: "nvcudah264enc",
         package: BAD,
         settings: &[
+            // `p4` and `tune` from 1.24 on. From 1.26 on it is nvh264enc.
+            ("preset", "p4"),
+            ("preset", "low-latency-hq"),
+            ("tune", "ultra-low-latency"),
             ("rate-control", "cbr"),
             ("zero-reorder-delay", "true"),
             ("b-frames", "0"),
+            ("strict-gop", "true"),
             ("repeat-sequence-header", "true"),
         ],
         key_interval: Some("gop-size"),
@@ -98,7 +108,12 @@ pub(super) const VIDEO_ENCODERS: [VideoEncoder; 14] = [
     VideoEncoder {
         factory: "amfh264enc",
         package: "none; it is part of GStreamer for Windows",
-        settings: &[("usage", "ultra-low-latency"), ("rate-control", "cbr")],
+        settings: &[
+            ("usage", "ultra-low-latency"),
+            ("rate-control", "cbr"),
+            // From 1.24 on.
+            ("b-frames", "0"),
+        ],
         key_interval: Some("gop-size"),
     },
     VideoEncoder {
@@ -264,12 +279,26 @@ pub(super) fn set_up(
 ) -> String {
     let interval = frames_between_keys.to_string();
     let interval = known.key_interval.map(|name| (name, interval.as_str()));
-    let settings = known.settings.iter().copied().chain(interval);
-    let applied = settings.filter(|(name, value)| set(encoder, name, value));
-    let applied: Vec<String> = applied
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    applied.join(" ")
+    let settings: Vec<_> = known.settings.iter().copied().chain(interval).collect();
+    let mut applied: Vec<(&str, &str)> = Vec::new();
+    for &(name, value) in &settings {
+        if !has(&applied, name) && set(encoder, name, value) {
+            applied.push((name, value));
+        }
+    }
+    for (name, value) in settings {
+        if !has(&applied, name) && encoder.has_property(name) {
+            gst::warning!(CAT, obj = encoder, "{name} does not take {value}");
+        }
+    }
+    let applied = applied
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
+    applied.collect::<Vec<_>>().join(" ")
+}
+
+fn has(settings: &[(&str, &str)], name: &str) -> bool {
+    settings.iter().any(|(known, _)| *known == name)
 }
 
 /// Sets a property from text. Returns whether there is one that takes this value.
@@ -285,10 +314,7 @@ pub(super) fn set(element: &gst::Element, name: &str, text: &str) -> bool {
             element.set_property_from_value(name, &value);
             true
         }
-        None => {
-            gst::warning!(CAT, obj = element, "{name} does not take {text}");
-            false
-        }
+        None => false,
     }
 }
 
@@ -330,6 +356,86 @@ mod tests {
         let is_software = |factory| ["x264enc", "openh264enc"].contains(&factory);
         lacking.retain(|(factory, _)| is_software(*factory));
         assert_eq!(lacking, []);
+    }
+
+    /// What a property is that decides about the bit rate or the delay, and its values, by
+    /// the version that has them first: from GStreamer's sources of 1.22, 1.24, 1.26 and 1.28.
+    const OF_VERSIONS: [(&str, &str, &str, &[&str]); 17] = [
+        ("nvh264enc", "1.22", "rc-mode", &NV_OLD_RATES),
+        ("nvh264enc", "1.22", "preset", &NV_OLD_PRESETS),
+        ("nvh264enc", "1.26", "rc-mode", &["constqp", "cbr", "vbr"]),
+        ("nvh264enc", "1.26", "preset", &["p1", "p4", "p7"]),
+        ("nvh264enc", "1.26", "tune", &NV_TUNES),
+        ("nvcudah264enc", "1.22", "rate-control", &NV_CUDA_RATES),
+        ("nvcudah264enc", "1.22", "preset", &NV_OLD_PRESETS),
+        ("nvcudah264enc", "1.24", "preset", &["p1", "p4", "p7"]),
+        ("nvcudah264enc", "1.24", "tune", &NV_TUNES),
+        ("vah264enc", "1.22", "rate-control", &["cbr", "vbr", "cqp"]),
+        (
+            "vah264lpenc",
+            "1.22",
+            "rate-control",
+            &["cbr", "vbr", "cqp"],
+        ),
+        ("qsvh264enc", "1.22", "rate-control", &["cbr", "vbr", "cqp"]),
+        ("mfh264enc", "1.22", "rc-mode", &["cbr", "qvbr"]),
+        ("amfh264enc", "1.22", "rate-control", &["cqp", "cbr", "vbr"]),
+        ("amfh264enc", "1.22", "usage", &["ultra-low-latency"]),
+        ("x264enc", "1.22", "tune", &["zerolatency"]),
+        ("openh264enc", "1.22", "rate-control", &["bitrate"]),
+    ];
+    const NV_OLD_RATES: [&str; 4] = ["cbr", "vbr", "cbr-ld-hq", "cbr-hq"];
+    const NV_CUDA_RATES: [&str; 4] = ["cqp", "cbr", "vbr", "cbr-hq"];
+    const NV_OLD_PRESETS: [&str; 4] = ["hp", "hq", "low-latency", "low-latency-hq"];
+    const NV_TUNES: [&str; 3] = ["high-quality", "low-latency", "ultra-low-latency"];
+
+    /// Otherwise its default stays, such as a bit rate that varies.
+    #[test]
+    fn each_version_takes_one_value_of_a_property_that_matters() {
+        for (factory, version, property, values) in OF_VERSIONS {
+            let known = known(factory).unwrap();
+            let taken = known
+                .settings
+                .iter()
+                .find(|(name, value)| *name == property && values.contains(value));
+            assert!(taken.is_some(), "{factory} {version}: {property}");
+        }
+    }
+
+    /// B-frames are no constrained baseline, but an encoder may fail for them.
+    #[test]
+    fn no_row_leaves_b_frames_on_where_they_can_be_on() {
+        let names = ["bframes", "b-frames", "max-bframes", "num-B-Frames"];
+        let without = ["vtenc_h264", "vtenc_h264_hw", "v4l2h264enc", "openh264enc"];
+        for known in &VIDEO_ENCODERS {
+            let is_off = known
+                .settings
+                .iter()
+                .any(|(name, value)| names.contains(name) && *value == "0");
+            assert!(
+                is_off || without.contains(&known.factory),
+                "{}",
+                known.factory
+            );
+        }
+    }
+
+    #[test]
+    fn of_several_values_the_first_that_is_taken_is_set() {
+        gst::init().unwrap();
+        let encoder = gst::ElementFactory::make("x264enc").build().unwrap();
+        let row = VideoEncoder {
+            factory: "x264enc",
+            package: UGLY,
+            settings: &[
+                ("speed-preset", "p4"),
+                ("speed-preset", "fast"),
+                ("speed-preset", "veryfast"),
+                ("nosuch", "1"),
+            ],
+            key_interval: None,
+        };
+        assert_eq!(set_up(&encoder, &row, 60), "speed-preset=fast");
     }
 
     #[test]
