@@ -111,8 +111,55 @@ pub(super) fn converter(
 }
 
 #[cfg(test)]
+#[allow(clippy::print_stdout)]
 mod tests {
     use super::*;
+
+    /// The caps that a factory's pads in this direction may have.
+    fn caps(factory: &gst::ElementFactory, direction: gst::PadDirection) -> gst::Caps {
+        let templates = factory.static_pad_templates();
+        let mut all = gst::Caps::new_empty();
+        for template in templates {
+            if template.direction() == direction {
+                all.merge(template.caps());
+            }
+        }
+        all
+    }
+
+    /// Whether a row takes its memory, its elements link in order, and videorate links to the
+    /// last.
+    fn links(row: &MemoryConverter) -> bool {
+        let mut at = gst::Caps::builder("video/x-raw")
+            .features([row.feature])
+            .build();
+        for name in row.elements {
+            let factory = gst::ElementFactory::find(name).unwrap();
+            if !at.can_intersect(&caps(&factory, gst::PadDirection::Sink)) {
+                return false;
+            }
+            at = caps(&factory, gst::PadDirection::Src);
+        }
+        at.can_intersect(&gst::Caps::builder("video/x-raw").build())
+    }
+
+    /// Says which rows could not be read here.
+    #[test]
+    fn the_elements_of_a_row_link_in_order() {
+        gst::init().unwrap();
+        let (installed, missing): (Vec<_>, Vec<_>) =
+            CONVERTERS.iter().partition(|row| row.is_installed());
+        for row in &missing {
+            println!("{} is unread: {:?}", row.feature, row.missing());
+        }
+        for row in &installed {
+            println!("{} is read: {:?}", row.feature, row.elements);
+            assert!(links(row), "{row:?}");
+        }
+        assert!(!installed.is_empty());
+        let backwards = from("memory:GLMemory", &["gldownload", "glcolorconvert"], "");
+        assert!(!links(&backwards));
+    }
 
     #[test]
     fn memory_by_its_feature() {
