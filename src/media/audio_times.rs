@@ -39,8 +39,19 @@ const TRUST: u64 = 15;
 pub enum AudioUnit {
     /// Samples, from which any number can be cut off.
     Sample,
-    /// Packets, which stay whole.
+    /// Packets, which stay whole, and of which whole ones are missing.
     Packet,
+    /// Buffers of samples that stay whole.
+    Buffer,
+}
+
+/// When a buffer comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AudioArrival {
+    /// By a clock that goes on whatever the timestamps do.
+    pub clock: u64,
+    /// The timestamp that means now.
+    pub time: u64,
 }
 
 /// How a buffer goes on.
@@ -56,7 +67,7 @@ pub struct AudioPlace {
 #[derive(Clone, Copy, Debug)]
 struct Arrived {
     samples: u64,
-    now: Option<u64>,
+    now: Option<AudioArrival>,
 }
 
 /// The timestamps of one stream of audio.
@@ -66,7 +77,7 @@ pub struct AudioTimes {
     unit: AudioUnit,
     /// When the stream began or went on behind a gap, and the samples since.
     run: Option<(u64, u64)>,
-    /// How much later than its timestamp a buffer last came.
+    /// How much later than its timestamp a buffer last came, by the clock.
     delay: i64,
     /// The last timestamp that came in.
     last: Option<u64>,
@@ -76,6 +87,9 @@ pub struct AudioTimes {
     early: Option<(u64, i64)>,
     /// What is left to cut off.
     overlap: u64,
+    /// The timestamp of a buffer far back, behind a stream that went on for long: one more
+    /// shows that it goes on there.
+    back: Option<u64>,
 }
 
 impl AudioTimes {
@@ -90,18 +104,24 @@ impl AudioTimes {
             rising: 0,
             early: None,
             overlap: 0,
+            back: None,
         }
     }
 
-    /// Takes a buffer of so many samples that comes at `now`, if there is a clock.
-    pub fn take(&mut self, time: Option<u64>, samples: u64, now: Option<u64>) -> AudioPlace {
+    /// Takes a buffer of so many samples that comes now, if there is a clock.
+    pub fn take(
+        &mut self,
+        time: Option<u64>,
+        samples: u64,
+        now: Option<AudioArrival>,
+    ) -> AudioPlace {
         let arrived = Arrived { samples, now };
         // One that was computed below zero is none.
         let time = time.filter(|time| i64::try_from(*time).is_ok());
         let (end, time) = match (self.end(), time) {
             (None, time) => {
                 self.last = time;
-                return self.begin(time.or(now), arrived);
+                return self.begin(time.or(now.map(|now| now.time)), arrived);
             }
             (Some(end), None) => return self.go_on_without(end, arrived),
             (Some(end), Some(time)) => (end, time),
@@ -121,8 +141,16 @@ impl AudioTimes {
             return self.go_on(end, samples);
         }
         let is_trusted = rose.max(self.rising) >= TRUST * self.rate;
-        if is_trusted && ahead < -JUMP {
+        let goes_on_back = self.back.take().is_some_and(|back| {
+            let since = time.cast_signed().saturating_sub(back.cast_signed());
+            (1..JUMP).contains(&since)
+        });
+        if goes_on_back && ahead < -JUMP {
             return self.begin(Some(time), arrived);
+        }
+        if is_trusted && ahead < -JUMP {
+            self.back = Some(time);
+            return self.go_on_without(end, arrived);
         }
         if self.is_overlap(ahead, samples, is_trusted) {
             return self.cut(end, arrived);
@@ -152,7 +180,7 @@ impl AudioTimes {
     fn longest_jitter(&self, samples: u64) -> i64 {
         let half = self.duration(samples) / 2;
         match self.unit {
-            AudioUnit::Sample => TOLERANCE,
+            AudioUnit::Sample | AudioUnit::Buffer => TOLERANCE,
             AudioUnit::Packet => i64::try_from(half).unwrap_or(i64::MAX).min(TOLERANCE),
         }
     }
@@ -195,16 +223,16 @@ impl AudioTimes {
     fn go_on_without(&mut self, end: u64, arrived: Arrived) -> AudioPlace {
         let due = arrived
             .now
-            .map(|now| now.saturating_add_signed(-self.delay));
+            .map(|now| now.clock.saturating_add_signed(self.delay.saturating_neg()));
         match due.filter(|due| due.saturating_sub(end) > PAUSE.unsigned_abs()) {
             Some(due) => self.begin(Some(due), arrived),
             None => self.go_on(end, arrived.samples),
         }
     }
 
-    fn note_delay(&mut self, time: u64, now: Option<u64>) {
+    fn note_delay(&mut self, time: u64, now: Option<AudioArrival>) {
         if let Some(now) = now {
-            self.delay = now.cast_signed().saturating_sub(time.cast_signed());
+            self.delay = now.clock.cast_signed().saturating_sub(time.cast_signed());
         }
     }
 
@@ -230,8 +258,8 @@ impl AudioTimes {
         let (all, left) = (arrived.samples, self.overlap);
         let cut = match self.unit {
             AudioUnit::Sample => left.min(all),
-            AudioUnit::Packet if left >= all.div_ceil(2) => all,
-            AudioUnit::Packet => 0,
+            AudioUnit::Packet | AudioUnit::Buffer if left >= all.div_ceil(2) => all,
+            AudioUnit::Packet | AudioUnit::Buffer => 0,
         };
         self.early = None;
         // What is left is less than can be cut off, if it is not all that was.
@@ -259,7 +287,7 @@ mod tests {
             .iter()
             .zip((BEGIN + 7..).step_by(20))
             .map(|(time, now)| {
-                let place = audio.take(time.map(|time| time * MS), SAMPLES, Some(now * MS));
+                let place = audio.take(time.map(|time| time * MS), SAMPLES, at(now * MS));
                 (place.time.unwrap() / MS, place.cut / 48)
             });
         places.collect()
@@ -275,7 +303,14 @@ mod tests {
         (0..count).map(|number| BEGIN + 20 * number).collect()
     }
 
-    const UNITS: [AudioUnit; 2] = [AudioUnit::Sample, AudioUnit::Packet];
+    const UNITS: [AudioUnit; 3] = [AudioUnit::Sample, AudioUnit::Packet, AudioUnit::Buffer];
+
+    /// Of a source whose timestamps are those of the clock.
+    #[allow(clippy::unnecessary_wraps)]
+    fn at(time: u64) -> Option<AudioArrival> {
+        let clock = time;
+        Some(AudioArrival { clock, time })
+    }
 
     #[test]
     fn unusable_timestamps_go_on_with_the_samples() {
@@ -335,6 +370,44 @@ mod tests {
         assert_eq!(whole(AudioUnit::Packet, &times).map_some(), gaps);
     }
 
+    #[test]
+    fn a_gap_between_large_buffers_stays() {
+        let mut audio = AudioTimes::new(48_000, AudioUnit::Buffer);
+        let mut take = |time| audio.take(Some(time * MS), 48_000, None).time.unwrap() / MS;
+        assert_eq!([0, 1000, 2400, 3400].map(&mut take), [0, 1000, 2400, 3400]);
+    }
+
+    /// A source with the time of day, most of whose timestamps are missing.
+    #[test]
+    fn the_source_may_have_another_clock() {
+        const DAY: u64 = 1_700_000_000_000;
+        for unit in UNITS {
+            let mut audio = AudioTimes::new(48_000, unit);
+            let mut take = |number: u64| {
+                let clock = (BEGIN + 20 * number) * MS;
+                // Only the second buffer shows that they are of another clock.
+                let time = if number == 0 { clock } else { clock + DAY * MS };
+                let stamp = number.is_multiple_of(10).then_some((DAY + BEGIN + 20 * number) * MS);
+                let place = audio.take(stamp, SAMPLES, Some(AudioArrival { clock, time }));
+                place.time.unwrap() / MS - DAY
+            };
+            let placed: Vec<_> = (0..100).map(&mut take).collect();
+            assert_eq!(placed, steady(100), "{unit:?}");
+        }
+    }
+
+    #[test]
+    fn one_timestamp_far_back_is_not_followed() {
+        for unit in UNITS {
+            let times = (0..2000).map(|number| match number {
+                1000 => Some(7),
+                _ => Some(BEGIN + 20 * number),
+            });
+            let times: Vec<_> = times.collect();
+            assert_eq!(whole(unit, &times), steady(2000), "{unit:?}");
+        }
+    }
+
     trait MapSome {
         fn map_some(self) -> Vec<Option<u64>>;
     }
@@ -350,7 +423,7 @@ mod tests {
         for time in [None, Some(BEGIN * MS)] {
             let mut audio = AudioTimes::new(48_000, AudioUnit::Sample);
             let mut take = |now| {
-                let place = audio.take(time, SAMPLES, Some((BEGIN + now) * MS));
+                let place = audio.take(time, SAMPLES, at((BEGIN + now) * MS));
                 place.time.unwrap() / MS - BEGIN
             };
             assert_eq!([0, 20, 40].map(&mut take), [0, 20, 40]);
@@ -364,7 +437,7 @@ mod tests {
     fn a_late_source_has_no_pause() {
         let mut audio = AudioTimes::new(48_000, AudioUnit::Sample);
         let mut take = |time, now| {
-            let place = audio.take(Some((BEGIN + time) * MS), SAMPLES, Some((BEGIN + now) * MS));
+            let place = audio.take(Some((BEGIN + time) * MS), SAMPLES, at((BEGIN + now) * MS));
             place.time.unwrap() / MS - BEGIN
         };
         assert_eq!(take(0, 2000), 0);
@@ -385,7 +458,7 @@ mod tests {
                     let captured = BEGIN * MS + number * per_buffer;
                     let jitter = random.below(6_000_000) as u64;
                     let time = captured + jitter - 3 * MS;
-                    let place = audio.take(Some(time), SAMPLES, Some(captured));
+                    let place = audio.take(Some(time), SAMPLES, at(captured));
                     let placed = place.time.unwrap();
                     assert!(end.is_none_or(|end| placed >= end), "no step back");
                     steps += u64::from(place.cut > 0 || end.is_some_and(|end| placed > end));
@@ -424,9 +497,12 @@ mod tests {
             let cut: Vec<_> = (0..3000).filter(|at| placed[*at].1 > 0).collect();
             assert_eq!(cut, (1800..1825).collect::<Vec<_>>(), "{unit:?}");
             assert_eq!(placed[2999].0, BEGIN + 10_000 + 20 * 2999 - 500);
-            // By 10 s, which is a matter of other clocks than this stream's.
+            // By 10 s, which is a matter of other clocks than this stream's. The first one
+            // may be garbage.
             let times: Vec<_> = (0..3000).map(stepping(10_000)).collect();
-            assert_eq!(whole(unit, &times).map_some(), times);
+            let mut expected = times.clone();
+            expected[1000] = Some(BEGIN + 10_000 + 20 * 1000);
+            assert_eq!(whole(unit, &times).map_some(), expected);
         }
     }
 

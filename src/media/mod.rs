@@ -27,7 +27,7 @@ pub(crate) mod sps;
 mod stream_meter;
 mod time_alignment;
 
-pub use audio_times::{AudioPlace, AudioTimes, AudioUnit};
+pub use audio_times::{AudioArrival, AudioPlace, AudioTimes, AudioUnit};
 pub use black_picture::black_picture;
 pub use dtls_certificate::{CertificateError, DtlsCertificate};
 pub use expected_loss::ExpectedLoss;

@@ -59,7 +59,17 @@ struct Entry {
 impl Entry {
     /// Mends the timestamp of audio. Returns whether anything is left of the buffer.
     fn mend(&self, parent: Option<&gst::Object>, buffer: &mut gst::Buffer) -> bool {
+        let is_audio = self.chain.times_audio();
+        if is_audio
+            && let Some(ahead) = self.timing.before_segment(buffer)
+            && self.chain.leaves_out(buffer, ahead)
+        {
+            return false;
+        }
         self.timing.clear_early_times(buffer);
+        if !is_audio || self.timing.runs_backwards() {
+            return true;
+        }
         let bin = parent.and_then(|parent| parent.downcast_ref());
         self.chain.time_audio(buffer, || self.timing.now(bin))
     }
@@ -70,9 +80,8 @@ impl Entry {
         parent: Option<&gst::Object>,
         list: gst::BufferList,
     ) -> Option<gst::BufferList> {
-        let list = self.timing.clear_early_times_of_list(list);
         if !self.chain.times_audio() {
-            return Some(list);
+            return Some(self.timing.clear_early_times_of_list(list));
         }
         let mut left = Vec::with_capacity(list.len());
         for mut buffer in list.iter_owned() {
@@ -439,14 +448,12 @@ impl MediaPad {
         let mask = gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::EVENT_FLUSH;
         self.ghost.add_probe(mask, move |ghost, info| {
             if let Some(gst::PadProbeData::Event(event)) = &info.data {
+                if timing.begins_anew(event) {
+                    chain.restart_times();
+                }
                 stream.tell_timing(timing.event(ghost, event));
-                match event.type_() {
-                    gst::EventType::StreamStart => {
-                        stream.begin();
-                        chain.restart_times();
-                    }
-                    gst::EventType::Segment | gst::EventType::FlushStop => chain.restart_times(),
-                    _ => {}
+                if event.type_() == gst::EventType::StreamStart {
+                    stream.begin();
                 }
                 if let gst::EventView::Caps(caps) = event.view()
                     && let Some(caps) = chain.take_caps(bin_of(ghost).as_ref(), caps.caps())

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gst::prelude::*;
 
 use super::latency::{Latency, upstream_latency};
-use crate::media::{Step, TimeAlignment, Timing, TimingNews};
+use crate::media::{AudioArrival, Step, TimeAlignment, Timing, TimingNews};
 
 /// As `ts-offset`: no buffer is held, whatever its timestamp.
 pub(crate) const NEVER_HELD: i64 = -i64::MAX;
@@ -106,19 +106,58 @@ impl PadTiming {
         buffers.collect()
     }
 
-    /// The timestamp of media that are on time now.
-    pub(super) fn now(&self, bin: Option<&gst::Element>) -> Option<gst::ClockTime> {
-        let now = bin.and_then(running_time)?;
+    /// When media come now: running time, and the timestamp that has it.
+    pub(super) fn now(&self, bin: Option<&gst::Element>) -> Option<AudioArrival> {
+        let running = bin.and_then(running_time)?;
         let shift = self
             .alignment
             .with(|alignment| alignment.timing(self.id))
             .shift;
-        let now = u64::try_from(now.saturating_sub(shift)).ok()?;
+        let shifted = u64::try_from(running.saturating_sub(shift)).ok()?;
         let segment = self.segment.lock();
         let segment = segment.unwrap_or_else(PoisonError::into_inner);
-        segment
+        let time = segment
             .as_ref()?
-            .position_from_running_time(gst::ClockTime::from_nseconds(now))
+            .position_from_running_time(gst::ClockTime::from_nseconds(shifted))?;
+        Some(AudioArrival {
+            clock: u64::try_from(running).ok()?,
+            time: time.nseconds(),
+        })
+    }
+
+    /// How far before its segment a buffer lies.
+    pub(super) fn before_segment(&self, buffer: &gst::BufferRef) -> Option<gst::ClockTime> {
+        let segment = self.segment();
+        let ahead = segment?.start()?.checked_sub(buffer.pts()?)?;
+        (!ahead.is_zero()).then_some(ahead)
+    }
+
+    /// Whether timestamps run back, as at a negative rate.
+    pub(super) fn runs_backwards(&self) -> bool {
+        self.segment().is_some_and(|segment| segment.rate() < 0.0)
+    }
+
+    /// Whether timestamps begin anew with this event. A segment may only be sent again.
+    pub(super) fn begins_anew(&self, event: &gst::Event) -> bool {
+        let times = |segment: &gst::FormattedSegment<gst::ClockTime>| {
+            (
+                (segment.start(), segment.base(), segment.offset()),
+                segment.rate().to_bits(),
+            )
+        };
+        match event.view() {
+            gst::EventView::StreamStart(_) | gst::EventView::FlushStop(_) => true,
+            gst::EventView::Segment(segment) => {
+                let next = segment.segment().downcast_ref().map(times);
+                self.segment().as_ref().map(times) != next
+            }
+            _ => false,
+        }
+    }
+
+    fn segment(&self) -> Option<gst::FormattedSegment<gst::ClockTime>> {
+        let segment = self.segment.lock();
+        segment.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The timestamps with which a buffer goes on, PTS and DTS.

@@ -20,6 +20,7 @@ use super::settings::ChainSettings;
 use super::video_encoders::Refusal;
 use crate::element::log::CAT;
 use crate::element::signals;
+use crate::media::AudioArrival;
 
 /// The place of a chain between a pad's clocksync and its RTP sender.
 pub(in super::super) struct PadChain {
@@ -121,12 +122,21 @@ impl PadChain {
         self.audio.is_audio()
     }
 
-    /// Mends the timestamp of audio, ahead of the elements that go by it. `now` is the one that
-    /// means now. Returns whether anything is left of the buffer.
+    /// Whether to leave out audio that lies so far before its segment.
+    pub(in super::super) fn leaves_out(
+        &self,
+        buffer: &gst::BufferRef,
+        ahead: gst::ClockTime,
+    ) -> bool {
+        self.audio.leaves_out(buffer, ahead)
+    }
+
+    /// Mends the timestamp of audio, ahead of the elements that go by it. Returns whether
+    /// anything is left of the buffer.
     pub(in super::super) fn time_audio(
         &self,
         buffer: &mut gst::Buffer,
-        now: impl FnOnce() -> Option<gst::ClockTime>,
+        now: impl FnOnce() -> Option<AudioArrival>,
     ) -> bool {
         self.audio.mend(buffer, now)
     }
