@@ -377,18 +377,27 @@ impl PadChain {
                 return Ok(chain);
             };
             let failed = chain.filter(|_| !self.has_left());
-            let failed = failed.and_then(|chain| Some((chain.element_that_fails()?, chain)));
+            let failed = failed.map(|chain| (chain.element_that_fails(), chain));
             self.replace(bin, None);
             let Some((element, chain)) = failed else {
                 return Err(failed_chain(&error.message));
             };
-            match &chain.parts {
-                Parts::Video(video) if element == video.encoder => {
-                    let name = factory_name(&element);
+            match (&chain.parts, element) {
+                // One that has failed once only, as a device that was busy, is the encoder
+                // too.
+                (Parts::Video(video), element)
+                    if element
+                        .as_ref()
+                        .is_none_or(|element| *element == video.encoder) =>
+                {
+                    let name = factory_name(&video.encoder);
                     stopped.push(Refusal::new(&name, "does not start"));
                     self.lock().failed.push(name);
                 }
-                _ => return Err(failed_element(&chain, &element, "it does not start")),
+                (_, Some(element)) => {
+                    return Err(failed_element(&chain, &element, "it does not start"));
+                }
+                (_, None) => return Err(failed_chain(&error.message)),
             }
         }
     }
