@@ -120,7 +120,11 @@ fn spawn(
         run.view.set_conductor_thread();
         let mut estimation = LocalEstimation::default();
         loop {
-            let message = queue.recv_timeout(run.time_to_next_task());
+            let message = match run.view.is_stopped() {
+                // No task is done any more.
+                true => queue.recv().map_err(RecvTimeoutError::from),
+                false => queue.recv_timeout(run.time_to_next_task()),
+            };
             let Some(element) = element.upgrade() else {
                 return;
             };
