@@ -205,6 +205,10 @@ impl BitrateControl {
     /// Begins to estimate within other limits.
     fn set_limits(&mut self, start: u64, max: u64) {
         self.limits = self.settings.limits(start, max);
+        if self.follower() == Follower::Thinning {
+            // Nobody makes the stream smaller, and each group would lose its end.
+            self.limits.max_repaired_video = u64::MAX;
+        }
         self.number += 1;
         self.narrowing.begin(start, max, self.origin.elapsed());
     }

@@ -56,8 +56,8 @@ impl Allocation {
         let retransmissions = percent(total, RETRANSMISSIONS).min(limits.max_total - audio);
         let retransmitted = retransmitted.min(retransmissions);
         let used = audio.saturating_add(retransmitted);
-        let unrepaired = percent(retransmitted, ENCODED);
-        let unrepaired = limits.max_repaired_video.saturating_sub(unrepaired);
+        let repairs = percent(retransmitted, ENCODED);
+        let unrepaired = limits.max_repaired_video.saturating_sub(repairs);
         let room = percent(limits.max_total - audio - retransmissions, ENCODED);
         let encoder = percent(total.saturating_sub(used), ENCODED)
             .min(unrepaired)
