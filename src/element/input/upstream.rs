@@ -17,7 +17,7 @@ enum Feed {
 /// Where the ways upstream from a pad end.
 #[derive(Debug, Default)]
 pub(crate) struct UpstreamEnds {
-    /// Whether one ends at an element without sink pads.
+    /// Whether one ends at an element without sink pads, or is not known.
     pub(crate) has_source: bool,
     /// The sink pads at which one ends because they are not linked.
     pub(crate) unlinked: Vec<gst::Pad>,
@@ -47,7 +47,7 @@ pub(crate) fn upstream_ends(pad: &gst::Pad) -> UpstreamEnds {
                 ahead.extend(sinks);
             }
             Feed::Unlinked(pad) => ends.unlinked.push(pad),
-            Feed::Unknown => {}
+            Feed::Unknown => ends.has_source = true,
         }
     }
     ends.has_source |= !ahead.is_empty();

@@ -13,12 +13,12 @@ struct Awaited {
     pad: u32,
     since: Instant,
     is_over: bool,
+    is_told: bool,
 }
 
 impl AwaitedCaps {
-    /// Compares the pads without caps with those that are known, and returns those that
-    /// are awaited no longer from now on.
-    pub(super) fn update(&mut self, without_caps: &[u32], now: Instant) -> Vec<u32> {
+    /// Compares the pads without caps with those that are known.
+    pub(super) fn update(&mut self, without_caps: &[u32], now: Instant) {
         self.0.retain(|awaited| without_caps.contains(&awaited.pad));
         for &pad in without_caps {
             if !self.0.iter().any(|awaited| awaited.pad == pad) {
@@ -26,13 +26,21 @@ impl AwaitedCaps {
                     pad,
                     since: now,
                     is_over: false,
+                    is_told: false,
                 });
             }
         }
+        for awaited in &mut self.0 {
+            awaited.is_over |= awaited.since + LONGEST_WAIT <= now;
+        }
+    }
+
+    /// The pads that are awaited no longer, each once.
+    pub(super) fn tell_over(&mut self) -> Vec<u32> {
         let over = self.0.iter_mut();
-        let over = over.filter(|awaited| !awaited.is_over && awaited.since + LONGEST_WAIT <= now);
+        let over = over.filter(|awaited| awaited.is_over && !awaited.is_told);
         over.map(|awaited| {
-            awaited.is_over = true;
+            awaited.is_told = true;
             awaited.pad
         })
         .collect()
@@ -62,19 +70,23 @@ mod tests {
     #[test]
     fn each_pad_is_awaited_for_a_limited_time_and_told_once() {
         let (mut caps, start) = (AwaitedCaps::default(), Instant::now());
-        assert!(caps.update(&[], start).is_empty());
+        caps.update(&[], start);
         assert_eq!(caps.time_left(start), None);
-        assert!(caps.update(&[1], start).is_empty());
+        caps.update(&[1], start);
         let second = start + LONGEST_WAIT - MOMENT;
-        assert!(caps.update(&[1, 2], second).is_empty());
+        caps.update(&[1, 2], second);
+        assert!(caps.tell_over().is_empty());
         assert!(!caps.is_over(1));
         assert_eq!(caps.time_left(second), Some(MOMENT));
         let end = start + LONGEST_WAIT;
         assert_eq!(caps.time_left(end), Some(Duration::ZERO));
-        assert_eq!(caps.update(&[1, 2], end), [1]);
+        caps.update(&[1, 2], end);
+        assert_eq!(caps.tell_over(), [1]);
+        assert!(caps.tell_over().is_empty());
         assert!(caps.is_over(1) && !caps.is_over(2));
         assert_eq!(caps.time_left(end), Some(LONGEST_WAIT - MOMENT));
-        assert_eq!(caps.update(&[1, 2], end + LONGEST_WAIT), [2]);
+        caps.update(&[1, 2], end + LONGEST_WAIT);
+        assert_eq!(caps.tell_over(), [2]);
         assert_eq!(caps.time_left(end + LONGEST_WAIT), None);
     }
 
@@ -83,6 +95,7 @@ mod tests {
         let (mut caps, start) = (AwaitedCaps::default(), Instant::now());
         caps.update(&[1], start);
         caps.update(&[], start + MOMENT);
-        assert!(caps.update(&[1], start + LONGEST_WAIT).is_empty());
+        caps.update(&[1], start + LONGEST_WAIT);
+        assert!(!caps.is_over(1));
     }
 }

@@ -31,8 +31,6 @@ pub(super) struct Awaited {
     pub(super) without_pads: Vec<String>,
     /// The pads without caps that are awaited no longer.
     pub(super) given_up: Vec<u32>,
-    /// Those among them whose time is over since now.
-    pub(super) overdue: Vec<u32>,
 }
 
 impl AwaitedMedia {
@@ -62,10 +60,9 @@ impl AwaitedMedia {
     /// What is awaited now, with these pads linked and without caps.
     pub(super) fn look(&mut self, element: &gst::Bin, without_caps: &[PadWithoutCaps]) -> Awaited {
         let ids: Vec<u32> = without_caps.iter().map(|pad| pad.id).collect();
-        let overdue = match self.has_played {
-            true => self.caps.update(&ids, Instant::now()),
-            false => Vec::new(),
-        };
+        if self.has_played {
+            self.caps.update(&ids, Instant::now());
+        }
         let ours = without_caps.iter().flat_map(|pad| &pad.upstream.unlinked);
         let ours: Vec<gst::Pad> = ours.cloned().collect();
         let pads = self.pads.may_come(element, &ours);
@@ -80,8 +77,12 @@ impl AwaitedMedia {
                 false => self.pads.without_pads(element, &ours),
             },
             given_up: given_up.map(|pad| pad.id).collect(),
-            overdue,
         }
+    }
+
+    /// The pads whose caps have not come in time, each once.
+    pub(super) fn tell_overdue(&mut self) -> Vec<u32> {
+        self.caps.tell_over()
     }
 
     /// The time until less is awaited, if something is.

@@ -32,7 +32,8 @@ pub(super) fn line_up(run: &mut Run, element: &gst::Bin) {
         run.awaited_media.opened();
     }
     if run.lineup.has_opened() {
-        warn_without_caps(run, element, &awaited.overdue);
+        let overdue = run.awaited_media.tell_overdue();
+        warn_without_caps(run, element, &overdue);
     }
     for change in changes {
         apply(run, element, change);

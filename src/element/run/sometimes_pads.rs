@@ -123,10 +123,11 @@ fn elements_beside(bin: &gst::Bin) -> Vec<gst::Element> {
     elements
 }
 
-/// Whether a bin is no element of a plugin, such as decodebin.
+/// Whether a bin that starts is no element of a plugin, such as decodebin.
 fn is_of_application(bin: &gst::Bin) -> bool {
     let factory = bin.factory();
-    factory.is_none_or(|factory| ["bin", "pipeline"].contains(&&*factory.name()))
+    !bin.is_locked_state()
+        && factory.is_none_or(|factory| ["bin", "pipeline"].contains(&&*factory.name()))
 }
 
 /// How many sink pads beside `bin` are not linked, without `ours`.
