@@ -44,7 +44,7 @@
 //!  READY→PAUSED    the run begins: its driver and its conductor            waiting
 //!       │
 //!       ▼          the driver connects to the endpoint, and asks for an offer
-//!  PLAYING, and the caps of every linked pad  ◄───────────────────────────────────┐
+//!  PLAYING, and caps of the linked pads, awaited for up to 5 s  ◄─────────────────┐
 //!       │          a certificate, a webrtcbin, its offer                          │
 //!       ▼                                                                         │
 //!  the token's claims; request-token if they rule out publishing       connecting │

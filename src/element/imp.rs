@@ -68,7 +68,7 @@ pub struct IvsWhipSink {
     /// Which ICE candidates are used: all (the default), or those of the TURN server only.
     #[property(name = "ice-transport-policy", get, set, type = WebRTCICETransportPolicy,
         member = ice_transport_policy, nick = "ICE transport policy",
-        blurb = "ICE candidates to use: all, or only those of the TURN server (relay), which needs turn-server or use-link-headers",
+        blurb = "ICE candidates to use: all, or only those of the TURN server (relay), which needs turn-server, turn-servers or use-link-headers",
         builder(WebRTCICETransportPolicy::All).mutable_ready())]
     /// Time limit of an HTTP exchange with its redirects: 0 (no limit) to 3600 s, default 15 s.
     #[property(name = "timeout", get, set, type = u32, member = timeout,

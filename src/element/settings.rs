@@ -198,7 +198,9 @@ impl Settings {
         if is_relay && self.all_turn_servers().next().is_none() && !self.use_link_headers {
             return Err(SettingsError {
                 property: "ice-transport-policy",
-                text: "relay needs a TURN server: set turn-server or use-link-headers".to_owned(),
+                text:
+                    "relay needs a TURN server: set turn-server, turn-servers or use-link-headers"
+                        .to_owned(),
             });
         }
         Ok(())
