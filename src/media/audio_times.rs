@@ -387,7 +387,9 @@ mod tests {
                 let clock = (BEGIN + 20 * number) * MS;
                 // Only the second buffer shows that they are of another clock.
                 let time = if number == 0 { clock } else { clock + DAY * MS };
-                let stamp = number.is_multiple_of(10).then_some((DAY + BEGIN + 20 * number) * MS);
+                let stamp = number
+                    .is_multiple_of(10)
+                    .then_some((DAY + BEGIN + 20 * number) * MS);
                 let place = audio.take(stamp, SAMPLES, Some(AudioArrival { clock, time }));
                 place.time.unwrap() / MS - DAY
             };

@@ -80,13 +80,7 @@ fn rtx_is_offered(with: &str) -> bool {
     let stage = stage();
     let line = format!("ivswhipsink name=whip {} {with} {RAW}", properties(&stage));
     let mut publisher = Publisher::parsed(&line);
-    let (sender, peers) = std::sync::mpsc::channel();
-    publisher
-        .whip
-        .connect("webrtcbin-ready", false, move |values| {
-            let _ = sender.send(values[1].get::<gst::Element>().unwrap());
-            None
-        });
+    let peers = publisher.webrtcbins();
     publisher.play();
     publisher.wait_state("publishing");
     let peer = peers.recv().unwrap();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
@@ -208,6 +209,16 @@ impl Publisher {
         });
     }
 
+    /// Each webrtcbin that the element makes from now on.
+    pub fn webrtcbins(&self) -> Receiver<gst::Element> {
+        let (sender, made) = channel();
+        self.whip.connect("webrtcbin-ready", false, move |values| {
+            let _ = sender.send(values[1].get().unwrap());
+            None
+        });
+        made
+    }
+
     /// All messages that were on the bus so far.
     pub fn messages(&mut self) -> &[gst::Message] {
         while let Some(message) = self.bus.pop() {
@@ -235,7 +246,7 @@ impl Publisher {
     pub fn lose_packets(&self, element: &str, count: u64) {
         let pad = self.pipeline.by_name(element).unwrap();
         let pad = pad.static_pad("src").unwrap();
-        let (sender, gone) = std::sync::mpsc::channel();
+        let (sender, gone) = channel();
         let lost = AtomicU64::new(0);
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
             let number = lost.fetch_add(1, Ordering::SeqCst) + 1;

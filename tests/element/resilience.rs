@@ -147,13 +147,7 @@ fn a_seek_while_publishing_goes_on_in_the_same_session() {
 fn an_error_inside_webrtcbin_is_a_loss_and_no_end() {
     let stage = stage();
     let mut publisher = Publisher::to_stage(AUDIO, &stage);
-    let (sender, receiver) = std::sync::mpsc::channel();
-    publisher
-        .whip
-        .connect("webrtcbin-ready", false, move |values| {
-            let _ = sender.send(values[1].get::<gst::Element>().unwrap());
-            None
-        });
+    let receiver = publisher.webrtcbins();
     publisher.play();
     publisher.wait_state("publishing");
     let webrtcbin = receiver.recv().unwrap();
