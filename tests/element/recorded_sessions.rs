@@ -1,7 +1,7 @@
 //! Runs one session of each kind and records everything that it shows.
 
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
 use gst::prelude::*;
@@ -40,13 +40,7 @@ impl Watched {
         publisher
             .whip
             .set_property("whip-endpoint", stage.endpoint());
-        let (sender, webrtcbins) = channel();
-        publisher
-            .whip
-            .connect("webrtcbin-ready", false, move |values| {
-                let _ = sender.send(values[1].get::<gst::Element>().unwrap());
-                None
-            });
+        let webrtcbins = publisher.webrtcbins();
         publisher
             .pipeline
             .add_property_deep_notify_watch(None, true);
